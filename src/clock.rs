@@ -1,0 +1,76 @@
+//! Time, as the rest of the house sees it: handed in, so that a test can move it.
+//!
+//! Wall time is for what others tell us (a key's `expiredTime`, a token's `exp`); monotonic time is
+//! for how long things take. Neither is ever derived from the other.
+
+use std::{fmt::Debug, time::Duration};
+
+use jiff::Timestamp;
+
+/// A source of both kinds of time.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// The wall clock, UTC.
+    fn now(&self) -> Timestamp;
+
+    /// Time since some fixed start; never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The machine's own clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// Starts counting monotonic time.
+    pub fn start() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// Seconds from `now` until `then`; zero when `then` has passed.
+pub fn until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// A clock a test moves: wall and monotonic time follow tokio's, which `start_paused` stops and
+/// `tokio::time::advance` moves.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct TestClock {
+    start: tokio::time::Instant,
+    epoch: Timestamp,
+}
+
+#[cfg(test)]
+impl TestClock {
+    pub(crate) fn at(epoch: i64) -> std::sync::Arc<Self> {
+        std::sync::Arc::new(Self {
+            start: tokio::time::Instant::now(),
+            epoch: Timestamp::from_second(epoch).expect("a time in range"),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.epoch + self.start.elapsed()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}

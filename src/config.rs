@@ -1,0 +1,572 @@
+//! `config.toml` becomes one validated [`Config`]: nothing in it is optional by accident, nothing is
+//! left to check, and every secret came from the environment or a file, never from the text.
+//!
+//! The only room that reads the environment and the files that the configuration names. It knows
+//! plain types only: no template, no network.
+
+mod file;
+mod secrets;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use jsonwebtoken::Algorithm;
+use secrecy::SecretSlice;
+use secrecy::SecretString;
+use url::Url;
+
+pub use self::secrets::Environment;
+use self::{file::File, secrets::Secrets};
+use crate::{
+    source::{Diagnostic, Source, nearest},
+    units::Rate,
+};
+
+/// All that `serve` needs to know, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The public listener.
+    pub server: Server,
+    /// The operators' listener.
+    pub admin: Admin,
+    /// Who may sign tokens; at least one, each named once.
+    pub issuers: Vec<Issuer>,
+    /// Where templates lie.
+    pub templates: Templates,
+    /// How keys are made.
+    pub sts: Sts,
+    /// How keys are kept.
+    pub cache: Cache,
+    /// How much one user may ask.
+    pub limits: Limits,
+}
+
+/// `[server]`.
+#[derive(Debug)]
+pub struct Server {
+    /// Where the public API listens.
+    pub listen: SocketAddr,
+    /// Certificate chain and key, PEM; plain HTTP without.
+    pub tls: Option<Tls>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins allowed by CORS; none by default.
+    pub cors_origins: Vec<String>,
+    /// Worker threads; one per core without.
+    pub workers: Option<usize>,
+    /// Connections per worker.
+    pub max_connections: usize,
+    /// How long running asks may take to finish after a signal to stop.
+    pub shutdown_timeout: Duration,
+}
+
+/// A certificate chain and its private key, as PEM bytes.
+#[derive(Debug)]
+pub struct Tls {
+    /// The chain, leaf first.
+    pub cert: Vec<u8>,
+    /// The key.
+    pub key: SecretSlice<u8>,
+}
+
+/// `[admin]`.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where the operators' listener stands.
+    pub listen: SocketAddr,
+    /// The bearer token it asks for; only a loopback listener may go without.
+    pub token: Option<SecretString>,
+}
+
+/// One `[[issuer]]`.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Must equal the token's `iss`.
+    pub issuer: String,
+    /// One of these must be in the token's `aud`; never empty.
+    pub audience: Vec<String>,
+    /// The algorithms allowed, all of one family; never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// Claims, besides `sub` and `iss`, that users of this issuer cannot choose for themselves.
+    pub trusted_claims: Vec<String>,
+    /// Tolerance for clocks that differ; at most a minute.
+    pub leeway: Duration,
+    /// What the token header's `typ` must be, if anything (RFC 9068 uses `at+jwt`).
+    pub required_typ: Option<String>,
+}
+
+/// Where an issuer's verification keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// A JWK set over HTTPS (plain HTTP on loopback only).
+    JwksUrl(Url),
+    /// A JWK set in a file, read again when an unknown key id shows up.
+    JwksFile(PathBuf),
+    /// One public key.
+    PublicKey {
+        /// Where it was read from.
+        path: PathBuf,
+        /// The file's bytes.
+        pem: Vec<u8>,
+    },
+    /// An HMAC secret.
+    Secret(SecretSlice<u8>),
+}
+
+/// `[templates]`.
+#[derive(Debug)]
+pub struct Templates {
+    /// The folder of `*.toml` templates.
+    pub dir: PathBuf,
+    /// The template used when an ask names none.
+    pub default: Option<String>,
+}
+
+/// `[sts]`.
+#[derive(Debug)]
+pub struct Sts {
+    /// Which call makes a key.
+    pub action: StsAction,
+    /// Sent as `X-TC-Region`.
+    pub region: String,
+    /// Where STS answers.
+    pub endpoint: Url,
+    /// The operator's own keys.
+    pub keys: OwnKeys,
+    /// Calls this process may make in any second.
+    pub calls_per_second: NonZeroU32,
+    /// The whole of one ask's STS work: waiting for quota, calls and retries.
+    pub timeout: Duration,
+}
+
+/// Which STS call makes a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StsAction {
+    /// Needs permanent keys; at most 129,600 s.
+    GetFederationToken,
+    /// Takes permanent or temporary keys; at most 43,200 s.
+    AssumeRole {
+        /// The role assumed.
+        role_arn: String,
+        /// For roles of other accounts.
+        external_id: Option<String>,
+    },
+}
+
+impl StsAction {
+    /// The longest life a key of this action may be asked for (`tencent.md`; docs 1312/48195).
+    pub fn longest(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::GetFederationToken => 129_600,
+            Self::AssumeRole { .. } => 43_200,
+        })
+    }
+}
+
+/// Where the operator's own keys come from.
+#[derive(Debug)]
+pub enum OwnKeys {
+    /// Named in the configuration, read from the environment or files.
+    Given {
+        /// `SecretId`.
+        id: SecretString,
+        /// `SecretKey`.
+        key: SecretString,
+    },
+    /// Tencent's own provider chain: profile file, CVM role, TKE web identity.
+    ProviderChain,
+}
+
+/// `[cache]`.
+#[derive(Debug)]
+pub struct Cache {
+    /// Bound on the memory that keys take.
+    pub max_bytes: u64,
+    /// The least life a key is handed out with, if the operator set one.
+    pub min_remaining: Option<Duration>,
+    /// The share of a key's life at which a hit starts a refresh; in `0.0..1.0`.
+    pub refresh_at: f64,
+}
+
+impl Cache {
+    /// The least life a key of this duration is handed out with: what the operator set, else five
+    /// minutes, else (for short keys) a third of the life.
+    pub fn min_remaining(&self, duration: Duration) -> Duration {
+        self.min_remaining.unwrap_or_else(|| Duration::from_secs(300).min(duration / 3))
+    }
+}
+
+/// `[limits]`.
+#[derive(Debug)]
+pub struct Limits {
+    /// Asks of one user, hits included.
+    pub per_user: Rate,
+}
+
+impl Config {
+    /// Reads and checks a configuration file; paths in it are relative to it.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line.
+    pub fn load(path: &Path, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let source = Source::read(path).map_err(|problem| vec![problem])?;
+        Self::parse(&source, environment)
+    }
+
+    /// Checks a configuration text.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line.
+    pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let file: File = source.parse().map_err(|problem| vec![problem])?;
+        let base = source.path().parent().unwrap_or(Path::new("")).to_owned();
+        let reader = Reader { source, secrets: Secrets { source, base: &base, environment }, base: &base };
+        reader.config(file)
+    }
+}
+
+/// What checking needs at hand.
+struct Reader<'a> {
+    source: &'a Source,
+    secrets: Secrets<'a>,
+    base: &'a Path,
+}
+
+impl Reader<'_> {
+    fn config(&self, file: File) -> Result<Config, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        for (name, section) in [("redis", &file.redis), ("audit", &file.audit)] {
+            if let Some(section) = section {
+                problems.push(self.problem(
+                    section.span(),
+                    format!("[{name}] is not built yet in this version"),
+                    "remove the section",
+                ));
+            }
+        }
+        let mut keep = |problem| problems.push(problem);
+        let server = self.server(file.server).map_err(&mut keep).ok();
+        let admin = self.admin(file.admin).map_err(&mut keep).ok();
+        let sts = self.sts(file.sts).map_err(&mut keep).ok();
+        let cache = self.cache(file.cache).map_err(&mut keep).ok();
+        if file.issuer.is_empty() {
+            keep(self.problem(
+                0..0,
+                "no [[issuer]] is configured, so no token could be accepted",
+                "add an [[issuer]] section with issuer, audience, algorithms and a key",
+            ));
+        }
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for section in file.issuer {
+            let span = section.span();
+            match self.issuer(section.into_inner(), span.clone()) {
+                Ok(issuer) if issuers.iter().any(|other| other.issuer == issuer.issuer) => {
+                    keep(self.problem(
+                        span,
+                        format!("issuer `{}` is configured twice", issuer.issuer),
+                        "merge the two sections: a token's `iss` must lead to one set of rules",
+                    ));
+                }
+                Ok(issuer) => issuers.push(issuer),
+                Err(problem) => keep(problem),
+            }
+        }
+        let templates = Templates {
+            dir: self.base.join(file.templates.dir.into_inner()),
+            default: file.templates.default.map(toml::Spanned::into_inner),
+        };
+        let limits = Limits { per_user: file.limits.per_user };
+        match (server, admin, sts, cache) {
+            (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
+                Ok(Config { server, admin, issuers, templates, sts, cache, limits })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn server(&self, server: file::Server) -> Result<Server, Diagnostic> {
+        let tls = match (server.tls_cert_file, server.tls_key_file) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => {
+                let span = key.span();
+                Some(Tls {
+                    cert: self.secrets.bytes(&cert, span.clone())?,
+                    key: self.secrets.bytes(key.get_ref(), span)?.into(),
+                })
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(self.problem(
+                    0..0,
+                    "[server] has one of tls_cert_file and tls_key_file",
+                    "give both, or neither for plain HTTP behind a TLS proxy",
+                ));
+            }
+        };
+        for origin in &server.cors_origins {
+            let exact = Url::parse(origin.get_ref())
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin.get_ref());
+            if !exact {
+                return Err(self.problem(
+                    origin.span(),
+                    format!("`{}` is not an origin", origin.get_ref()),
+                    "write scheme and host only, like \"https://app.example.com\"; `*` is never allowed",
+                ));
+            }
+        }
+        for count in [&server.workers, &server.max_connections].into_iter().flatten() {
+            if *count.get_ref() == 0 {
+                return Err(self.problem(count.span(), "zero would serve nobody", "give 1 or more"));
+            }
+        }
+        Ok(Server {
+            listen: server.listen,
+            tls,
+            trusted_proxies: server.trusted_proxies,
+            cors_origins: server.cors_origins.into_iter().map(toml::Spanned::into_inner).collect(),
+            workers: server.workers.map(toml::Spanned::into_inner),
+            max_connections: server.max_connections.map_or(25_000, toml::Spanned::into_inner),
+            shutdown_timeout: server.shutdown_timeout.0,
+        })
+    }
+
+    fn admin(&self, admin: file::Admin) -> Result<Admin, Diagnostic> {
+        let token = self.secrets.one_of(admin.token_env, admin.token_file, "token")?;
+        let listen = *admin.listen.get_ref();
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(self.problem(
+                admin.listen.span(),
+                format!("the operators' listener on {listen} is reachable by others and has no token"),
+                "set admin.token_file or admin.token_env, or listen on 127.0.0.1",
+            ));
+        }
+        Ok(Admin { listen, token })
+    }
+
+    fn issuer(&self, issuer: file::Issuer, span: Range<usize>) -> Result<Issuer, Diagnostic> {
+        if issuer.issuer.get_ref().is_empty() {
+            return Err(self.problem(
+                issuer.issuer.span(),
+                "issuer is empty",
+                "write what the tokens' `iss` says, to the letter",
+            ));
+        }
+        if issuer.audience.get_ref().is_empty() || issuer.audience.get_ref().iter().any(String::is_empty) {
+            return Err(self.problem(
+                issuer.audience.span(),
+                "audience is empty",
+                "name the audience your tokens carry in `aud`; without one, a token meant for any other service would do",
+            ));
+        }
+        let algorithms = self.algorithms(&issuer.algorithms)?;
+        let leeway = issuer.leeway.map_or(Ok(Duration::from_secs(30)), |leeway| {
+            if leeway.get_ref().0 > Duration::from_secs(60) {
+                return Err(self.problem(
+                    leeway.span(),
+                    "leeway is longer than a minute",
+                    "give at most \"60s\": expired tokens would live that much longer",
+                ));
+            }
+            Ok(leeway.get_ref().0)
+        })?;
+        let hmac = algorithms.iter().any(|algorithm| secrets::is_hmac(*algorithm));
+        let keys = match (
+            issuer.jwks_url,
+            issuer.jwks_file,
+            issuer.public_key_file,
+            issuer.secret_env.is_some() || issuer.secret_file.is_some(),
+        ) {
+            (Some(url), None, None, false) => KeySource::JwksUrl(self.url(&url)?),
+            (None, Some(path), None, false) => {
+                let full = self.base.join(path.get_ref());
+                self.secrets.bytes(path.get_ref(), path.span())?;
+                KeySource::JwksFile(full)
+            }
+            (None, None, Some(path), false) => {
+                let pem = self.secrets.bytes(path.get_ref(), path.span())?;
+                KeySource::PublicKey { path: self.base.join(path.get_ref()), pem }
+            }
+            (None, None, None, true) => {
+                KeySource::Secret(self.secrets.hmac(issuer.secret_env, issuer.secret_file)?)
+            }
+            _ => {
+                return Err(self.problem(
+                    span,
+                    format!("issuer `{}` needs exactly one source of keys", issuer.issuer.get_ref()),
+                    "give one of jwks_url, jwks_file, public_key_file, secret_env, secret_file",
+                ));
+            }
+        };
+        if hmac != matches!(keys, KeySource::Secret(_)) {
+            return Err(self.problem(
+                issuer.algorithms.span(),
+                "the algorithms do not fit the key",
+                "HS256/384/512 go with secret_env or secret_file, all others with public keys",
+            ));
+        }
+        Ok(Issuer {
+            issuer: issuer.issuer.into_inner(),
+            audience: issuer.audience.into_inner(),
+            algorithms,
+            keys,
+            trusted_claims: issuer
+                .trusted_claims
+                .into_iter()
+                .map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim))
+                .collect(),
+            leeway,
+            required_typ: issuer.required_typ,
+        })
+    }
+
+    /// One family only: a list that mixes families is how a public key comes to be taken for an
+    /// HMAC secret (RFC 8725 §2.1).
+    fn algorithms(&self, names: &toml::Spanned<Vec<String>>) -> Result<Vec<Algorithm>, Diagnostic> {
+        const KNOWN: [&str; 12] = [
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256", "HS384",
+            "HS512",
+        ];
+        let mut algorithms = Vec::new();
+        for name in names.get_ref() {
+            let algorithm: Algorithm = name.parse().map_err(|_| {
+                let mend = match nearest(name, KNOWN) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known: {}", KNOWN.join(", ")),
+                };
+                self.problem(names.span(), format!("unknown algorithm `{name}`"), mend)
+            })?;
+            algorithms.push(algorithm);
+        }
+        match algorithms.first().map(|first| first.family()) {
+            None => Err(self.problem(names.span(), "algorithms is empty", "list what your issuer signs with")),
+            Some(family) if algorithms.iter().any(|other| other.family() != family) => Err(self.problem(
+                names.span(),
+                "algorithms mixes families",
+                "keep one of RSA (RS*, PS*), EC (ES*), EdDSA or HMAC (HS*); use one [[issuer]] per family",
+            )),
+            Some(_) => Ok(algorithms),
+        }
+    }
+
+    fn sts(&self, section: toml::Spanned<file::Sts>) -> Result<Sts, Diagnostic> {
+        let span = section.span();
+        let sts = section.into_inner();
+        let action = match (sts.action, sts.role_arn, sts.external_id) {
+            (file::StsAction::GetFederationToken, None, None) => StsAction::GetFederationToken,
+            (file::StsAction::AssumeRole, Some(role_arn), external_id) => StsAction::AssumeRole {
+                role_arn: role_arn.into_inner(),
+                external_id: external_id.map(toml::Spanned::into_inner),
+            },
+            (file::StsAction::AssumeRole, None, _) => {
+                return Err(self.problem(
+                    span,
+                    "AssumeRole needs role_arn",
+                    "add role_arn = \"qcs::cam::uin/<account>:roleName/<role>\"",
+                ));
+            }
+            (file::StsAction::GetFederationToken, Some(field), _)
+            | (file::StsAction::GetFederationToken, None, Some(field)) => {
+                return Err(self.problem(
+                    field.span(),
+                    "GetFederationToken takes no role",
+                    "remove it, or set action = \"AssumeRole\"",
+                ));
+            }
+        };
+        if !is_region(sts.region.get_ref()) {
+            return Err(self.problem(
+                sts.region.span(),
+                format!("`{}` is not a region", sts.region.get_ref()),
+                "write it like \"ap-guangzhou\"",
+            ));
+        }
+        if sts.calls_per_second.get_ref().get() > 600 {
+            return Err(self.problem(
+                sts.calls_per_second.span(),
+                "calls_per_second is above the account's quota of 600",
+                "give at most 600, divided by the number of replicas",
+            ));
+        }
+        let endpoint = match sts.endpoint {
+            Some(endpoint) => self.url(&endpoint)?,
+            None => self.url(&toml::Spanned::new(0..0, "https://sts.tencentcloudapi.com".to_owned()))?,
+        };
+        let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
+        let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
+        let keys = match (id, key) {
+            (Some(id), Some(key)) => OwnKeys::Given { id, key },
+            (None, None) => OwnKeys::ProviderChain,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(self.problem(
+                    span,
+                    "[sts] names only one half of the operator's keys",
+                    "give both secret_id_env (or _file) and secret_key_env (or _file), or neither for the provider chain",
+                ));
+            }
+        };
+        Ok(Sts {
+            action,
+            region: sts.region.into_inner(),
+            endpoint,
+            keys,
+            calls_per_second: *sts.calls_per_second.get_ref(),
+            timeout: sts.timeout.0,
+        })
+    }
+
+    fn cache(&self, cache: file::Cache) -> Result<Cache, Diagnostic> {
+        let refresh_at = *cache.refresh_at.get_ref();
+        if !(0.0..1.0).contains(&refresh_at) {
+            return Err(self.problem(
+                cache.refresh_at.span(),
+                format!("refresh_at = {refresh_at} is not a share of a key's life"),
+                "give a number from 0.0 (never refresh ahead) to below 1.0, like 0.3",
+            ));
+        }
+        Ok(Cache {
+            max_bytes: cache.max_bytes.0,
+            min_remaining: cache.min_remaining.map(|span| span.0),
+            refresh_at,
+        })
+    }
+
+    /// HTTPS anywhere, plain HTTP on loopback only; never with credentials inside.
+    fn url(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
+        let problem = |message: String| {
+            self.problem(text.span(), message, "write it like \"https://host/path\"; http:// is taken for loopback only")
+        };
+        let url = Url::parse(text.get_ref())
+            .map_err(|error| problem(format!("`{}` is not a URL: {error}", text.get_ref())))?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+            Some(url::Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
+            "http" if loopback => Ok(url),
+            _ => Err(problem(format!("`{}` is not a safe URL", text.get_ref()))),
+        }
+    }
+
+    fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+        self.source.problem(span, message, mend)
+    }
+}
+
+/// A region's name is lower-case words joined by dashes: `ap-guangzhou`, `na-siliconvalley`.
+fn is_region(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Hashes that name things: who asks, what is granted.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// A SHA-256 over parts; equal fingerprints mean equal parts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// A fingerprint's short form: sixteen letters (64 bits), so that it may stand where only letters may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShortId([u8; 16]);
+
+impl Fingerprint {
+    /// Hashes parts, each with its length before it, so that `ab` + `c` is not `a` + `bc`.
+    pub fn of<P: AsRef<[u8]>>(parts: &[P]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.as_ref().len() as u64).to_be_bytes());
+            hash.update(part.as_ref());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// The first 64 bits, a letter for each four.
+    pub fn short(self) -> ShortId {
+        let mut letters = [b'a'; 16];
+        for (pair, byte) in letters.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[b'a' + (byte >> 4), b'a' + (byte & 15)]);
+        }
+        ShortId(letters)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({})", self.short())
+    }
+}
+
+impl fmt::Display for ShortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));
+        assert_ne!(Fingerprint::of(&["a"]), Fingerprint::of(&["a", ""]));
+    }
+
+    #[test]
+    fn the_short_form_is_letters() {
+        let id = Fingerprint::of(&["x"]).short().to_string();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_lowercase()), "{id}");
+    }
+}

@@ -1,0 +1,94 @@
+//! A bearer token becomes an [`Identity`], or nobody.
+//!
+//! Knows tokens, keys and issuers; asks the network for nothing but key sets. What an identity may do is
+//! not its business.
+
+mod jwks;
+mod key;
+mod token;
+mod verifier;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+pub use self::{
+    key::KeyFault,
+    verifier::{AuthError, Rejection, Verifier},
+};
+use crate::fingerprint::Fingerprint;
+
+/// Who asks: an issuer's word about a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    issuer: Arc<str>,
+    subject: String,
+    claims: Map<String, Value>,
+    digest: Fingerprint,
+    size: usize,
+}
+
+/// A token of a trusted issuer that says of nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the token's `sub` is {0}; it must be a JSON string that is not empty")]
+pub struct NoSubject(&'static str);
+
+impl Identity {
+    /// The identity that these claims of this issuer describe. That the issuer did say so is for the
+    /// caller to know.
+    ///
+    /// # Errors
+    /// When there is no subject in it.
+    pub fn from_claims(issuer: Arc<str>, claims: Map<String, Value>) -> Result<Self, NoSubject> {
+        let subject = match claims.get("sub") {
+            Some(Value::String(text)) if !text.is_empty() => text.clone(),
+            Some(Value::String(_)) => return Err(NoSubject("empty")),
+            Some(_) => return Err(NoSubject("of another type")),
+            None => return Err(NoSubject("missing")),
+        };
+        let written = serde_json::json!(claims).to_string();
+        let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
+        Ok(Self { issuer, subject, claims, digest, size: written.len() })
+    }
+
+    /// The token's `iss`.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The token's `sub`; never empty.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// A claim, by the path to it through objects.
+    pub fn claim(&self, path: &[String]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
+    }
+
+    /// Bytes its claims take as JSON.
+    fn weight(&self) -> usize {
+        self.size
+    }
+
+    /// Names the issuer and every claim: equal digests, equal identities.
+    pub fn digest(&self) -> Fingerprint {
+        self.digest
+    }
+
+    /// Names the person, whatever else their token says today.
+    pub fn person(&self) -> Fingerprint {
+        Fingerprint::of(&[self.issuer(), self.subject()])
+    }
+}
+
+#[cfg(test)]
+impl Identity {
+    pub(crate) fn for_tests(issuer: &str, subject: &str, claims: &[(&str, Value)]) -> Self {
+        let mut map: Map<String, Value> =
+            claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        map.insert("sub".to_owned(), Value::from(subject));
+        Self::from_claims(issuer.into(), map).expect("a subject")
+    }
+}

@@ -1,0 +1,189 @@
+//! A key set that lives elsewhere, in a file or behind a URL: cached, refreshed ahead, followed through a
+//! rotation, and asked for no more than once in [`COOLDOWN`], whatever tokens come in.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::Algorithm;
+use tokio::{runtime::Handle, sync::Mutex};
+use url::Url;
+
+use super::key::{KeyFault, KeySet};
+use crate::clock::Clock;
+
+/// Between two attempts at a set, whatever the first one's outcome.
+const COOLDOWN: Duration = Duration::from_secs(30);
+/// From this age on a use of the set refreshes it in the background.
+const REFRESH_FROM: Duration = Duration::from_secs(8 * 60);
+/// To this age a set serves while its source is away: long enough for an outage, short enough that a
+/// withdrawn key does not live on for ever.
+const USABLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// The largest set read.
+const LARGEST: usize = 256 * 1024;
+
+/// Where a set comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    Url { client: reqwest::Client, url: Url },
+    File(PathBuf),
+}
+
+/// A cached key set.
+#[derive(Debug)]
+pub(super) struct Jwks {
+    issuer: String,
+    origin: Origin,
+    algorithms: Vec<Algorithm>,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    current: ArcSwapOption<Fetched>,
+    attempted: Mutex<Option<Duration>>,
+}
+
+/// A set and when it came, on the monotonic clock.
+#[derive(Debug)]
+struct Fetched {
+    set: Arc<KeySet>,
+    at: Duration,
+}
+
+impl Jwks {
+    pub(super) fn new(
+        issuer: &str,
+        origin: Origin,
+        algorithms: &[Algorithm],
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            issuer: issuer.to_owned(),
+            origin,
+            algorithms: algorithms.to_vec(),
+            clock,
+            runtime,
+            current: ArcSwapOption::empty(),
+            attempted: Mutex::new(None),
+        })
+    }
+
+    /// The set to look a `kid` up in: the cached one if it knows it, else after one more look at the
+    /// source, if the cooldown allows one. `None` where no set is usable.
+    pub(super) async fn set_for(self: &Arc<Self>, kid: Option<&str>) -> Option<Arc<KeySet>> {
+        if let Some(set) = self.usable() {
+            if set.candidates(kid).next().is_some() {
+                return Some(set);
+            }
+        }
+        self.refresh().await;
+        self.usable()
+    }
+
+    /// The cached set, unless it is too old; from [`REFRESH_FROM`] on, a new one is sent for.
+    pub(super) fn usable(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+        let fetched = self.current.load_full();
+        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
+        if age.is_none_or(|age| age >= REFRESH_FROM) {
+            self.send_for_another();
+        }
+        fetched.filter(|_| age.is_some_and(|age| age < USABLE_FOR)).map(|fetched| Arc::clone(&fetched.set))
+    }
+
+    fn send_for_another(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        // Nobody waits: whoever holds the lock is already on the way.
+        if this.attempted.try_lock().is_ok_and(|attempted| this.is_due(*attempted)) {
+            self.runtime.spawn(async move { this.attempt().await });
+        }
+    }
+
+    /// Waits for one attempt, which goes on even if the asker gives up.
+    pub(super) async fn refresh(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        if let Err(error) = self.runtime.spawn(async move { this.attempt().await }).await {
+            tracing::error!(issuer = self.issuer, %error, "fetching a key set failed unexpectedly");
+        }
+    }
+
+    fn is_due(&self, attempted: Option<Duration>) -> bool {
+        attempted.is_none_or(|last| self.clock.monotonic().saturating_sub(last) >= COOLDOWN)
+    }
+
+    async fn attempt(&self) {
+        let mut attempted = self.attempted.lock().await;
+        if !self.is_due(*attempted) {
+            return;
+        }
+        // Claimed before the attempt, so that a failing source is asked no more often than a good one.
+        *attempted = Some(self.clock.monotonic());
+        match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
+            Ok(set) => {
+                let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
+                self.current.store(Some(Arc::new(fetched)));
+                tracing::debug!(issuer = self.issuer, "key set read");
+            }
+            Err(fault) => {
+                tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, "the key set cannot be read; the last good one serves");
+            }
+        }
+    }
+
+    /// Reads the source once, for `check --online` and for a start.
+    pub(super) async fn probe(&self) -> Result<(), KeyFault> {
+        let json = self.origin.read().await?;
+        KeySet::parse(&json, &self.algorithms).map(|_| ())
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url { url, .. } => write!(f, "{url}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Origin {
+    /// A client that goes where the configuration says and nowhere else.
+    pub(super) fn url(url: Url) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(Duration::from_secs(5))
+            .build()?;
+        Ok(Self::Url { client, url })
+    }
+
+    async fn read(&self) -> Result<Vec<u8>, KeyFault> {
+        match self {
+            Self::File(path) => {
+                tokio::fs::read(path).await.map_err(|error| KeyFault(format!("cannot be read: {error}")))
+            }
+            Self::Url { client, url } => {
+                let failed = |error: reqwest::Error| KeyFault(format!("cannot be fetched: {}", cause(&error)));
+                let mut response = client.get(url.clone()).send().await.map_err(failed)?;
+                if response.status() != reqwest::StatusCode::OK {
+                    return Err(KeyFault(format!("answered {}", response.status())));
+                }
+                let mut body = Vec::new();
+                while let Some(chunk) = response.chunk().await.map_err(failed)? {
+                    if body.len() + chunk.len() > LARGEST {
+                        return Err(KeyFault(format!("is larger than {LARGEST} bytes")));
+                    }
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(body)
+            }
+        }
+    }
+}
+
+/// The innermost cause: "connection refused" rather than "error sending request".
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

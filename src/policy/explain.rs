@@ -1,0 +1,84 @@
+//! Whether a grant allows one action on one key, and if not, which part says no.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    action::{self, Reach},
+    cam::{Malformed, Statement},
+    evaluate::{Decision, Request, evaluate},
+    grant::Grant,
+    render::encode_parameter,
+};
+
+/// What a developer wants to know about a request that COS refuses them.
+#[derive(Debug, Clone, Default)]
+pub struct Question<'a> {
+    /// Such as `name/cos:PutObject`.
+    pub action: &'a str,
+    /// The object's key, or for a list the prefix.
+    pub key: &'a str,
+    /// The request's `Content-Length`, if it would have one.
+    pub size: Option<u64>,
+    /// The request's `Content-Type`, if it would have one.
+    pub content_type: Option<&'a str>,
+}
+
+/// The answer, with the part that decided.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Whether COS would let it through.
+    pub allowed: bool,
+    /// In words.
+    pub reason: String,
+    /// The statement that decided, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Statement>,
+}
+
+/// Answers for the holder of a grant.
+///
+/// # Errors
+/// Never for a grant that was made by this room; the type does not say so.
+pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Malformed> {
+    let policy = grant.policy().decoded()?;
+    let lists = action::find(question.action).is_some_and(|action| action.reach == Reach::List);
+    let mut context = BTreeMap::new();
+    let resource = if lists {
+        context.insert("cos:prefix", encode_parameter(question.key));
+        format!("{}{}", grant.bucket().resource(), question.key)
+    } else {
+        format!("{}{}", grant.bucket().resource(), question.key)
+    };
+    context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
+    context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
+    let decision = evaluate(&policy, &Request { action: question.action, resource: &resource, context });
+    let statement = |index: usize| policy.statement.get(index).cloned();
+    Ok(match decision {
+        Decision::Allowed(index) => {
+            explanation(true, "a statement allows it".to_owned(), statement(index))
+        }
+        Decision::ExplicitlyDenied(index) => {
+            explanation(false, "a statement denies it, whatever else allows it".to_owned(), statement(index))
+        }
+        Decision::ConditionUnmet(index) => explanation(
+            false,
+            "a statement would allow it, but the request does not meet its conditions".to_owned(),
+            statement(index),
+        ),
+        Decision::NotMentioned => {
+            let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
+            let reason = if granted {
+                format!("this key reaches only `{}`, and `{}` is outside it", grant.home(), question.key)
+            } else {
+                format!("the template does not grant `{}`", question.action)
+            };
+            explanation(false, reason, None)
+        }
+    })
+}
+
+fn explanation(allowed: bool, reason: String, statement: Option<Statement>) -> Explanation {
+    Explanation { allowed, reason, statement }
+}

@@ -1,0 +1,88 @@
+//! What one identity may do under one template, ready to be made into a key.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    proof::Proved,
+    template::{Bucket, Template},
+    verify::ConfinedPolicy,
+};
+use crate::{
+    fingerprint::{Fingerprint, ShortId},
+    identity::Identity,
+};
+
+/// A confined policy, whose it is, where, and for how long.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    proved: Arc<Proved>,
+    policy: ConfinedPolicy,
+    fingerprint: Fingerprint,
+    line: Fingerprint,
+}
+
+impl Grant {
+    /// `scope` tells the grants of one asker and template apart; empty for the whole template.
+    pub(super) fn new(proved: Arc<Proved>, identity: &Identity, policy: ConfinedPolicy, scope: &str) -> Self {
+        let template = proved.template();
+        let fingerprint = Fingerprint::of(&[
+            identity.issuer(),
+            identity.subject(),
+            &template.bucket.name,
+            &template.bucket.region,
+            policy.home(),
+            &template.duration.as_secs().to_string(),
+            policy.wire(),
+        ]);
+        let line = Fingerprint::of(&[identity.issuer(), identity.subject(), &template.name, scope]);
+        Self { proved, policy, fingerprint, line }
+    }
+
+    fn template(&self) -> &Template {
+        self.proved.template()
+    }
+
+    pub(super) fn proved(&self) -> &Arc<Proved> {
+        &self.proved
+    }
+
+    /// The template's name.
+    pub fn template_name(&self) -> &str {
+        &self.template().name
+    }
+
+    /// The bucket it is for.
+    pub fn bucket(&self) -> &Bucket {
+        &self.template().bucket
+    }
+
+    /// The folder it is confined to, ending in `/`.
+    pub fn home(&self) -> &str {
+        self.policy.home()
+    }
+
+    /// How long its key lives.
+    pub fn duration(&self) -> Duration {
+        self.template().duration
+    }
+
+    /// What its key may do.
+    pub fn policy(&self) -> &ConfinedPolicy {
+        &self.policy
+    }
+
+    /// What its key is cached under.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The same for an asker, template and scope across versions of the template.
+    pub fn line(&self) -> Fingerprint {
+        self.line
+    }
+
+    /// Its short name: stands in the answer, the audit line and the STS session name.
+    pub fn id(&self) -> ShortId {
+        self.fingerprint.short()
+    }
+}

@@ -1,0 +1,109 @@
+//! Patterns of CAM resources and values: literal text in which `*` stands for any run of characters,
+//! `/` included (`tencent.md`; docs 598/10606).
+
+/// Whether `text` matches `pattern`.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    glob(pattern.as_bytes(), text.as_bytes(), |wanted, found| wanted == found)
+}
+
+/// Whether everything that `inner` matches, `outer` matches too.
+///
+/// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in.
+pub(super) fn contains(outer: &str, inner: &str) -> bool {
+    glob(outer.as_bytes(), inner.as_bytes(), |wanted, found| wanted == found && wanted != b'*')
+}
+
+/// Greedy matching with one point to go back to: linear in the common case, never exponential.
+fn glob(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    let mut last_star = None;
+    while let Some(found) = text.get(seen) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                last_star = Some((at, seen));
+                at += 1;
+            }
+            Some(wanted) if same(*wanted, *found) => {
+                at += 1;
+                seen += 1;
+            }
+            _ => match last_star {
+                Some((star, start)) => {
+                    last_star = Some((star, start + 1));
+                    at = star + 1;
+                    seen = start + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_star_takes_any_run_and_crosses_slashes() {
+        for (pattern, text, expected) in [
+            ("users/alice/*", "users/alice/a/b.jpg", true),
+            ("users/alice/*", "users/alice/", true),
+            ("users/alice/*", "users/alice", false),
+            ("users/1*", "users/10/x", true),
+            ("*.jpg", "a/b.jpg", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("", "", true),
+            ("", "x", false),
+            ("*", "", true),
+            ("**", "anything", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn a_wider_pattern_contains_a_narrower_one() {
+        for (outer, inner, expected) in [
+            ("users/a/*", "users/a/photos/*", true),
+            ("users/a/*", "users/a/x.jpg", true),
+            ("users/a/*", "users/*", false),
+            ("users/a/*", "users/a*", false),
+            ("users/a/*", "*", false),
+            ("*.jpg", "photos/*.jpg", true),
+            ("*.jpg", "photos/*", false),
+            ("a", "*", false),
+            ("*", "*", true),
+        ] {
+            assert_eq!(contains(outer, inner), expected, "{outer} over {inner}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_contained_pattern_matches_its_container_matches(
+            outer in "[ab*]{0,6}", inner in "[ab*]{0,6}", text in "[abc]{0,8}",
+        ) {
+            if contains(&outer, &inner) && matches(&inner, &text) {
+                prop_assert!(matches(&outer, &text));
+            }
+        }
+
+        #[test]
+        fn matching_agrees_with_a_regular_expression_like_recursion(
+            pattern in "[ab*]{0,6}", text in "[ab]{0,8}",
+        ) {
+            fn slow(pattern: &[u8], text: &[u8]) -> bool {
+                match pattern.split_first() {
+                    None => text.is_empty(),
+                    Some((b'*', rest)) => (0..=text.len()).any(|skip| slow(rest, &text[skip..])),
+                    Some((byte, rest)) => text.first() == Some(byte) && slow(rest, &text[1..]),
+                }
+            }
+            prop_assert_eq!(matches(&pattern, &text), slow(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+}

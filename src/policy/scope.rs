@@ -1,0 +1,118 @@
+//! Scopes a client chooses: a narrower key than its template's, decided on patterns, never by comparing
+//! beginnings of strings.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{
+    cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
+    pattern,
+    render::encode_parameter,
+    template::Bucket,
+};
+
+/// One thing a client asks to be able to do (the vendor's `STSScopeLimitCredentialProvider`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Such as `name/cos:PutObject`.
+    pub action: String,
+    /// With its appid.
+    pub bucket: String,
+    /// Such as `ap-guangzhou`.
+    pub region: String,
+    /// A key, or a prefix ending in `*`; no leading slash.
+    pub prefix: String,
+}
+
+/// Why a scope was refused, whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeRefused {
+    /// None or too many.
+    #[error("a scope has 1 to {MOST} items; this one has {0}")]
+    Count(usize),
+    /// One item is outside the template.
+    #[error("scope item {index} is refused: {why}")]
+    Item {
+        /// From zero.
+        index: usize,
+        /// What the template does not grant.
+        why: String,
+    },
+}
+
+/// The most items a scope may have.
+pub const MOST: usize = 32;
+
+/// The part of `full` that these items ask for. Every deny stays, every condition stays.
+pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<Policy, ScopeRefused> {
+    if scope.is_empty() || scope.len() > MOST {
+        return Err(ScopeRefused::Count(scope.len()));
+    }
+    let mut items: Vec<(usize, &Scope)> = scope.iter().enumerate().collect();
+    items.sort_by_key(|(_, item)| *item);
+    items.dedup_by_key(|(_, item)| *item);
+    let mut statements = Vec::new();
+    for (index, item) in items {
+        let refuse = |why: String| ScopeRefused::Item { index, why };
+        if item.bucket != bucket.name || item.region != bucket.region {
+            return Err(refuse(format!("bucket and region must be {} and {}", bucket.name, bucket.region)));
+        }
+        let key = item.prefix.strip_suffix('*').unwrap_or(&item.prefix);
+        if key.contains(['*', '?', '%', '\\'])
+            || key.starts_with('/')
+            || key.contains("//")
+            || key.split('/').any(|segment| segment == "." || segment == "..")
+            || key.chars().any(char::is_control)
+        {
+            return Err(refuse(format!(
+                "`{}` is not a key, nor a prefix ending in `*`, without a leading slash",
+                item.prefix.escape_default()
+            )));
+        }
+        let before = statements.len();
+        statements.extend(
+            full.statement
+                .iter()
+                .filter(|statement| statement.effect == Effect::Allow && statement.action.contains(&item.action))
+                .filter_map(|statement| part_of(statement, item, bucket)),
+        );
+        if statements.len() == before {
+            return Err(refuse(format!("the template does not grant `{}` on `{}`", item.action, item.prefix)));
+        }
+    }
+    statements.extend(full.statement.iter().filter(|statement| statement.effect == Effect::Deny).cloned());
+    Ok(Policy::new(statements))
+}
+
+/// What one allow statement gives of one item, if it gives it whole.
+fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<Statement> {
+    let narrowed = |resource: Vec<String>, condition: Conditions| Statement {
+        effect: Effect::Allow,
+        action: vec![item.action.clone()],
+        resource,
+        condition,
+    };
+    let prefixes = |comparison| Operator { comparison, if_exist: false };
+    let bound = [Comparison::StringLike, Comparison::StringEqual].into_iter().find_map(|comparison| {
+        Some((prefixes(comparison), statement.condition.0.get(&prefixes(comparison))?.get("cos:prefix")?))
+    });
+    match bound {
+        Some((operator, values)) => {
+            let wanted = encode_parameter(&item.prefix);
+            let granted = values
+                .iter()
+                .any(|value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)));
+            let mut condition = statement.condition.clone();
+            let keys = condition.0.entry(operator).or_insert_with(BTreeMap::new);
+            keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
+            granted.then(|| narrowed(statement.resource.clone(), condition))
+        }
+        None => {
+            let wanted = format!("{}{}", bucket.resource(), item.prefix);
+            let granted = statement.resource.iter().any(|resource| pattern::contains(resource, &wanted));
+            granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A TOML file as a person wrote it: parses it, and points at the place a problem stands.
+//!
+//! Knows text and spans only; what the values mean is for the rooms that read them.
+
+use std::{fmt, ops::Range, path::PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// A file's text beside its path.
+#[derive(Debug, Clone)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+/// One problem in one file: where it stands, what it is, how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Diagnostic {
+    /// The file, as it was named to us.
+    pub path: PathBuf,
+    /// 1-based line and column; `None` where the problem is the file as a whole.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some((line, column)) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}; {}", self.message, self.mend)
+    }
+}
+
+impl Diagnostic {
+    /// A problem with a file as a whole.
+    pub fn of_file(path: impl Into<PathBuf>, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { path: path.into(), place: None, message: message.into(), mend: mend.into() }
+    }
+}
+
+impl Source {
+    /// Wraps a text that was already read.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), text: text.into() }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not UTF-8.
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
+        let path = path.into();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Self { path, text }),
+            Err(error) => Err(Diagnostic::of_file(
+                path,
+                format!("cannot be read: {error}"),
+                "check that it exists, is UTF-8 text and is readable by this user",
+            )),
+        }
+    }
+
+    /// The path it was read from.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The text as read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Deserializes the whole text as TOML.
+    ///
+    /// # Errors
+    /// With line, column and, for a misspelt key, the nearest known spelling.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
+        toml::from_str(&self.text).map_err(|error| {
+            let message = error.message().trim().replace('\n', " ");
+            let (message, mend) = match Misspelt::read(&message) {
+                Some(misspelt) => misspelt.explain(),
+                None => (message, "see config.example.toml and docs in README.md".to_owned()),
+            };
+            match error.span() {
+                Some(span) => self.problem(span, message, mend),
+                None => Diagnostic::of_file(&self.path, message, mend),
+            }
+        })
+    }
+
+    /// A problem at a byte range of this text.
+    pub fn problem(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic {
+            path: self.path.clone(),
+            place: Some(self.line_and_column(span.start)),
+            message: message.into(),
+            mend: mend.into(),
+        }
+    }
+
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
+        (line, column)
+    }
+}
+
+/// serde's "unknown field `x`, expected one of `a`, `b`", taken apart.
+struct Misspelt<'a> {
+    kind: &'static str,
+    written: &'a str,
+    known: Vec<&'a str>,
+}
+
+impl<'a> Misspelt<'a> {
+    fn read(message: &'a str) -> Option<Self> {
+        let (kind, rest) = [("key", "unknown field "), ("value", "unknown variant ")]
+            .into_iter()
+            .find_map(|(kind, start)| Some((kind, message.strip_prefix(start)?)))?;
+        let mut quoted = rest.split('`').skip(1).step_by(2);
+        Some(Self { kind, written: quoted.next()?, known: quoted.collect() })
+    }
+
+    fn explain(self) -> (String, String) {
+        let message = format!("unknown {} `{}`", self.kind, self.written);
+        let mend = match nearest(self.written, self.known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", self.known.join(", ")),
+        };
+        (message, mend)
+    }
+}
+
+/// The known word a person most likely meant, if any is near.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lowered = written.to_lowercase();
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&lowered, &word.to_lowercase()), word))
+        .filter(|(distance, word)| *distance <= 1 + word.len().min(written.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Server {
+        #[expect(dead_code, reason = "only its name matters here")]
+        listen: String,
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line_and_the_nearest_spelling() {
+        let problem = Source::new("c.toml", "# hi\nlisen = \"x\"\n").parse::<Server>().unwrap_err();
+        assert_eq!(problem.to_string(), "c.toml:2:1: unknown key `lisen`; did you mean `listen`?");
+    }
+
+    #[test]
+    fn a_key_near_nothing_lists_what_is_known() {
+        let problem = Source::new("c.toml", "colour = 1").parse::<Server>().unwrap_err();
+        assert_eq!(problem.mend, "known here: listen");
+    }
+
+    #[test]
+    fn broken_syntax_points_at_its_line() {
+        let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n").parse::<Server>().unwrap_err();
+        assert_eq!(problem.place.map(|place| place.0), Some(2), "{problem}");
+    }
+
+    #[test]
+    fn columns_count_characters_not_bytes() {
+        let source = Source::new("c.toml", "用户 = 1");
+        assert_eq!(source.problem(7..8, "", "").place, Some((1, 4)));
+    }
+}
