@@ -3,8 +3,9 @@
 //! Wall time is for what others tell us (a key's `expiredTime`, a token's `exp`); monotonic time is
 //! for how long things take. Neither is ever derived from the other.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use governor::nanos::Nanos;
 use jiff::Timestamp;
 
 /// A source of both kinds of time.
@@ -40,6 +41,18 @@ impl Clock for SystemClock {
     }
 }
 
+/// Our monotonic clock as governor reads it, so that moving ours moves its quotas.
+#[derive(Debug, Clone)]
+pub struct QuotaClock(pub Arc<dyn Clock>);
+
+impl governor::clock::Clock for QuotaClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.monotonic())
+    }
+}
+
 /// Seconds from `now` until `then`; zero when `then` has passed.
 pub fn until(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
@@ -56,8 +69,8 @@ pub(crate) struct TestClock {
 
 #[cfg(test)]
 impl TestClock {
-    pub(crate) fn at(epoch: i64) -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self {
+    pub(crate) fn at(epoch: i64) -> Arc<Self> {
+        Arc::new(Self {
             start: tokio::time::Instant::now(),
             epoch: Timestamp::from_second(epoch).expect("a time in range"),
         })

@@ -174,15 +174,28 @@ impl StsAction {
 /// Where the operator's own keys come from.
 #[derive(Debug)]
 pub enum OwnKeys {
-    /// Named in the configuration, read from the environment or files.
+    /// Read from the environment, a file or the SDK's profile.
     Given {
         /// `SecretId`.
         id: SecretString,
         /// `SecretKey`.
         key: SecretString,
+        /// `Token`, where the keys are temporary themselves.
+        token: Option<SecretString>,
     },
-    /// Tencent's own provider chain: profile file, CVM role, TKE web identity.
-    ProviderChain,
+    /// A TKE web identity, from the variables that the cluster sets.
+    WebIdentity {
+        /// `TKE_REGION`.
+        region: String,
+        /// `TKE_PROVIDER_ID`.
+        provider_id: String,
+        /// `TKE_WEB_IDENTITY_TOKEN_FILE`, read anew each time: the cluster rotates it.
+        token_file: PathBuf,
+        /// `TKE_ROLE_ARN`.
+        role_arn: String,
+    },
+    /// The role of the CVM instance this runs on, from the instance's metadata.
+    InstanceRole,
 }
 
 /// `[cache]`.
@@ -501,8 +514,8 @@ impl Reader<'_> {
         let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
         let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
         let keys = match (id, key) {
-            (Some(id), Some(key)) => OwnKeys::Given { id, key },
-            (None, None) => OwnKeys::ProviderChain,
+            (Some(id), Some(key)) => OwnKeys::Given { id, key, token: None },
+            (None, None) => self.secrets.provider_chain(),
             (Some(_), None) | (None, Some(_)) => {
                 return Err(self.problem(
                     span,
@@ -511,6 +524,17 @@ impl Reader<'_> {
                 ));
             }
         };
+        let temporary = match &keys {
+            OwnKeys::Given { token, .. } => token.is_some(),
+            OwnKeys::WebIdentity { .. } | OwnKeys::InstanceRole => true,
+        };
+        if temporary && action == StsAction::GetFederationToken {
+            return Err(self.problem(
+                span,
+                "no permanent keys were found, and GetFederationToken takes no others",
+                "name them with secret_id_env and secret_key_env (or _file), or set action = \"AssumeRole\" with role_arn",
+            ));
+        }
         Ok(Sts {
             action,
             region: sts.region.into_inner(),

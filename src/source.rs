@@ -145,9 +145,14 @@ impl<'a> Misspelt<'a> {
 /// The known word a person most likely meant, if any is near.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lowered = written.to_lowercase();
+    let distance = |word: &str| {
+        let word = word.to_lowercase();
+        let begun = lowered.len() >= 3 && word.starts_with(&lowered);
+        if begun { 1 } else { strsim::damerau_levenshtein(&lowered, &word) }
+    };
     known
         .into_iter()
-        .map(|word| (strsim::damerau_levenshtein(&lowered, &word.to_lowercase()), word))
+        .map(|word| (distance(word), word))
         .filter(|(distance, word)| *distance <= 1 + word.len().min(written.len()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)

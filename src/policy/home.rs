@@ -148,7 +148,8 @@ impl Home {
         open || self.subjects().chain(other.subjects()).any(|subject| !forced.contains(&subject))
     }
 
-    /// Whether some owner's folder can hold, or lie under, a key that begins with `prefix`.
+    /// Whether some owner's folder can hold, or lie under, a key that begins with `prefix`; in doubt
+    /// about an unfinished segment, yes.
     pub fn touches(&self, prefix: &str) -> bool {
         let mut parts: Vec<&str> = prefix.split('/').collect();
         let begun = parts.pop().unwrap_or_default();
@@ -296,7 +297,7 @@ mod tests {
             ("users/", true),
             ("users/al", true),
             ("users/alice/x", true),
-            ("users/_x", false),
+            ("users/_x/", false),
             ("public/", false),
             ("users2/", false),
         ] {

@@ -1,0 +1,242 @@
+//! Grants become keys, from memory where one lives there, from STS where not, once for all who ask.
+//!
+//! Knows grants, the `sts` trait and time; nothing of tokens, HTTP or how a key is made. The one public
+//! way in is [`Broker::key_for`].
+
+mod flight;
+mod key;
+mod limit;
+mod metrics;
+mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+
+use self::{
+    flight::{Flights, Seat},
+    limit::PerUser,
+    metrics::Metrics,
+    store::{Found, Store},
+};
+pub use self::{
+    key::{Key, SHAPES},
+    metrics::{MissReason, Outcome},
+};
+use crate::{
+    clock::Clock,
+    config,
+    entropy::Entropy,
+    fingerprint::Fingerprint,
+    identity::Identity,
+    policy::Grant,
+    sts::{Sts, StsError, Urgency},
+};
+
+/// How long a failure that cannot pass by itself answers for the same key.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
+/// Failures remembered.
+const MOST_FAILURES: u64 = 10_000;
+
+/// The cache of keys.
+#[derive(Debug, Clone)]
+pub struct Broker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    flights: Flights,
+    failures: Cache<Fingerprint, (Duration, StsError)>,
+    per_user: PerUser,
+    rules: config::Cache,
+    metrics: Arc<Metrics>,
+    sts: Arc<dyn Sts>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// A key, and how it was come by.
+#[derive(Debug)]
+pub struct Served {
+    /// The key.
+    pub key: Arc<Key>,
+    /// How: never [`Outcome::Refused`].
+    pub outcome: Outcome,
+}
+
+/// Why an ask gets no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// This person asks too often.
+    #[error("too many asks")]
+    TooMany {
+        /// When they may again.
+        retry_after: Duration,
+    },
+    /// More life is wanted than the template's keys ever have.
+    #[error("min_remaining is {} s, and a key of this template lives {} s", wanted.as_secs(), possible.as_secs())]
+    TooMuchLife {
+        /// What was asked for.
+        wanted: Duration,
+        /// What a new key has.
+        possible: Duration,
+    },
+    /// STS gives none.
+    #[error(transparent)]
+    Sts(#[from] StsError),
+}
+
+impl Broker {
+    /// A broker with an empty cache, whose calls run on `runtime`.
+    pub fn new(
+        rules: config::Cache,
+        limits: &config::Limits,
+        sts: Arc<dyn Sts>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        runtime: Handle,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        Self(Arc::new(Inner {
+            store: Store::new(rules.max_bytes, Arc::clone(&clock), Arc::clone(&metrics)),
+            flights: Flights::new(runtime),
+            failures: Cache::new(MOST_FAILURES),
+            per_user: PerUser::new(limits.per_user, Arc::clone(&clock)),
+            rules,
+            metrics,
+            sts,
+            clock,
+            entropy,
+        }))
+    }
+
+    /// Leave for a person to ask once.
+    ///
+    /// # Errors
+    /// When they have asked too often.
+    pub fn admit(&self, identity: &Identity) -> Result<(), AskError> {
+        self.0.per_user.admit(identity.person()).map_err(|retry_after| AskError::TooMany { retry_after })
+    }
+
+    /// A living key for a grant, with at least `wanted` of life if the asker says so.
+    ///
+    /// # Errors
+    /// Why there is none; a key that still lives is handed out before any failure of STS is.
+    pub async fn key_for(&self, grant: &Arc<Grant>, wanted: Option<Duration>) -> Result<Served, AskError> {
+        let least = self.0.rules.min_remaining(grant.duration());
+        let wanted = wanted.filter(|wanted| *wanted > least);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
+            return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
+        }
+        let served = match self.0.store.find(grant, least, wanted, self.0.clock.now()) {
+            Found::Fresh(key) => {
+                let outcome = if self.refresh_ahead(&key) { Outcome::Refreshed } else { Outcome::Hit };
+                Served { key, outcome }
+            }
+            Found::Missing { reason, older } => {
+                self.0.metrics.missed(reason);
+                match (self.fetch(grant, wanted.unwrap_or(least)).await, older) {
+                    (Ok(served), _) => served,
+                    (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
+                    (Err(error), None) => return Err(error.into()),
+                }
+            }
+        };
+        self.0.metrics.asked(grant.template_name(), served.outcome);
+        Ok(served)
+    }
+
+    /// Counts an ask that got no key; `template` is empty where none is known.
+    pub fn count_refused(&self, template: &str) {
+        self.0.metrics.asked(template, Outcome::Refused);
+    }
+
+    /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
+    fn refresh_ahead(&self, key: &Key) -> bool {
+        let due = key.take_refresh(self.0.clock.now(), self.0.clock.monotonic());
+        due && self
+            .board(key.grant(), Urgency::Background, || None)
+            .is_ok_and(|seat| !seat.joined)
+    }
+
+    async fn fetch(&self, grant: &Arc<Grant>, wanted: Duration) -> Result<Served, StsError> {
+        let landed = || {
+            let now = self.0.clock.now();
+            match self.0.store.find(grant, wanted, None, now) {
+                Found::Fresh(key) => Some(key),
+                Found::Missing { .. } => None,
+            }
+        };
+        loop {
+            if let Some((_, error)) =
+                self.0.failures.get(&grant.fingerprint()).filter(|(until, _)| self.0.clock.monotonic() < *until)
+            {
+                return Err(error);
+            }
+            let seat = match self.board(grant, Urgency::UserWaits, landed) {
+                Ok(seat) => seat,
+                Err(key) => return Ok(Served { key, outcome: Outcome::Coalesced }),
+            };
+            let (joined, background) = (seat.joined, seat.is_background());
+            match seat.outcome().await {
+                Ok(key) => {
+                    let outcome = if joined { Outcome::Coalesced } else { Outcome::Fetched };
+                    return Ok(Served { key, outcome });
+                }
+                // A refresh gives up sooner than an ask would; the asker has a right to their own.
+                Err(StsError::Busy { .. }) if joined && background => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn board(
+        &self,
+        grant: &Arc<Grant>,
+        urgency: Urgency,
+        landed: impl FnOnce() -> Option<Arc<Key>>,
+    ) -> Result<Seat, Arc<Key>> {
+        let (inner, flown) = (Arc::clone(&self.0), Arc::clone(grant));
+        self.0.flights.board(grant.fingerprint(), urgency, landed, || async move {
+            inner.fly(flown, urgency).await
+        })
+    }
+
+    /// Keys in memory, the bytes they take, and flights under way.
+    pub fn size(&self) -> (u64, u64, usize) {
+        let (keys, bytes) = self.0.store.size();
+        (keys, bytes, self.0.flights.count())
+    }
+
+    /// Adds this room's figures to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.metrics.register(registry);
+    }
+}
+
+impl Inner {
+    /// One flight: a key from STS into the store.
+    async fn fly(&self, grant: Arc<Grant>, urgency: Urgency) -> flight::Outcome {
+        let name = grant.fingerprint();
+        match self.sts.issue(Arc::clone(&grant), urgency).await {
+            Ok(credential) => {
+                // A tenth to either side, so that keys made together are not replaced together.
+                let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
+                let key = Arc::new(Key::new(credential, grant, self.clock.now(), share));
+                self.store.insert(Arc::clone(&key));
+                Ok(key)
+            }
+            Err(error) => {
+                if error.is_final() {
+                    self.failures.insert(name, (self.clock.monotonic() + FAILURE_REMEMBERED, error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

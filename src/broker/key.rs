@@ -1,0 +1,124 @@
+//! A key as the cache holds it: when it may be handed out, when it is worth replacing, and its bodies,
+//! encoded once.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use crate::{clock::until, policy::Grant, sts::TemporaryCredential};
+
+/// While STS fails, a key with this much life is still handed out; official SDKs take one for dead 60 s
+/// before it dies.
+const LAST_USEFUL: Duration = Duration::from_secs(60);
+/// Between two attempts to replace one key.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// Ways in which a key is written out.
+pub const SHAPES: usize = 4;
+
+/// A temporary key and what it is for.
+pub struct Key {
+    credential: TemporaryCredential,
+    grant: Arc<Grant>,
+    refresh_from: Timestamp,
+    next_refresh: AtomicU64,
+    encoded: [OnceLock<Bytes>; SHAPES],
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("grant", &self.grant.id())
+            .field("expires", &self.credential.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    /// `refresh_share` of its life before it dies, it is worth replacing.
+    pub(super) fn new(
+        credential: TemporaryCredential,
+        grant: Arc<Grant>,
+        now: Timestamp,
+        refresh_share: f64,
+    ) -> Self {
+        let ahead = until(credential.expires, now).mul_f64(refresh_share);
+        let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
+        Self {
+            credential,
+            grant,
+            refresh_from,
+            next_refresh: AtomicU64::new(0),
+            encoded: Default::default(),
+        }
+    }
+
+    /// The key itself.
+    pub fn credential(&self) -> &TemporaryCredential {
+        &self.credential
+    }
+
+    /// What it is for.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+
+    /// What it has left to live.
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        until(self.credential.expires, now)
+    }
+
+    /// Whether it may be handed out to somebody who wants this much life.
+    pub(super) fn is_fresh(&self, now: Timestamp, wanted: Duration) -> bool {
+        self.remaining(now) >= wanted
+    }
+
+    /// Whether it is better than nothing.
+    pub(super) fn is_useful(&self, now: Timestamp) -> bool {
+        self.remaining(now) >= LAST_USEFUL
+    }
+
+    /// From when on it is worth asking for another: the answer's `refreshAt`. Once that has passed a
+    /// replacement is under way, so a moment later is soon enough.
+    pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
+        let soon = now.checked_add(Duration::from_secs(5)).unwrap_or(now);
+        if now < self.refresh_from { self.refresh_from } else { soon.min(self.credential.expires) }
+    }
+
+    /// Whether to replace it now; true once in [`REFRESH_PAUSE`], `at` on the monotonic clock.
+    pub(super) fn take_refresh(&self, now: Timestamp, at: Duration) -> bool {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let next = self.next_refresh.load(Ordering::Relaxed);
+        now >= self.refresh_from
+            && millis(at) >= next
+            && self
+                .next_refresh
+                .compare_exchange(next, millis(at + REFRESH_PAUSE), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// The key written out in one shape; written the first time, shared from then on, wiped in the end.
+    pub fn encoded(&self, shape: usize, write: impl FnOnce(&Self) -> Vec<u8>) -> Bytes {
+        let wiped = |bytes: Vec<u8>| Bytes::from_owner(Zeroizing::new(bytes));
+        match self.encoded.get(shape) {
+            Some(slot) => slot.get_or_init(|| wiped(write(self))).clone(),
+            None => wiped(write(self)),
+        }
+    }
+
+    /// Roughly the bytes it takes: its parts, two bodies, the grant, the bookkeeping.
+    pub(super) fn weight(&self) -> u32 {
+        let token = self.credential.token.expose_secret().len();
+        let bytes = 2048 + 3 * token + self.grant.policy().wire().len();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}

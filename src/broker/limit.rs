@@ -1,0 +1,102 @@
+//! How often one person may ask, hits included.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos,
+    state::keyed::DashMapStateStore,
+};
+
+use crate::{
+    clock::{Clock, QuotaClock},
+    fingerprint::Fingerprint,
+    units::Rate,
+};
+
+type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
+
+/// Between two sweeps of people who have not asked for long.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// The limit of every person.
+#[derive(Debug)]
+pub(super) struct PerUser {
+    limiter: Option<Limiter>,
+    clock: Arc<dyn Clock>,
+    next_sweep: AtomicU64,
+}
+
+impl PerUser {
+    pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
+        let quota = match rate {
+            Rate::Off => None,
+            Rate::Per { count, period } => {
+                Quota::with_period(period / count.get()).map(|quota| quota.allow_burst(count))
+            }
+        };
+        let limiter = quota.map(|quota| {
+            RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
+        });
+        Self { limiter, clock, next_sweep: AtomicU64::new(0) }
+    }
+
+    /// Leave to ask once, or how long until there is.
+    pub(super) fn admit(&self, person: Fingerprint) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        self.sweep(limiter);
+        limiter.check_key(&person).map_err(|not_until| {
+            let now = Nanos::from(self.clock.monotonic());
+            Duration::from(not_until.earliest_possible().duration_since(now))
+        })
+    }
+
+    /// A person whose allowance is full again need not be remembered.
+    fn sweep(&self, limiter: &Limiter) {
+        let now = self.clock.monotonic().as_secs();
+        let due = self.next_sweep.load(Ordering::Relaxed);
+        let next = now + SWEEP.as_secs();
+        if now >= due
+            && self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TestClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_may_ask_so_often_and_is_told_when_again() {
+        let limit = PerUser::new("3/minute".parse().unwrap(), TestClock::at(0));
+        let (alice, bob) = (Fingerprint::of(&["alice"]), Fingerprint::of(&["bob"]));
+        for _ in 0..3 {
+            assert_eq!(limit.admit(alice), Ok(()));
+        }
+        assert_eq!(limit.admit(alice), Err(Duration::from_secs(20)));
+        assert_eq!(limit.admit(bob), Ok(()));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(limit.admit(alice), Ok(()));
+        assert!(limit.admit(alice).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn people_who_no_longer_ask_are_forgotten() {
+        let limit = PerUser::new("60/minute".parse().unwrap(), TestClock::at(0));
+        for n in 0..1000 {
+            limit.admit(Fingerprint::of(&[n.to_string()])).unwrap();
+        }
+        tokio::time::advance(SWEEP * 2).await;
+        limit.admit(Fingerprint::of(&["somebody"])).unwrap();
+        assert_eq!(limit.limiter.as_ref().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! The keys in memory, bounded in bytes, and why one that is asked for is not there.
+//!
+//! moka bounds and evicts; whether a key may be handed out is decided against the wall clock at every
+//! serve, for moka's own clock stands still while a machine sleeps.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use moka::{notification::RemovalCause, sync::Cache};
+
+use super::{
+    key::Key,
+    metrics::{Metrics, MissReason},
+};
+use crate::{
+    clock::{Clock, until},
+    fingerprint::Fingerprint,
+    policy::Grant,
+};
+
+/// Past keys remembered, to tell why one is missing; a few MiB.
+const REMEMBERED: u64 = 50_000;
+
+/// The first level of the cache.
+#[derive(Debug)]
+pub(super) struct Store {
+    keys: Cache<Fingerprint, Arc<Key>>,
+    departed: Cache<Fingerprint, MissReason>,
+    lines: Cache<Fingerprint, Fingerprint>,
+}
+
+/// What a look into the store found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A key with life enough.
+    Fresh(Arc<Key>),
+    /// None, and why; what is left of an older one may still be better than nothing.
+    Missing { reason: MissReason, older: Option<Arc<Key>> },
+}
+
+/// Keys leave the store when they die, or sooner.
+struct DiesWithItsKey(Arc<dyn Clock>);
+
+impl moka::Expiry<Fingerprint, Arc<Key>> for DiesWithItsKey {
+    fn expire_after_create(&self, _: &Fingerprint, key: &Arc<Key>, _: Instant) -> Option<Duration> {
+        Some(until(key.credential().expires, self.0.now()))
+    }
+
+    fn expire_after_update(
+        &self,
+        name: &Fingerprint,
+        key: &Arc<Key>,
+        at: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(name, key, at)
+    }
+}
+
+impl Store {
+    pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let departed = Cache::new(REMEMBERED);
+        let leaving = departed.clone();
+        let keys = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, key: &Arc<Key>| key.weight())
+            .expire_after(DiesWithItsKey(clock))
+            .eviction_listener(move |name, _, cause| match cause {
+                RemovalCause::Size => {
+                    metrics.evicted();
+                    leaving.insert(*name, MissReason::Evicted);
+                }
+                RemovalCause::Expired => leaving.insert(*name, MissReason::Expired),
+                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            })
+            .build();
+        Self { keys, departed, lines: Cache::new(REMEMBERED) }
+    }
+
+    /// Looks for a key of `least` life, or more if the asker wants more.
+    pub(super) fn find(
+        &self,
+        grant: &Grant,
+        least: Duration,
+        wanted: Option<Duration>,
+        now: Timestamp,
+    ) -> Found {
+        match self.keys.get(&grant.fingerprint()) {
+            Some(key) if key.is_fresh(now, wanted.unwrap_or(least)) => Found::Fresh(key),
+            Some(key) => {
+                let reason =
+                    if key.is_fresh(now, least) { MissReason::MinRemaining } else { MissReason::Expired };
+                Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
+            }
+            None => Found::Missing { reason: self.absence(grant), older: None },
+        }
+    }
+
+    fn absence(&self, grant: &Grant) -> MissReason {
+        let name = grant.fingerprint();
+        if let Some(reason) = self.departed.get(&name) {
+            return reason;
+        }
+        match self.lines.get(&grant.line()) {
+            Some(last) if last != name => MissReason::PolicyChanged,
+            _ => MissReason::Cold,
+        }
+    }
+
+    pub(super) fn insert(&self, key: Arc<Key>) {
+        let name = key.grant().fingerprint();
+        self.lines.insert(key.grant().line(), name);
+        self.departed.invalidate(&name);
+        self.keys.insert(name, key);
+    }
+
+    /// Keys, and the bytes they take.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.keys.run_pending_tasks();
+        (self.keys.entry_count(), self.keys.weighted_size())
+    }
+}

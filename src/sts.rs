@@ -1,0 +1,224 @@
+//! A grant becomes a temporary key, by Tencent's STS: signed, within the quota, retried only where that can
+//! help, and left alone while it fails.
+//!
+//! Knows grants and the wire; nothing of caches, users or HTTP answers.
+
+mod breaker;
+mod client;
+mod error;
+mod metrics;
+mod own_keys;
+mod quota;
+mod response;
+mod retry;
+pub mod sign;
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use secrecy::SecretString;
+
+pub use self::error::{Class, StsError};
+use self::{
+    breaker::Breaker, client::Client, metrics::Metrics, own_keys::OwnKeys, quota::Quota, response::Failure,
+    retry::Budget,
+};
+use crate::{clock::Clock, config, entropy::Entropy, policy::Grant};
+
+/// Makes keys. The broker knows no more of STS than this.
+pub trait Sts: Debug + Send + Sync + 'static {
+    /// A new key for a grant.
+    ///
+    /// # Errors
+    /// Why there is none, within the configured time.
+    fn issue(&self, grant: Arc<Grant>, urgency: Urgency) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
+}
+
+/// Who is waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// A user; goes first.
+    UserWaits,
+    /// Nobody: the key at hand still lives.
+    Background,
+}
+
+/// A temporary key, as STS gave it.
+#[derive(Debug)]
+pub struct TemporaryCredential {
+    /// `TmpSecretId`: names the key, opens nothing.
+    pub secret_id: String,
+    /// `TmpSecretKey`.
+    pub secret_key: SecretString,
+    /// `Token`.
+    pub token: SecretString,
+    /// When it dies, by STS's clock.
+    pub expires: Timestamp,
+    /// STS's name for the call.
+    pub request_id: String,
+}
+
+/// How long STS is left alone after it refused the operator's keys.
+const OPERATOR_KEYS_REST: Duration = Duration::from_secs(1);
+/// The least time worth giving one attempt.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
+
+/// Tencent's STS.
+#[derive(Debug)]
+pub struct TencentSts {
+    client: Client,
+    own_keys: OwnKeys,
+    timeout: Duration,
+    quota: Quota,
+    breaker: Breaker,
+    retries: Budget,
+    /// Until when the operator's keys stand refused, and why.
+    refused: Mutex<Option<(Duration, StsError)>>,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl TencentSts {
+    /// STS as the configuration has it.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(
+        config: config::Sts,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, reqwest::Error> {
+        let own_keys = OwnKeys::new(config.keys, &config.endpoint, Arc::clone(&clock))?;
+        Ok(Self {
+            client: Client::new(config.endpoint, config.region, config.action)?,
+            own_keys,
+            timeout: config.timeout,
+            quota: Quota::new(config.calls_per_second, Arc::clone(&clock)),
+            breaker: Breaker::default(),
+            retries: Budget::default(),
+            refused: Mutex::new(None),
+            metrics: Metrics::new(),
+            clock,
+            entropy,
+        })
+    }
+
+    /// Adds this room's figures to a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    /// Calls that may still be made in the present second.
+    pub fn quota_available(&self) -> u32 {
+        self.quota.available()
+    }
+
+    /// Whether STS is being left alone.
+    pub fn is_resting(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
+        let deadline = self.clock.monotonic() + self.timeout;
+        for made in 1..=retry::MOST_ATTEMPTS {
+            self.leave_to_call()?;
+            self.quota.acquire(urgency, deadline).await?;
+            let failure = match self.attempt(grant, deadline).await {
+                Ok(key) => return Ok(key),
+                Err(failure) => failure,
+            };
+            let pause = retry::pause(failure.class, made).map(|most| self.entropy.up_to(most));
+            let in_time = pause.filter(|pause| {
+                self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline && self.retries.spend()
+            });
+            match in_time {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(self.given_up(failure, grant)),
+            }
+        }
+        Err(StsError::Unavailable { detail: "no attempt is left".to_owned() })
+    }
+
+    /// One call, half of what is left of the time for it, so that a lost one leaves room for another.
+    async fn attempt(&self, grant: &Grant, deadline: Duration) -> Result<TemporaryCredential, Failure> {
+        let started = self.clock.monotonic();
+        let left = deadline.saturating_sub(started);
+        let limit = left.min(SHORTEST_ATTEMPT.max(left / 2));
+        let late = || Failure { class: Class::Transient, detail: "no answer in time".to_owned() };
+        let call = async {
+            let own = self.own_keys.current().await?;
+            self.client.call(grant, &own, self.clock.now()).await
+        };
+        let outcome = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(late()));
+        let now = self.clock.monotonic();
+        self.metrics.called(
+            outcome.as_ref().err().map(|failure| failure.class),
+            now.saturating_sub(started).as_secs_f64(),
+        );
+        match outcome.as_ref().map_err(|failure| failure.class) {
+            Ok(_) => {
+                self.breaker.succeeded();
+                self.retries.refill();
+            }
+            Err(Class::Transient) => self.breaker.failed(now, self.entropy.unit()),
+            Err(Class::Throttled) => {
+                self.breaker.succeeded();
+                self.quota.slow_down();
+            }
+            Err(Class::OperatorKeys | Class::Refused) => self.breaker.succeeded(),
+        }
+        outcome
+    }
+
+    fn leave_to_call(&self) -> Result<(), StsError> {
+        let now = self.clock.monotonic();
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, error)) = refused.as_ref().filter(|(until, _)| now < *until) {
+            return Err(error.clone());
+        }
+        self.breaker.admit(now).map_err(|retry_after| StsError::Resting { retry_after })
+    }
+
+    fn given_up(&self, failure: Failure, grant: &Grant) -> StsError {
+        let Failure { class, detail } = failure;
+        match class {
+            Class::Throttled => StsError::Throttled { detail },
+            Class::Transient => StsError::Unavailable { detail },
+            Class::Refused => StsError::Refused { template: grant.template_name().to_owned(), detail },
+            Class::OperatorKeys => {
+                let error = StsError::OperatorKeys { detail };
+                let until = self.clock.monotonic() + OPERATOR_KEYS_REST;
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, error.clone()));
+                error
+            }
+        }
+    }
+}
+
+impl Sts for TencentSts {
+    fn issue(&self, grant: Arc<Grant>, urgency: Urgency) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
+        Box::pin(async move {
+            let outcome = self.attempts(&grant, urgency).await;
+            match &outcome {
+                Ok(key) => {
+                    tracing::info!(grant = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
+                }
+                // The operator must act on these two; the rest passes by itself.
+                Err(error) if error.is_final() => {
+                    tracing::error!(grant = %grant.id(), template = grant.template_name(), %error, "no key");
+                }
+                Err(error) => {
+                    tracing::warn!(grant = %grant.id(), template = grant.template_name(), %error, "no key");
+                }
+            }
+            outcome
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! Leaves STS alone while it fails, and asks once now and then whether it is back.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Failures in a row that open the breaker.
+const OPENS_AFTER: u32 = 10;
+/// How long it stays open the first time; doubled on each failed probe.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long it stays open at most.
+const LONGEST_REST: Duration = Duration::from_secs(8);
+
+/// Closed, open, or half-open with one probe under way.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Duration, rest: Duration },
+    Probing { rest: Duration },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+impl Breaker {
+    /// Leave to call now, or how long to leave STS alone.
+    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
+        let mut state = self.state();
+        match *state {
+            State::Closed { .. } => Ok(()),
+            State::Open { until, .. } if now < until => Err(until - now),
+            State::Open { rest, .. } => {
+                *state = State::Probing { rest };
+                Ok(())
+            }
+            State::Probing { rest } => Err(rest),
+        }
+    }
+
+    /// STS answered, whatever it said.
+    pub(super) fn succeeded(&self) {
+        *self.state() = State::default();
+    }
+
+    /// STS did not answer, or not sensibly; `jitter` in `0.0..1.0` spreads a fleet's probes.
+    pub(super) fn failed(&self, now: Duration, jitter: f64) {
+        let mut state = self.state();
+        let rest = match *state {
+            State::Closed { failures } if failures + 1 < OPENS_AFTER => {
+                *state = State::Closed { failures: failures + 1 };
+                return;
+            }
+            State::Closed { .. } => FIRST_REST,
+            State::Probing { rest } => LONGEST_REST.min(rest * 2),
+            State::Open { .. } => return,
+        };
+        tracing::warn!(rest = ?rest, "STS keeps failing; it is left alone for a while");
+        *state = State::Open { until: now + rest.mul_f64(0.75 + jitter / 2.0), rest };
+    }
+
+    /// Whether calls are held back.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(*self.state(), State::Closed { .. })
+    }
+
+    /// The state is one value, always whole, so a poisoned lock is good.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opened() -> Breaker {
+        let breaker = Breaker::default();
+        for _ in 0..OPENS_AFTER {
+            assert_eq!(breaker.admit(Duration::ZERO), Ok(()));
+            breaker.failed(Duration::ZERO, 0.5);
+        }
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_one_success_forgets_them() {
+        let breaker = Breaker::default();
+        for _ in 0..3 {
+            for _ in 1..OPENS_AFTER {
+                breaker.failed(Duration::ZERO, 0.5);
+            }
+            breaker.succeeded();
+        }
+        assert!(!breaker.is_open());
+        assert!(opened().is_open());
+        assert_eq!(opened().admit(Duration::ZERO), Err(SECOND));
+    }
+
+    #[test]
+    fn after_its_rest_exactly_one_probe_goes_through() {
+        let breaker = opened();
+        assert_eq!(breaker.admit(SECOND), Ok(()));
+        assert!(breaker.admit(SECOND).is_err());
+        breaker.succeeded();
+        assert_eq!(breaker.admit(SECOND), Ok(()));
+        assert_eq!(breaker.admit(SECOND), Ok(()));
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_rest_up_to_a_bound() {
+        let breaker = opened();
+        let mut now = SECOND;
+        for expected in [2, 4, 8, 8] {
+            assert_eq!(breaker.admit(now), Ok(()));
+            breaker.failed(now, 0.5);
+            assert_eq!(breaker.admit(now), Err(Duration::from_secs(expected)));
+            now += Duration::from_secs(expected);
+        }
+    }
+}

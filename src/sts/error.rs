@@ -1,0 +1,158 @@
+//! Why STS gives no key, sorted by who must act.
+
+use std::time::Duration;
+
+/// What an answer of STS that is not a key calls for (`tencent.md`, the table of codes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Slow down, then try again.
+    Throttled,
+    /// Try again.
+    Transient,
+    /// The operator's keys or clock: never retried.
+    OperatorKeys,
+    /// The template or the configuration: never retried.
+    Refused,
+}
+
+/// Why there is no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StsError {
+    /// STS throttled us to the end of the deadline.
+    #[error("STS throttles this account ({detail})")]
+    Throttled {
+        /// Code and request id.
+        detail: String,
+    },
+    /// STS could not be reached or understood to the end of the deadline.
+    #[error("STS cannot be reached or understood ({detail})")]
+    Unavailable {
+        /// What the last attempt met.
+        detail: String,
+    },
+    /// Too many already wait for the quota.
+    #[error("the quota of STS calls is used up")]
+    Busy {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+    /// STS has failed so often that it is left alone for a while.
+    #[error("STS is left alone after repeated failures")]
+    Resting {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+    /// STS does not take the operator's keys, or the clocks differ: for the operator to mend.
+    #[error("STS does not accept the operator's keys or clock ({detail})")]
+    OperatorKeys {
+        /// Code and request id.
+        detail: String,
+    },
+    /// STS does not take what the template or the configuration asks for: for the operator to mend.
+    #[error("STS refuses what template `{template}` asks for ({detail})")]
+    Refused {
+        /// The template.
+        template: String,
+        /// Code and request id.
+        detail: String,
+    },
+}
+
+impl StsError {
+    /// Whether the same call cannot succeed a moment later.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::OperatorKeys { .. } | Self::Refused { .. })
+    }
+
+    /// When it is worth asking again.
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Busy { retry_after } | Self::Resting { retry_after } => *retry_after,
+            Self::Throttled { .. } | Self::Unavailable { .. } => Duration::from_secs(2),
+            Self::OperatorKeys { .. } | Self::Refused { .. } => Duration::from_secs(30),
+        }
+    }
+}
+
+/// The class of an error code. An unknown one is taken for transient: a few retries do no harm.
+pub(super) fn classify(code: &str) -> Class {
+    let family = code.split('.').next().unwrap_or(code);
+    match code {
+        "InvalidParameter.OverLimit" => Class::Throttled,
+        "InvalidParameter.AccessKeyNotSupport"
+        | "InvalidParameter.AccountNotAvaliable"
+        | "FailedOperation.TempKeyNotAllowed" => Class::OperatorKeys,
+        _ => match family {
+            "RequestLimitExceeded" | "LimitExceeded" => Class::Throttled,
+            "AuthFailure" | "UnauthorizedOperation" | "IpInBlacklist" | "IpNotInWhitelist" => Class::OperatorKeys,
+            "InvalidParameter" | "InvalidParameterValue" | "MissingParameter" | "UnknownParameter"
+            | "ResourceNotFound" | "UnsupportedOperation" | "InvalidAction" | "UnsupportedRegion"
+            | "NoSuchVersion" | "InvalidRequest" => Class::Refused,
+            _ => Class::Transient,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_table_is_classed_as_it_says() {
+        for (class, codes) in [
+            (
+                Class::Throttled,
+                &[
+                    "RequestLimitExceeded",
+                    "RequestLimitExceeded.UinLimitExceeded",
+                    "RequestLimitExceeded.IPLimitExceeded",
+                    "RequestLimitExceeded.GlobalRegionUinLimitExceeded",
+                    "InvalidParameter.OverLimit",
+                ][..],
+            ),
+            (
+                Class::Transient,
+                &[
+                    "InternalError",
+                    "InternalError.DbError",
+                    "InternalError.SystemError",
+                    "InternalError.UnknownError",
+                    "InternalError.GetAppIdError",
+                    "InternalError.GetSeedTokenError",
+                    "SomethingNew",
+                ],
+            ),
+            (
+                Class::OperatorKeys,
+                &[
+                    "AuthFailure.SecretIdNotFound",
+                    "AuthFailure.SignatureFailure",
+                    "AuthFailure.SignatureExpire",
+                    "AuthFailure.AccessKeyIllegal",
+                    "InvalidParameter.AccessKeyNotSupport",
+                    "InvalidParameter.AccountNotAvaliable",
+                    "FailedOperation.TempKeyNotAllowed",
+                    "UnauthorizedOperation",
+                ],
+            ),
+            (
+                Class::Refused,
+                &[
+                    "InvalidParameter.StrategyFormatError",
+                    "InvalidParameter.StrategyInvalid",
+                    "InvalidParameter.ResouceError",
+                    "InvalidParameter.PolicyTooLong",
+                    "InvalidParameter.ExtendStrategyOverSize",
+                    "InvalidParameter.GrantOtherResource",
+                    "InvalidParameter.ParamError",
+                    "InvalidParameter.OverTimeError",
+                    "ResourceNotFound.RoleNotFound",
+                ],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(classify(code), class, "{code}");
+            }
+        }
+    }
+}
