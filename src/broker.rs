@@ -204,6 +204,11 @@ impl Broker {
         })
     }
 
+    /// Whether STS is being left alone after failures.
+    pub fn is_resting(&self) -> bool {
+        self.0.sts.is_resting()
+    }
+
     /// Keys in memory, the bytes they take, and flights under way.
     pub fn size(&self) -> (u64, u64, usize) {
         let (keys, bytes) = self.0.store.size();

@@ -38,6 +38,9 @@ pub trait Sts: Debug + Send + Sync + 'static {
     /// # Errors
     /// Why there is none, within the configured time.
     fn issue(&self, grant: Arc<Grant>, urgency: Urgency) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
+
+    /// Whether STS is being left alone after failures.
+    fn is_resting(&self) -> bool;
 }
 
 /// Who is waiting.
@@ -118,11 +121,6 @@ impl TencentSts {
     /// Calls that may still be made in the present second.
     pub fn quota_available(&self) -> u32 {
         self.quota.available()
-    }
-
-    /// Whether STS is being left alone.
-    pub fn is_resting(&self) -> bool {
-        self.breaker.is_open()
     }
 
     async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
@@ -220,5 +218,9 @@ impl Sts for TencentSts {
             }
             outcome
         })
+    }
+
+    fn is_resting(&self) -> bool {
+        self.breaker.is_open()
     }
 }

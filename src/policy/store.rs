@@ -142,6 +142,26 @@ impl TemplateSet {
         self.templates.keys().map(String::as_str)
     }
 
+    /// A line about each template, for `check`.
+    pub fn summaries(&self) -> impl Iterator<Item = String> {
+        self.templates.values().map(|proved| {
+            let Template { name, description, bucket, home, .. } = proved.template();
+            format!("{name}: {} in {}; {description}", home.text(), bucket.name)
+        })
+    }
+
+    /// A grant for a made-up user, by the first template that asks for nothing but a subject.
+    pub fn probe_grant(&self, issuer: &str) -> Option<Arc<Grant>> {
+        let claims = serde_json::Map::from_iter([("sub".to_owned(), "cosbroker-check".into())]);
+        let identity = Identity::from_claims(issuer.into(), claims).ok()?;
+        self.templates.keys().find_map(|name| self.grant(Some(name), &identity).ok())
+    }
+
+    /// The template used where none is named.
+    pub fn default_name(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
     /// What a template grants an identity; the default template if none is named.
     ///
     /// # Errors

@@ -35,8 +35,6 @@ pub struct Template {
     pub home: Home,
     /// Where the home stands in the file.
     pub home_span: Range<usize>,
-    /// Whose home it is.
-    pub owner: Vec<Subject>,
     /// How long a key lives.
     pub duration: Duration,
     /// Claims a token must carry: path, and the values of which one will do.
@@ -206,14 +204,13 @@ impl Template {
                 .collect(),
             _ => Vec::new(),
         };
-        match (bucket, home, owner) {
-            (Some(bucket), Some(home), Some(owner)) if problems.is_empty() => Ok(Self {
+        match (bucket, home) {
+            (Some(bucket), Some(home)) if problems.is_empty() => Ok(Self {
                 name: name.to_owned(),
                 description: file.description,
                 bucket,
                 home,
                 home_span: file.home.span(),
-                owner,
                 duration: file.duration.get_ref().0,
                 require,
                 statements,
@@ -546,7 +543,6 @@ resource = ["${home}*"]
         let template = Template::parse("upload", Source::new("upload.toml", UPLOAD)).unwrap();
         assert_eq!(template.bucket.resource(), "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/");
         assert_eq!(template.statements[0].actions.len(), 8);
-        assert_eq!(template.owner, [Subject::Sub]);
         assert_eq!(template.duration, Duration::from_secs(1800));
     }
 

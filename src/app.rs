@@ -1,0 +1,176 @@
+//! The one place that wires the rooms together: a checked configuration becomes two listeners.
+
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix_web::dev::Server;
+use tokio::runtime::Handle;
+
+use crate::{
+    admin::{self, Operators},
+    broker::Broker,
+    clock::Clock,
+    config::{Config, Issuer},
+    entropy::Entropy,
+    http::{self, Api},
+    identity::Verifier,
+    policy::{Bounds, Issuers, TemplateSet},
+    source::Diagnostic,
+    sts::TencentSts,
+};
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration or a template, problem by problem.
+    #[error("{}", lines(.0))]
+    Problems(Vec<Diagnostic>),
+    /// An issuer's key.
+    #[error("{0}; mend the [[issuer]] section or the file it names")]
+    Key(#[from] crate::identity::KeyFault),
+    /// No HTTP client can be made.
+    #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
+    Client(#[from] reqwest::Error),
+    /// A listener.
+    #[error("cannot listen on {address}: {error}; is another process there, or the address not this machine's?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The servers.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+fn lines(problems: &[Diagnostic]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A service ready to run.
+pub struct App {
+    public: (SocketAddr, Server),
+    operators: (SocketAddr, Server),
+    verifier: Arc<Verifier>,
+    draining: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("public", &self.public.0).field("operators", &self.operators.0).finish()
+    }
+}
+
+/// The templates of a configuration, proved.
+///
+/// # Errors
+/// Everything that cannot be proved, and every other problem of a template.
+pub fn templates(config: &Config) -> Result<TemplateSet, Vec<Diagnostic>> {
+    let bounds =
+        Bounds { longest: config.sts.action.longest(), min_remaining: config.cache.min_remaining };
+    let default = config.templates.default.as_deref();
+    TemplateSet::load(&config.templates.dir, default, &proof_of_issuers(&config.issuers), &bounds)
+}
+
+/// What the proof must know of them: a claim is trusted only if every issuer vouches for it.
+fn proof_of_issuers(issuers: &[Issuer]) -> Issuers {
+    let everywhere = |claim: &&String| issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim));
+    Issuers {
+        several: issuers.len() > 1,
+        trusted_claims: issuers
+            .iter()
+            .flat_map(|issuer| &issuer.trusted_claims)
+            .filter(everywhere)
+            .cloned()
+            .collect(),
+    }
+}
+
+impl App {
+    /// Builds the service and takes its ports; serves nobody yet.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub fn build(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, StartError> {
+        let runtime = Handle::current();
+        let templates = Arc::new(templates(&config).map_err(StartError::Problems)?);
+        let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
+        let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let broker = Broker::new(
+            config.cache,
+            &config.limits,
+            Arc::clone(&sts) as Arc<dyn crate::sts::Sts>,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            runtime,
+        );
+        let draining = Arc::new(AtomicBool::new(false));
+        let (operators_at, listener) = listen(config.admin.listen)?;
+        let operators = Operators::new(broker.clone(), sts, config.admin.token);
+        let operators = admin::serve(operators, listener)?;
+        let (public_at, listener) = listen(config.server.listen)?;
+        let api = Api {
+            verifier: Arc::clone(&verifier),
+            templates,
+            broker,
+            clock,
+            entropy,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            draining: Arc::clone(&draining),
+        };
+        let public = http::serve(api, listener, config.server)?;
+        Ok(Self { public: (public_at, public), operators: (operators_at, operators), verifier, draining })
+    }
+
+    /// Where the public API listens.
+    pub fn public_address(&self) -> SocketAddr {
+        self.public.0
+    }
+
+    /// Where the operators' listener stands.
+    pub fn operators_address(&self) -> SocketAddr {
+        self.operators.0
+    }
+
+    /// Serves until `stop` comes, then lets running asks finish.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let (public, operators) = (self.public.1, self.operators.1);
+        let (public_handle, operators_handle) = (public.handle(), operators.handle());
+        let serving = async { tokio::try_join!(public, operators) };
+        tokio::pin!(serving);
+        let warmed_up = async {
+            self.verifier.warm_up().await;
+            stop.await;
+        };
+        tokio::select! {
+            ended = &mut serving => ended?,
+            () = warmed_up => {
+                self.draining.store(true, Ordering::Relaxed);
+                tracing::info!("stopping: no new connections, running asks may finish");
+                tokio::join!(public_handle.stop(true), operators_handle.stop(true));
+                serving.await?
+            }
+        };
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let failed = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    Ok((listener.local_addr().map_err(failed)?, listener))
+}

@@ -1,0 +1,93 @@
+//! The command line: which command, and how its failure is told.
+
+mod check;
+mod sandbox;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "cosbroker", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Options),
+    Sandbox(sandbox::Options),
+    Check(check::Options),
+}
+
+/// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("the runtime cannot start: {error}")),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(options) => options.run().await,
+            Command::Sandbox(options) => options.run().await,
+            Command::Check(options) => options.run().await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+/// One line for each problem, to stderr.
+#[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
+fn failed(message: &str) -> ExitCode {
+    for line in message.lines() {
+        eprintln!("cosbroker: {line}");
+    }
+    ExitCode::FAILURE
+}
+
+/// What a command has to tell, to stdout.
+#[expect(clippy::print_stdout, reason = "this is where a command's result is told")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Comes when the process is asked to stop.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_in_its_help() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example:"), "{help}");
+        }
+    }
+}

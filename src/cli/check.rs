@@ -1,0 +1,56 @@
+//! `cosbroker check`: would `serve` start?
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use tokio::runtime::Handle;
+
+use crate::{
+    app::{self, StartError},
+    clock::SystemClock,
+    config::{Config, Environment},
+    entropy::SystemEntropy,
+    identity::Verifier,
+    sts::{Sts, TencentSts, Urgency},
+};
+
+/// Read the configuration and every template, and prove confinement.
+///
+/// Says each problem with file, line and mend. Exits 0 only if `serve` would start.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online")]
+pub(super) struct Options {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Also fetch the key sets, and make one real STS call.
+    #[arg(long)]
+    online: bool,
+}
+
+impl Options {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let config =
+            Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
+        let templates = app::templates(&config).map_err(StartError::Problems)?;
+        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+        let clock = Arc::new(SystemClock::start());
+        let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
+            .map_err(StartError::Key)?;
+        for template in templates.summaries() {
+            super::say(&format!("proved: {template}"));
+        }
+        if self.online {
+            verifier.probe().await?;
+            super::say("online: every key set can be fetched");
+            let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
+            let Some(grant) = templates.probe_grant(&issuer) else {
+                anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
+            };
+            let key = sts.issue(grant, Urgency::UserWaits).await?;
+            super::say(&format!("online: STS made a key, request {}", key.request_id));
+        }
+        super::say("ok: serve would start");
+        Ok(())
+    }
+}

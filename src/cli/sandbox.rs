@@ -1,0 +1,161 @@
+//! `cosbroker sandbox`: a whole cloud on this machine, for a newcomer with nothing but this binary.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::serve::{Log, start_log};
+use crate::{
+    app::{App, StartError},
+    clock::{Clock, SystemClock},
+    config::{Config, Environment},
+    entropy::{Entropy, SystemEntropy},
+    sandbox::{self, Account, Cloud, SessionKey, StsEmulator, TokenIssuer},
+    source::Source,
+};
+
+/// Try everything on this machine: the broker, a token issuer and an STS on loopback.
+///
+/// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies")]
+pub(super) struct Options {
+    /// Where the broker listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Where the operators' listener stands.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5001")]
+    admin_listen: SocketAddr,
+    /// Where the cloud (token issuer, STS) listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002")]
+    cloud_listen: SocketAddr,
+    /// A folder of templates; the built-in ones without. The default template is `upload`.
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+}
+
+/// The templates that a newcomer starts with.
+const TEMPLATES: [(&str, &str); 2] = [
+    ("upload.toml", include_str!("../../policies/upload.toml")),
+    ("files.toml", include_str!("../../policies/files.toml")),
+];
+const AUDIENCE: &str = "sandbox";
+
+impl Options {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        start_log(Log::Human, "warn");
+        for address in [self.listen, self.admin_listen, self.cloud_listen] {
+            anyhow::ensure!(
+                address.ip().is_loopback(),
+                "the sandbox signs tokens for anybody, so it listens on loopback only, not on {address}"
+            );
+        }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let cloud_listener = TcpListener::bind(self.cloud_listen)
+            .with_context(|| format!("cannot listen on {}", self.cloud_listen))?;
+        let cloud_at = cloud_listener.local_addr()?;
+        let issuer = format!("http://{cloud_at}/");
+        let account = Account {
+            secret_id: format!("AKID{}", entropy.name()),
+            secret_key: entropy.name(),
+        };
+        let mut seal = [0; 32];
+        seal.iter_mut().zip(entropy.bytes().into_iter().chain(entropy.bytes())).for_each(|(to, from)| *to = from);
+        let cloud = Cloud {
+            issuer: Arc::new(TokenIssuer::new(&issuer, AUDIENCE, Arc::clone(&clock))?),
+            sts: Arc::new(StsEmulator::new(
+                account.clone(),
+                SessionKey::new(seal),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )),
+        };
+        let token = cloud.issuer.token("alice", serde_json::Map::new())?;
+        let built_in = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
+        let templates = match &self.templates {
+            Some(dir) => std::path::absolute(dir)?,
+            None => {
+                for (name, text) in TEMPLATES {
+                    std::fs::write(built_in.path().join(name), text)?;
+                }
+                built_in.path().to_owned()
+            }
+        };
+        let config = self.config(&issuer, &templates, &account)?;
+        let app = App::build(config, clock, entropy)?;
+        let cloud = sandbox::serve(cloud, cloud_listener)?;
+        let cloud_handle = cloud.handle();
+        let cloud = tokio::spawn(cloud);
+        super::say(&welcome(&app, cloud_at, &templates, &token));
+        app.run(super::asked_to_stop()).await?;
+        cloud_handle.stop(true).await;
+        cloud.await??;
+        Ok(())
+    }
+
+    /// The sandbox's configuration goes the same way as anybody's.
+    fn config(&self, issuer: &str, templates: &Path, account: &Account) -> anyhow::Result<Config> {
+        let mut config = toml::Table::new();
+        let mut set = |section: &str, name: &str, value: toml::Value| {
+            let table = config.entry(section).or_insert_with(|| toml::Table::new().into());
+            if let Some(table) = table.as_table_mut() {
+                table.insert(name.to_owned(), value);
+            }
+        };
+        set("server", "listen", self.listen.to_string().into());
+        set("admin", "listen", self.admin_listen.to_string().into());
+        set("templates", "dir", templates.display().to_string().into());
+        set("templates", "default", "upload".into());
+        set("sts", "region", "ap-guangzhou".into());
+        set("sts", "endpoint", issuer.into());
+        set("sts", "calls_per_second", 600.into());
+        set("sts", "secret_id_env", "SECRET_ID".into());
+        set("sts", "secret_key_env", "SECRET_KEY".into());
+        set("limits", "per_user", "off".into());
+        let mut section = toml::Table::new();
+        section.insert("issuer".to_owned(), issuer.into());
+        section.insert("audience".to_owned(), vec![AUDIENCE.to_owned()].into());
+        section.insert("algorithms".to_owned(), vec!["ES256".to_owned()].into());
+        section.insert("jwks_url".to_owned(), format!("{issuer}jwks.json").into());
+        config.insert("issuer".to_owned(), toml::Value::Array(vec![section.into()]));
+        let environment = |name: &str| match name {
+            "SECRET_ID" => Some(account.secret_id.clone()),
+            "SECRET_KEY" => Some(account.secret_key.clone()),
+            _ => None,
+        };
+        let source = Source::new("sandbox.toml", config.to_string());
+        Ok(Config::parse(&source, &Environment(&environment)).map_err(StartError::Problems)?)
+    }
+}
+
+fn welcome(app: &App, cloud: SocketAddr, templates: &Path, token: &str) -> String {
+    let broker = app.public_address();
+    let operators = app.operators_address();
+    format!(
+        "\
+cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in it is real.
+
+  broker      http://{broker}
+  operators   http://{operators}/metrics
+  cloud       http://{cloud}  (token issuer, STS)
+  templates   {templates}
+
+Alice is logged in; this is her app asking for a key:
+
+  curl -i -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials
+
+And asking again: the same key, from memory (Cache-Status: cosbroker; hit):
+
+  curl -si -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | grep -i cache-status
+
+A token for anybody:  curl 'http://{cloud}/token?sub=bob'
+Stop with Ctrl-C.",
+        templates = templates.display(),
+    )
+}

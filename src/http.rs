@@ -1,0 +1,140 @@
+//! The public API: requests in, answers out, errors to status codes.
+//!
+//! No rules of its own: who asks is `identity`'s word, what they may do `policy`'s, the key `broker`'s.
+
+mod ask;
+mod bearer;
+mod body;
+mod context;
+mod dropin;
+mod health;
+mod refusal;
+mod shape;
+mod v1;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use actix_cors::Cors;
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, middleware, web};
+use ipnet::IpNet;
+
+use self::{
+    context::RequestId,
+    refusal::{Form, Refusal},
+};
+use crate::{
+    broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier, policy::TemplateSet,
+};
+
+/// What the handlers need.
+#[derive(Debug)]
+pub struct Api {
+    /// Who asks.
+    pub verifier: Arc<Verifier>,
+    /// What they may do.
+    pub templates: Arc<TemplateSet>,
+    /// Their key.
+    pub broker: Broker,
+    /// For what an answer says of time.
+    pub clock: Arc<dyn Clock>,
+    /// For names of requests and objects.
+    pub entropy: Arc<dyn Entropy>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Set when the process is about to stop.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl Api {
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a client may take to send a request's head; RFC 9110 §15.5.9.
+const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Starts the public listener.
+///
+/// # Errors
+/// When the socket or the certificate cannot be used.
+pub fn serve(
+    api: Api,
+    listener: std::net::TcpListener,
+    config: config::Server,
+) -> std::io::Result<Server> {
+    let api = web::Data::new(api);
+    let origins = config.cors_origins;
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::clone(&api))
+            .wrap(middleware::Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(middleware::from_fn(context::surround))
+            .configure(routes)
+    })
+    .client_request_timeout(SLOWEST_HEAD)
+    .keep_alive(std::time::Duration::from_secs(60))
+    .max_connections(config.max_connections)
+    .shutdown_timeout(config.shutdown_timeout.as_secs())
+    .disable_signals();
+    let server = match config.workers {
+        Some(workers) => server.workers(workers),
+        None => server,
+    };
+    let server = match config.tls {
+        Some(tls) => server.listen_rustls_0_23(listener, crate::tls::server(&tls)?)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
+fn routes(services: &mut web::ServiceConfig) {
+    let wrong_method = |allowed: &'static str, form: Form| {
+        web::to(move |id: RequestId| async move { Refusal::Method(allowed).response(form, &id) })
+    };
+    let resource = |path: &str, allowed: &'static str, form: Form| {
+        web::resource(path.to_owned()).default_service(wrong_method(allowed, form))
+    };
+    let problem = |path| resource(path, "GET", Form::Problem);
+    let envelope = |path| resource(path, "GET", Form::Envelope);
+    for path in ["/v1/credentials", "/v1/credentials/{template}"] {
+        services.service(
+            resource(path, "GET, POST", Form::Problem)
+                .route(web::get().to(v1::get))
+                .route(web::post().to(v1::post)),
+        );
+    }
+    for path in ["/v1/explain", "/v1/explain/{template}"] {
+        services.service(problem(path).route(web::get().to(v1::explained)));
+    }
+    services
+        .service(envelope("/sign").route(web::get().to(dropin::sign)))
+        .service(
+            resource("/sts", "GET, POST", Form::Envelope)
+                .route(web::get().to(dropin::sts))
+                .route(web::post().to(dropin::sts_scoped)),
+        )
+        .service(envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)))
+        .service(problem("/healthz").route(web::get().to(health::healthz)))
+        .service(problem("/readyz").route(web::get().to(health::readyz)))
+        .service(problem("/openapi.json").route(web::get().to(health::openapi)))
+        .default_service(web::to(nothing));
+}
+
+async fn nothing(id: RequestId) -> HttpResponse {
+    Refusal::NoRoute.response(Form::Problem, &id)
+}
+
+/// Exact origins only, no credentials: a token travels in a header that scripts set themselves.
+fn cors(origins: &[String]) -> Cors {
+    origins
+        .iter()
+        .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin))
+        .allowed_methods(["GET", "POST"])
+        .allowed_headers(["authorization", "content-type"])
+        .expose_headers(["cache-status", "x-request-id", "retry-after"])
+        .max_age(600)
+}

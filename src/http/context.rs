@@ -1,0 +1,107 @@
+//! What stands around every request: its id, the headers every answer carries, who sent it.
+
+use std::{
+    future::{Ready, ready},
+    net::IpAddr,
+    ops::Deref,
+    sync::Arc,
+};
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    middleware::Next,
+    web,
+};
+use ipnet::IpNet;
+
+use super::Api;
+
+/// The name of one request: in the answer, the log and, where there is one, the problem.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(Arc<str>);
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromRequest for RequestId {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let known = request.extensions().get::<Self>().cloned();
+        ready(Ok(known.unwrap_or_else(|| Self("unknown".into()))))
+    }
+}
+
+/// Names the request, and puts on the answer what every answer carries.
+pub(super) async fn surround(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
+    let id = RequestId(api.as_ref().map_or_else(String::new, |api| api.entropy.name()).into());
+    request.extensions_mut().insert(id.clone());
+    if let Some(api) = &api {
+        let client = client(&request, &api.trusted_proxies);
+        tracing::debug!(request_id = &*id, method = %request.method(), path = request.path(), ?client, "request");
+    }
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// Who sent a request: the peer, or the last address in `X-Forwarded-For` that a trusted proxy vouches
+/// for.
+fn client(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    Some(last_untrusted(peer, &hops, trusted))
+}
+
+/// Walks from the peer backwards as long as each hop is a trusted proxy; a client can write what it likes
+/// to the left of that.
+fn last_untrusted(peer: IpAddr, hops: &[&str], trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    let mut address = peer;
+    for hop in hops.iter().rev() {
+        match hop.parse() {
+            Ok(next) if is_trusted(&address) => address = next,
+            _ => break,
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_address_counts_only_as_far_as_proxies_are_trusted() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let from = |peer: &str, hops: &[&str]| {
+            last_untrusted(peer.parse().unwrap(), hops, &trusted).to_string()
+        };
+        assert_eq!(from("1.2.3.4", &["6.6.6.6"]), "1.2.3.4");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
+        assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4", "10.0.0.2"]), "1.2.3.4");
+        assert_eq!(from("10.0.0.1", &["junk"]), "10.0.0.1");
+        assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

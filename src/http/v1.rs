@@ -1,0 +1,146 @@
+//! `/v1`: the broker's own API.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api,
+    ask::{self, Ask},
+    body,
+    context::RequestId,
+    refusal::{Form, Refusal},
+    shape::Shape,
+};
+use crate::{
+    policy::{Explanation, Question, Scope, explain},
+    units::Span,
+};
+
+#[derive(Debug, Deserialize)]
+struct Options {
+    format: Option<String>,
+    min_remaining: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScopeBody {
+    scope: Vec<Scope>,
+}
+
+#[derive(Deserialize)]
+struct ExplainQuery {
+    action: Option<String>,
+    key: Option<String>,
+    size: Option<u64>,
+    content_type: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    explanation: Explanation,
+    template: &'a str,
+    bucket: &'a str,
+    region: &'a str,
+    prefix: &'a str,
+    #[serde(rename = "grantId")]
+    grant_id: String,
+    #[serde(rename = "serverTime")]
+    server_time: i64,
+}
+
+/// `GET /v1/credentials[/{template}]`
+pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
+    respond(&api, &request, &id, None).await
+}
+
+/// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
+pub(super) async fn post(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+    id: RequestId,
+) -> HttpResponse {
+    match body::json::<ScopeBody>(payload).await {
+        Ok(ScopeBody { scope }) => respond(&api, &request, &id, Some(scope)).await,
+        Err(refusal) => refusal.response(Form::Problem, &id),
+    }
+}
+
+async fn respond(
+    api: &Api,
+    request: &HttpRequest,
+    id: &RequestId,
+    scope: Option<Vec<Scope>>,
+) -> HttpResponse {
+    let (shape, min_remaining) = match options(request) {
+        Ok(options) => options,
+        Err(refusal) => return refusal.response(Form::Problem, id),
+    };
+    let ask = Ask { template: template(request), scope, min_remaining };
+    ask::answer(api, ask::key(api, request, &ask).await, shape, |_| None, Form::Problem, id)
+}
+
+/// `GET /v1/explain[/{template}]?action=&key=`
+pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
+    match explanation(&api, &request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(Form::Problem, &id),
+    }
+}
+
+async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
+    let query: ExplainQuery = query(request)?;
+    let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
+    let action = query.action.ok_or_else(|| missing("action"))?;
+    let key = query.key.ok_or_else(|| missing("key"))?;
+    let ask = Ask { template: template(request), ..Ask::default() };
+    let grant = ask::grant(api, request, &ask).await?;
+    let question = Question {
+        action: &action,
+        key: &key,
+        size: query.size,
+        content_type: query.content_type.as_deref(),
+    };
+    let explanation =
+        explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
+    Ok(HttpResponse::Ok().json(Explained {
+        explanation,
+        template: grant.template_name(),
+        bucket: &grant.bucket().name,
+        region: &grant.bucket().region,
+        prefix: grant.home(),
+        grant_id: grant.id().to_string(),
+        server_time: api.clock.now().as_second(),
+    }))
+}
+
+fn template(request: &HttpRequest) -> Option<String> {
+    request.match_info().get("template").map(str::to_owned)
+}
+
+fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> {
+    let Options { format, min_remaining } = query(request)?;
+    let shape = match format.as_deref() {
+        None => Shape::V1,
+        Some("sts3") => Shape::Sts3,
+        Some(other) => {
+            return Err(Refusal::BadRequest(format!(
+                "format `{}` is unknown; give `sts3`, or leave it out for the STS SDK JSON",
+                other.escape_default()
+            )));
+        }
+    };
+    let wanted = min_remaining.map(Span::try_from).transpose();
+    let wanted = wanted.map_err(|fault| Refusal::BadRequest(format!("min_remaining: {fault}")))?;
+    Ok((shape, wanted.map(|span| span.0)))
+}
+
+pub(super) fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Refusal> {
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|error| Refusal::BadRequest(format!("the query cannot be read: {error}")))
+}
