@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_web::dev::Server;
-use tokio::runtime::Handle;
+use tokio::{net::TcpSocket, runtime::Handle};
 
 use crate::{
     admin::{self, Operators},
@@ -161,16 +161,27 @@ impl App {
             () = warmed_up => {
                 self.draining.store(true, Ordering::Relaxed);
                 tracing::info!("stopping: no new connections, running asks may finish");
-                tokio::join!(public_handle.stop(true), operators_handle.stop(true));
-                serving.await?
+                // A server stops only while it is polled.
+                let (ended, (), ()) =
+                    tokio::join!(serving, public_handle.stop(true), operators_handle.stop(true));
+                ended?
             }
         };
         Ok(())
     }
 }
 
+/// Connections that may wait to be accepted: an app's users come back together after an outage, and the
+/// standard library's 128 would make them wait for a second SYN.
+const BACKLOG: u32 = 4096;
+
 fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
-    let failed = |error| StartError::Listen { address, error };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    Ok((listener.local_addr().map_err(failed)?, listener))
+    let taken = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?.into_std()?;
+        Ok((listener.local_addr()?, listener))
+    };
+    taken().map_err(|error| StartError::Listen { address, error })
 }

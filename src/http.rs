@@ -55,7 +55,7 @@ impl Api {
 }
 
 /// How long a client may take to send a request's head; RFC 9110 §15.5.9.
-const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(5);
+const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Starts the public listener.
 ///

@@ -1,0 +1,293 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::future::BoxFuture;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::TestClock,
+    entropy::FixedEntropy,
+    policy::{Bounds, Issuers, TemplateSet},
+    sts::TemporaryCredential,
+};
+
+const NOW: i64 = 1_900_000_000;
+
+/// An STS that counts its calls, and takes a while or fails as it is told.
+#[derive(Debug)]
+struct CountingSts {
+    calls: AtomicUsize,
+    takes: Duration,
+    life: Duration,
+    failing: Mutex<Option<StsError>>,
+    clock: Arc<TestClock>,
+}
+
+impl Sts for CountingSts {
+    fn issue(&self, _: Arc<Grant>, _: Urgency) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
+        Box::pin(async move {
+            let call = self.calls.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.takes).await;
+            match self.failing.lock().unwrap().clone() {
+                Some(error) => Err(error),
+                None => Ok(TemporaryCredential {
+                    secret_id: format!("AKID{call}"),
+                    secret_key: "k".into(),
+                    token: "t".repeat(1000).into(),
+                    expires: self.clock.now() + self.life,
+                    request_id: format!("r{call}"),
+                }),
+            }
+        })
+    }
+
+    fn is_resting(&self) -> bool {
+        false
+    }
+}
+
+struct House {
+    broker: Broker,
+    sts: Arc<CountingSts>,
+    templates: TemplateSet,
+}
+
+const LIFE: Duration = Duration::from_secs(1800);
+const CALL: Duration = Duration::from_millis(100);
+
+impl House {
+    fn new(life: Duration, max_bytes: u64) -> Self {
+        let clock = TestClock::at(NOW);
+        let sts = Arc::new(CountingSts {
+            calls: AtomicUsize::new(0),
+            takes: CALL,
+            life,
+            failing: Mutex::new(None),
+            clock: Arc::clone(&clock),
+        });
+        let rules = config::Cache { max_bytes, min_remaining: Some(Duration::from_secs(300)), refresh_at: 0.3 };
+        let limits = config::Limits { per_user: crate::units::Rate::Off };
+        let broker = Broker::new(
+            rules,
+            &limits,
+            Arc::clone(&sts) as Arc<dyn Sts>,
+            clock,
+            Arc::new(FixedEntropy(0x80)),
+            Handle::current(),
+        );
+        let bounds = Bounds { longest: Duration::from_secs(7200), min_remaining: None };
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let templates = TemplateSet::load(&dir, Some("upload"), &Issuers::default(), &bounds).unwrap();
+        Self { broker, sts, templates }
+    }
+
+    fn grant(&self, subject: &str) -> Arc<Grant> {
+        self.templates.grant(None, &Identity::for_tests("i", subject, &[])).unwrap()
+    }
+
+    async fn ask(&self, subject: &str) -> Result<Served, AskError> {
+        self.broker.key_for(&self.grant(subject), None).await
+    }
+
+    async fn outcome(&self, subject: &str) -> Outcome {
+        self.ask(subject).await.unwrap().outcome
+    }
+
+    fn calls(&self) -> usize {
+        self.sts.calls.load(Ordering::Relaxed)
+    }
+
+    fn fail(&self, error: Option<StsError>) {
+        *self.sts.failing.lock().unwrap() = error;
+    }
+
+    fn figure(&self, name: &str) -> u64 {
+        let mut registry = Registry::default();
+        self.broker.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let values = text.lines().filter(|line| !line.starts_with('#') && line.contains(name));
+        values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+}
+
+fn house() -> House {
+    House::new(LIFE, 64 << 20)
+}
+
+fn unavailable() -> Option<StsError> {
+    Some(StsError::Unavailable { detail: "down".to_owned() })
+}
+
+fn refused() -> Option<StsError> {
+    Some(StsError::OperatorKeys { detail: "AuthFailure".to_owned() })
+}
+
+async fn pass(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_ask_is_answered_from_memory_and_another_user_gets_another_key() {
+    let house = house();
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(house.outcome("alice").await, Outcome::Hit);
+    let (alice, bob) = (house.ask("alice").await.unwrap(), house.ask("bob").await.unwrap());
+    assert_ne!(alice.key.credential().secret_id, bob.key.credential().secret_id);
+    assert_eq!(bob.key.grant().home(), "users/bob/");
+    assert_eq!(house.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_askers_at_once_make_one_call() {
+    let house = house();
+    let grant = house.grant("alice");
+    let asks = (0..10_000).map(|_| house.broker.key_for(&grant, None));
+    let outcomes = futures::future::join_all(asks).await;
+    let fetched = outcomes.iter().filter(|o| o.as_ref().unwrap().outcome == Outcome::Fetched).count();
+    assert_eq!((fetched, house.calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn askers_who_give_up_neither_cancel_nor_repeat_the_call() {
+    let house = house();
+    let grant = house.grant("alice");
+    let impatient = (0..1500)
+        .map(|_| tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None)));
+    let given_up = futures::future::join_all(impatient).await;
+    assert!(given_up.iter().all(Result::is_err));
+    assert_eq!(house.outcome("alice").await, Outcome::Coalesced);
+    assert_eq!(house.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_its_refresh_point_a_hit_sends_for_one_successor_and_nobody_waits() {
+    let house = house();
+    let first = house.ask("alice").await.unwrap().key;
+    pass(LIFE.mul_f64(0.69)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Hit);
+    pass(LIFE.mul_f64(0.02)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
+    assert_eq!(house.outcome("alice").await, Outcome::Hit, "one refresh is enough");
+    pass(CALL * 2).await;
+    let second = house.ask("alice").await.unwrap();
+    assert_eq!(second.outcome, Outcome::Hit);
+    assert_ne!(second.key.credential().secret_id, first.credential().secret_id);
+    assert_eq!(house.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_refresh_costs_no_user_anything_and_is_not_repeated_at_every_hit() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    house.fail(unavailable());
+    pass(LIFE.mul_f64(0.75)).await;
+    for _ in 0..100 {
+        assert!(matches!(house.outcome("alice").await, Outcome::Hit | Outcome::Refreshed));
+        pass(Duration::from_millis(50)).await;
+    }
+    assert_eq!(house.calls(), 2, "one attempt in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_too_old_to_hand_out_is_replaced() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    pass(LIFE - Duration::from_secs(299)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(house.figure("reason=\"expired\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_sts_fails_a_key_with_a_minute_left_is_served_and_none_with_less() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    house.fail(unavailable());
+    pass(LIFE - Duration::from_secs(62)).await;
+    let served = house.ask("alice").await.unwrap();
+    assert_eq!(served.outcome, Outcome::Stale);
+    pass(Duration::from_secs(3)).await;
+    assert!(matches!(house.ask("alice").await, Err(AskError::Sts(StsError::Unavailable { .. }))));
+    pass(Duration::from_secs(60)).await;
+    assert!(house.ask("alice").await.is_err(), "an expired key is never served");
+    house.fail(None);
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_all_who_wait_and_nothing_of_it_is_cached() {
+    let house = house();
+    house.fail(unavailable());
+    let grant = house.grant("alice");
+    let outcomes = futures::future::join_all((0..100).map(|_| house.broker.key_for(&grant, None))).await;
+    assert!(outcomes.iter().all(Result::is_err));
+    assert_eq!(house.calls(), 1);
+    house.fail(None);
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_succeed_on_retry_is_remembered_for_a_second() {
+    let house = house();
+    house.fail(refused());
+    for _ in 0..50 {
+        assert!(house.ask("alice").await.is_err());
+    }
+    assert_eq!(house.calls(), 1);
+    house.fail(None);
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_wants_more_life_gets_it_or_is_told_what_there_is() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    pass(Duration::from_secs(60)).await;
+    let grant = house.grant("alice");
+    let wanting = |minutes: u64| house.broker.key_for(&grant, Some(Duration::from_secs(minutes * 60)));
+    assert_eq!(wanting(20).await.unwrap().outcome, Outcome::Hit);
+    let newer = wanting(29).await;
+    assert_eq!(newer.unwrap().outcome, Outcome::Hit, "29 minutes are left of 30");
+    pass(Duration::from_secs(60)).await;
+    assert_eq!(wanting(29).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(house.figure("reason=\"min_remaining\""), 1);
+    assert!(matches!(wanting(30).await, Err(AskError::TooMuchLife { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_ask_has_one_outcome_and_every_miss_one_reason() {
+    let house = house();
+    for subject in ["a", "b", "a", "c", "a"] {
+        house.ask(subject).await.unwrap();
+    }
+    house.fail(unavailable());
+    assert!(house.ask("d").await.is_err());
+    house.broker.count_refused("upload");
+    assert_eq!(house.figure("cosbroker_asks_total"), 6);
+    assert_eq!(house.figure("cosbroker_cache_hits_total"), 2);
+    assert_eq!(house.figure("cosbroker_cache_misses_total"), 4);
+    assert_eq!(house.figure("reason=\"cold\""), 4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn the_cache_never_weighs_more_than_its_bound(users in 1usize..300, kib in 16u64..512) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let house = House::new(LIFE, kib << 10);
+            for user in 0..users {
+                house.ask(&format!("u{user}")).await.unwrap();
+            }
+            let (keys, bytes, flights) = house.broker.size();
+            assert!(bytes <= kib << 10, "{bytes} bytes of {} KiB", kib);
+            assert_eq!(flights, 0);
+            assert_eq!(house.figure("evictions") + keys, users as u64);
+        });
+    }
+}

@@ -2,8 +2,7 @@
 //!
 //! Values are put between literals of a parsed tree; their text is never parsed again.
 
-use super::variable::{Unrenderable, Variable};
-use crate::identity::Identity;
+use super::variable::Variable;
 
 /// Literal text and variables, in order; no two literals stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -120,14 +119,6 @@ impl Text {
         })
     }
 
-    /// The text for one identity.
-    ///
-    /// # Errors
-    /// When a variable has no value.
-    pub fn render(&self, identity: &Identity) -> Result<String, Unrenderable> {
-        self.write(|variable| variable.render(identity), str::to_owned)
-    }
-
     /// The most bytes this text can render to.
     pub fn longest(&self) -> usize {
         self.0
@@ -152,6 +143,7 @@ impl std::fmt::Display for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Identity;
 
     fn text(source: &str) -> Text {
         let home = Text::parse("users/${sub}/", None).unwrap();
@@ -193,9 +185,12 @@ mod tests {
     #[test]
     fn a_value_is_never_parsed_again() {
         let identity = Identity::for_tests("i", "${iss}", &[]);
-        assert!(text("${sub}").render(&identity).is_err());
+        let render = |source: &str| {
+            text(source).write(|variable| variable.render(&identity), str::to_owned)
+        };
+        assert!(render("${sub}").is_err());
         assert_eq!(
-            text("${sub|hex}").render(&identity).unwrap(),
+            render("${sub|hex}").unwrap(),
             format!("_hex_{}", hex::encode("${iss}"))
         );
     }

@@ -434,7 +434,8 @@ mod tests {
             "t/${claim.tenant}/u-${sub|hex}.d/",
             "t/${claim.n|integer}/",
         ] {
-            let rendered = super::super::text::Text::parse(text, None).unwrap().render(&identity).unwrap();
+            let parsed = super::super::text::Text::parse(text, None).unwrap();
+            let rendered = parsed.write(|variable| variable.render(&identity), str::to_owned).unwrap();
             assert_eq!(derive_home(text, &identity).unwrap(), rendered);
         }
     }

@@ -1,0 +1,325 @@
+use std::time::Duration;
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::clock::TestClock;
+
+const NOW: i64 = 1_900_000_000;
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+fn issuer(name: &str, algorithms: &[Algorithm], keys: KeySource) -> Issuer {
+    Issuer {
+        issuer: name.to_owned(),
+        audience: vec!["app".to_owned(), "app2".to_owned()],
+        algorithms: algorithms.to_vec(),
+        keys,
+        trusted_claims: Vec::new(),
+        leeway: Duration::from_secs(30),
+        required_typ: None,
+    }
+}
+
+fn hmac() -> Issuer {
+    issuer("https://id.example/", &[Algorithm::HS256], KeySource::Secret(SECRET.to_vec().into()))
+}
+
+fn verifier(issuers: Vec<Issuer>) -> (Verifier, Arc<TestClock>) {
+    let clock = TestClock::at(NOW);
+    (Verifier::new(issuers, Arc::clone(&clock) as _, &Handle::current()).unwrap(), clock)
+}
+
+fn claims() -> Value {
+    json!({"iss": "https://id.example/", "aud": "app", "sub": "alice", "exp": NOW + 600, "iat": NOW})
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn without(name: &str) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+/// Signs exactly these texts with HS256.
+fn signed(header: &str, payload: &str) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn token(claims: &Value) -> String {
+    signed(r#"{"alg":"HS256","typ":"JWT"}"#, &claims.to_string())
+}
+
+fn rejection(outcome: Result<Arc<Identity>, AuthError>) -> Option<Rejection> {
+    match outcome {
+        Err(AuthError::Rejected(rejection)) => Some(rejection),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_token_names_its_subject() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    for claims in [
+        claims(),
+        with("aud", json!(["other", "app2"])),
+        with("exp", json!(NOW as f64 + 600.5)),
+        with("nbf", json!(NOW + 30)),
+        with("exp", json!(NOW - 29)),
+    ] {
+        let identity = verifier.verify(&token(&claims)).await.unwrap();
+        assert_eq!((identity.issuer(), identity.subject()), ("https://id.example/", "alice"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_claim_is_required_typed_and_checked() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    for (claims, expected) in [
+        (without("exp"), Rejection::Expiry),
+        (with("exp", json!(null)), Rejection::Expiry),
+        (with("exp", json!("1900000600")), Rejection::Expiry),
+        (with("exp", json!([NOW + 600])), Rejection::Expiry),
+        (with("exp", json!(1e300)), Rejection::Expiry),
+        (with("exp", json!(u64::MAX)), Rejection::Expiry),
+        (with("exp", json!(NOW - 30)), Rejection::Expired),
+        (with("exp", json!(0)), Rejection::Expired),
+        (with("exp", json!(-1)), Rejection::Expired),
+        (with("nbf", json!(NOW + 31)), Rejection::NotYetValid),
+        (with("nbf", json!("soon")), Rejection::Malformed),
+        (without("iss"), Rejection::Issuer),
+        (with("iss", json!(7)), Rejection::Issuer),
+        (with("iss", json!(["https://id.example/"])), Rejection::Issuer),
+        (with("iss", json!("https://id.example")), Rejection::Issuer),
+        (with("iss", json!("https://evil.example/")), Rejection::Issuer),
+        (without("aud"), Rejection::Audience),
+        (with("aud", json!(null)), Rejection::Audience),
+        (with("aud", json!(5)), Rejection::Audience),
+        (with("aud", json!([])), Rejection::Audience),
+        (with("aud", json!(["app", 5])), Rejection::Audience),
+        (with("aud", json!("APP")), Rejection::Audience),
+        (with("aud", json!("application")), Rejection::Audience),
+    ] {
+        assert_eq!(rejection(verifier.verify(&token(&claims)).await), Some(expected), "{claims}");
+    }
+    for claims in [without("sub"), with("sub", json!(null)), with("sub", json!(7)), with("sub", json!(""))] {
+        let outcome = verifier.verify(&token(&claims)).await;
+        assert!(matches!(outcome, Err(AuthError::NoSubject(_))), "{claims}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_bring_keys_or_must_be_understood_are_refused() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let payload = claims().to_string();
+    for extra in [
+        r#""crit":["exp"]"#,
+        r#""jku":"https://evil.example/""#,
+        r#""jwk":{}"#,
+        r#""x5u":"https://evil.example/""#,
+        r#""x5c":[]"#,
+        r#""zip":"DEF""#,
+        r#""b64":false"#,
+    ] {
+        let token = signed(&format!(r#"{{"alg":"HS256",{extra}}}"#), &payload);
+        assert_eq!(rejection(verifier.verify(&token).await), Some(Rejection::RefusedHeader), "{extra}");
+    }
+    for header in [
+        r#"{"alg":"none"}"#,
+        r#"{"alg":"None"}"#,
+        r#"{"alg":"hs256"}"#,
+        r#"{"alg":"HS512"}"#,
+        r#"{"alg":"RS256"}"#,
+        r#"{"alg":["HS256"]}"#,
+        r#"{"alg":"HS256","alg":"HS256"}"#,
+        r#"{"alg":"HS256","kid":7}"#,
+        r#"{"typ":"JWT"}"#,
+        r#"["HS256"]"#,
+        "",
+    ] {
+        assert!(rejection(verifier.verify(&signed(header, &payload)).await).is_some(), "{header}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_a_token_is_nobody() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let good = token(&claims());
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let other = token(&with("sub", json!("bob")));
+    let (other_message, _) = other.rsplit_once('.').unwrap();
+    let doubled = claims().to_string().replace(r#""sub":"alice""#, r#""sub":"bob","sub":"alice""#);
+    for bad in [
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "a.b.c".to_owned(),
+        format!("{message}."),
+        message.to_owned(),
+        format!("{good}.x"),
+        format!("{good}="),
+        format!("{good} "),
+        format!(" {good}"),
+        format!("{message}.{}", signature.to_lowercase()),
+        format!("{other_message}.{signature}"),
+        signed(r#"{"alg":"HS256"}"#, &doubled),
+        signed(r#"{"alg":"HS256"}"#, "[]"),
+        signed(r#"{"alg":"HS256"}"#, "not json"),
+        "a".repeat(100_000),
+    ] {
+        assert!(rejection(verifier.verify(&bad).await).is_some(), "{bad}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remembered_token_expires_all_the_same() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let token = token(&claims());
+    assert!(verifier.verify(&token).await.is_ok());
+    tokio::time::advance(Duration::from_secs(629)).await;
+    assert!(verifier.verify(&token).await.is_ok());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(rejection(verifier.verify(&token).await), Some(Rejection::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_issuers_key_does_not_sign_for_another() {
+    let other = issuer("https://other.example/", &[Algorithm::HS256], KeySource::Secret(vec![7; 32].into()));
+    let (verifier, _) = verifier(vec![hmac(), other]);
+    let token = token(&with("iss", json!("https://other.example/")));
+    assert_eq!(rejection(verifier.verify(&token).await), Some(Rejection::Signature));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_is_asked_for_where_the_operator_wants_one() {
+    let mut rules = hmac();
+    rules.required_typ = Some("at+jwt".to_owned());
+    let (verifier, _) = verifier(vec![rules]);
+    let payload = claims().to_string();
+    for (header, expected) in [
+        (r#"{"alg":"HS256","typ":"at+jwt"}"#, None),
+        (r#"{"alg":"HS256","typ":"application/AT+JWT"}"#, None),
+        (r#"{"alg":"HS256","typ":"JWT"}"#, Some(Rejection::Type)),
+        (r#"{"alg":"HS256"}"#, Some(Rejection::Type)),
+    ] {
+        assert_eq!(rejection(verifier.verify(&signed(header, &payload)).await), expected, "{header}");
+    }
+}
+
+/// An issuer that signs with ES256 and publishes its keys in a file.
+struct Publisher {
+    dir: tempfile::TempDir,
+    keys: Vec<(String, EncodingKey)>,
+}
+
+impl Publisher {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), keys: Vec::new() }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("jwks.json")
+    }
+
+    fn rotate(&mut self, kid: &str) {
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        self.keys.push((kid.to_owned(), EncodingKey::from_ec_der(der.as_ref())));
+        self.publish(kid);
+    }
+
+    /// Publishes only this key.
+    fn publish(&self, kid: &str) {
+        let (_, key) = self.keys.iter().find(|(name, _)| name == kid).unwrap();
+        let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256).unwrap();
+        jwk.common.key_id = Some(kid.to_owned());
+        std::fs::write(self.path(), json!({"keys": [jwk]}).to_string()).unwrap();
+    }
+
+    fn token(&self, kid: &str) -> String {
+        let (_, key) = self.keys.iter().find(|(name, _)| name == kid).unwrap();
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(kid.to_owned());
+        jsonwebtoken::encode(&header, &with("exp", json!(NOW + 1_000_000)), key).unwrap()
+    }
+
+    fn verifier(&self) -> Verifier {
+        let rules =
+            issuer("https://id.example/", &[Algorithm::ES256], KeySource::JwksFile(self.path()));
+        verifier(vec![rules]).0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_followed_and_a_withdrawn_key_takes_its_tokens_along() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let old = publisher.token("one");
+    assert!(verifier.verify(&old).await.is_ok());
+    publisher.rotate("two");
+    let new = publisher.token("two");
+    assert_eq!(rejection(verifier.verify(&new).await), Some(Rejection::UnknownKey), "asked a moment ago");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert!(verifier.verify(&new).await.is_ok());
+    assert_eq!(rejection(verifier.verify(&old).await), Some(Rejection::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_keys_cost_one_look_in_thirty_seconds_and_never_the_known_ones() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    publisher.rotate("two");
+    publisher.publish("one");
+    let verifier = publisher.verifier();
+    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    // From here on a look at the source would lose the good key: none is made.
+    std::fs::write(publisher.path(), "<html>gateway</html>").unwrap();
+    for _ in 0..100 {
+        assert!(rejection(verifier.verify(&publisher.token("two")).await).is_some());
+        assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    }
+    // And when one is made, a broken set never replaces a good one.
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert!(rejection(verifier.verify(&publisher.token("two")).await).is_some());
+    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_set_serves_a_day_of_outage_and_no_longer() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let token = publisher.token("one");
+    assert!(verifier.verify(&token).await.is_ok());
+    std::fs::remove_file(publisher.path()).unwrap();
+    tokio::time::advance(Duration::from_secs(23 * 3600)).await;
+    assert!(verifier.verify(&token).await.is_ok());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    assert_eq!(verifier.verify(&token).await.unwrap_err(), AuthError::KeysUnavailable);
+    assert!(!verifier.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_key_is_never_an_hmac_secret() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let published = std::fs::read(publisher.path()).unwrap();
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some("one".to_owned());
+    let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&published)).unwrap();
+    assert_eq!(rejection(verifier.verify(&forged).await), Some(Rejection::Algorithm));
+}

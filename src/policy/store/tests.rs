@@ -1,0 +1,296 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::{
+    cam::Policy,
+    evaluate::{Request, evaluate},
+    template::tests::UPLOAD,
+};
+
+fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
+    let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
+    let bounds = Bounds { longest: Duration::from_secs(129_600), min_remaining: Some(Duration::from_secs(300)) };
+    TemplateSet::of_sources(Path::new("policies"), sources.collect(), None, issuers, &bounds)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn one(text: &str) -> TemplateSet {
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    set(&[("upload", text.to_owned())], &issuers).unwrap()
+}
+
+fn policy_of(grant: &Grant) -> Policy {
+    grant.policy().decoded().unwrap()
+}
+
+#[test]
+fn every_adversarial_claim_is_refused_or_confined_to_a_home_of_its_own() {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        why: String,
+        claims: serde_json::Map<String, Value>,
+        expect: String,
+    }
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("../../../tests/data/adversarial/claims.json")).unwrap();
+    let templates = one(UPLOAD);
+    let mut homes = std::collections::BTreeSet::new();
+    for row in rows {
+        let grant = Identity::from_claims("i".into(), row.claims)
+            .map_err(|error| error.to_string())
+            .and_then(|identity| {
+                templates.grant(Some("upload"), &identity).map_err(|error| error.to_string())
+            });
+        assert_eq!(grant.is_ok(), row.expect == "confine", "{}: {grant:?}", row.why);
+        if let Ok(grant) = grant {
+            assert!(homes.insert(grant.home().to_owned()), "{}: {} is shared", row.why, grant.home());
+        }
+    }
+    assert!(homes.len() >= 4);
+}
+
+/// Templates of every kind that the proof lets through.
+fn proved_templates() -> Vec<String> {
+    let upload = |home: &str, owner: &str| {
+        UPLOAD.replace("users/${sub}/", home).replace("[[statement]]", &format!("owner = {owner}\n[[statement]]"))
+    };
+    let lists = include_str!("../../../policies/files.toml").to_owned();
+    vec![
+        UPLOAD.to_owned(),
+        lists,
+        upload("u/${sub|base64url}/", "[\"sub\"]"),
+        upload("u/${sub|hex}/x/", "[\"sub\"]"),
+        upload("u/${sub|sha256}/", "[\"sub\"]"),
+        upload("u/user-${sub}.d/", "[\"sub\"]"),
+        upload("t/${claim.tenant}/${sub}/", "[\"claim.tenant\", \"sub\"]"),
+        upload("${iss|sha256}/${sub}/", "[\"sub\"]"),
+    ]
+}
+
+/// Keys somebody might hope to reach with this grant: around its own home, and around the other's.
+fn keys_around(home: &str) -> Vec<String> {
+    let closed = home.trim_end_matches('/');
+    [
+        home.to_owned(),
+        format!("{home}a.jpg"),
+        format!("{home}a/b/c"),
+        closed.to_owned(),
+        format!("{closed}0/a"),
+        format!("{home}../a"),
+        format!("{home}/a"),
+        format!("{home}%2e%2e/a"),
+        format!("/{home}a"),
+        closed.rsplit_once('/').map_or(String::new(), |(parent, _)| format!("{parent}/")),
+        String::new(),
+    ]
+    .into()
+}
+
+/// Object keys read as the vendor's documents leave open: raw, slash-merged, URL-decoded, dots resolved.
+fn readings(key: &str) -> Vec<String> {
+    let merged = key.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let decoded = percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned();
+    vec![key.to_owned(), merged, decoded]
+}
+
+const ACTIONS: [&str; 7] = [
+    "name/cos:PutObject",
+    "name/cos:GetObject",
+    "name/cos:DeleteObject",
+    "name/cos:UploadPart",
+    "name/cos:GetBucket",
+    "name/cos:PutObjectACL",
+    "name/cos:DeleteBucket",
+];
+
+/// Allowed under the most generous request: conditions met wherever they can be.
+fn allows(policy: &Policy, bucket: &str, action: &str, key: &str) -> bool {
+    readings(key).iter().any(|key| {
+        let context = [
+            ("cos:content-length", "1".to_owned()),
+            ("cos:x-cos-acl", "private".to_owned()),
+            ("cos:prefix", crate::policy::render::encode_parameter(key)),
+        ];
+        let resource = format!("{bucket}{key}");
+        evaluate(policy, &Request { action, resource: &resource, context: context.into() }).is_allowed()
+    })
+}
+
+fn subjects() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-c0-1]{1,3}",
+        "[a-b][a-b._-]{0,3}[a-b]",
+        Just("users".to_owned()),
+        Just("u".to_owned()),
+        Just("alice".to_owned()),
+        Just("alice0".to_owned()),
+        Just("_hex_61".to_owned()),
+        ".{1,6}",
+        "[a-z*?%/.|@$ {}]{1,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_object_is_allowed_by_the_policies_of_two_identities(
+        alice in (subjects(), subjects()), bob in (subjects(), subjects()),
+    ) {
+        prop_assume!(alice != bob);
+        let identity = |(subject, tenant): &(String, String)| {
+            Identity::for_tests("https://id.example/", subject, &[("tenant", json!(tenant))])
+        };
+        for text in proved_templates() {
+            let templates = one(&text);
+            let grant = |who| templates.grant(Some("upload"), &identity(who));
+            let (Ok(a), Ok(b)) = (grant(&alice), grant(&bob)) else { continue };
+            // Same owner under this template: same home, by right.
+            if a.home() == b.home() {
+                let tenant_matters = text.contains("${claim.tenant}");
+                prop_assert!(alice.0 == bob.0 && (!tenant_matters || alice.1 == bob.1));
+                continue;
+            }
+            let bucket = a.bucket().resource();
+            let (a_policy, b_policy) = (policy_of(&a), policy_of(&b));
+            for key in keys_around(a.home()).iter().chain(&keys_around(b.home())) {
+                for action in ACTIONS {
+                    let both = allows(&a_policy, &bucket, action, key) && allows(&b_policy, &bucket, action, key);
+                    prop_assert!(!both, "{action} on {key} for {alice:?} and {bob:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
+    let templates = one(UPLOAD);
+    let grant = |issuer: &str, subject: &str, claims: &[(&str, Value)]| {
+        templates.grant(Some("upload"), &Identity::for_tests(issuer, subject, claims)).unwrap().fingerprint()
+    };
+    let alice = grant("i", "alice", &[]);
+    assert_eq!(alice, grant("i", "alice", &[("iat", json!(7))]));
+    assert_ne!(alice, grant("i", "bob", &[]));
+    assert_ne!(alice, grant("j", "alice", &[]), "same policy text, another issuer");
+}
+
+#[test]
+fn a_required_claim_must_be_there_with_one_of_the_values() {
+    let templates = one(&UPLOAD.replace(
+        "[[statement]]",
+        "[require]\nrole = [\"member\", \"admin\"]\norg.plan = \"paid\"\n[[statement]]",
+    ));
+    let grant = |claims: &[(&str, Value)]| {
+        templates.grant(Some("upload"), &Identity::for_tests("i", "alice", claims)).map(|_| ())
+    };
+    let paid = ("org", json!({"plan": "paid"}));
+    assert_eq!(grant(&[("role", json!("admin")), paid.clone()]), Ok(()));
+    assert_eq!(grant(&[("role", json!(["guest", "member"])), paid.clone()]), Ok(()));
+    for claims in [
+        vec![("role", json!("admin"))],
+        vec![paid.clone()],
+        vec![("role", json!("guest")), paid.clone()],
+        vec![("role", json!({"0": "admin"})), paid.clone()],
+        vec![("role", json!("admin")), ("org", json!("paid"))],
+    ] {
+        assert!(matches!(grant(&claims), Err(NoGrant::Requirement(_))), "{claims:?}");
+    }
+}
+
+#[test]
+fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
+    let templates = one(UPLOAD);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let item = |action: &str, prefix: &str| Scope {
+        action: action.to_owned(),
+        bucket: "examplebucket-1250000000".to_owned(),
+        region: "ap-guangzhou".to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    let narrowed = |scope: &[Scope]| templates.narrowed(Some("upload"), &alice, scope);
+    let put = |prefix: &str| item("name/cos:PutObject", prefix);
+    let grant = narrowed(&[put("users/alice/photos/*")]).unwrap();
+    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
+    assert!(allows(&policy, &bucket, "name/cos:PutObject", "users/alice/photos/a.jpg"));
+    for (action, key) in [
+        ("name/cos:PutObject", "users/alice/other/a.jpg"),
+        ("name/cos:UploadPart", "users/alice/photos/a.jpg"),
+        ("name/cos:PutObject", "users/bob/photos/a.jpg"),
+    ] {
+        assert!(!allows(&policy, &bucket, action, key), "{action} {key}");
+    }
+    let same = |a: &[Scope], b: &[Scope]| {
+        narrowed(a).unwrap().fingerprint() == narrowed(b).unwrap().fingerprint()
+    };
+    let (x, y) = (put("users/alice/x/*"), put("users/alice/y/*"));
+    assert!(same(&[x.clone(), y.clone()], &[y.clone(), x.clone(), y.clone()]), "order and repeats do not matter");
+    for (prefix, why) in [
+        ("users/alice*", "reaches alice0"),
+        ("users/*", "reaches everybody"),
+        ("*", "reaches everything"),
+        ("users/bob/*", "is another's"),
+        ("/users/alice/x", "begins with a slash"),
+        ("users/alice/../bob/*", "goes up"),
+        ("users/alice/*/x*", "has a wildcard inside"),
+        ("users/alice/%2e%2e/x", "is escaped"),
+        ("users/alice/?", "holds ?"),
+        ("", "is empty"),
+    ] {
+        let refused = narrowed(&[x.clone(), put(prefix)]);
+        assert!(
+            matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { index: 1, .. }))),
+            "{prefix} {why}: {refused:?}"
+        );
+    }
+    for other in [
+        item("name/cos:GetObject", "users/alice/*"),
+        item("name/cos:*", "users/alice/*"),
+        Scope { bucket: "other-1250000000".to_owned(), ..x.clone() },
+        Scope { region: "ap-beijing".to_owned(), ..x.clone() },
+    ] {
+        assert!(narrowed(&[other]).is_err());
+    }
+    assert!(matches!(narrowed(&[]), Err(NoGrant::Scope(ScopeRefused::Count(0)))));
+    assert!(matches!(narrowed(&vec![x; 33]), Err(NoGrant::Scope(ScopeRefused::Count(33)))));
+}
+
+#[test]
+fn a_narrowed_list_stays_bound_to_its_prefix() {
+    let templates = one(include_str!("../../../policies/files.toml"));
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let list = |prefix: &str| Scope {
+        action: "name/cos:GetBucket".to_owned(),
+        bucket: "examplebucket-1250000000".to_owned(),
+        region: "ap-guangzhou".to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    let grant = templates.narrowed(Some("upload"), &alice, &[list("users/alice/photos/*")]).unwrap();
+    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
+    assert!(allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/photos/"));
+    assert!(!allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/"));
+    assert!(templates.narrowed(Some("upload"), &alice, &[list("users/*")]).is_err());
+}
+
+#[test]
+fn a_folder_serves_whole_or_not_at_all() {
+    let broken = UPLOAD.replace("allow", "alow");
+    let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &Issuers::default()).unwrap_err();
+    assert!(both.starts_with("bad.toml:8"), "{both}");
+    let short = UPLOAD.replace("30m", "5m");
+    assert!(set(&[("a", short)], &Issuers::default()).unwrap_err().contains("min_remaining"));
+    let long = UPLOAD.replace("30m", "37h");
+    assert!(set(&[("a", long)], &Issuers::default()).unwrap_err().contains("gives 129600 s at most"));
+    assert!(set(&[], &Issuers::default()).unwrap_err().contains("holds no template"));
+    assert!(set(&[("bad name", UPLOAD.to_owned())], &Issuers::default()).unwrap_err().contains("name"));
+}
+
+#[test]
+fn the_templates_that_ship_are_proved_together() {
+    let shipped = [
+        ("upload", include_str!("../../../policies/upload.toml").to_owned()),
+        ("files", include_str!("../../../policies/files.toml").to_owned()),
+    ];
+    assert!(set(&shipped, &Issuers::default()).is_ok());
+}

@@ -1,0 +1,139 @@
+//! STS failing in every way: a clean 5xx in time, few calls, nothing cached, nothing told, and a living key
+//! still served.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Answers, Broker, CannedSts, Setup, token};
+
+const KEY: &str = r#"{"Response":{"Credentials":{"Token":"t","TmpSecretId":"i","TmpSecretKey":"k"},"ExpiredTime":EXP,"Expiration":null,"RequestId":"r"}}"#;
+
+fn error(code: &str) -> Answers {
+    Answers::Body(format!(
+        r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"operator-secret-words"}},"RequestId":"req-canary"}}}}"#
+    ))
+}
+
+fn html(status: &str) -> Answers {
+    Answers::Raw(
+        format!("HTTP/1.1 {status}\r\ncontent-type: text/html\r\ncontent-length: 20\r\nconnection: close\r\n\r\n<html>gateway</html>")
+            .into_bytes(),
+    )
+}
+
+/// Every fault, and the most calls one ask may cost.
+fn faults() -> Vec<(&'static str, Answers, usize)> {
+    let body = |text: String| Answers::Body(text);
+    let future = "4000000000";
+    let mut faults = vec![
+        ("HTML with 200", html("200 OK"), 3),
+        ("HTML with 502", html("502 Bad Gateway"), 3),
+        ("HTML with 403", html("403 Forbidden"), 3),
+        ("a redirect", html("302 Found\r\nlocation: http://127.0.0.1:1/"), 3),
+        ("an empty body", body(String::new()), 3),
+        ("an empty object", body("{}".to_owned()), 3),
+        ("half a JSON", body(KEY[..60].to_owned()), 3),
+        ("a reset", Answers::Reset, 3),
+        ("not HTTP", Answers::Raw(b"SSH-2.0-x\r\n".to_vec()), 3),
+        ("a broken-off body", Answers::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Response\"".to_vec()), 3),
+        ("a huge body", body(format!("{{\"x\":\"{}\"}}", "x".repeat(100_000))), 3),
+        ("nothing", Answers::Silence(Duration::from_secs(5)), 3),
+        ("an expired key", body(KEY.replace("EXP", "1000000000")), 3),
+        ("a key without a token", body(KEY.replace("EXP", future).replace(r#""Token":"t","#, "")), 3),
+        ("a key with an empty token", body(KEY.replace("EXP", future).replace(r#""Token":"t""#, r#""Token":"""#)), 3),
+        ("an expiry that is text", body(KEY.replace("EXP", "\"soon\"")), 3),
+        ("an expiry out of range", body(KEY.replace("EXP", "9223372036854775807")), 3),
+    ];
+    for (code, most) in [
+        ("InternalError.DbError", 3),
+        ("RequestLimitExceeded", 3),
+        ("InvalidParameter.OverLimit", 3),
+        ("SomethingNew.Altogether", 3),
+        ("AuthFailure.SecretIdNotFound", 1),
+        ("AuthFailure.SignatureExpire", 1),
+        ("InvalidParameter.AccountNotAvaliable", 1),
+        ("UnauthorizedOperation", 1),
+        ("InvalidParameter.StrategyFormatError", 1),
+        ("InvalidParameter.PolicyTooLong", 1),
+        ("ResourceNotFound.RoleNotFound", 1),
+    ] {
+        faults.push((code, error(code), most));
+    }
+    faults
+}
+
+fn broker(sts: &CannedSts) -> Broker {
+    Setup::new(sts.address).start()
+}
+
+#[tokio::test]
+async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
+    for group in faults().chunks(4) {
+        let asks = group.iter().map(|(name, answers, most)| async move {
+            let sts = CannedSts::start(Answers::Key(1800));
+            let broker = broker(&sts);
+            let alice = broker.get("/v1/credentials", &token("alice")).await;
+            assert_eq!((alice.status, sts.calls()), (200, 1));
+            sts.answers(answers.clone());
+            let started = Instant::now();
+            let refused = broker.get("/v1/credentials", &token("bob")).await;
+            assert!(started.elapsed() < Duration::from_millis(3500), "{name}: {:?}", started.elapsed());
+            assert!((500..600).contains(&refused.status), "{name}: {refused:?}");
+            let calls = sts.calls() - 1;
+            assert!((1..=*most).contains(&calls), "{name}: {calls} calls");
+            for word in ["canary", "operator", "AuthFailure", "Secret", "STS", "gateway", "127.0.0.1"] {
+                let said = refused.json()["detail"].to_string().replace("operator of this service", "");
+                assert!(!said.contains(word), "{name}: {said}");
+            }
+            if refused.status == 503 {
+                assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{name}");
+            }
+            let living = broker.get("/v1/credentials", &token("alice")).await;
+            assert!(living.header("cache-status").contains("hit"), "{name}: a living key is still served");
+            assert_eq!(living.json()["credentials"], alice.json()["credentials"]);
+            assert_eq!(broker.figure(&["cosbroker_cache_entries"]).await, 1, "{name}: nothing cached");
+        });
+        futures::future::join_all(asks).await;
+    }
+}
+
+#[tokio::test]
+async fn once_sts_is_back_users_get_keys_again() {
+    let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
+    let broker = broker(&sts);
+    for user in 0..8 {
+        let refused = broker.get("/v1/credentials", &token(&format!("user{user}"))).await;
+        assert_eq!(refused.status, 503);
+    }
+    let calls = sts.calls();
+    assert!(calls < 24, "{calls}: the breaker and the retry budget hold it back");
+    let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
+    assert_eq!((ready.status, ready.json()["sts"].clone()), (503, false.into()));
+    sts.answers(Answers::Key(1800));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = broker.get("/v1/credentials", &token("alice")).await;
+        if answer.status == 200 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "not back after ten seconds: {answer:?}");
+        let after: u64 = answer.header("retry-after").parse().unwrap();
+        // The breaker's rest is the service's own; a client can only wait as it is told.
+        tokio::time::sleep(Duration::from_secs(after.min(2))).await;
+    }
+    assert_eq!(Answer::of(broker.http.get(broker.url("/readyz"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_near_its_end_is_served_as_stale_while_sts_fails() {
+    let sts = CannedSts::start(Answers::Key(200));
+    let broker = broker(&sts);
+    let first = broker.get("/v1/credentials", &token("alice")).await;
+    assert_eq!(first.status, 200);
+    sts.answers(error("InternalError.SystemError"));
+    let stale = broker.get("/v1/credentials", &token("alice")).await;
+    assert_eq!(stale.status, 200, "{stale:?}");
+    assert!(stale.header("cache-status").starts_with("cosbroker; fwd=stale; ttl="), "{stale:?}");
+    assert_eq!(stale.json()["credentials"], first.json()["credentials"]);
+    let body = stale.json();
+    assert!(body["refreshAt"].as_i64() > body["serverTime"].as_i64());
+}

@@ -1,0 +1,390 @@
+//! A broker of one's own for each test, an STS to put behind it, and tokens.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use cosbroker::{
+    clock::{Clock, SystemClock},
+    entropy::SystemEntropy,
+    sandbox::{Account, Cloud, SessionKey, StsEmulator, TokenIssuer},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+pub(crate) const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
+pub(crate) const SECRET_KEY: &str = "canaryKeyOfTheOperator0123456789";
+pub(crate) const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
+
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A running `cosbroker serve`, ended with the test.
+pub(crate) struct Broker {
+    child: Child,
+    _dir: tempfile::TempDir,
+    pub(crate) public: SocketAddr,
+    pub(crate) operators: SocketAddr,
+    log: Arc<Mutex<String>>,
+    pub(crate) http: reqwest::Client,
+}
+
+/// What a test's broker is told.
+pub(crate) struct Setup {
+    pub(crate) sts: SocketAddr,
+    pub(crate) config: String,
+    pub(crate) templates: Vec<(String, String)>,
+    pub(crate) log_level: &'static str,
+}
+
+impl Setup {
+    /// The shipped templates, one HS256 issuer, no limit per user.
+    pub(crate) fn new(sts: SocketAddr) -> Self {
+        let shipped = ["upload", "files"].map(|name| {
+            let file = format!("{name}.toml");
+            let text = std::fs::read_to_string(repository("policies").join(&file)).unwrap();
+            (file, text)
+        });
+        Self {
+            sts,
+            config: r#"
+[server]
+listen = "127.0.0.1:0"
+cors_origins = ["https://app.example.com"]
+[admin]
+listen = "127.0.0.1:0"
+[[issuer]]
+issuer = "https://id.test/"
+audience = ["app"]
+algorithms = ["HS256"]
+secret_env = "JWT_SECRET"
+trusted_claims = ["tenant"]
+[templates]
+dir = "policies"
+default = "upload"
+[sts]
+region = "ap-guangzhou"
+endpoint = "http://STS"
+secret_id_env = "SECRET_ID"
+secret_key_env = "SECRET_KEY"
+calls_per_second = 600
+[limits]
+per_user = "off"
+"#
+            .to_owned(),
+            templates: shipped.into(),
+            log_level: "info",
+        }
+    }
+
+    /// Replaces a line of the configuration.
+    pub(crate) fn with(mut self, from: &str, to: &str) -> Self {
+        assert!(self.config.contains(from), "{from}");
+        self.config = self.config.replace(from, to);
+        self
+    }
+
+    /// Writes it down, for `serve` or `check`.
+    pub(crate) fn write(&self) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("policies")).unwrap();
+        for (name, text) in &self.templates {
+            std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+        }
+        let config = self.config.replace("STS", &self.sts.to_string());
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
+        dir
+    }
+
+    pub(crate) fn start(self) -> Broker {
+        let dir = self.write();
+        let mut child = cosbroker(dir.path())
+            .args(["serve", "--log", "json", "--config", "config.toml"])
+            .env("RUST_LOG", self.log_level)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, serving) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let written = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if event["fields"]["message"] == "serving" {
+                    let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
+                    let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
+                    found.send(addresses).unwrap();
+                }
+                writeln!(written.lock().unwrap(), "{line}").unwrap();
+            }
+        });
+        let Ok((public, operators)) = serving.recv_timeout(Duration::from_secs(30)) else {
+            child.kill().unwrap();
+            panic!("the broker did not start: {}", log.lock().unwrap());
+        };
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Broker { child, _dir: dir, public, operators, log, http }
+    }
+}
+
+/// The binary, with the environment a test's configuration names and no other.
+pub(crate) fn cosbroker(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cosbroker"));
+    command.current_dir(dir).env_clear().envs([
+        ("JWT_SECRET", JWT_SECRET),
+        ("SECRET_ID", SECRET_ID),
+        ("SECRET_KEY", SECRET_KEY),
+    ]);
+    command
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Broker {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        Answer::of(self.http.get(self.url(path)).bearer_auth(token)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
+        Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        Answer::of(self.http.get(format!("http://{}/metrics", self.operators))).await.body
+    }
+
+    /// The sum of a metric's samples whose line holds every one of `parts`.
+    pub(crate) async fn figure(&self, parts: &[&str]) -> u64 {
+        let metrics = self.metrics().await;
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
+        matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log();
+        assert!(!log.contains("panicked") || std::thread::panicking(), "the broker panicked: {log}");
+    }
+}
+
+/// A token of the test's issuer, good for ten minutes.
+pub(crate) fn token(subject: &str) -> String {
+    token_of(json!({"sub": subject}))
+}
+
+/// A token with these claims over the usual ones.
+pub(crate) fn token_of(claims: Value) -> String {
+    let now = SystemClock::start().now().as_second();
+    let mut all = json!({"iss": "https://id.test/", "aud": "app", "exp": now + 600, "iat": now});
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &all, &key).unwrap()
+}
+
+/// The strict emulator, for as long as the test process lives.
+pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
+    let seal = SessionKey::new([7; 32]);
+    let sts = Arc::new(StsEmulator::new(account, seal, Arc::clone(&clock), Arc::new(SystemEntropy)));
+    let issuer = Arc::new(TokenIssuer::new("http://issuer.test/", "app", clock).unwrap());
+    let cloud = Cloud { issuer, sts: Arc::clone(&sts) };
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { cosbroker::sandbox::serve(cloud, listener).unwrap().await.unwrap() });
+    });
+    (address, sts)
+}
+
+/// How a [`CannedSts`] answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Answers {
+    /// A key that lives so many seconds.
+    Key(i64),
+    /// HTTP 200 with this body.
+    Body(String),
+    /// These bytes, whatever they are, and the end of the connection.
+    Raw(Vec<u8>),
+    /// The connection is reset.
+    Reset,
+    /// Nothing, for so long.
+    Silence(Duration),
+}
+
+/// A request as it came over the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// An STS that answers what it is told, and remembers what it was asked.
+#[derive(Clone)]
+pub(crate) struct CannedSts {
+    pub(crate) address: SocketAddr,
+    answers: Arc<Mutex<Answers>>,
+    calls: Arc<AtomicUsize>,
+    recorded: Arc<Mutex<Vec<Recorded>>>,
+}
+
+impl CannedSts {
+    pub(crate) fn start(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sts = Self {
+            address: listener.local_addr().unwrap(),
+            answers: Arc::new(Mutex::new(answers)),
+            calls: Arc::default(),
+            recorded: Arc::default(),
+        };
+        let serving = sts.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let serving = serving.clone();
+                std::thread::spawn(move || serving.answer(stream));
+            }
+        });
+        sts
+    }
+
+    pub(crate) fn answers(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn recorded(&self) -> Vec<Recorded> {
+        self.recorded.lock().unwrap().clone()
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let Some(request) = read_request(&mut stream) else { return };
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        self.recorded.lock().unwrap().push(request);
+        let answers = self.answers.lock().unwrap().clone();
+        let body = match answers {
+            Answers::Key(seconds) => key(call, seconds),
+            Answers::Body(body) => body,
+            Answers::Raw(bytes) => {
+                let _ = stream.write_all(&bytes);
+                return;
+            }
+            Answers::Reset => {
+                // Closing with unread data makes the kernel send a reset.
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            Answers::Silence(long) => {
+                std::thread::sleep(long);
+                return;
+            }
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(body.as_bytes());
+    }
+}
+
+fn key(call: usize, seconds: i64) -> String {
+    let expires = SystemClock::start().now().as_second() + seconds;
+    json!({"Response": {
+        "Credentials": {
+            "Token": format!("token-canary-{call}"),
+            "TmpSecretId": format!("AKIDtemporary{call}"),
+            "TmpSecretKey": format!("temporary-key-canary-{call}"),
+        },
+        "ExpiredTime": expires,
+        "Expiration": null,
+        "RequestId": format!("request-{call}"),
+    }})
+    .to_string()
+}
+
+fn read_request(stream: &mut TcpStream) -> Option<Recorded> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let headers: Vec<(String, String)> = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse::<usize>().ok()?;
+        if body.len() >= length {
+            return Some(Recorded { headers, body: body.to_owned() });
+        }
+    }
+}
