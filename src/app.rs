@@ -38,7 +38,9 @@ pub enum StartError {
     #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
     Client(#[from] reqwest::Error),
     /// A listener.
-    #[error("cannot listen on {address}: {error}; is another process there, or the address not this machine's?")]
+    #[error(
+        "cannot listen on {address}: {error}; is another process there, or the address not this machine's?"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -51,7 +53,11 @@ pub enum StartError {
 }
 
 fn lines(problems: &[Diagnostic]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A service ready to run.
@@ -64,7 +70,10 @@ pub struct App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("public", &self.public.0).field("operators", &self.operators.0).finish()
+        f.debug_struct("App")
+            .field("public", &self.public.0)
+            .field("operators", &self.operators.0)
+            .finish()
     }
 }
 
@@ -73,15 +82,26 @@ impl std::fmt::Debug for App {
 /// # Errors
 /// Everything that cannot be proved, and every other problem of a template.
 pub fn templates(config: &Config) -> Result<TemplateSet, Vec<Diagnostic>> {
-    let bounds =
-        Bounds { longest: config.sts.action.longest(), min_remaining: config.cache.min_remaining };
+    let bounds = Bounds {
+        longest: config.sts.action.longest(),
+        min_remaining: config.cache.min_remaining,
+    };
     let default = config.templates.default.as_deref();
-    TemplateSet::load(&config.templates.dir, default, &proof_of_issuers(&config.issuers), &bounds)
+    TemplateSet::load(
+        &config.templates.dir,
+        default,
+        &proof_of_issuers(&config.issuers),
+        &bounds,
+    )
 }
 
 /// What the proof must know of them: a claim is trusted only if every issuer vouches for it.
 fn proof_of_issuers(issuers: &[Issuer]) -> Issuers {
-    let everywhere = |claim: &&String| issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim));
+    let everywhere = |claim: &&String| {
+        issuers
+            .iter()
+            .all(|issuer| issuer.trusted_claims.contains(claim))
+    };
     Issuers {
         several: issuers.len() > 1,
         trusted_claims: issuers
@@ -106,7 +126,11 @@ impl App {
         let runtime = Handle::current();
         let templates = Arc::new(templates(&config).map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
-        let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let sts = Arc::new(TencentSts::new(
+            config.sts,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )?);
         let broker = Broker::new(
             config.cache,
             &config.limits,
@@ -130,7 +154,12 @@ impl App {
             draining: Arc::clone(&draining),
         };
         let public = http::serve(api, listener, config.server)?;
-        Ok(Self { public: (public_at, public), operators: (operators_at, operators), verifier, draining })
+        Ok(Self {
+            public: (public_at, public),
+            operators: (operators_at, operators),
+            verifier,
+            draining,
+        })
     }
 
     /// Where the public API listens.
@@ -177,7 +206,11 @@ const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
     let taken = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;

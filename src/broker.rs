@@ -117,29 +117,46 @@ impl Broker {
     /// # Errors
     /// When they have asked too often.
     pub fn admit(&self, identity: &Identity) -> Result<(), AskError> {
-        self.0.per_user.admit(identity.person()).map_err(|retry_after| AskError::TooMany { retry_after })
+        self.0
+            .per_user
+            .admit(identity.person())
+            .map_err(|retry_after| AskError::TooMany { retry_after })
     }
 
     /// A living key for a grant, with at least `wanted` of life if the asker says so.
     ///
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
-    pub async fn key_for(&self, grant: &Arc<Grant>, wanted: Option<Duration>) -> Result<Served, AskError> {
+    pub async fn key_for(
+        &self,
+        grant: &Arc<Grant>,
+        wanted: Option<Duration>,
+    ) -> Result<Served, AskError> {
         let least = self.0.rules.min_remaining(grant.duration());
         let wanted = wanted.filter(|wanted| *wanted > least);
         if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
-            return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
+            return Err(AskError::TooMuchLife {
+                wanted,
+                possible: grant.duration(),
+            });
         }
         let served = match self.0.store.find(grant, least, wanted, self.0.clock.now()) {
             Found::Fresh(key) => {
-                let outcome = if self.refresh_ahead(&key) { Outcome::Refreshed } else { Outcome::Hit };
+                let outcome = if self.refresh_ahead(&key) {
+                    Outcome::Refreshed
+                } else {
+                    Outcome::Hit
+                };
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
                 self.0.metrics.missed(reason);
                 match (self.fetch(grant, wanted.unwrap_or(least)).await, older) {
                     (Ok(served), _) => served,
-                    (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
+                    (Err(_), Some(key)) => Served {
+                        key,
+                        outcome: Outcome::Stale,
+                    },
                     (Err(error), None) => return Err(error.into()),
                 }
             }
@@ -170,19 +187,31 @@ impl Broker {
             }
         };
         loop {
-            if let Some((_, error)) =
-                self.0.failures.get(&grant.fingerprint()).filter(|(until, _)| self.0.clock.monotonic() < *until)
+            if let Some((_, error)) = self
+                .0
+                .failures
+                .get(&grant.fingerprint())
+                .filter(|(until, _)| self.0.clock.monotonic() < *until)
             {
                 return Err(error);
             }
             let seat = match self.board(grant, Urgency::UserWaits, landed) {
                 Ok(seat) => seat,
-                Err(key) => return Ok(Served { key, outcome: Outcome::Coalesced }),
+                Err(key) => {
+                    return Ok(Served {
+                        key,
+                        outcome: Outcome::Coalesced,
+                    });
+                }
             };
             let (joined, background) = (seat.joined, seat.is_background());
             match seat.outcome().await {
                 Ok(key) => {
-                    let outcome = if joined { Outcome::Coalesced } else { Outcome::Fetched };
+                    let outcome = if joined {
+                        Outcome::Coalesced
+                    } else {
+                        Outcome::Fetched
+                    };
                     return Ok(Served { key, outcome });
                 }
                 // A refresh gives up sooner than an ask would; the asker has a right to their own.
@@ -199,9 +228,11 @@ impl Broker {
         landed: impl FnOnce() -> Option<Arc<Key>>,
     ) -> Result<Seat, Arc<Key>> {
         let (inner, flown) = (Arc::clone(&self.0), Arc::clone(grant));
-        self.0.flights.board(grant.fingerprint(), urgency, landed, || async move {
-            inner.fly(flown, urgency).await
-        })
+        self.0
+            .flights
+            .board(grant.fingerprint(), urgency, landed, || async move {
+                inner.fly(flown, urgency).await
+            })
     }
 
     /// Whether STS is being left alone after failures.
@@ -235,7 +266,10 @@ impl Inner {
             }
             Err(error) => {
                 if error.is_final() {
-                    self.failures.insert(name, (self.clock.monotonic() + FAILURE_REMEMBERED, error.clone()));
+                    self.failures.insert(
+                        name,
+                        (self.clock.monotonic() + FAILURE_REMEMBERED, error.clone()),
+                    );
                 }
                 Err(error)
             }

@@ -213,7 +213,8 @@ impl Cache {
     /// The least life a key of this duration is handed out with: what the operator set, else five
     /// minutes, else (for short keys) a third of the life.
     pub fn min_remaining(&self, duration: Duration) -> Duration {
-        self.min_remaining.unwrap_or_else(|| Duration::from_secs(300).min(duration / 3))
+        self.min_remaining
+            .unwrap_or_else(|| Duration::from_secs(300).min(duration / 3))
     }
 }
 
@@ -241,7 +242,15 @@ impl Config {
     pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
         let file: File = source.parse().map_err(|problem| vec![problem])?;
         let base = source.path().parent().unwrap_or(Path::new("")).to_owned();
-        let reader = Reader { source, secrets: Secrets { source, base: &base, environment }, base: &base };
+        let reader = Reader {
+            source,
+            secrets: Secrets {
+                source,
+                base: &base,
+                environment,
+            },
+            base: &base,
+        };
         reader.config(file)
     }
 }
@@ -296,10 +305,20 @@ impl Reader<'_> {
             dir: self.base.join(file.templates.dir.into_inner()),
             default: file.templates.default.map(toml::Spanned::into_inner),
         };
-        let limits = Limits { per_user: file.limits.per_user };
+        let limits = Limits {
+            per_user: file.limits.per_user,
+        };
         match (server, admin, sts, cache) {
             (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
-                Ok(Config { server, admin, issuers, templates, sts, cache, limits })
+                Ok(Config {
+                    server,
+                    admin,
+                    issuers,
+                    templates,
+                    sts,
+                    cache,
+                    limits,
+                })
             }
             _ => Err(problems),
         }
@@ -334,29 +353,46 @@ impl Reader<'_> {
                 ));
             }
         }
-        for count in [&server.workers, &server.max_connections].into_iter().flatten() {
+        for count in [&server.workers, &server.max_connections]
+            .into_iter()
+            .flatten()
+        {
             if *count.get_ref() == 0 {
-                return Err(self.problem(count.span(), "zero would serve nobody", "give 1 or more"));
+                return Err(self.problem(
+                    count.span(),
+                    "zero would serve nobody",
+                    "give 1 or more",
+                ));
             }
         }
         Ok(Server {
             listen: server.listen,
             tls,
             trusted_proxies: server.trusted_proxies,
-            cors_origins: server.cors_origins.into_iter().map(toml::Spanned::into_inner).collect(),
+            cors_origins: server
+                .cors_origins
+                .into_iter()
+                .map(toml::Spanned::into_inner)
+                .collect(),
             workers: server.workers.map(toml::Spanned::into_inner),
-            max_connections: server.max_connections.map_or(25_000, toml::Spanned::into_inner),
+            max_connections: server
+                .max_connections
+                .map_or(25_000, toml::Spanned::into_inner),
             shutdown_timeout: server.shutdown_timeout.0,
         })
     }
 
     fn admin(&self, admin: file::Admin) -> Result<Admin, Diagnostic> {
-        let token = self.secrets.one_of(admin.token_env, admin.token_file, "token")?;
+        let token = self
+            .secrets
+            .one_of(admin.token_env, admin.token_file, "token")?;
         let listen = *admin.listen.get_ref();
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(self.problem(
                 admin.listen.span(),
-                format!("the operators' listener on {listen} is reachable by others and has no token"),
+                format!(
+                    "the operators' listener on {listen} is reachable by others and has no token"
+                ),
                 "set admin.token_file or admin.token_env, or listen on 127.0.0.1",
             ));
         }
@@ -371,7 +407,9 @@ impl Reader<'_> {
                 "write what the tokens' `iss` says, to the letter",
             ));
         }
-        if issuer.audience.get_ref().is_empty() || issuer.audience.get_ref().iter().any(String::is_empty) {
+        if issuer.audience.get_ref().is_empty()
+            || issuer.audience.get_ref().iter().any(String::is_empty)
+        {
             return Err(self.problem(
                 issuer.audience.span(),
                 "audience is empty",
@@ -379,17 +417,21 @@ impl Reader<'_> {
             ));
         }
         let algorithms = self.algorithms(&issuer.algorithms)?;
-        let leeway = issuer.leeway.map_or(Ok(Duration::from_secs(30)), |leeway| {
-            if leeway.get_ref().0 > Duration::from_secs(60) {
-                return Err(self.problem(
-                    leeway.span(),
-                    "leeway is longer than a minute",
-                    "give at most \"60s\": expired tokens would live that much longer",
-                ));
-            }
-            Ok(leeway.get_ref().0)
-        })?;
-        let hmac = algorithms.iter().any(|algorithm| secrets::is_hmac(*algorithm));
+        let leeway = issuer
+            .leeway
+            .map_or(Ok(Duration::from_secs(30)), |leeway| {
+                if leeway.get_ref().0 > Duration::from_secs(60) {
+                    return Err(self.problem(
+                        leeway.span(),
+                        "leeway is longer than a minute",
+                        "give at most \"60s\": expired tokens would live that much longer",
+                    ));
+                }
+                Ok(leeway.get_ref().0)
+            })?;
+        let hmac = algorithms
+            .iter()
+            .any(|algorithm| secrets::is_hmac(*algorithm));
         let keys = match (
             issuer.jwks_url,
             issuer.jwks_file,
@@ -404,7 +446,10 @@ impl Reader<'_> {
             }
             (None, None, Some(path), false) => {
                 let pem = self.secrets.bytes(path.get_ref(), path.span())?;
-                KeySource::PublicKey { path: self.base.join(path.get_ref()), pem }
+                KeySource::PublicKey {
+                    path: self.base.join(path.get_ref()),
+                    pem,
+                }
             }
             (None, None, None, true) => {
                 KeySource::Secret(self.secrets.hmac(issuer.secret_env, issuer.secret_file)?)
@@ -412,7 +457,10 @@ impl Reader<'_> {
             _ => {
                 return Err(self.problem(
                     span,
-                    format!("issuer `{}` needs exactly one source of keys", issuer.issuer.get_ref()),
+                    format!(
+                        "issuer `{}` needs exactly one source of keys",
+                        issuer.issuer.get_ref()
+                    ),
                     "give one of jwks_url, jwks_file, public_key_file, secret_env, secret_file",
                 ));
             }
@@ -432,7 +480,12 @@ impl Reader<'_> {
             trusted_claims: issuer
                 .trusted_claims
                 .into_iter()
-                .map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim))
+                .map(|claim| {
+                    claim
+                        .strip_prefix("claim.")
+                        .map(str::to_owned)
+                        .unwrap_or(claim)
+                })
                 .collect(),
             leeway,
             required_typ: issuer.required_typ,
@@ -443,8 +496,8 @@ impl Reader<'_> {
     /// HMAC secret (RFC 8725 §2.1).
     fn algorithms(&self, names: &toml::Spanned<Vec<String>>) -> Result<Vec<Algorithm>, Diagnostic> {
         const KNOWN: [&str; 12] = [
-            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256", "HS384",
-            "HS512",
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+            "HS256", "HS384", "HS512",
         ];
         let mut algorithms = Vec::new();
         for name in names.get_ref() {
@@ -509,12 +562,23 @@ impl Reader<'_> {
         }
         let endpoint = match sts.endpoint {
             Some(endpoint) => self.url(&endpoint)?,
-            None => self.url(&toml::Spanned::new(0..0, "https://sts.tencentcloudapi.com".to_owned()))?,
+            None => self.url(&toml::Spanned::new(
+                0..0,
+                "https://sts.tencentcloudapi.com".to_owned(),
+            ))?,
         };
-        let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
-        let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
+        let id = self
+            .secrets
+            .one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
+        let key = self
+            .secrets
+            .one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
         let keys = match (id, key) {
-            (Some(id), Some(key)) => OwnKeys::Given { id, key, token: None },
+            (Some(id), Some(key)) => OwnKeys::Given {
+                id,
+                key,
+                token: None,
+            },
             (None, None) => self.secrets.provider_chain(),
             (Some(_), None) | (None, Some(_)) => {
                 return Err(self.problem(
@@ -564,7 +628,11 @@ impl Reader<'_> {
     /// HTTPS anywhere, plain HTTP on loopback only; never with credentials inside.
     fn url(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
         let problem = |message: String| {
-            self.problem(text.span(), message, "write it like \"https://host/path\"; http:// is taken for loopback only")
+            self.problem(
+                text.span(),
+                message,
+                "write it like \"https://host/path\"; http:// is taken for loopback only",
+            )
         };
         let url = Url::parse(text.get_ref())
             .map_err(|error| problem(format!("`{}` is not a URL: {error}", text.get_ref())))?;
@@ -581,7 +649,12 @@ impl Reader<'_> {
         }
     }
 
-    fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+    fn problem(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Diagnostic {
         self.source.problem(span, message, mend)
     }
 }
@@ -589,7 +662,9 @@ impl Reader<'_> {
 /// A region's name is lower-case words joined by dashes: `ap-guangzhou`, `na-siliconvalley`.
 fn is_region(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]

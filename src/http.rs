@@ -71,7 +71,10 @@ pub fn serve(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .wrap(middleware::Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(middleware::Condition::new(
+                !origins.is_empty(),
+                cors(&origins),
+            ))
             .wrap(middleware::from_fn(context::surround))
             .configure(routes)
     })
@@ -117,7 +120,9 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)))
+        .service(
+            envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)),
+        )
         .service(problem("/healthz").route(web::get().to(health::healthz)))
         .service(problem("/readyz").route(web::get().to(health::readyz)))
         .service(problem("/openapi.json").route(web::get().to(health::openapi)))

@@ -53,7 +53,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -76,7 +78,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(de::Error::custom(format!("the name {name:?} is given twice")));
+                return Err(de::Error::custom(format!(
+                    "the name {name:?} is given twice"
+                )));
             }
             let value = entries.next_value_seed(Strict)?;
             map.insert(name, value);
@@ -92,7 +96,10 @@ mod tests {
     #[test]
     fn a_document_without_duplicates_reads_as_serde_json_reads_it() {
         let text = br#"{"a":[1,-2,2.5,"x",null,true],"b":{"a":{}}}"#;
-        assert_eq!(strict(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
+        assert_eq!(
+            strict(text).unwrap(),
+            serde_json::from_slice::<Value>(text).unwrap()
+        );
     }
 
     #[test]

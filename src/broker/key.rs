@@ -52,7 +52,10 @@ impl Key {
         refresh_share: f64,
     ) -> Self {
         let ahead = until(credential.expires, now).mul_f64(refresh_share);
-        let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
+        let refresh_from = credential
+            .expires
+            .checked_sub(ahead)
+            .unwrap_or(credential.expires);
         Self {
             credential,
             grant,
@@ -91,7 +94,11 @@ impl Key {
     /// replacement is under way, so a moment later is soon enough.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
         let soon = now.checked_add(Duration::from_secs(5)).unwrap_or(now);
-        if now < self.refresh_from { self.refresh_from } else { soon.min(self.credential.expires) }
+        if now < self.refresh_from {
+            self.refresh_from
+        } else {
+            soon.min(self.credential.expires)
+        }
     }
 
     /// Whether to replace it now; true once in [`REFRESH_PAUSE`], `at` on the monotonic clock.
@@ -102,7 +109,12 @@ impl Key {
             && millis(at) >= next
             && self
                 .next_refresh
-                .compare_exchange(next, millis(at + REFRESH_PAUSE), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    next,
+                    millis(at + REFRESH_PAUSE),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 

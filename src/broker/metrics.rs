@@ -69,7 +69,10 @@ impl Metrics {
             Outcome::Stale => "stale",
             Outcome::Refused => "refused",
         };
-        let labels = AskLabels { template: template.to_owned(), outcome: name };
+        let labels = AskLabels {
+            template: template.to_owned(),
+            outcome: name,
+        };
         self.asks.get_or_create(&labels).inc();
         if matches!(outcome, Outcome::Hit | Outcome::Refreshed) {
             self.hits.inc();
@@ -77,7 +80,11 @@ impl Metrics {
     }
 
     pub(super) fn missed(&self, reason: MissReason) {
-        self.misses.get_or_create(&MissLabels { reason: reason.name() }).inc();
+        self.misses
+            .get_or_create(&MissLabels {
+                reason: reason.name(),
+            })
+            .inc();
     }
 
     pub(super) fn evicted(&self) {
@@ -86,14 +93,20 @@ impl Metrics {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         for reason in MissReason::ALL {
-            self.misses.get_or_create_owned(&MissLabels { reason: reason.name() });
+            self.misses.get_or_create_owned(&MissLabels {
+                reason: reason.name(),
+            });
         }
         registry.register(
             "cosbroker_asks",
             "Asks for a key, by template and outcome; the sum over outcomes is all asks",
             self.asks.clone(),
         );
-        registry.register("cosbroker_cache_hits", "Asks answered by a living key in memory", self.hits.clone());
+        registry.register(
+            "cosbroker_cache_hits",
+            "Asks answered by a living key in memory",
+            self.hits.clone(),
+        );
         registry.register(
             "cosbroker_cache_misses",
             "Asks that found no key of enough life in memory, by reason",
@@ -108,7 +121,13 @@ impl Metrics {
 }
 
 impl MissReason {
-    const ALL: [Self; 5] = [Self::Cold, Self::Expired, Self::Evicted, Self::PolicyChanged, Self::MinRemaining];
+    const ALL: [Self; 5] = [
+        Self::Cold,
+        Self::Expired,
+        Self::Evicted,
+        Self::PolicyChanged,
+        Self::MinRemaining,
+    ];
 
     fn name(self) -> &'static str {
         match self {

@@ -18,7 +18,9 @@ use crate::{
 ///
 /// Says each problem with file, line and mend. Exits 0 only if `serve` would start.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online")]
+#[command(
+    after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online"
+)]
 pub(super) struct Options {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
@@ -33,7 +35,11 @@ impl Options {
         let config =
             Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
         let templates = app::templates(&config).map_err(StartError::Problems)?;
-        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+        let issuer = config
+            .issuers
+            .first()
+            .map(|issuer| issuer.issuer.clone())
+            .unwrap_or_default();
         let clock = Arc::new(SystemClock::start());
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
@@ -45,10 +51,15 @@ impl Options {
             super::say("online: every key set can be fetched");
             let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
             let Some(grant) = templates.probe_grant(&issuer) else {
-                anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
+                anyhow::bail!(
+                    "no template can be rendered for a made-up user, so STS was not called"
+                );
             };
             let key = sts.issue(grant, Urgency::UserWaits).await?;
-            super::say(&format!("online: STS made a key, request {}", key.request_id));
+            super::say(&format!(
+                "online: STS made a key, request {}",
+                key.request_id
+            ));
         }
         super::say("ok: serve would start");
         Ok(())

@@ -23,7 +23,9 @@ use crate::{
 ///
 /// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies")]
+#[command(
+    after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies"
+)]
 pub(super) struct Options {
     /// Where the broker listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
@@ -66,7 +68,9 @@ impl Options {
             secret_key: entropy.name(),
         };
         let mut seal = [0; 32];
-        seal.iter_mut().zip(entropy.bytes().into_iter().chain(entropy.bytes())).for_each(|(to, from)| *to = from);
+        seal.iter_mut()
+            .zip(entropy.bytes().into_iter().chain(entropy.bytes()))
+            .for_each(|(to, from)| *to = from);
         let cloud = Cloud {
             issuer: Arc::new(TokenIssuer::new(&issuer, AUDIENCE, Arc::clone(&clock))?),
             sts: Arc::new(StsEmulator::new(
@@ -77,7 +81,9 @@ impl Options {
             )),
         };
         let token = cloud.issuer.token("alice", serde_json::Map::new())?;
-        let built_in = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
+        let built_in = tempfile::Builder::new()
+            .prefix("cosbroker-sandbox-")
+            .tempdir()?;
         let templates = match &self.templates {
             Some(dir) => std::path::absolute(dir)?,
             None => {
@@ -103,7 +109,9 @@ impl Options {
     fn config(&self, issuer: &str, templates: &Path, account: &Account) -> anyhow::Result<Config> {
         let mut config = toml::Table::new();
         let mut set = |section: &str, name: &str, value: toml::Value| {
-            let table = config.entry(section).or_insert_with(|| toml::Table::new().into());
+            let table = config
+                .entry(section)
+                .or_insert_with(|| toml::Table::new().into());
             if let Some(table) = table.as_table_mut() {
                 table.insert(name.to_owned(), value);
             }
@@ -123,7 +131,10 @@ impl Options {
         section.insert("audience".to_owned(), vec![AUDIENCE.to_owned()].into());
         section.insert("algorithms".to_owned(), vec!["ES256".to_owned()].into());
         section.insert("jwks_url".to_owned(), format!("{issuer}jwks.json").into());
-        config.insert("issuer".to_owned(), toml::Value::Array(vec![section.into()]));
+        config.insert(
+            "issuer".to_owned(),
+            toml::Value::Array(vec![section.into()]),
+        );
         let environment = |name: &str| match name {
             "SECRET_ID" => Some(account.secret_id.clone()),
             "SECRET_KEY" => Some(account.secret_key.clone()),

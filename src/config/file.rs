@@ -144,7 +144,11 @@ pub(super) struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { max_bytes: Size(256 << 20), min_remaining: None, refresh_at: Spanned::new(0..0, 0.3) }
+        Self {
+            max_bytes: Size(256 << 20),
+            min_remaining: None,
+            refresh_at: Spanned::new(0..0, 0.3),
+        }
     }
 }
 
@@ -157,6 +161,11 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let count = NonZeroU32::MIN.saturating_add(59);
-        Self { per_user: Rate::Per { count, period: std::time::Duration::from_secs(60) } }
+        Self {
+            per_user: Rate::Per {
+                count,
+                period: std::time::Duration::from_secs(60),
+            },
+        }
     }
 }

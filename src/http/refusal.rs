@@ -260,7 +260,14 @@ impl Refusal {
                 "The policy for this request failed its last check and was not sent. Quote the request id.".to_owned(),
             ),
         };
-        Row { status, name, title, code, detail, retry_after: None }
+        Row {
+            status,
+            name,
+            title,
+            code,
+            detail,
+            retry_after: None,
+        }
     }
 
     /// The response, and a line in the log where somebody must act.
@@ -275,8 +282,11 @@ impl Refusal {
         if row.status == StatusCode::UNAUTHORIZED {
             // RFC 6750 §3: no error code where the request held no token at all.
             let missing = matches!(self, Self::Auth(AuthError::Rejected(Rejection::Missing)));
-            let challenge =
-                if missing { "Bearer realm=\"cosbroker\"" } else { "Bearer realm=\"cosbroker\", error=\"invalid_token\"" };
+            let challenge = if missing {
+                "Bearer realm=\"cosbroker\""
+            } else {
+                "Bearer realm=\"cosbroker\", error=\"invalid_token\""
+            };
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Self::Method(allowed) = self {
@@ -287,13 +297,15 @@ impl Refusal {
             response.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
         }
         match form {
-            Form::Problem => response.content_type("application/problem+json").json(Problem {
-                r#type: format!("urn:cosbroker:problem:{}", row.name),
-                title: row.title,
-                status: row.status.as_u16(),
-                detail: &row.detail,
-                request_id,
-            }),
+            Form::Problem => response
+                .content_type("application/problem+json")
+                .json(Problem {
+                    r#type: format!("urn:cosbroker:problem:{}", row.name),
+                    title: row.title,
+                    status: row.status.as_u16(),
+                    detail: &row.detail,
+                    request_id,
+                }),
             Form::Envelope => response.json(Envelope {
                 code: row.code.0,
                 code_desc: row.code.1,
@@ -312,10 +324,19 @@ mod tests {
     fn nothing_of_the_operators_keys_reaches_an_app_user() {
         let detail = "AuthFailure.SecretIdNotFound, request r-1".to_owned();
         for error in [
-            StsError::OperatorKeys { detail: detail.clone() },
-            StsError::Unavailable { detail: detail.clone() },
-            StsError::Throttled { detail: detail.clone() },
-            StsError::Refused { template: "secret-template".to_owned(), detail },
+            StsError::OperatorKeys {
+                detail: detail.clone(),
+            },
+            StsError::Unavailable {
+                detail: detail.clone(),
+            },
+            StsError::Throttled {
+                detail: detail.clone(),
+            },
+            StsError::Refused {
+                template: "secret-template".to_owned(),
+                detail,
+            },
         ] {
             let row = Refusal::Ask(AskError::Sts(error)).row();
             assert!(row.status.is_server_error());
@@ -328,7 +349,12 @@ mod tests {
     #[test]
     fn every_401_has_one_body_whatever_the_cause() {
         let detail = |rejection| Refusal::Auth(AuthError::Rejected(rejection)).row().detail;
-        let causes = [Rejection::Malformed, Rejection::Signature, Rejection::Expired, Rejection::UnknownKey];
+        let causes = [
+            Rejection::Malformed,
+            Rejection::Signature,
+            Rejection::Expired,
+            Rejection::UnknownKey,
+        ];
         for cause in causes {
             assert_eq!(detail(cause), detail(Rejection::Missing));
         }

@@ -120,7 +120,9 @@ pub(super) fn body(key: &Key, shape: Shape, object_key: Option<&str>, now: Times
             };
             joined(&shared, &json(&times))
         }
-        (Shape::Keyed, Some(object_key)) => joined(&shared, &json(&serde_json::json!({"key": object_key}))),
+        (Shape::Keyed, Some(object_key)) => {
+            joined(&shared, &json(&serde_json::json!({"key": object_key})))
+        }
         (Shape::StsSdk | Shape::Cossign | Shape::Keyed, _) => shared,
     }
 }
@@ -194,7 +196,11 @@ fn sts_sdk(key: &Key) -> StsSdk<'_> {
 
 fn located(key: &Key) -> Located<'_> {
     let bucket = key.grant().bucket();
-    Located { sts: sts_sdk(key), bucket: &bucket.name, region: &bucket.region }
+    Located {
+        sts: sts_sdk(key),
+        bucket: &bucket.name,
+        region: &bucket.region,
+    }
 }
 
 /// Strings and numbers in structs always serialize.

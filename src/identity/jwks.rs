@@ -81,17 +81,25 @@ impl Jwks {
     /// The cached set, unless it is too old; from [`REFRESH_FROM`] on, a new one is sent for.
     pub(super) fn usable(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         let fetched = self.current.load_full();
-        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
+        let age = fetched
+            .as_ref()
+            .map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
         if age.is_none_or(|age| age >= REFRESH_FROM) {
             self.send_for_another();
         }
-        fetched.filter(|_| age.is_some_and(|age| age < USABLE_FOR)).map(|fetched| Arc::clone(&fetched.set))
+        fetched
+            .filter(|_| age.is_some_and(|age| age < USABLE_FOR))
+            .map(|fetched| Arc::clone(&fetched.set))
     }
 
     fn send_for_another(self: &Arc<Self>) {
         let this = Arc::clone(self);
         // Nobody waits: whoever holds the lock is already on the way.
-        if this.attempted.try_lock().is_ok_and(|attempted| this.is_due(*attempted)) {
+        if this
+            .attempted
+            .try_lock()
+            .is_ok_and(|attempted| this.is_due(*attempted))
+        {
             self.runtime.spawn(async move { this.attempt().await });
         }
     }
@@ -99,7 +107,11 @@ impl Jwks {
     /// Waits for one attempt, which goes on even if the asker gives up.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if let Err(error) = self.runtime.spawn(async move { this.attempt().await }).await {
+        if let Err(error) = self
+            .runtime
+            .spawn(async move { this.attempt().await })
+            .await
+        {
             tracing::error!(issuer = self.issuer, %error, "fetching a key set failed unexpectedly");
         }
     }
@@ -115,9 +127,17 @@ impl Jwks {
         }
         // Claimed before the attempt, so that a failing source is asked no more often than a good one.
         *attempted = Some(self.clock.monotonic());
-        match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
+        match self
+            .origin
+            .read()
+            .await
+            .and_then(|json| KeySet::parse(&json, &self.algorithms))
+        {
             Ok(set) => {
-                let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
+                let fetched = Fetched {
+                    set: Arc::new(set),
+                    at: self.clock.monotonic(),
+                };
                 self.current.store(Some(Arc::new(fetched)));
                 tracing::debug!(issuer = self.issuer, "key set read");
             }
@@ -157,11 +177,13 @@ impl Origin {
 
     async fn read(&self) -> Result<Vec<u8>, KeyFault> {
         match self {
-            Self::File(path) => {
-                tokio::fs::read(path).await.map_err(|error| KeyFault(format!("cannot be read: {error}")))
-            }
+            Self::File(path) => tokio::fs::read(path)
+                .await
+                .map_err(|error| KeyFault(format!("cannot be read: {error}"))),
             Self::Url { client, url } => {
-                let failed = |error: reqwest::Error| KeyFault(format!("cannot be fetched: {}", cause(&error)));
+                let failed = |error: reqwest::Error| {
+                    KeyFault(format!("cannot be fetched: {}", cause(&error)))
+                };
                 let mut response = client.get(url.clone()).send().await.map_err(failed)?;
                 if response.status() != reqwest::StatusCode::OK {
                     return Err(KeyFault(format!("answered {}", response.status())));

@@ -29,11 +29,19 @@ pub struct Action {
 }
 
 const fn action(name: &'static str, reach: Reach) -> Action {
-    Action { name, reach, takes_acl: false }
+    Action {
+        name,
+        reach,
+        takes_acl: false,
+    }
 }
 
 const fn creates(name: &'static str) -> Action {
-    Action { name, reach: Reach::WriteObject, takes_acl: true }
+    Action {
+        name,
+        reach: Reach::WriteObject,
+        takes_acl: true,
+    }
 }
 
 static ACTIONS: [Action; 20] = [
@@ -75,7 +83,14 @@ static SETS: [(&str, &[&str]); 5] = [
             "name/cos:AbortMultipartUpload",
         ],
     ),
-    ("@download", &["name/cos:GetObject", "name/cos:HeadObject", "name/cos:OptionsObject"]),
+    (
+        "@download",
+        &[
+            "name/cos:GetObject",
+            "name/cos:HeadObject",
+            "name/cos:OptionsObject",
+        ],
+    ),
     ("@list", &["name/cos:GetBucket"]),
     ("@delete", &["name/cos:DeleteObject"]),
 ];
@@ -102,15 +117,24 @@ pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, Strin
             "name each action, or use a set such as @upload: a wildcard grants what COS adds tomorrow".to_owned(),
         ));
     }
-    let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
+    let known = SETS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(ACTIONS.iter().map(|action| action.name));
     let mend = if let Some(near) = nearest(entry, known) {
         format!("did you mean `{near}`?")
     } else if entry.contains("Bucket") || entry.contains("ACL") || entry.contains("Service") {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
     } else {
-        format!("sets: {}; or an object action such as name/cos:GetObject", SETS.map(|(name, _)| name).join(", "))
+        format!(
+            "sets: {}; or an object action such as name/cos:GetObject",
+            SETS.map(|(name, _)| name).join(", ")
+        )
     };
-    Err((format!("action `{entry}` is not one that a template may grant"), mend))
+    Err((
+        format!("action `{entry}` is not one that a template may grant"),
+        mend,
+    ))
 }
 
 #[cfg(test)]
@@ -149,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_action_is_told_its_nearest_name() {
-        assert_eq!(expand("name/cos:PutObjct").unwrap_err().1, "did you mean `name/cos:PutObject`?");
+        assert_eq!(
+            expand("name/cos:PutObjct").unwrap_err().1,
+            "did you mean `name/cos:PutObject`?"
+        );
         assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
     }
 }

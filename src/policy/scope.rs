@@ -46,7 +46,11 @@ pub enum ScopeRefused {
 pub const MOST: usize = 32;
 
 /// The part of `full` that these items ask for. Every deny stays, every condition stays.
-pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<Policy, ScopeRefused> {
+pub(super) fn narrow(
+    full: &Policy,
+    bucket: &Bucket,
+    scope: &[Scope],
+) -> Result<Policy, ScopeRefused> {
     if scope.is_empty() || scope.len() > MOST {
         return Err(ScopeRefused::Count(scope.len()));
     }
@@ -57,13 +61,18 @@ pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<
     for (index, item) in items {
         let refuse = |why: String| ScopeRefused::Item { index, why };
         if item.bucket != bucket.name || item.region != bucket.region {
-            return Err(refuse(format!("bucket and region must be {} and {}", bucket.name, bucket.region)));
+            return Err(refuse(format!(
+                "bucket and region must be {} and {}",
+                bucket.name, bucket.region
+            )));
         }
         let key = item.prefix.strip_suffix('*').unwrap_or(&item.prefix);
         if key.contains(['*', '?', '%', '\\'])
             || key.starts_with('/')
             || key.contains("//")
-            || key.split('/').any(|segment| segment == "." || segment == "..")
+            || key
+                .split('/')
+                .any(|segment| segment == "." || segment == "..")
             || key.chars().any(char::is_control)
         {
             return Err(refuse(format!(
@@ -75,14 +84,24 @@ pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<
         statements.extend(
             full.statement
                 .iter()
-                .filter(|statement| statement.effect == Effect::Allow && statement.action.contains(&item.action))
+                .filter(|statement| {
+                    statement.effect == Effect::Allow && statement.action.contains(&item.action)
+                })
                 .filter_map(|statement| part_of(statement, item, bucket)),
         );
         if statements.len() == before {
-            return Err(refuse(format!("the template does not grant `{}` on `{}`", item.action, item.prefix)));
+            return Err(refuse(format!(
+                "the template does not grant `{}` on `{}`",
+                item.action, item.prefix
+            )));
         }
     }
-    statements.extend(full.statement.iter().filter(|statement| statement.effect == Effect::Deny).cloned());
+    statements.extend(
+        full.statement
+            .iter()
+            .filter(|statement| statement.effect == Effect::Deny)
+            .cloned(),
+    );
     Ok(Policy::new(statements))
 }
 
@@ -94,16 +113,28 @@ fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<State
         resource,
         condition,
     };
-    let prefixes = |comparison| Operator { comparison, if_exist: false };
-    let bound = [Comparison::StringLike, Comparison::StringEqual].into_iter().find_map(|comparison| {
-        Some((prefixes(comparison), statement.condition.0.get(&prefixes(comparison))?.get("cos:prefix")?))
-    });
+    let prefixes = |comparison| Operator {
+        comparison,
+        if_exist: false,
+    };
+    let bound = [Comparison::StringLike, Comparison::StringEqual]
+        .into_iter()
+        .find_map(|comparison| {
+            Some((
+                prefixes(comparison),
+                statement
+                    .condition
+                    .0
+                    .get(&prefixes(comparison))?
+                    .get("cos:prefix")?,
+            ))
+        });
     match bound {
         Some((operator, values)) => {
             let wanted = encode_parameter(&item.prefix);
-            let granted = values
-                .iter()
-                .any(|value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)));
+            let granted = values.iter().any(
+                |value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)),
+            );
             let mut condition = statement.condition.clone();
             let keys = condition.0.entry(operator).or_insert_with(BTreeMap::new);
             keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
@@ -111,7 +142,10 @@ fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<State
         }
         None => {
             let wanted = format!("{}{}", bucket.resource(), item.prefix);
-            let granted = statement.resource.iter().any(|resource| pattern::contains(resource, &wanted));
+            let granted = statement
+                .resource
+                .iter()
+                .any(|resource| pattern::contains(resource, &wanted));
             granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
         }
     }

@@ -157,7 +157,12 @@ impl Bucket {
 
     /// The six segments up to the key.
     pub fn resource(&self) -> String {
-        format!("qcs::cos:{}:uid/{}:{}/", self.region, self.appid(), self.name)
+        format!(
+            "qcs::cos:{}:uid/{}:{}/",
+            self.region,
+            self.appid(),
+            self.name
+        )
     }
 }
 
@@ -175,16 +180,28 @@ impl Template {
         let owner = reader.owner(file.owner.as_ref()).map_err(&mut keep).ok();
         let home = owner.as_ref().and_then(|owner| {
             let parsed = Home::parse(file.home.get_ref(), owner);
-            parsed.map_err(|fault| keep(reader.problem(file.home.span(), fault))).ok()
+            parsed
+                .map_err(|fault| keep(reader.problem(file.home.span(), fault)))
+                .ok()
         });
         if file.duration.get_ref().0.subsec_nanos() != 0 {
             keep(reader.problem(
                 file.duration.span(),
-                ("duration is not whole seconds".to_owned(), "STS counts in seconds".to_owned()),
+                (
+                    "duration is not whole seconds".to_owned(),
+                    "STS counts in seconds".to_owned(),
+                ),
             ));
         }
-        let require = reader.require(&file.require).map_err(&mut keep).unwrap_or_default();
-        if let Some(reason) = file.acl_guard_off.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
+        let require = reader
+            .require(&file.require)
+            .map_err(&mut keep)
+            .unwrap_or_default();
+        if let Some(reason) = file
+            .acl_guard_off
+            .as_ref()
+            .filter(|reason| reason.get_ref().trim().is_empty())
+        {
             keep(reader.problem(reason.span(), no_reason("acl_guard_off")));
         }
         if file.statement.is_empty() {
@@ -200,7 +217,12 @@ impl Template {
             (Some(bucket), Some(home)) => file
                 .statement
                 .into_iter()
-                .filter_map(|statement| reader.statement(statement, bucket, home).map_err(&mut keep).ok())
+                .filter_map(|statement| {
+                    reader
+                        .statement(statement, bucket, home)
+                        .map_err(&mut keep)
+                        .ok()
+                })
                 .collect(),
             _ => Vec::new(),
         };
@@ -235,7 +257,9 @@ impl Reader<'_> {
         let name = file.bucket.get_ref();
         let plain = |text: &str| {
             !text.is_empty()
-                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         let appid = name.rsplit_once('-').filter(|(short, appid)| {
             plain(short) && !appid.is_empty() && appid.bytes().all(|byte| byte.is_ascii_digit())
@@ -258,15 +282,23 @@ impl Reader<'_> {
                 ),
             ));
         }
-        Ok(Bucket { name: name.clone(), region: file.region.get_ref().clone() })
+        Ok(Bucket {
+            name: name.clone(),
+            region: file.region.get_ref().clone(),
+        })
     }
 
     fn owner(&self, owner: Option<&Spanned<Vec<String>>>) -> Result<Vec<Subject>, Diagnostic> {
-        let Some(owner) = owner else { return Ok(vec![Subject::Sub]) };
+        let Some(owner) = owner else {
+            return Ok(vec![Subject::Sub]);
+        };
         if owner.get_ref().is_empty() {
             return Err(self.problem(
                 owner.span(),
-                ("owner is empty".to_owned(), "say whose home it is, like [\"sub\"]".to_owned()),
+                (
+                    "owner is empty".to_owned(),
+                    "say whose home it is, like [\"sub\"]".to_owned(),
+                ),
             ));
         }
         owner
@@ -278,8 +310,10 @@ impl Reader<'_> {
 
     fn require(&self, table: &toml::Table) -> Result<Vec<(Vec<String>, Vec<Value>)>, Diagnostic> {
         let mut requirements = Vec::new();
-        let mut todo: Vec<(Vec<String>, &toml::Value)> =
-            table.iter().map(|(name, value)| (vec![name.clone()], value)).collect();
+        let mut todo: Vec<(Vec<String>, &toml::Value)> = table
+            .iter()
+            .map(|(name, value)| (vec![name.clone()], value))
+            .collect();
         while let Some((path, value)) = todo.pop() {
             match value {
                 toml::Value::Table(inner) => todo.extend(inner.iter().map(|(name, value)| {
@@ -287,10 +321,15 @@ impl Reader<'_> {
                 })),
                 toml::Value::Array(list) if !list.is_empty() => {
                     let values = list.iter().map(scalar).collect::<Option<_>>();
-                    requirements.push((path.clone(), values.ok_or_else(|| self.not_required(&path))?));
+                    requirements.push((
+                        path.clone(),
+                        values.ok_or_else(|| self.not_required(&path))?,
+                    ));
                 }
-                one => requirements
-                    .push((path.clone(), vec![scalar(one).ok_or_else(|| self.not_required(&path))?])),
+                one => requirements.push((
+                    path.clone(),
+                    vec![scalar(one).ok_or_else(|| self.not_required(&path))?],
+                )),
             }
         }
         Ok(requirements)
@@ -299,7 +338,10 @@ impl Reader<'_> {
     fn not_required(&self, path: &[String]) -> Diagnostic {
         Diagnostic::of_file(
             self.source.path(),
-            format!("[require] {} is not a value or a list of values", path.join(".")),
+            format!(
+                "[require] {} is not a value or a list of values",
+                path.join(".")
+            ),
             "write it like role = [\"member\", \"admin\"]",
         )
     }
@@ -317,7 +359,9 @@ impl Reader<'_> {
         for entry in statement.action.get_ref().as_slice() {
             match action::expand(entry) {
                 Ok(expanded) => known.extend(expanded),
-                Err(_) if statement.effect == Effect::Deny && is_deny_pattern(entry) => actions.push(entry.clone()),
+                Err(_) if statement.effect == Effect::Deny && is_deny_pattern(entry) => {
+                    actions.push(entry.clone())
+                }
                 Err(fault) => return Err(self.problem(statement.action.span(), fault)),
             }
         }
@@ -333,10 +377,17 @@ impl Reader<'_> {
         if actions.is_empty() || resources.is_empty() {
             return Err(self.problem(
                 span,
-                ("a statement without action or resource".to_owned(), "name at least one of each".to_owned()),
+                (
+                    "a statement without action or resource".to_owned(),
+                    "name at least one of each".to_owned(),
+                ),
             ));
         }
-        if let Some(reason) = statement.shared.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
+        if let Some(reason) = statement
+            .shared
+            .as_ref()
+            .filter(|reason| reason.get_ref().trim().is_empty())
+        {
             return Err(self.problem(reason.span(), no_reason("shared")));
         }
         Ok(Statement {
@@ -358,12 +409,21 @@ impl Reader<'_> {
         let mut conditions = BTreeMap::new();
         for (name, keys) in written {
             let operator: Operator = name.get_ref().parse().map_err(|_| {
-                let stem = name.get_ref().strip_suffix("_if_exist").unwrap_or(name.get_ref());
+                let stem = name
+                    .get_ref()
+                    .strip_suffix("_if_exist")
+                    .unwrap_or(name.get_ref());
                 let mend = match nearest(stem, Operator::names()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known: {}", Operator::names().collect::<Vec<_>>().join(", ")),
+                    None => format!(
+                        "known: {}",
+                        Operator::names().collect::<Vec<_>>().join(", ")
+                    ),
                 };
-                self.problem(name.span(), (format!("unknown operator `{}`", name.get_ref()), mend))
+                self.problem(
+                    name.span(),
+                    (format!("unknown operator `{}`", name.get_ref()), mend),
+                )
             })?;
             let mut read = BTreeMap::new();
             for (key, value) in keys {
@@ -379,7 +439,10 @@ impl Reader<'_> {
 }
 
 fn no_reason(field: &str) -> (String, String) {
-    (format!("{field} is empty"), "write down why: the next operator will ask".to_owned())
+    (
+        format!("{field} is empty"),
+        "write down why: the next operator will ask".to_owned(),
+    )
 }
 
 fn scalar(value: &toml::Value) -> Option<Value> {
@@ -394,7 +457,10 @@ fn scalar(value: &toml::Value) -> Option<Value> {
 /// A deny only takes away, so it may name actions by pattern.
 fn is_deny_pattern(entry: &str) -> bool {
     entry.strip_prefix("name/cos:").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
+        !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
     })
 }
 
@@ -404,16 +470,25 @@ fn resource(text: &str, bucket: &Bucket, home: &Home) -> Result<Text, (String, S
         text.strip_prefix(&bucket.resource()).ok_or_else(|| {
             (
                 format!("resource `{text}` is not in this template's bucket"),
-                format!("begin it with `{}`, or write only the key pattern", bucket.resource()),
+                format!(
+                    "begin it with `{}`, or write only the key pattern",
+                    bucket.resource()
+                ),
             )
         })?
     } else {
         text
     };
     let parsed = Text::parse(key, Some(home.text()))?;
-    let literals = parsed.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
+    let literals = parsed.write(
+        |_| Ok::<_, std::convert::Infallible>("v".to_owned()),
+        str::to_owned,
+    );
     let Ok(shape) = literals;
-    if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
+    if let Some(c) = shape
+        .chars()
+        .find(|c| "?%\\".contains(*c) || c.is_control())
+    {
         return Err((
             format!("resource `{text}` holds `{}`", c.escape_default()),
             "leave it out: it may be read as a wildcard or an escape".to_owned(),
@@ -425,7 +500,10 @@ fn resource(text: &str, bucket: &Bucket, home: &Home) -> Result<Text, (String, S
             "keys have no leading or double slash".to_owned(),
         ));
     }
-    if shape.split('/').any(|segment| segment == "." || segment.contains("..")) {
+    if shape
+        .split('/')
+        .any(|segment| segment == "." || segment.contains(".."))
+    {
         return Err((
             format!("resource `{text}` holds a `.` or `..`"),
             "name the folder itself".to_owned(),
@@ -438,9 +516,14 @@ fn check_key(key: &str) -> Result<(), (String, String)> {
     if KEYS.contains(&key) || key.starts_with("qcs:request_tag/") {
         return Ok(());
     }
-    let plain = key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_:/".contains(&b));
+    let plain = key
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_:/".contains(&b));
     match nearest(key, KEYS) {
-        Some(near) => Err((format!("unknown condition key `{key}`"), format!("did you mean `{near}`?"))),
+        Some(near) => Err((
+            format!("unknown condition key `{key}`"),
+            format!("did you mean `{near}`?"),
+        )),
         None if plain && (key.starts_with("cos:") || key.starts_with("qcs:")) => Ok(()),
         None => Err((
             format!("`{key}` is not a condition key"),
@@ -450,21 +533,37 @@ fn check_key(key: &str) -> Result<(), (String, String)> {
 }
 
 /// The values of one key, checked against what the operator compares.
-fn operands(operator: Operator, value: &toml::Value, home: &Home) -> Result<Vec<Operand>, (String, String)> {
+fn operands(
+    operator: Operator,
+    value: &toml::Value,
+    home: &Home,
+) -> Result<Vec<Operand>, (String, String)> {
     use Comparison as C;
     let list = match value {
         toml::Value::Array(list) if !list.is_empty() => list.as_slice(),
-        toml::Value::Array(_) => return Err(("a condition without a value".to_owned(), "give one".to_owned())),
+        toml::Value::Array(_) => {
+            return Err((
+                "a condition without a value".to_owned(),
+                "give one".to_owned(),
+            ));
+        }
         one => std::slice::from_ref(one),
     };
     let wrong = |kind: &str, like: &str| {
-        (format!("{operator} compares {kind}, and {value} is none"), format!("write it like {like}"))
+        (
+            format!("{operator} compares {kind}, and {value} is none"),
+            format!("write it like {like}"),
+        )
     };
     list.iter()
         .map(|value| match (operator.comparison, value) {
             (
-                C::NumericEqual | C::NumericNotEqual | C::NumericLessThan | C::NumericLessThanEqual
-                | C::NumericGreaterThan | C::NumericGreaterThanEqual,
+                C::NumericEqual
+                | C::NumericNotEqual
+                | C::NumericLessThan
+                | C::NumericLessThanEqual
+                | C::NumericGreaterThan
+                | C::NumericGreaterThanEqual,
                 value,
             ) => match value {
                 toml::Value::Integer(number) => Ok(Operand::Number(*number)),
@@ -477,23 +576,34 @@ fn operands(operator: Operator, value: &toml::Value, home: &Home) -> Result<Vec<
             },
             (C::IpEqual | C::IpNotEqual, value) => match value {
                 toml::Value::String(text)
-                    if text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() =>
+                    if text.parse::<ipnet::IpNet>().is_ok()
+                        || text.parse::<std::net::IpAddr>().is_ok() =>
                 {
                     Ok(literal(text))
                 }
                 _ => Err(wrong("addresses", "\"10.0.0.0/8\"")),
             },
             (
-                C::DateEqual | C::DateNotEqual | C::DateLessThan | C::DateLessThanEqual | C::DateGreaterThan
+                C::DateEqual
+                | C::DateNotEqual
+                | C::DateLessThan
+                | C::DateLessThanEqual
+                | C::DateGreaterThan
                 | C::DateGreaterThanEqual,
                 value,
             ) => match value {
-                toml::Value::String(text) if text.parse::<jiff::Timestamp>().is_ok() => Ok(literal(text)),
+                toml::Value::String(text) if text.parse::<jiff::Timestamp>().is_ok() => {
+                    Ok(literal(text))
+                }
                 _ => Err(wrong("times", "\"2030-01-01T00:00:00Z\"")),
             },
             (
-                C::StringEqual | C::StringNotEqual | C::StringEqualIgnoreCase | C::StringNotEqualIgnoreCase
-                | C::StringLike | C::StringNotLike,
+                C::StringEqual
+                | C::StringNotEqual
+                | C::StringEqualIgnoreCase
+                | C::StringNotEqualIgnoreCase
+                | C::StringLike
+                | C::StringNotLike,
                 toml::Value::String(text),
             ) => {
                 if text.contains('?') {
@@ -535,13 +645,20 @@ resource = ["${home}*"]
         assert!(UPLOAD.contains(from), "{from}");
         let text = UPLOAD.replace(from, to);
         let problems = Template::parse("upload", Source::new("upload.toml", text)).expect_err(to);
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        problems
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
     fn the_designs_example_reads() {
         let template = Template::parse("upload", Source::new("upload.toml", UPLOAD)).unwrap();
-        assert_eq!(template.bucket.resource(), "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/");
+        assert_eq!(
+            template.bucket.resource(),
+            "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/"
+        );
         assert_eq!(template.statements[0].actions.len(), 8);
         assert_eq!(template.duration, Duration::from_secs(1800));
     }
@@ -555,34 +672,70 @@ resource = ["${home}*"]
             ("\"allow\"", "\"alow\"", 8, "did you mean `allow`?"),
             ("@upload", "@uplod", 9, "did you mean `@upload`?"),
             ("\"@upload\"", "\"*\"", 9, "holds a wildcard"),
-            ("\"@upload\"", "\"name/cos:PutObjectACL\"", 9, "is not one that a template may grant"),
+            (
+                "\"@upload\"",
+                "\"name/cos:PutObjectACL\"",
+                9,
+                "is not one that a template may grant",
+            ),
             ("${home}*", "${hme}*", 10, "did you mean `home`?"),
             ("${home}*", "${home}?", 10, "holds `?`"),
             ("${home}*", "${home}../*", 10, "holds a `.` or `..`"),
             ("${home}*", "${home}%2e%2e/*", 10, "holds `%`"),
             ("${home}*", "/${home}*", 10, "empty segment"),
-            ("${home}*", "qcs::cos:ap-guangzhou:uid/1250000000:other-1250000000/${home}*", 10, "bucket"),
-            ("${home}*", "qcs::cos::uid/1250000000:examplebucket-1250000000/${home}*", 10, "bucket"),
-            ("numeric_less_than_equal", "numeric_less_then_equal", 11, "did you mean `numeric_less_than_equal`?"),
-            ("cos:content-length", "cos:content-lenght", 12, "did you mean `cos:content-length`?"),
+            (
+                "${home}*",
+                "qcs::cos:ap-guangzhou:uid/1250000000:other-1250000000/${home}*",
+                10,
+                "bucket",
+            ),
+            (
+                "${home}*",
+                "qcs::cos::uid/1250000000:examplebucket-1250000000/${home}*",
+                10,
+                "bucket",
+            ),
+            (
+                "numeric_less_than_equal",
+                "numeric_less_then_equal",
+                11,
+                "did you mean `numeric_less_than_equal`?",
+            ),
+            (
+                "cos:content-length",
+                "cos:content-lenght",
+                12,
+                "did you mean `cos:content-length`?",
+            ),
             ("10485760", "\"10MB\"", 12, "compares numbers"),
             ("30m", "30", 6, "not a duration"),
             ("30m", "1500ms", 6, "not whole seconds"),
             ("-1250000000\"", "\"", 3, "not a bucket's full name"),
             ("ap-guangzhou", "", 4, "not a region"),
-            ("resource = [\"${home}*\"]", "resource = []", 7, "without action or resource"),
+            (
+                "resource = [\"${home}*\"]",
+                "resource = []",
+                7,
+                "without action or resource",
+            ),
             ("effect ", "shared = \" \"\neffect ", 8, "write down why"),
         ] {
             let text = problems(from, to);
             assert_eq!(text.lines().count(), 1, "{text}");
-            assert!(text.starts_with(&format!("upload.toml:{line}:")), "{to}: {text}");
+            assert!(
+                text.starts_with(&format!("upload.toml:{line}:")),
+                "{to}: {text}"
+            );
             assert!(text.contains(said), "{to}: {text}");
         }
     }
 
     #[test]
     fn every_problem_of_a_file_is_told() {
-        let text = problems("ap-guangzhou\"\nhome     = \"users/${sub}/\"", "\"\nhome = \"users/\"");
+        let text = problems(
+            "ap-guangzhou\"\nhome     = \"users/${sub}/\"",
+            "\"\nhome = \"users/\"",
+        );
         assert_eq!(text.lines().count(), 2, "{text}");
     }
 }

@@ -28,7 +28,10 @@ impl Text {
         while let Some((literal, after)) = rest.split_once("${") {
             parsed.push_literal(literal)?;
             let (inside, next) = after.split_once('}').ok_or_else(|| {
-                (format!("`${{{after}` is never closed"), "end the variable with `}`".to_owned())
+                (
+                    format!("`${{{after}` is never closed"),
+                    "end the variable with `}`".to_owned(),
+                )
             })?;
             match (inside, home) {
                 ("home", Some(home)) => parsed.append(home.clone()),
@@ -152,7 +155,13 @@ mod tests {
 
     #[test]
     fn a_text_written_back_is_what_was_parsed() {
-        for source in ["", "a", "${sub}", "a/${sub|hex}/b", "${claim.x.y}${iss|sha256}"] {
+        for source in [
+            "",
+            "a",
+            "${sub}",
+            "a/${sub|hex}/b",
+            "${claim.x.y}${iss|sha256}",
+        ] {
             assert_eq!(text(source).to_string(), source);
         }
         assert_eq!(text("${home}*").to_string(), "users/${sub}/*");
@@ -166,18 +175,41 @@ mod tests {
     #[test]
     fn a_prefix_is_whole_and_the_same_for_everyone() {
         let home = text("${home}");
-        let rest = |source: &str| text(source).strip_prefix(&home).map(|rest| rest.to_string());
+        let rest = |source: &str| {
+            text(source)
+                .strip_prefix(&home)
+                .map(|rest| rest.to_string())
+        };
         assert_eq!(rest("${home}*"), Some("*".to_owned()));
         assert_eq!(rest("${home}"), Some(String::new()));
-        assert_eq!(rest("${home}a/${claim.x}/*"), Some("a/${claim.x}/*".to_owned()));
-        for other in ["users/${sub}*", "users/*", "users/${sub|hex}/*", "*", "x${home}*", "users/${claim.sub}/*"] {
+        assert_eq!(
+            rest("${home}a/${claim.x}/*"),
+            Some("a/${claim.x}/*".to_owned())
+        );
+        for other in [
+            "users/${sub}*",
+            "users/*",
+            "users/${sub|hex}/*",
+            "*",
+            "x${home}*",
+            "users/${claim.sub}/*",
+        ] {
             assert_eq!(rest(other), None, "{other}");
         }
     }
 
     #[test]
     fn what_is_not_a_variable_is_refused_with_a_mend() {
-        for source in ["${", "${sub", "$sub", "{sub}", "a}b", "${}", "${sub }", "${${sub}}"] {
+        for source in [
+            "${",
+            "${sub",
+            "$sub",
+            "{sub}",
+            "a}b",
+            "${}",
+            "${sub }",
+            "${${sub}}",
+        ] {
             assert!(Text::parse(source, None).is_err(), "{source}");
         }
     }
@@ -185,9 +217,8 @@ mod tests {
     #[test]
     fn a_value_is_never_parsed_again() {
         let identity = Identity::for_tests("i", "${iss}", &[]);
-        let render = |source: &str| {
-            text(source).write(|variable| variable.render(&identity), str::to_owned)
-        };
+        let render =
+            |source: &str| text(source).write(|variable| variable.render(&identity), str::to_owned);
         assert!(render("${sub}").is_err());
         assert_eq!(
             render("${sub|hex}").unwrap(),

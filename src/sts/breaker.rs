@@ -54,7 +54,9 @@ impl Breaker {
         let mut state = self.state();
         let rest = match *state {
             State::Closed { failures } if failures + 1 < OPENS_AFTER => {
-                *state = State::Closed { failures: failures + 1 };
+                *state = State::Closed {
+                    failures: failures + 1,
+                };
                 return;
             }
             State::Closed { .. } => FIRST_REST,
@@ -62,7 +64,10 @@ impl Breaker {
             State::Open { .. } => return,
         };
         tracing::warn!(rest = ?rest, "STS keeps failing; it is left alone for a while");
-        *state = State::Open { until: now + rest.mul_f64(0.75 + jitter / 2.0), rest };
+        *state = State::Open {
+            until: now + rest.mul_f64(0.75 + jitter / 2.0),
+            rest,
+        };
     }
 
     /// Whether calls are held back.

@@ -84,10 +84,19 @@ pub(super) fn classify(code: &str) -> Class {
         | "FailedOperation.TempKeyNotAllowed" => Class::OperatorKeys,
         _ => match family {
             "RequestLimitExceeded" | "LimitExceeded" => Class::Throttled,
-            "AuthFailure" | "UnauthorizedOperation" | "IpInBlacklist" | "IpNotInWhitelist" => Class::OperatorKeys,
-            "InvalidParameter" | "InvalidParameterValue" | "MissingParameter" | "UnknownParameter"
-            | "ResourceNotFound" | "UnsupportedOperation" | "InvalidAction" | "UnsupportedRegion"
-            | "NoSuchVersion" | "InvalidRequest" => Class::Refused,
+            "AuthFailure" | "UnauthorizedOperation" | "IpInBlacklist" | "IpNotInWhitelist" => {
+                Class::OperatorKeys
+            }
+            "InvalidParameter"
+            | "InvalidParameterValue"
+            | "MissingParameter"
+            | "UnknownParameter"
+            | "ResourceNotFound"
+            | "UnsupportedOperation"
+            | "InvalidAction"
+            | "UnsupportedRegion"
+            | "NoSuchVersion"
+            | "InvalidRequest" => Class::Refused,
             _ => Class::Transient,
         },
     }

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use governor::{Quota as Cells, RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state};
+use governor::{
+    Quota as Cells, RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state,
+};
 
 use super::{StsError, Urgency};
 use crate::clock::{Clock, QuotaClock};
@@ -23,7 +25,8 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// One burst of throttled answers halves the rate once.
 const SLOWDOWN_PAUSE: Duration = Duration::from_secs(1);
 
-type Limiter = RateLimiter<state::NotKeyed, state::InMemoryState, QuotaClock, NoOpMiddleware<Nanos>>;
+type Limiter =
+    RateLimiter<state::NotKeyed, state::InMemoryState, QuotaClock, NoOpMiddleware<Nanos>>;
 
 /// The quota of one process.
 #[derive(Debug)]
@@ -62,7 +65,11 @@ impl Quota {
     }
 
     /// Waits for leave to make one call, until `deadline` on the monotonic clock.
-    pub(super) async fn acquire(&self, urgency: Urgency, deadline: Duration) -> Result<(), StsError> {
+    pub(super) async fn acquire(
+        &self,
+        urgency: Urgency,
+        deadline: Duration,
+    ) -> Result<(), StsError> {
         match urgency {
             Urgency::Background => {
                 let _turn = self.turn.try_lock().map_err(|_| self.busy())?;
@@ -74,8 +81,9 @@ impl Quota {
                 if self.expected_wait() > left {
                     return Err(self.busy());
                 }
-                let _turn =
-                    tokio::time::timeout(left, self.turn.lock()).await.map_err(|_| self.busy())?;
+                let _turn = tokio::time::timeout(left, self.turn.lock())
+                    .await
+                    .map_err(|_| self.busy())?;
                 while let Err(wait) = self.take() {
                     if self.clock.monotonic() + wait > deadline {
                         return Err(self.busy());
@@ -96,8 +104,12 @@ impl Quota {
             self.set_slowdown(&mut pace, slowdown, now);
         }
         pace.limiter.check().map_err(|not_until| {
-            Duration::from(not_until.earliest_possible().duration_since(Nanos::from(now)))
-                .max(Duration::from_millis(1))
+            Duration::from(
+                not_until
+                    .earliest_possible()
+                    .duration_since(Nanos::from(now)),
+            )
+            .max(Duration::from_millis(1))
         })?;
         pace.recent.push_back(now);
         pace.forget_before(now);
@@ -111,7 +123,10 @@ impl Quota {
         if pace.slowdown == 0 || now.saturating_sub(pace.changed) >= SLOWDOWN_PAUSE {
             let slowdown = SLOWEST.min(pace.slowdown + 1);
             self.set_slowdown(&mut pace, slowdown, now);
-            tracing::warn!(rate = self.per_second.get() >> slowdown, "STS throttles; calls per second halved");
+            tracing::warn!(
+                rate = self.per_second.get() >> slowdown,
+                "STS throttles; calls per second halved"
+            );
         }
     }
 
@@ -126,7 +141,9 @@ impl Quota {
         let mut pace = self.pace();
         pace.forget_before(self.clock.monotonic());
         let used = u32::try_from(pace.recent.len()).unwrap_or(u32::MAX);
-        (self.per_second.get() >> pace.slowdown).max(1).saturating_sub(used)
+        (self.per_second.get() >> pace.slowdown)
+            .max(1)
+            .saturating_sub(used)
     }
 
     fn expected_wait(&self) -> Duration {
@@ -136,7 +153,9 @@ impl Quota {
     }
 
     fn busy(&self) -> StsError {
-        StsError::Busy { retry_after: self.expected_wait().max(Duration::from_secs(1)) }
+        StsError::Busy {
+            retry_after: self.expected_wait().max(Duration::from_secs(1)),
+        }
     }
 
     /// A panic while holding the lock cannot leave the pace half-changed, so a poisoned one is good.
@@ -147,7 +166,11 @@ impl Quota {
 
 impl Pace {
     fn forget_before(&mut self, now: Duration) {
-        while self.recent.front().is_some_and(|at| now.saturating_sub(*at) >= Duration::from_secs(1)) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.saturating_sub(*at) >= Duration::from_secs(1))
+        {
             self.recent.pop_front();
         }
     }
@@ -157,7 +180,9 @@ impl Pace {
 /// b + r - 1 in any second, so r is what b leaves.
 fn limiter(per_second: NonZeroU32, slowdown: u32, clock: &Arc<dyn Clock>) -> Limiter {
     let rate = NonZeroU32::new(per_second.get() >> slowdown).unwrap_or(NonZeroU32::MIN);
-    let burst = NonZeroU32::new(rate.get() / 10).filter(|_| slowdown == 0).unwrap_or(NonZeroU32::MIN);
+    let burst = NonZeroU32::new(rate.get() / 10)
+        .filter(|_| slowdown == 0)
+        .unwrap_or(NonZeroU32::MIN);
     let refill = NonZeroU32::new(rate.get() - burst.get() + 1).unwrap_or(NonZeroU32::MIN);
     RateLimiter::direct_with_clock(
         Cells::per_second(refill).allow_burst(burst),
@@ -189,11 +214,18 @@ mod tests {
     use crate::clock::TestClock;
 
     fn quota(per_second: u32) -> Arc<Quota> {
-        Arc::new(Quota::new(NonZeroU32::new(per_second).unwrap(), TestClock::at(0)))
+        Arc::new(Quota::new(
+            NonZeroU32::new(per_second).unwrap(),
+            TestClock::at(0),
+        ))
     }
 
     fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
     }
 
     /// When each of so many calls was let through, all asked at once.
@@ -247,7 +279,9 @@ mod tests {
             for task in tasks {
                 match task.await.unwrap() {
                     Ok(()) => served += 1,
-                    Err(StsError::Busy { retry_after }) => assert!(retry_after >= Duration::from_secs(1)),
+                    Err(StsError::Busy { retry_after }) => {
+                        assert!(retry_after >= Duration::from_secs(1))
+                    }
                     Err(other) => panic!("{other}"),
                 }
             }
@@ -264,7 +298,8 @@ mod tests {
             quota.acquire(Urgency::Background, deadline).await.unwrap();
             assert!(quota.acquire(Urgency::Background, deadline).await.is_err());
             let user = Arc::clone(&quota);
-            let user = tokio::spawn(async move { user.acquire(Urgency::UserWaits, deadline).await });
+            let user =
+                tokio::spawn(async move { user.acquire(Urgency::UserWaits, deadline).await });
             tokio::time::advance(Duration::from_millis(500)).await;
             assert!(quota.acquire(Urgency::Background, deadline).await.is_err());
             assert_eq!(user.await.unwrap(), Ok(()));
@@ -282,10 +317,16 @@ mod tests {
             quota.slow_down();
             assert_eq!(quota.available(), 25);
             tokio::time::advance(RECOVERY).await;
-            quota.acquire(Urgency::UserWaits, Duration::MAX).await.unwrap();
+            quota
+                .acquire(Urgency::UserWaits, Duration::MAX)
+                .await
+                .unwrap();
             assert_eq!(quota.available(), 49);
             tokio::time::advance(RECOVERY).await;
-            quota.acquire(Urgency::UserWaits, Duration::MAX).await.unwrap();
+            quota
+                .acquire(Urgency::UserWaits, Duration::MAX)
+                .await
+                .unwrap();
             assert_eq!(quota.available(), 99);
         });
     }

@@ -29,7 +29,9 @@ pub fn authorization(signing: &Signing<'_>, secret_id: &str, secret_key: &str) -
     let date = utc_date(signing.at);
     let scope = format!("{date}/{}/tc3_request", signing.service);
     let signature = signature(signing, &date, &scope, secret_key);
-    format!("TC3-HMAC-SHA256 Credential={secret_id}/{scope}, SignedHeaders=content-type;host, Signature={signature}")
+    format!(
+        "TC3-HMAC-SHA256 Credential={secret_id}/{scope}, SignedHeaders=content-type;host, Signature={signature}"
+    )
 }
 
 fn signature(signing: &Signing<'_>, date: &str, scope: &str, secret_key: &str) -> String {
@@ -58,7 +60,8 @@ fn utc_date(at: Timestamp) -> String {
 
 fn hmac(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
     // HMAC takes a key of any length (RFC 2104 §2), so there is no failure to pass on.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
     mac.update(message);
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
@@ -90,7 +93,8 @@ mod tests {
     /// `vectors/tc3.json`: requests that the official SDK signed at fixed clocks.
     #[test]
     fn the_signature_equals_the_official_sdks_for_every_vector() {
-        let file: Vectors = serde_json::from_str(include_str!("../../tests/data/vectors/tc3.json")).unwrap();
+        let file: Vectors =
+            serde_json::from_str(include_str!("../../tests/data/vectors/tc3.json")).unwrap();
         assert!(!file.vectors.is_empty());
         for vector in file.vectors {
             let signing = Signing {
@@ -116,10 +120,16 @@ mod tests {
             body,
             at: Timestamp::from_second(1_551_113_065).unwrap(),
         };
-        let header =
-            authorization(&signing, "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE", "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE");
+        let header = authorization(
+            &signing,
+            "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE",
+            "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE",
+        );
         assert!(header.starts_with("TC3-HMAC-SHA256 Credential=AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE/2019-02-25/cvm/tc3_request, SignedHeaders=content-type;host, Signature="), "{header}");
-        assert!(header.ends_with("72e494ea809ad7a8c8f7a4507b9bddcbaa8e581f516e8da2f66e2c5a96525168"), "{header}");
+        assert!(
+            header.ends_with("72e494ea809ad7a8c8f7a4507b9bddcbaa8e581f516e8da2f66e2c5a96525168"),
+            "{header}"
+        );
     }
 
     #[test]

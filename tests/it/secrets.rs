@@ -10,7 +10,13 @@ async fn no_secret_shows_in_logs_metrics_or_refusals_at_any_level() {
     let broker = setup.start();
     let (alice, mallory) = (token("alice"), token("*"));
     let mut told = String::new();
-    for path in ["/v1/credentials", "/v1/credentials?format=sts3", "/sign", "/sts", "/getKeyAndCredentials?filename=a"] {
+    for path in [
+        "/v1/credentials",
+        "/v1/credentials?format=sts3",
+        "/sign",
+        "/sts",
+        "/getKeyAndCredentials?filename=a",
+    ] {
         assert_eq!(broker.get(path, &alice).await.status, 200);
         for bad in [mallory.as_str(), "a.b.c", &format!("{alice}x")] {
             let refused = broker.get(path, bad).await;
@@ -26,17 +32,27 @@ async fn no_secret_shows_in_logs_metrics_or_refusals_at_any_level() {
     sts.answers(Answers::Body(format!("<html>{SECRET_KEY}</html>")));
     told += &format!("{:?}", broker.get("/v1/credentials", &token("carol")).await);
     told += &broker.metrics().await;
-    told += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
+    told += &Answer::of(broker.http.get(broker.url("/readyz")))
+        .await
+        .body;
     told += &broker.log();
     assert!(told.contains("key issued"), "the log was captured");
     let (_, signature) = alice.rsplit_once('.').unwrap();
     let temporary = ["temporary-key-canary", "token-canary"];
-    for secret in [JWT_SECRET, SECRET_KEY, signature, temporary[0], temporary[1]] {
+    for secret in [
+        JWT_SECRET,
+        SECRET_KEY,
+        signature,
+        temporary[0],
+        temporary[1],
+    ] {
         for form in [secret.to_owned(), hex::encode(secret), {
             use base64::Engine;
             base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret)
         }] {
-            let place = told.find(&form).map(|at| told[at.saturating_sub(200)..at].to_owned());
+            let place = told
+                .find(&form)
+                .map(|at| told[at.saturating_sub(200)..at].to_owned());
             assert_eq!(place, None, "{secret} shows");
         }
     }

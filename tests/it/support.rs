@@ -126,8 +126,10 @@ per_user = "off"
             for line in lines.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["fields"]["message"] == "serving" {
-                    let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
-                    let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
+                    let address =
+                        |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
+                    let addresses: (SocketAddr, SocketAddr) =
+                        (address("public"), address("operators"));
                     found.send(addresses).unwrap();
                 }
                 writeln!(written.lock().unwrap(), "{line}").unwrap();
@@ -138,7 +140,14 @@ per_user = "off"
             panic!("the broker did not start: {}", log.lock().unwrap());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker { child, _dir: dir, public, operators, log, http }
+        Broker {
+            child,
+            _dir: dir,
+            public,
+            operators,
+            log,
+            http,
+        }
     }
 }
 
@@ -165,7 +174,11 @@ impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.text().await.unwrap() }
+        Self {
+            status,
+            headers,
+            body: response.text().await.unwrap(),
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -173,7 +186,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -187,11 +202,19 @@ impl Broker {
     }
 
     pub(crate) async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
-        Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
+        Answer::of(
+            self.http
+                .post(self.url(path))
+                .bearer_auth(token)
+                .body(body.into()),
+        )
+        .await
     }
 
     pub(crate) async fn metrics(&self) -> String {
-        Answer::of(self.http.get(format!("http://{}/metrics", self.operators))).await.body
+        Answer::of(self.http.get(format!("http://{}/metrics", self.operators)))
+            .await
+            .body
     }
 
     /// The sum of a metric's samples whose line holds every one of `parts`.
@@ -199,7 +222,9 @@ impl Broker {
         let metrics = self.metrics().await;
         let samples = metrics.lines().filter(|line| !line.starts_with('#'));
         let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
-        matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        matching
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -208,7 +233,13 @@ impl Broker {
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the process to end by itself.
@@ -222,7 +253,10 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = self.log();
-        assert!(!log.contains("panicked") || std::thread::panicking(), "the broker panicked: {log}");
+        assert!(
+            !log.contains("panicked") || std::thread::panicking(),
+            "the broker panicked: {log}"
+        );
     }
 }
 
@@ -247,14 +281,33 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
+    let account = Account {
+        secret_id: SECRET_ID.to_owned(),
+        secret_key: SECRET_KEY.to_owned(),
+    };
     let seal = SessionKey::new([7; 32]);
-    let sts = Arc::new(StsEmulator::new(account, seal, Arc::clone(&clock), Arc::new(SystemEntropy)));
+    let sts = Arc::new(StsEmulator::new(
+        account,
+        seal,
+        Arc::clone(&clock),
+        Arc::new(SystemEntropy),
+    ));
     let issuer = Arc::new(TokenIssuer::new("http://issuer.test/", "app", clock).unwrap());
-    let cloud = Cloud { issuer, sts: Arc::clone(&sts) };
+    let cloud = Cloud {
+        issuer,
+        sts: Arc::clone(&sts),
+    };
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { cosbroker::sandbox::serve(cloud, listener).unwrap().await.unwrap() });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            cosbroker::sandbox::serve(cloud, listener)
+                .unwrap()
+                .await
+                .unwrap()
+        });
     });
     (address, sts)
 }
@@ -322,7 +375,9 @@ impl CannedSts {
     }
 
     fn answer(&self, mut stream: TcpStream) {
-        let Some(request) = read_request(&mut stream) else { return };
+        let Some(request) = read_request(&mut stream) else {
+            return;
+        };
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         self.recorded.lock().unwrap().push(request);
         let answers = self.answers.lock().unwrap().clone();
@@ -375,16 +430,26 @@ fn read_request(stream: &mut TcpStream) -> Option<Recorded> {
         let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(&chunk[..read]);
         let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         let headers: Vec<(String, String)> = head
             .lines()
             .skip(1)
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse::<usize>().ok()?;
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")?
+            .1
+            .parse::<usize>()
+            .ok()?;
         if body.len() >= length {
-            return Some(Recorded { headers, body: body.to_owned() });
+            return Some(Recorded {
+                headers,
+                body: body.to_owned(),
+            });
         }
     }
 }
