@@ -39,11 +39,7 @@ struct Gauges {
 
 impl Operators {
     /// Gathers every room's figures.
-    pub fn new(
-        broker: Broker,
-        sts: std::sync::Arc<TencentSts>,
-        token: Option<SecretString>,
-    ) -> Self {
+    pub fn new(broker: Broker, sts: std::sync::Arc<TencentSts>, token: Option<SecretString>) -> Self {
         let mut registry = Registry::default();
         let gauges = Gauges::default();
         broker.register(&mut registry);
@@ -54,47 +50,25 @@ impl Operators {
                 "STS calls that may still be made in the present second",
                 &gauges.quota_available,
             ),
-            (
-                "cosbroker_sts_resting",
-                "1 while STS is left alone after repeated failures",
-                &gauges.resting,
-            ),
+            ("cosbroker_sts_resting", "1 while STS is left alone after repeated failures", &gauges.resting),
             ("cosbroker_cache_entries", "Keys in memory", &gauges.entries),
-            (
-                "cosbroker_cache_bytes",
-                "Memory that keys take, as weighed",
-                &gauges.bytes,
-            ),
-            (
-                "cosbroker_flights",
-                "Calls for a key under way",
-                &gauges.in_flight,
-            ),
+            ("cosbroker_cache_bytes", "Memory that keys take, as weighed", &gauges.bytes),
+            ("cosbroker_flights", "Calls for a key under way", &gauges.in_flight),
         ] {
             registry.register(name, help, gauge.clone());
         }
-        Self {
-            registry,
-            broker,
-            sts,
-            gauges,
-            token,
-        }
+        Self { registry, broker, sts, gauges, token }
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
         use crate::sts::Sts;
         let (entries, bytes, in_flight) = self.broker.size();
         let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.gauges
-            .quota_available
-            .set(self.sts.quota_available().into());
+        self.gauges.quota_available.set(self.sts.quota_available().into());
         self.gauges.resting.set(self.sts.is_resting().into());
         self.gauges.entries.set(shown(entries));
         self.gauges.bytes.set(shown(bytes));
-        self.gauges
-            .in_flight
-            .set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        self.gauges.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -105,9 +79,7 @@ impl Operators {
         let Some(token) = &self.token else {
             return true;
         };
-        let given = authorization
-            .and_then(|header| header.strip_prefix(b"Bearer "))
-            .unwrap_or_default();
+        let given = authorization.and_then(|header| header.strip_prefix(b"Bearer ")).unwrap_or_default();
         let tag = |text: &[u8]| {
             Hmac::<Sha256>::new_from_slice(b"cosbroker operators").map(|mac| mac.chain_update(text))
         };
@@ -142,13 +114,9 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(|value| value.as_bytes());
-    let admitted = request
-        .app_data::<web::Data<Operators>>()
-        .is_some_and(|operators| operators.admits(header));
+    let header = request.headers().get(AUTHORIZATION).map(actix_web::http::header::HeaderValue::as_bytes);
+    let admitted =
+        request.app_data::<web::Data<Operators>>().is_some_and(|operators| operators.admits(header));
     if admitted {
         return Ok(next.call(request).await?.map_into_left_body());
     }

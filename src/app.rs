@@ -53,11 +53,7 @@ pub enum StartError {
 }
 
 fn lines(problems: &[Diagnostic]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A service ready to run.
@@ -73,7 +69,7 @@ impl std::fmt::Debug for App {
         f.debug_struct("App")
             .field("public", &self.public.0)
             .field("operators", &self.operators.0)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,26 +78,14 @@ impl std::fmt::Debug for App {
 /// # Errors
 /// Everything that cannot be proved, and every other problem of a template.
 pub fn templates(config: &Config) -> Result<TemplateSet, Vec<Diagnostic>> {
-    let bounds = Bounds {
-        longest: config.sts.action.longest(),
-        min_remaining: config.cache.min_remaining,
-    };
+    let bounds = Bounds { longest: config.sts.action.longest(), min_remaining: config.cache.min_remaining };
     let default = config.templates.default.as_deref();
-    TemplateSet::load(
-        &config.templates.dir,
-        default,
-        &proof_of_issuers(&config.issuers),
-        &bounds,
-    )
+    TemplateSet::load(&config.templates.dir, default, &proof_of_issuers(&config.issuers), &bounds)
 }
 
 /// What the proof must know of them: a claim is trusted only if every issuer vouches for it.
 fn proof_of_issuers(issuers: &[Issuer]) -> Issuers {
-    let everywhere = |claim: &&String| {
-        issuers
-            .iter()
-            .all(|issuer| issuer.trusted_claims.contains(claim))
-    };
+    let everywhere = |claim: &&String| issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim));
     Issuers {
         several: issuers.len() > 1,
         trusted_claims: issuers
@@ -126,11 +110,7 @@ impl App {
         let runtime = Handle::current();
         let templates = Arc::new(templates(&config).map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
-        let sts = Arc::new(TencentSts::new(
-            config.sts,
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        )?);
+        let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
         let broker = Broker::new(
             config.cache,
             &config.limits,
@@ -154,12 +134,7 @@ impl App {
             draining: Arc::clone(&draining),
         };
         let public = http::serve(api, listener, config.server)?;
-        Ok(Self {
-            public: (public_at, public),
-            operators: (operators_at, operators),
-            verifier,
-            draining,
-        })
+        Ok(Self { public: (public_at, public), operators: (operators_at, operators), verifier, draining })
     }
 
     /// Where the public API listens.
@@ -206,11 +181,7 @@ const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
     let taken = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;

@@ -117,46 +117,29 @@ impl Broker {
     /// # Errors
     /// When they have asked too often.
     pub fn admit(&self, identity: &Identity) -> Result<(), AskError> {
-        self.0
-            .per_user
-            .admit(identity.person())
-            .map_err(|retry_after| AskError::TooMany { retry_after })
+        self.0.per_user.admit(identity.person()).map_err(|retry_after| AskError::TooMany { retry_after })
     }
 
     /// A living key for a grant, with at least `wanted` of life if the asker says so.
     ///
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
-    pub async fn key_for(
-        &self,
-        grant: &Arc<Grant>,
-        wanted: Option<Duration>,
-    ) -> Result<Served, AskError> {
+    pub async fn key_for(&self, grant: &Arc<Grant>, wanted: Option<Duration>) -> Result<Served, AskError> {
         let least = self.0.rules.min_remaining(grant.duration());
         let wanted = wanted.filter(|wanted| *wanted > least);
         if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
-            return Err(AskError::TooMuchLife {
-                wanted,
-                possible: grant.duration(),
-            });
+            return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
         }
         let served = match self.0.store.find(grant, least, wanted, self.0.clock.now()) {
             Found::Fresh(key) => {
-                let outcome = if self.refresh_ahead(&key) {
-                    Outcome::Refreshed
-                } else {
-                    Outcome::Hit
-                };
+                let outcome = if self.refresh_ahead(&key) { Outcome::Refreshed } else { Outcome::Hit };
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
                 self.0.metrics.missed(reason);
                 match (self.fetch(grant, wanted.unwrap_or(least)).await, older) {
                     (Ok(served), _) => served,
-                    (Err(_), Some(key)) => Served {
-                        key,
-                        outcome: Outcome::Stale,
-                    },
+                    (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
                     (Err(error), None) => return Err(error.into()),
                 }
             }
@@ -173,9 +156,7 @@ impl Broker {
     /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
     fn refresh_ahead(&self, key: &Key) -> bool {
         let due = key.take_refresh(self.0.clock.now(), self.0.clock.monotonic());
-        due && self
-            .board(key.grant(), Urgency::Background, || None)
-            .is_ok_and(|seat| !seat.joined)
+        due && self.board(key.grant(), Urgency::Background, || None).is_ok_and(|seat| !seat.joined)
     }
 
     async fn fetch(&self, grant: &Arc<Grant>, wanted: Duration) -> Result<Served, StsError> {
@@ -198,20 +179,13 @@ impl Broker {
             let seat = match self.board(grant, Urgency::UserWaits, landed) {
                 Ok(seat) => seat,
                 Err(key) => {
-                    return Ok(Served {
-                        key,
-                        outcome: Outcome::Coalesced,
-                    });
+                    return Ok(Served { key, outcome: Outcome::Coalesced });
                 }
             };
             let (joined, background) = (seat.joined, seat.is_background());
             match seat.outcome().await {
                 Ok(key) => {
-                    let outcome = if joined {
-                        Outcome::Coalesced
-                    } else {
-                        Outcome::Fetched
-                    };
+                    let outcome = if joined { Outcome::Coalesced } else { Outcome::Fetched };
                     return Ok(Served { key, outcome });
                 }
                 // A refresh gives up sooner than an ask would; the asker has a right to their own.
@@ -230,9 +204,7 @@ impl Broker {
         let (inner, flown) = (Arc::clone(&self.0), Arc::clone(grant));
         self.0
             .flights
-            .board(grant.fingerprint(), urgency, landed, || async move {
-                inner.fly(flown, urgency).await
-            })
+            .board(grant.fingerprint(), urgency, landed, || async move { inner.fly(flown, urgency).await })
     }
 
     /// Whether STS is being left alone after failures.
@@ -266,10 +238,7 @@ impl Inner {
             }
             Err(error) => {
                 if error.is_final() {
-                    self.failures.insert(
-                        name,
-                        (self.clock.monotonic() + FAILURE_REMEMBERED, error.clone()),
-                    );
+                    self.failures.insert(name, (self.clock.monotonic() + FAILURE_REMEMBERED, error.clone()));
                 }
                 Err(error)
             }

@@ -26,10 +26,7 @@ enum Command {
 /// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the runtime cannot start: {error}")),
     };
@@ -47,10 +44,7 @@ pub fn main() -> ExitCode {
 }
 
 /// One line for each problem, to stderr.
-#[expect(
-    clippy::print_stderr,
-    reason = "this is where a command's failure is told"
-)]
+#[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
 fn failed(message: &str) -> ExitCode {
     for line in message.lines() {
         eprintln!("cosbroker: {line}");
@@ -59,10 +53,7 @@ fn failed(message: &str) -> ExitCode {
 }
 
 /// What a command has to tell, to stdout.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is where a command's result is told"
-)]
+#[expect(clippy::print_stdout, reason = "this is where a command's result is told")]
 fn say(text: &str) {
     println!("{text}");
 }
@@ -70,10 +61,7 @@ fn say(text: &str) {
 /// Comes when the process is asked to stop.
 async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    match (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -58,9 +58,6 @@ mod tests {
     #[test]
     fn the_short_form_is_letters() {
         let id = Fingerprint::of(&["x"]).short().to_string();
-        assert!(
-            id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_lowercase()),
-            "{id}"
-        );
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_lowercase()), "{id}");
     }
 }

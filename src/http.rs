@@ -61,25 +61,18 @@ const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(10);
 ///
 /// # Errors
 /// When the socket or the certificate cannot be used.
-pub fn serve(
-    api: Api,
-    listener: std::net::TcpListener,
-    config: config::Server,
-) -> std::io::Result<Server> {
+pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) -> std::io::Result<Server> {
     let api = web::Data::new(api);
     let origins = config.cors_origins;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .wrap(middleware::Condition::new(
-                !origins.is_empty(),
-                cors(&origins),
-            ))
+            .wrap(middleware::Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(middleware::from_fn(context::surround))
             .configure(routes)
     })
     .client_request_timeout(SLOWEST_HEAD)
-    .keep_alive(std::time::Duration::from_secs(60))
+    .keep_alive(std::time::Duration::from_mins(1))
     .max_connections(config.max_connections)
     .shutdown_timeout(config.shutdown_timeout.as_secs())
     .disable_signals();
@@ -120,9 +113,7 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(
-            envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)),
-        )
+        .service(envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)))
         .service(problem("/healthz").route(web::get().to(health::healthz)))
         .service(problem("/readyz").route(web::get().to(health::readyz)))
         .service(problem("/openapi.json").route(web::get().to(health::openapi)))

@@ -48,13 +48,7 @@ impl Identity {
         };
         let written = serde_json::json!(claims).to_string();
         let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
-        Ok(Self {
-            issuer,
-            subject,
-            claims,
-            digest,
-            size: written.len(),
-        })
+        Ok(Self { issuer, subject, claims, digest, size: written.len() })
     }
 
     /// The token's `iss`.
@@ -70,8 +64,7 @@ impl Identity {
     /// A claim, by the path to it through objects.
     pub fn claim(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
-        rest.iter()
-            .try_fold(self.claims.get(first)?, |value, name| value.get(name))
+        rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
     }
 
     /// Bytes its claims take as JSON.
@@ -93,10 +86,8 @@ impl Identity {
 #[cfg(test)]
 impl Identity {
     pub(crate) fn for_tests(issuer: &str, subject: &str, claims: &[(&str, Value)]) -> Self {
-        let mut map: Map<String, Value> = claims
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
+        let mut map: Map<String, Value> =
+            claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         map.insert("sub".to_owned(), Value::from(subject));
         Self::from_claims(issuer.into(), map).expect("a subject")
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 ///
 /// # Errors
 /// As `serde_json`, with line and column; nesting is bounded by its recursion limit (128).
-pub fn strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub(crate) fn strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut reader)?;
     reader.end()?;
@@ -53,9 +53,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("a number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -68,7 +66,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
+        while let Some(item) = items.next_element_seed(Self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -78,11 +76,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut map = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(de::Error::custom(format!(
-                    "the name {name:?} is given twice"
-                )));
+                return Err(de::Error::custom(format!("the name {name:?} is given twice")));
             }
-            let value = entries.next_value_seed(Strict)?;
+            let value = entries.next_value_seed(Self)?;
             map.insert(name, value);
         }
         Ok(Value::Object(map))
@@ -96,10 +92,7 @@ mod tests {
     #[test]
     fn a_document_without_duplicates_reads_as_serde_json_reads_it() {
         let text = br#"{"a":[1,-2,2.5,"x",null,true],"b":{"a":{}}}"#;
-        assert_eq!(
-            strict(text).unwrap(),
-            serde_json::from_slice::<Value>(text).unwrap()
-        );
+        assert_eq!(strict(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
     }
 
     #[test]

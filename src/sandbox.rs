@@ -38,10 +38,7 @@ pub fn serve(cloud: Cloud, listener: std::net::TcpListener) -> std::io::Result<S
             .route("/", web::post().to(sts::handle))
             .route("/token", web::get().to(issuer::token))
             .route("/jwks.json", web::get().to(issuer::jwks))
-            .route(
-                "/.well-known/openid-configuration",
-                web::get().to(issuer::discovery),
-            )
+            .route("/.well-known/openid-configuration", web::get().to(issuer::discovery))
             .default_service(web::to(nothing))
     })
     .workers(1)

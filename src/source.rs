@@ -38,27 +38,15 @@ impl fmt::Display for Diagnostic {
 
 impl Diagnostic {
     /// A problem with a file as a whole.
-    pub fn of_file(
-        path: impl Into<PathBuf>,
-        message: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Self {
-        Self {
-            path: path.into(),
-            place: None,
-            message: message.into(),
-            mend: mend.into(),
-        }
+    pub fn of_file(path: impl Into<PathBuf>, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { path: path.into(), place: None, message: message.into(), mend: mend.into() }
     }
 }
 
 impl Source {
     /// Wraps a text that was already read.
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            text: text.into(),
-        }
+        Self { path: path.into(), text: text.into() }
     }
 
     /// Reads a file.
@@ -96,10 +84,7 @@ impl Source {
             let message = error.message().trim().replace('\n', " ");
             let (message, mend) = match Misspelt::read(&message) {
                 Some(misspelt) => misspelt.explain(),
-                None => (
-                    message,
-                    "see config.example.toml and docs in README.md".to_owned(),
-                ),
+                None => (message, "see config.example.toml and docs in README.md".to_owned()),
             };
             match error.span() {
                 Some(span) => self.problem(span, message, mend),
@@ -144,11 +129,7 @@ impl<'a> Misspelt<'a> {
             .into_iter()
             .find_map(|(kind, start)| Some((kind, message.strip_prefix(start)?)))?;
         let mut quoted = rest.split('`').skip(1).step_by(2);
-        Some(Self {
-            kind,
-            written: quoted.next()?,
-            known: quoted.collect(),
-        })
+        Some(Self { kind, written: quoted.next()?, known: quoted.collect() })
     }
 
     fn explain(self) -> (String, String) {
@@ -167,11 +148,7 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let distance = |word: &str| {
         let word = word.to_lowercase();
         let begun = lowered.len() >= 3 && word.starts_with(&lowered);
-        if begun {
-            1
-        } else {
-            strsim::damerau_levenshtein(&lowered, &word)
-        }
+        if begun { 1 } else { strsim::damerau_levenshtein(&lowered, &word) }
     };
     known
         .into_iter()
@@ -194,28 +171,19 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_named_with_its_line_and_the_nearest_spelling() {
-        let problem = Source::new("c.toml", "# hi\nlisen = \"x\"\n")
-            .parse::<Server>()
-            .unwrap_err();
-        assert_eq!(
-            problem.to_string(),
-            "c.toml:2:1: unknown key `lisen`; did you mean `listen`?"
-        );
+        let problem = Source::new("c.toml", "# hi\nlisen = \"x\"\n").parse::<Server>().unwrap_err();
+        assert_eq!(problem.to_string(), "c.toml:2:1: unknown key `lisen`; did you mean `listen`?");
     }
 
     #[test]
     fn a_key_near_nothing_lists_what_is_known() {
-        let problem = Source::new("c.toml", "colour = 1")
-            .parse::<Server>()
-            .unwrap_err();
+        let problem = Source::new("c.toml", "colour = 1").parse::<Server>().unwrap_err();
         assert_eq!(problem.mend, "known here: listen");
     }
 
     #[test]
     fn broken_syntax_points_at_its_line() {
-        let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n")
-            .parse::<Server>()
-            .unwrap_err();
+        let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n").parse::<Server>().unwrap_err();
         assert_eq!(problem.place.map(|place| place.0), Some(2), "{problem}");
     }
 

@@ -26,8 +26,8 @@ use secrecy::SecretString;
 
 pub use self::error::{Class, StsError};
 use self::{
-    breaker::Breaker, client::Client, metrics::Metrics, own_keys::OwnKeys, quota::Quota,
-    response::Failure, retry::Budget,
+    breaker::Breaker, client::Client, metrics::Metrics, own_keys::OwnKeys, quota::Quota, response::Failure,
+    retry::Budget,
 };
 use crate::{clock::Clock, config, entropy::Entropy, policy::Grant};
 
@@ -127,11 +127,7 @@ impl TencentSts {
         self.quota.available()
     }
 
-    async fn attempts(
-        &self,
-        grant: &Grant,
-        urgency: Urgency,
-    ) -> Result<TemporaryCredential, StsError> {
+    async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
         let deadline = self.clock.monotonic() + self.timeout;
         for made in 1..=retry::MOST_ATTEMPTS {
             self.leave_to_call()?;
@@ -142,39 +138,27 @@ impl TencentSts {
             };
             let pause = retry::pause(failure.class, made).map(|most| self.entropy.up_to(most));
             let in_time = pause.filter(|pause| {
-                self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline
-                    && self.retries.spend()
+                self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline && self.retries.spend()
             });
             match in_time {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(self.given_up(failure, grant)),
             }
         }
-        Err(StsError::Unavailable {
-            detail: "no attempt is left".to_owned(),
-        })
+        Err(StsError::Unavailable { detail: "no attempt is left".to_owned() })
     }
 
     /// One call, half of what is left of the time for it, so that a lost one leaves room for another.
-    async fn attempt(
-        &self,
-        grant: &Grant,
-        deadline: Duration,
-    ) -> Result<TemporaryCredential, Failure> {
+    async fn attempt(&self, grant: &Grant, deadline: Duration) -> Result<TemporaryCredential, Failure> {
         let started = self.clock.monotonic();
         let left = deadline.saturating_sub(started);
         let limit = left.min(SHORTEST_ATTEMPT.max(left / 2));
-        let late = || Failure {
-            class: Class::Transient,
-            detail: "no answer in time".to_owned(),
-        };
+        let late = || Failure { class: Class::Transient, detail: "no answer in time".to_owned() };
         let call = async {
             let own = self.own_keys.current().await?;
             self.client.call(grant, &own, self.clock.now()).await
         };
-        let outcome = tokio::time::timeout(limit, call)
-            .await
-            .unwrap_or_else(|_| Err(late()));
+        let outcome = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(late()));
         let now = self.clock.monotonic();
         self.metrics.called(
             outcome.as_ref().err().map(|failure| failure.class),
@@ -201,9 +185,7 @@ impl TencentSts {
         if let Some((_, error)) = refused.as_ref().filter(|(until, _)| now < *until) {
             return Err(error.clone());
         }
-        self.breaker
-            .admit(now)
-            .map_err(|retry_after| StsError::Resting { retry_after })
+        self.breaker.admit(now).map_err(|retry_after| StsError::Resting { retry_after })
     }
 
     fn given_up(&self, failure: Failure, grant: &Grant) -> StsError {
@@ -211,15 +193,11 @@ impl TencentSts {
         match class {
             Class::Throttled => StsError::Throttled { detail },
             Class::Transient => StsError::Unavailable { detail },
-            Class::Refused => StsError::Refused {
-                template: grant.template_name().to_owned(),
-                detail,
-            },
+            Class::Refused => StsError::Refused { template: grant.template_name().to_owned(), detail },
             Class::OperatorKeys => {
                 let error = StsError::OperatorKeys { detail };
                 let until = self.clock.monotonic() + OPERATOR_KEYS_REST;
-                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((until, error.clone()));
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, error.clone()));
                 error
             }
         }

@@ -14,12 +14,9 @@ use crate::config::Tls;
 ///
 /// # Errors
 /// When chain or key is not PEM, or the two do not belong together.
-pub fn server(tls: &Tls) -> io::Result<ServerConfig> {
+pub(crate) fn server(tls: &Tls) -> io::Result<ServerConfig> {
     let wrong = |what: &str, error: String| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{what} cannot be used: {error}"),
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{what} cannot be used: {error}"))
     };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&tls.cert)
         .collect::<Result<_, _>>()

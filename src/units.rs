@@ -18,9 +18,7 @@ impl TryFrom<String> for Span {
             .and_then(|signed| Duration::try_from(signed).ok())
             .filter(|duration| !duration.is_zero())
             .map(Self)
-            .ok_or_else(|| {
-                format!("`{text}` is not a duration; write it like \"30m\", \"2s\" or \"1h30m\"")
-            })
+            .ok_or_else(|| format!("`{text}` is not a duration; write it like \"30m\", \"2s\" or \"1h30m\""))
     }
 }
 
@@ -33,13 +31,9 @@ impl TryFrom<String> for Size {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not a size; write it like \"256MiB\" (B, KiB, MiB, GiB)");
+        let wrong = || format!("`{text}` is not a size; write it like \"256MiB\" (B, KiB, MiB, GiB)");
         let (digits, unit) = text
-            .split_at_checked(
-                text.find(|c: char| !c.is_ascii_digit())
-                    .unwrap_or(text.len()),
-            )
+            .split_at_checked(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
             .ok_or_else(wrong)?;
         let factor: u64 = match unit.trim() {
             "B" => 1,
@@ -48,11 +42,7 @@ impl TryFrom<String> for Size {
             "GiB" => 1 << 30,
             _ => return Err(wrong()),
         };
-        let count: u64 = digits
-            .parse()
-            .ok()
-            .filter(|count| *count > 0)
-            .ok_or_else(wrong)?;
+        let count: u64 = digits.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
         count.checked_mul(factor).map(Self).ok_or_else(wrong)
     }
 }
@@ -77,9 +67,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!(
-                "`{text}` is not a rate; write it like \"60/minute\" (second, minute, hour) or \"off\""
-            )
+            format!("`{text}` is not a rate; write it like \"60/minute\" (second, minute, hour) or \"off\"")
         };
         if text == "off" {
             return Ok(Self::Off);
@@ -92,10 +80,7 @@ impl FromStr for Rate {
             _ => return Err(wrong()),
         };
         let count = count.trim().parse().map_err(|_| wrong())?;
-        Ok(Self::Per {
-            count,
-            period: Duration::from_secs(period),
-        })
+        Ok(Self::Per { count, period: Duration::from_secs(period) })
     }
 }
 
@@ -123,15 +108,9 @@ mod tests {
     #[test]
     fn durations_read_as_people_write_them() {
         for (text, seconds) in [("30m", 1800), ("2s", 2), ("1h30m", 5400), ("24h", 86_400)] {
-            assert_eq!(
-                Span::try_from(text.to_owned()),
-                Ok(Span(Duration::from_secs(seconds)))
-            );
+            assert_eq!(Span::try_from(text.to_owned()), Ok(Span(Duration::from_secs(seconds))));
         }
-        assert_eq!(
-            Span::try_from("250ms".to_owned()),
-            Ok(Span(Duration::from_millis(250)))
-        );
+        assert_eq!(Span::try_from("250ms".to_owned()), Ok(Span(Duration::from_millis(250))));
         for text in ["", "30", "-5s", "0s", "soon", "1 fortnight"] {
             assert!(Span::try_from(text.to_owned()).is_err(), "{text}");
         }
@@ -141,15 +120,7 @@ mod tests {
     fn sizes_need_a_binary_unit_and_fit_in_memory() {
         assert_eq!(Size::try_from("256MiB".to_owned()), Ok(Size(268_435_456)));
         assert_eq!(Size::try_from("4 KiB".to_owned()), Ok(Size(4096)));
-        for text in [
-            "",
-            "256",
-            "256MB",
-            "0MiB",
-            "-1MiB",
-            "99999999999999999999GiB",
-            "GiB",
-        ] {
+        for text in ["", "256", "256MB", "0MiB", "-1MiB", "99999999999999999999GiB", "GiB"] {
             assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
@@ -157,9 +128,7 @@ mod tests {
     #[test]
     fn rates_are_counts_per_period_or_off() {
         assert_eq!("off".parse(), Ok(Rate::Off));
-        let Ok(Rate::Per { count, period }) = "60/minute".parse() else {
-            panic!("a rate")
-        };
+        let Ok(Rate::Per { count, period }) = "60/minute".parse() else { panic!("a rate") };
         assert_eq!((count.get(), period.as_secs()), (60, 60));
         for text in ["", "60", "0/minute", "60/fortnight", "on", "-1/s"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");

@@ -40,10 +40,7 @@ pub(super) struct Seat {
 
 impl Flights {
     pub(super) fn new(runtime: Handle) -> Self {
-        Self {
-            under_way: Arc::default(),
-            runtime,
-        }
+        Self { under_way: Arc::default(), runtime }
     }
 
     /// Joins the flight under way, or starts one. `landed` is asked once more, with nobody able to start
@@ -60,24 +57,15 @@ impl Flights {
     {
         let mut under_way = lock(&self.under_way);
         if let Some(flight) = under_way.get(&name) {
-            return Ok(Seat {
-                flight: flight.clone(),
-                joined: true,
-            });
+            return Ok(Seat { flight: flight.clone(), joined: true });
         }
         if let Some(key) = landed() {
             return Err(key);
         }
         let (announce, receiver) = watch::channel(None);
-        let flight = Flight {
-            urgency,
-            landed: receiver,
-        };
+        let flight = Flight { urgency, landed: receiver };
         under_way.insert(name, flight.clone());
-        let landing = Landing {
-            name,
-            under_way: Arc::clone(&self.under_way),
-        };
+        let landing = Landing { name, under_way: Arc::clone(&self.under_way) };
         let flown = fly();
         self.runtime.spawn(async move {
             let outcome = flown.await;
@@ -85,10 +73,7 @@ impl Flights {
             drop(landing);
             announce.send_replace(Some(outcome));
         });
-        Ok(Seat {
-            flight,
-            joined: false,
-        })
+        Ok(Seat { flight, joined: false })
     }
 
     /// Flights under way.
@@ -106,13 +91,8 @@ impl Seat {
     /// Waits for the flight to end.
     pub(super) async fn outcome(mut self) -> Outcome {
         let landed = self.flight.landed.wait_for(Option::is_some).await;
-        let lost = || StsError::Unavailable {
-            detail: "the call was lost inside the broker".to_owned(),
-        };
-        landed
-            .ok()
-            .and_then(|outcome| outcome.clone())
-            .unwrap_or_else(|| Err(lost()))
+        let lost = || StsError::Unavailable { detail: "the call was lost inside the broker".to_owned() };
+        landed.ok().and_then(|outcome| outcome.clone()).unwrap_or_else(|| Err(lost()))
     }
 }
 

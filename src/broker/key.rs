@@ -19,7 +19,7 @@ use crate::{clock::until, policy::Grant, sts::TemporaryCredential};
 
 /// While STS fails, a key with this much life is still handed out; official SDKs take one for dead 60 s
 /// before it dies.
-const LAST_USEFUL: Duration = Duration::from_secs(60);
+const LAST_USEFUL: Duration = Duration::from_mins(1);
 /// Between two attempts to replace one key.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// Ways in which a key is written out.
@@ -52,17 +52,8 @@ impl Key {
         refresh_share: f64,
     ) -> Self {
         let ahead = until(credential.expires, now).mul_f64(refresh_share);
-        let refresh_from = credential
-            .expires
-            .checked_sub(ahead)
-            .unwrap_or(credential.expires);
-        Self {
-            credential,
-            grant,
-            refresh_from,
-            next_refresh: AtomicU64::new(0),
-            encoded: Default::default(),
-        }
+        let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
+        Self { credential, grant, refresh_from, next_refresh: AtomicU64::new(0), encoded: Default::default() }
     }
 
     /// The key itself.
@@ -94,11 +85,7 @@ impl Key {
     /// replacement is under way, so a moment later is soon enough.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
         let soon = now.checked_add(Duration::from_secs(5)).unwrap_or(now);
-        if now < self.refresh_from {
-            self.refresh_from
-        } else {
-            soon.min(self.credential.expires)
-        }
+        if now < self.refresh_from { self.refresh_from } else { soon.min(self.credential.expires) }
     }
 
     /// Whether to replace it now; true once in [`REFRESH_PAUSE`], `at` on the monotonic clock.
@@ -109,12 +96,7 @@ impl Key {
             && millis(at) >= next
             && self
                 .next_refresh
-                .compare_exchange(
-                    next,
-                    millis(at + REFRESH_PAUSE),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(next, millis(at + REFRESH_PAUSE), Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
 

@@ -19,11 +19,10 @@ use crate::{
     units::Rate,
 };
 
-type Limiter =
-    RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
+type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
 
 /// Between two sweeps of people who have not asked for long.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// The limit of every person.
 #[derive(Debug)]
@@ -42,17 +41,9 @@ impl PerUser {
             }
         };
         let limiter = quota.map(|quota| {
-            RateLimiter::new(
-                quota,
-                DashMapStateStore::default(),
-                QuotaClock(Arc::clone(&clock)),
-            )
+            RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
         });
-        Self {
-            limiter,
-            clock,
-            next_sweep: AtomicU64::new(0),
-        }
+        Self { limiter, clock, next_sweep: AtomicU64::new(0) }
     }
 
     /// Leave to ask once, or how long until there is.
@@ -73,10 +64,7 @@ impl PerUser {
         let due = self.next_sweep.load(Ordering::Relaxed);
         let next = now + SWEEP.as_secs();
         if now >= due
-            && self
-                .next_sweep
-                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+            && self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             limiter.retain_recent();
             limiter.shrink_to_fit();

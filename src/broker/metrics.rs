@@ -69,10 +69,7 @@ impl Metrics {
             Outcome::Stale => "stale",
             Outcome::Refused => "refused",
         };
-        let labels = AskLabels {
-            template: template.to_owned(),
-            outcome: name,
-        };
+        let labels = AskLabels { template: template.to_owned(), outcome: name };
         self.asks.get_or_create(&labels).inc();
         if matches!(outcome, Outcome::Hit | Outcome::Refreshed) {
             self.hits.inc();
@@ -80,11 +77,7 @@ impl Metrics {
     }
 
     pub(super) fn missed(&self, reason: MissReason) {
-        self.misses
-            .get_or_create(&MissLabels {
-                reason: reason.name(),
-            })
-            .inc();
+        self.misses.get_or_create(&MissLabels { reason: reason.name() }).inc();
     }
 
     pub(super) fn evicted(&self) {
@@ -93,9 +86,7 @@ impl Metrics {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         for reason in MissReason::ALL {
-            self.misses.get_or_create_owned(&MissLabels {
-                reason: reason.name(),
-            });
+            self.misses.get_or_create_owned(&MissLabels { reason: reason.name() });
         }
         registry.register(
             "cosbroker_asks",
@@ -121,13 +112,8 @@ impl Metrics {
 }
 
 impl MissReason {
-    const ALL: [Self; 5] = [
-        Self::Cold,
-        Self::Expired,
-        Self::Evicted,
-        Self::PolicyChanged,
-        Self::MinRemaining,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Cold, Self::Expired, Self::Evicted, Self::PolicyChanged, Self::MinRemaining];
 
     fn name(self) -> &'static str {
         match self {

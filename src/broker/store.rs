@@ -38,10 +38,7 @@ pub(super) enum Found {
     /// A key with life enough.
     Fresh(Arc<Key>),
     /// None, and why; what is left of an older one may still be better than nothing.
-    Missing {
-        reason: MissReason,
-        older: Option<Arc<Key>>,
-    },
+    Missing { reason: MissReason, older: Option<Arc<Key>> },
 }
 
 /// Keys leave the store when they die, or sooner.
@@ -80,11 +77,7 @@ impl Store {
                 RemovalCause::Explicit | RemovalCause::Replaced => {}
             })
             .build();
-        Self {
-            keys,
-            departed,
-            lines: Cache::new(REMEMBERED),
-        }
+        Self { keys, departed, lines: Cache::new(REMEMBERED) }
     }
 
     /// Looks for a key of `least` life, or more if the asker wants more.
@@ -98,20 +91,11 @@ impl Store {
         match self.keys.get(&grant.fingerprint()) {
             Some(key) if key.is_fresh(now, wanted.unwrap_or(least)) => Found::Fresh(key),
             Some(key) => {
-                let reason = if key.is_fresh(now, least) {
-                    MissReason::MinRemaining
-                } else {
-                    MissReason::Expired
-                };
-                Found::Missing {
-                    reason,
-                    older: Some(key).filter(|key| key.is_useful(now)),
-                }
+                let reason =
+                    if key.is_fresh(now, least) { MissReason::MinRemaining } else { MissReason::Expired };
+                Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
             }
-            None => Found::Missing {
-                reason: self.absence(grant),
-                older: None,
-            },
+            None => Found::Missing { reason: self.absence(grant), older: None },
         }
     }
 

@@ -32,14 +32,9 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config =
-            Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
+        let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
         let templates = app::templates(&config).map_err(StartError::Problems)?;
-        let issuer = config
-            .issuers
-            .first()
-            .map(|issuer| issuer.issuer.clone())
-            .unwrap_or_default();
+        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
         let clock = Arc::new(SystemClock::start());
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
@@ -51,15 +46,10 @@ impl Options {
             super::say("online: every key set can be fetched");
             let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
             let Some(grant) = templates.probe_grant(&issuer) else {
-                anyhow::bail!(
-                    "no template can be rendered for a made-up user, so STS was not called"
-                );
+                anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
             };
             let key = sts.issue(grant, Urgency::UserWaits).await?;
-            super::say(&format!(
-                "online: STS made a key, request {}",
-                key.request_id
-            ));
+            super::say(&format!("online: STS made a key, request {}", key.request_id));
         }
         super::say("ok: serve would start");
         Ok(())

@@ -23,9 +23,7 @@ use crate::{
 ///
 /// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies"
-)]
+#[command(after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies")]
 pub(super) struct Options {
     /// Where the broker listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
@@ -63,10 +61,7 @@ impl Options {
             .with_context(|| format!("cannot listen on {}", self.cloud_listen))?;
         let cloud_at = cloud_listener.local_addr()?;
         let issuer = format!("http://{cloud_at}/");
-        let account = Account {
-            secret_id: format!("AKID{}", entropy.name()),
-            secret_key: entropy.name(),
-        };
+        let account = Account { secret_id: format!("AKID{}", entropy.name()), secret_key: entropy.name() };
         let mut seal = [0; 32];
         seal.iter_mut()
             .zip(entropy.bytes().into_iter().chain(entropy.bytes()))
@@ -81,17 +76,14 @@ impl Options {
             )),
         };
         let token = cloud.issuer.token("alice", serde_json::Map::new())?;
-        let built_in = tempfile::Builder::new()
-            .prefix("cosbroker-sandbox-")
-            .tempdir()?;
-        let templates = match &self.templates {
-            Some(dir) => std::path::absolute(dir)?,
-            None => {
-                for (name, text) in TEMPLATES {
-                    std::fs::write(built_in.path().join(name), text)?;
-                }
-                built_in.path().to_owned()
+        let built_in = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
+        let templates = if let Some(dir) = &self.templates {
+            std::path::absolute(dir)?
+        } else {
+            for (name, text) in TEMPLATES {
+                std::fs::write(built_in.path().join(name), text)?;
             }
+            built_in.path().to_owned()
         };
         let config = self.config(&issuer, &templates, &account)?;
         let app = App::build(config, clock, entropy)?;
@@ -109,9 +101,7 @@ impl Options {
     fn config(&self, issuer: &str, templates: &Path, account: &Account) -> anyhow::Result<Config> {
         let mut config = toml::Table::new();
         let mut set = |section: &str, name: &str, value: toml::Value| {
-            let table = config
-                .entry(section)
-                .or_insert_with(|| toml::Table::new().into());
+            let table = config.entry(section).or_insert_with(|| toml::Table::new().into());
             if let Some(table) = table.as_table_mut() {
                 table.insert(name.to_owned(), value);
             }
@@ -131,10 +121,7 @@ impl Options {
         section.insert("audience".to_owned(), vec![AUDIENCE.to_owned()].into());
         section.insert("algorithms".to_owned(), vec!["ES256".to_owned()].into());
         section.insert("jwks_url".to_owned(), format!("{issuer}jwks.json").into());
-        config.insert(
-            "issuer".to_owned(),
-            toml::Value::Array(vec![section.into()]),
-        );
+        config.insert("issuer".to_owned(), toml::Value::Array(vec![section.into()]));
         let environment = |name: &str| match name {
             "SECRET_ID" => Some(account.secret_id.clone()),
             "SECRET_KEY" => Some(account.secret_key.clone()),

@@ -22,7 +22,7 @@ pub(super) struct Options {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// How the log is written, to stderr. What is written: RUST_LOG (default `info`).
+    /// How the log is written, to stderr. What is written: `RUST_LOG` (default `info`).
     #[arg(long, value_enum, default_value = "human")]
     log: Log,
 }
@@ -38,13 +38,8 @@ pub(super) enum Log {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         start_log(self.log, "info");
-        let config =
-            Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
-        let app = App::build(
-            config,
-            Arc::new(SystemClock::start()),
-            Arc::new(SystemEntropy),
-        )?;
+        let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
+        let app = App::build(config, Arc::new(SystemClock::start()), Arc::new(SystemEntropy))?;
         tracing::info!(public = %app.public_address(), operators = %app.operators_address(), "serving");
         app.run(super::asked_to_stop()).await?;
         tracing::info!("stopped");
@@ -55,26 +50,14 @@ impl Options {
 /// Libraries that speak of connections never go below `info`: their lines could hold headers.
 pub(super) fn start_log(log: Log, level: &str) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let quiet = [
-        "hyper=info",
-        "hyper_util=info",
-        "reqwest=info",
-        "h2=info",
-        "rustls=info",
-        "actix_http=info",
-    ];
-    let filter = quiet
-        .iter()
-        .filter_map(|directive| directive.parse().ok())
-        .fold(wanted, EnvFilter::add_directive);
+    let quiet =
+        ["hyper=info", "hyper_util=info", "reqwest=info", "h2=info", "rustls=info", "actix_http=info"];
+    let filter =
+        quiet.iter().filter_map(|directive| directive.parse().ok()).fold(wanted, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process finds the log already there, which is as good.
     let _ = match log {
-        Log::Human => registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_target(false))
-            .try_init(),
-        Log::Json => registry
-            .with(fmt::layer().json().with_writer(std::io::stderr))
-            .try_init(),
+        Log::Human => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        Log::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
 }

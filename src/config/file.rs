@@ -78,6 +78,7 @@ impl Default for Admin {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names are those of config.toml")]
 pub(super) struct Issuer {
     pub(super) issuer: Spanned<String>,
     pub(super) audience: Spanned<Vec<String>>,
@@ -144,11 +145,7 @@ pub(super) struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self {
-            max_bytes: Size(256 << 20),
-            min_remaining: None,
-            refresh_at: Spanned::new(0..0, 0.3),
-        }
+        Self { max_bytes: Size(256 << 20), min_remaining: None, refresh_at: Spanned::new(0..0, 0.3) }
     }
 }
 
@@ -161,11 +158,6 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let count = NonZeroU32::MIN.saturating_add(59);
-        Self {
-            per_user: Rate::Per {
-                count,
-                period: std::time::Duration::from_secs(60),
-            },
-        }
+        Self { per_user: Rate::Per { count, period: std::time::Duration::from_mins(1) } }
     }
 }

@@ -22,10 +22,7 @@ impl fmt::Debug for Environment<'_> {
 impl Environment<'static> {
     /// The process's own environment.
     pub fn of_process() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that asks the environment"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the environment")]
         Self(&|name| std::env::var(name).ok())
     }
 }
@@ -59,10 +56,7 @@ impl Secrets<'_> {
                         "put only the secret in it",
                     )
                 })?;
-                (
-                    SecretString::from(text.trim_end_matches(['\n', '\r'])),
-                    path.span(),
-                )
+                (SecretString::from(text.trim_end_matches(['\n', '\r'])), path.span())
             }
             (Some(_), Some(path)) => {
                 return Err(self.source.problem(
@@ -73,11 +67,7 @@ impl Secrets<'_> {
             }
         };
         if secret.expose_secret().trim().is_empty() {
-            return Err(self.source.problem(
-                span,
-                format!("{name} is empty"),
-                "put the secret there",
-            ));
+            return Err(self.source.problem(span, format!("{name} is empty"), "put the secret there"));
         }
         Ok(Some(secret))
     }
@@ -88,11 +78,8 @@ impl Secrets<'_> {
         env: Option<Spanned<String>>,
         file: Option<Spanned<PathBuf>>,
     ) -> Result<SecretSlice<u8>, Diagnostic> {
-        let span = env
-            .as_ref()
-            .map(Spanned::span)
-            .or_else(|| file.as_ref().map(Spanned::span))
-            .unwrap_or_default();
+        let span =
+            env.as_ref().map(Spanned::span).or_else(|| file.as_ref().map(Spanned::span)).unwrap_or_default();
         let secret = self.one_of(env, file, "secret")?.unwrap_or_default();
         let bytes = secret.expose_secret().as_bytes();
         if bytes.len() < SHORTEST_HMAC_SECRET {
@@ -113,50 +100,25 @@ impl Secrets<'_> {
     /// instance before the cluster; a pod that has a web identity means it, so it goes first here.
     pub(super) fn provider_chain(&self) -> OwnKeys {
         let variable = |name: &str| (self.environment.0)(name).filter(|value| !value.is_empty());
-        if let (Some(id), Some(key)) = (
-            variable("TENCENTCLOUD_SECRET_ID"),
-            variable("TENCENTCLOUD_SECRET_KEY"),
-        ) {
+        if let (Some(id), Some(key)) =
+            (variable("TENCENTCLOUD_SECRET_ID"), variable("TENCENTCLOUD_SECRET_KEY"))
+        {
             let token = variable("TENCENTCLOUD_TOKEN").map(SecretString::from);
-            return OwnKeys::Given {
-                id: id.into(),
-                key: key.into(),
-                token,
-            };
+            return OwnKeys::Given { id: id.into(), key: key.into(), token };
         }
         let home = variable("HOME").map(|home| Path::new(&home).join(".tencentcloud/credentials"));
-        let profiles = home
-            .into_iter()
-            .chain([PathBuf::from("/etc/tencentcloud/credentials")]);
-        if let Some((id, key)) = profiles
-            .filter_map(|path| std::fs::read_to_string(path).ok())
-            .find_map(|text| profile(&text))
+        let profiles = home.into_iter().chain([PathBuf::from("/etc/tencentcloud/credentials")]);
+        if let Some((id, key)) =
+            profiles.filter_map(|path| std::fs::read_to_string(path).ok()).find_map(|text| profile(&text))
         {
-            return OwnKeys::Given {
-                id,
-                key,
-                token: None,
-            };
+            return OwnKeys::Given { id, key, token: None };
         }
-        let cluster = [
-            "TKE_REGION",
-            "TKE_PROVIDER_ID",
-            "TKE_WEB_IDENTITY_TOKEN_FILE",
-            "TKE_ROLE_ARN",
-        ]
-        .map(variable);
+        let cluster =
+            ["TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN"].map(variable);
         match cluster {
-            [
-                Some(region),
-                Some(provider_id),
-                Some(token_file),
-                Some(role_arn),
-            ] => OwnKeys::WebIdentity {
-                region,
-                provider_id,
-                token_file: token_file.into(),
-                role_arn,
-            },
+            [Some(region), Some(provider_id), Some(token_file), Some(role_arn)] => {
+                OwnKeys::WebIdentity { region, provider_id, token_file: token_file.into(), role_arn }
+            }
             _ => OwnKeys::InstanceRole,
         }
     }
@@ -182,15 +144,13 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, name: &Spanned<String>) -> Result<SecretString, Diagnostic> {
-        (self.environment.0)(name.get_ref())
-            .map(SecretString::from)
-            .ok_or_else(|| {
-                self.source.problem(
-                    name.span(),
-                    format!("the environment variable {} is not set", name.get_ref()),
-                    "set it where the service is started; this is its name, not the secret itself",
-                )
-            })
+        (self.environment.0)(name.get_ref()).map(SecretString::from).ok_or_else(|| {
+            self.source.problem(
+                name.span(),
+                format!("the environment variable {} is not set", name.get_ref()),
+                "set it where the service is started; this is its name, not the secret itself",
+            )
+        })
     }
 }
 

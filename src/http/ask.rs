@@ -42,11 +42,7 @@ async fn granted(api: &Api, request: &HttpRequest, ask: &Ask) -> Result<Served, 
 }
 
 /// What whoever sent the request may do; counts against how often they may ask.
-pub(super) async fn grant(
-    api: &Api,
-    request: &HttpRequest,
-    ask: &Ask,
-) -> Result<Arc<Grant>, Refusal> {
+pub(super) async fn grant(api: &Api, request: &HttpRequest, ask: &Ask) -> Result<Arc<Grant>, Refusal> {
     let identity = bearer::identity(api, request).await?;
     api.broker.admit(&identity)?;
     let name = ask.template.as_deref();

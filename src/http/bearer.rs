@@ -12,18 +12,12 @@ const LARGE: usize = 8 * 1024;
 ///
 /// # Errors
 /// When there is none, or it is not to be believed.
-pub(super) async fn identity(
-    api: &Api,
-    request: &HttpRequest,
-) -> Result<std::sync::Arc<Identity>, Refusal> {
+pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<std::sync::Arc<Identity>, Refusal> {
     let token = token(request).ok_or(AuthError::Rejected(Rejection::Missing))?;
-    api.verifier
-        .verify(token)
-        .await
-        .map_err(|error| match error {
-            AuthError::Rejected(_) if token.len() > LARGE => Refusal::TokenTooLarge,
-            other => other.into(),
-        })
+    api.verifier.verify(token).await.map_err(|error| match error {
+        AuthError::Rejected(_) if token.len() > LARGE => Refusal::TokenTooLarge,
+        other => other.into(),
+    })
 }
 
 /// RFC 6750 §2.1: one `Authorization: Bearer <token>`; the scheme's case does not matter.

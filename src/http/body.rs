@@ -22,15 +22,12 @@ pub(super) async fn json<T: DeserializeOwned>(payload: web::Payload) -> Result<T
         Err(_) => return Err(Refusal::BodyTooSlow),
         Ok(Err(_)) => return Err(Refusal::BodyTooLarge(LARGEST)),
         Ok(Ok(Err(error))) => {
-            return Err(Refusal::BadRequest(format!(
-                "the body cannot be read: {error}"
-            )));
+            return Err(Refusal::BadRequest(format!("the body cannot be read: {error}")));
         }
         Ok(Ok(Ok(bytes))) => bytes,
     };
     let value = crate::json::strict(&bytes)
         .map_err(|error| Refusal::BadRequest(format!("the body is not JSON: {error}")))?;
-    serde_json::from_value(value).map_err(|error| {
-        Refusal::BadRequest(format!("the body is not what this route takes: {error}"))
-    })
+    serde_json::from_value(value)
+        .map_err(|error| Refusal::BadRequest(format!("the body is not what this route takes: {error}")))
 }

@@ -48,14 +48,8 @@ pub(super) async fn surround(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let api = request
-        .app_data::<web::Data<Api>>()
-        .map(|api| Arc::clone(api));
-    let id = RequestId(
-        api.as_ref()
-            .map_or_else(String::new, |api| api.entropy.name())
-            .into(),
-    );
+    let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
+    let id = RequestId(api.as_ref().map_or_else(String::new, |api| api.entropy.name()).into());
     request.extensions_mut().insert(id.clone());
     if let Some(api) = &api {
         let client = client(&request, &api.trusted_proxies);
@@ -75,14 +69,8 @@ pub(super) async fn surround(
 /// for.
 fn client(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
-    let forwarded = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = forwarded
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
+    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     Some(last_untrusted(peer, &hops, trusted))
 }
 
@@ -107,15 +95,11 @@ mod tests {
     #[test]
     fn a_forwarded_address_counts_only_as_far_as_proxies_are_trusted() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let from = |peer: &str, hops: &[&str]| {
-            last_untrusted(peer.parse().unwrap(), hops, &trusted).to_string()
-        };
+        let from =
+            |peer: &str, hops: &[&str]| last_untrusted(peer.parse().unwrap(), hops, &trusted).to_string();
         assert_eq!(from("1.2.3.4", &["6.6.6.6"]), "1.2.3.4");
         assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
-        assert_eq!(
-            from("10.0.0.1", &["6.6.6.6", "1.2.3.4", "10.0.0.2"]),
-            "1.2.3.4"
-        );
+        assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4", "10.0.0.2"]), "1.2.3.4");
         assert_eq!(from("10.0.0.1", &["junk"]), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
     }

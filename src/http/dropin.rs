@@ -41,10 +41,7 @@ pub(super) async fn sts_scoped(
 ) -> HttpResponse {
     match body::json::<Vec<Scope>>(payload).await {
         Ok(scope) => {
-            let ask = Ask {
-                scope: Some(scope),
-                ..Ask::default()
-            };
+            let ask = Ask { scope: Some(scope), ..Ask::default() };
             let outcome = ask::key(&api, &request, &ask).await;
             ask::answer(&api, outcome, Shape::StsSdk, |_| None, Form::Envelope, &id)
         }
@@ -60,9 +57,7 @@ pub(super) async fn key_and_credentials(
 ) -> HttpResponse {
     let extension = v1::query(&request).and_then(|KeyQuery { filename }| match filename {
         Some(filename) => Ok(extension(&filename)),
-        None => Err(Refusal::BadRequest(
-            "the query parameter `filename` is missing".to_owned(),
-        )),
+        None => Err(Refusal::BadRequest("the query parameter `filename` is missing".to_owned())),
     });
     let extension = match extension {
         Ok(extension) => extension,

@@ -23,16 +23,10 @@ pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
         "sts": sts,
         "draining": draining,
     });
-    if ready {
-        HttpResponse::Ok().json(body)
-    } else {
-        HttpResponse::ServiceUnavailable().json(body)
-    }
+    if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }
 
 /// `GET /openapi.json`
 pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(include_str!("openapi.json"))
+    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
 }

@@ -170,13 +170,9 @@ impl Refusal {
                 ),
                 error.retry_after(),
             ),
-            Self::BadRequest(_) => row(
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "Bad request",
-                (10002, "InvalidParameter"),
-                &said,
-            ),
+            Self::BadRequest(_) => {
+                row(StatusCode::BAD_REQUEST, "bad-request", "Bad request", (10002, "InvalidParameter"), &said)
+            }
             Self::BodyTooLarge(_) => row(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
@@ -257,17 +253,11 @@ impl Refusal {
                 "internal",
                 "Internal error",
                 (10009, "InternalError"),
-                "The policy for this request failed its last check and was not sent. Quote the request id.".to_owned(),
+                "The policy for this request failed its last check and was not sent. Quote the request id."
+                    .to_owned(),
             ),
         };
-        Row {
-            status,
-            name,
-            title,
-            code,
-            detail,
-            retry_after: None,
-        }
+        Row { status, name, title, code, detail, retry_after: None }
     }
 
     /// The response, and a line in the log where somebody must act.
@@ -297,15 +287,13 @@ impl Refusal {
             response.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
         }
         match form {
-            Form::Problem => response
-                .content_type("application/problem+json")
-                .json(Problem {
-                    r#type: format!("urn:cosbroker:problem:{}", row.name),
-                    title: row.title,
-                    status: row.status.as_u16(),
-                    detail: &row.detail,
-                    request_id,
-                }),
+            Form::Problem => response.content_type("application/problem+json").json(Problem {
+                r#type: format!("urn:cosbroker:problem:{}", row.name),
+                title: row.title,
+                status: row.status.as_u16(),
+                detail: &row.detail,
+                request_id,
+            }),
             Form::Envelope => response.json(Envelope {
                 code: row.code.0,
                 code_desc: row.code.1,
@@ -324,19 +312,10 @@ mod tests {
     fn nothing_of_the_operators_keys_reaches_an_app_user() {
         let detail = "AuthFailure.SecretIdNotFound, request r-1".to_owned();
         for error in [
-            StsError::OperatorKeys {
-                detail: detail.clone(),
-            },
-            StsError::Unavailable {
-                detail: detail.clone(),
-            },
-            StsError::Throttled {
-                detail: detail.clone(),
-            },
-            StsError::Refused {
-                template: "secret-template".to_owned(),
-                detail,
-            },
+            StsError::OperatorKeys { detail: detail.clone() },
+            StsError::Unavailable { detail: detail.clone() },
+            StsError::Throttled { detail: detail.clone() },
+            StsError::Refused { template: "secret-template".to_owned(), detail },
         ] {
             let row = Refusal::Ask(AskError::Sts(error)).row();
             assert!(row.status.is_server_error());
@@ -349,12 +328,7 @@ mod tests {
     #[test]
     fn every_401_has_one_body_whatever_the_cause() {
         let detail = |rejection| Refusal::Auth(AuthError::Rejected(rejection)).row().detail;
-        let causes = [
-            Rejection::Malformed,
-            Rejection::Signature,
-            Rejection::Expired,
-            Rejection::UnknownKey,
-        ];
+        let causes = [Rejection::Malformed, Rejection::Signature, Rejection::Expired, Rejection::UnknownKey];
         for cause in causes {
             assert_eq!(detail(cause), detail(Rejection::Missing));
         }

@@ -114,15 +114,10 @@ pub(super) fn body(key: &Key, shape: Shape, object_key: Option<&str>, now: Times
     let shared = key.encoded(shape as usize, |key| encode(key, shape));
     match (shape, object_key) {
         (Shape::V1 | Shape::Sts3, _) => {
-            let times = Times {
-                server_time: now.as_second(),
-                refresh_at: key.refresh_at(now).as_second(),
-            };
+            let times = Times { server_time: now.as_second(), refresh_at: key.refresh_at(now).as_second() };
             joined(&shared, &json(&times))
         }
-        (Shape::Keyed, Some(object_key)) => {
-            joined(&shared, &json(&serde_json::json!({"key": object_key})))
-        }
+        (Shape::Keyed, Some(object_key)) => joined(&shared, &json(&serde_json::json!({"key": object_key}))),
         (Shape::StsSdk | Shape::Cossign | Shape::Keyed, _) => shared,
     }
 }
@@ -196,11 +191,7 @@ fn sts_sdk(key: &Key) -> StsSdk<'_> {
 
 fn located(key: &Key) -> Located<'_> {
     let bucket = key.grant().bucket();
-    Located {
-        sts: sts_sdk(key),
-        bucket: &bucket.name,
-        region: &bucket.region,
-    }
+    Located { sts: sts_sdk(key), bucket: &bucket.name, region: &bucket.region }
 }
 
 /// Strings and numbers in structs always serialize.

@@ -80,27 +80,12 @@ async fn respond(
         Ok(options) => options,
         Err(refusal) => return refusal.response(Form::Problem, id),
     };
-    let ask = Ask {
-        template: template(request),
-        scope,
-        min_remaining,
-    };
-    ask::answer(
-        api,
-        ask::key(api, request, &ask).await,
-        shape,
-        |_| None,
-        Form::Problem,
-        id,
-    )
+    let ask = Ask { template: template(request), scope, min_remaining };
+    ask::answer(api, ask::key(api, request, &ask).await, shape, |_| None, Form::Problem, id)
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`
-pub(super) async fn explained(
-    api: web::Data<Api>,
-    request: HttpRequest,
-    id: RequestId,
-) -> HttpResponse {
+pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
     match explanation(&api, &request).await {
         Ok(response) => response,
         Err(refusal) => refusal.response(Form::Problem, &id),
@@ -109,14 +94,10 @@ pub(super) async fn explained(
 
 async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
     let query: ExplainQuery = query(request)?;
-    let missing =
-        |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
+    let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
-    let ask = Ask {
-        template: template(request),
-        ..Ask::default()
-    };
+    let ask = Ask { template: template(request), ..Ask::default() };
     let grant = ask::grant(api, request, &ask).await?;
     let question = Question {
         action: &action,
@@ -124,8 +105,7 @@ async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, R
         size: query.size,
         content_type: query.content_type.as_deref(),
     };
-    let explanation =
-        explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
+    let explanation = explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
     Ok(HttpResponse::Ok().json(Explained {
         explanation,
         template: grant.template_name(),
@@ -142,10 +122,7 @@ fn template(request: &HttpRequest) -> Option<String> {
 }
 
 fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> {
-    let Options {
-        format,
-        min_remaining,
-    } = query(request)?;
+    let Options { format, min_remaining } = query(request)?;
     let shape = match format.as_deref() {
         None => Shape::V1,
         Some("sts3") => Shape::Sts3,

@@ -14,10 +14,10 @@ use crate::clock::Clock;
 /// Between two attempts at a set, whatever the first one's outcome.
 const COOLDOWN: Duration = Duration::from_secs(30);
 /// From this age on a use of the set refreshes it in the background.
-const REFRESH_FROM: Duration = Duration::from_secs(8 * 60);
+const REFRESH_FROM: Duration = Duration::from_mins(8);
 /// To this age a set serves while its source is away: long enough for an outage, short enough that a
 /// withdrawn key does not live on for ever.
-const USABLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const USABLE_FOR: Duration = Duration::from_hours(24);
 /// The largest set read.
 const LARGEST: usize = 256 * 1024;
 
@@ -69,10 +69,10 @@ impl Jwks {
     /// The set to look a `kid` up in: the cached one if it knows it, else after one more look at the
     /// source, if the cooldown allows one. `None` where no set is usable.
     pub(super) async fn set_for(self: &Arc<Self>, kid: Option<&str>) -> Option<Arc<KeySet>> {
-        if let Some(set) = self.usable() {
-            if set.candidates(kid).next().is_some() {
-                return Some(set);
-            }
+        if let Some(set) = self.usable()
+            && set.candidates(kid).next().is_some()
+        {
+            return Some(set);
         }
         self.refresh().await;
         self.usable()
@@ -81,25 +81,17 @@ impl Jwks {
     /// The cached set, unless it is too old; from [`REFRESH_FROM`] on, a new one is sent for.
     pub(super) fn usable(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         let fetched = self.current.load_full();
-        let age = fetched
-            .as_ref()
-            .map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
+        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
         if age.is_none_or(|age| age >= REFRESH_FROM) {
             self.send_for_another();
         }
-        fetched
-            .filter(|_| age.is_some_and(|age| age < USABLE_FOR))
-            .map(|fetched| Arc::clone(&fetched.set))
+        fetched.filter(|_| age.is_some_and(|age| age < USABLE_FOR)).map(|fetched| Arc::clone(&fetched.set))
     }
 
     fn send_for_another(self: &Arc<Self>) {
         let this = Arc::clone(self);
         // Nobody waits: whoever holds the lock is already on the way.
-        if this
-            .attempted
-            .try_lock()
-            .is_ok_and(|attempted| this.is_due(*attempted))
-        {
+        if this.attempted.try_lock().is_ok_and(|attempted| this.is_due(*attempted)) {
             self.runtime.spawn(async move { this.attempt().await });
         }
     }
@@ -107,11 +99,7 @@ impl Jwks {
     /// Waits for one attempt, which goes on even if the asker gives up.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if let Err(error) = self
-            .runtime
-            .spawn(async move { this.attempt().await })
-            .await
-        {
+        if let Err(error) = self.runtime.spawn(async move { this.attempt().await }).await {
             tracing::error!(issuer = self.issuer, %error, "fetching a key set failed unexpectedly");
         }
     }
@@ -127,17 +115,9 @@ impl Jwks {
         }
         // Claimed before the attempt, so that a failing source is asked no more often than a good one.
         *attempted = Some(self.clock.monotonic());
-        match self
-            .origin
-            .read()
-            .await
-            .and_then(|json| KeySet::parse(&json, &self.algorithms))
-        {
+        match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
             Ok(set) => {
-                let fetched = Fetched {
-                    set: Arc::new(set),
-                    at: self.clock.monotonic(),
-                };
+                let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
                 self.current.store(Some(Arc::new(fetched)));
                 tracing::debug!(issuer = self.issuer, "key set read");
             }
@@ -177,13 +157,12 @@ impl Origin {
 
     async fn read(&self) -> Result<Vec<u8>, KeyFault> {
         match self {
-            Self::File(path) => tokio::fs::read(path)
-                .await
-                .map_err(|error| KeyFault(format!("cannot be read: {error}"))),
+            Self::File(path) => {
+                tokio::fs::read(path).await.map_err(|error| KeyFault(format!("cannot be read: {error}")))
+            }
             Self::Url { client, url } => {
-                let failed = |error: reqwest::Error| {
-                    KeyFault(format!("cannot be fetched: {}", cause(&error)))
-                };
+                let failed =
+                    |error: reqwest::Error| KeyFault(format!("cannot be fetched: {}", cause(&error)));
                 let mut response = client.get(url.clone()).send().await.map_err(failed)?;
                 if response.status() != reqwest::StatusCode::OK {
                     return Err(KeyFault(format!("answered {}", response.status())));

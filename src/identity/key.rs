@@ -43,9 +43,7 @@ impl Key {
     /// A PEM public key of the family the issuer's algorithms are of.
     pub(super) fn pem(pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyFault> {
         if String::from_utf8_lossy(pem).contains("PRIVATE KEY") {
-            return Err(KeyFault(
-                "holds a private key; give the public half only".to_owned(),
-            ));
+            return Err(KeyFault("holds a private key; give the public half only".to_owned()));
         }
         let family = algorithms.first().map(|algorithm| algorithm.family());
         let (kind, decoded) = match family {
@@ -53,19 +51,13 @@ impl Key {
             Some(AlgorithmFamily::Ec) => ("an EC", DecodingKey::from_ec_pem(pem)),
             Some(AlgorithmFamily::Ed) => ("an Ed25519", DecodingKey::from_ed_pem(pem)),
             Some(AlgorithmFamily::Hmac) | None => {
-                return Err(KeyFault(
-                    "a public key does not fit HMAC algorithms".to_owned(),
-                ));
+                return Err(KeyFault("a public key does not fit HMAC algorithms".to_owned()));
             }
         };
         let decoding = decoded.map_err(|error| {
-            KeyFault(format!(
-                "is not {kind} public key in PEM ({error}), which the algorithms call for"
-            ))
+            KeyFault(format!("is not {kind} public key in PEM ({error}), which the algorithms call for"))
         })?;
-        let material = decoding
-            .try_get_as_bytes()
-            .map_err(|error| KeyFault(error.to_string()))?;
+        let material = decoding.try_get_as_bytes().map_err(|error| KeyFault(error.to_string()))?;
         // What is left of each kind once the PEM is off: a DER RSAPublicKey, a curve point, 32 bytes.
         let fits = |algorithm: &Algorithm| match algorithm.family() {
             AlgorithmFamily::Rsa => material.len() >= 2048 / 8,
@@ -76,17 +68,11 @@ impl Key {
         let algorithms: Vec<Algorithm> = algorithms.iter().copied().filter(fits).collect();
         if algorithms.is_empty() {
             return Err(KeyFault(
-                "is too short (RSA needs 2048 bits) or on another curve than the algorithms"
-                    .to_owned(),
+                "is too short (RSA needs 2048 bits) or on another curve than the algorithms".to_owned(),
             ));
         }
         let material = Fingerprint::of(&[material]);
-        Ok(Self {
-            kid: None,
-            algorithms,
-            decoding,
-            material,
-        })
+        Ok(Self { kid: None, algorithms, decoding, material })
     }
 
     /// One JWK; `None` where it is of a kind or use that is not for us.
@@ -107,23 +93,16 @@ impl Key {
                 (key, AlgorithmFamily::Rsa.algorithms())
             }
             ("EC", Some(curve @ ("P-256" | "P-384"))) => {
-                let (length, kind): (_, &[Algorithm]) = if curve == "P-256" {
-                    (32, &[Algorithm::ES256])
-                } else {
-                    (48, &[Algorithm::ES384])
-                };
+                let (length, kind): (_, &[Algorithm]) =
+                    if curve == "P-256" { (32, &[Algorithm::ES256]) } else { (48, &[Algorithm::ES384]) };
                 if bytes("x")?.len() != length || bytes("y")?.len() != length {
                     return None;
                 }
-                (
-                    DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?,
-                    kind,
-                )
+                (DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?, kind)
             }
-            ("OKP", Some("Ed25519")) if bytes("x")?.len() == 32 => (
-                DecodingKey::from_ed_components(text("x")?).ok()?,
-                &[Algorithm::EdDSA],
-            ),
+            ("OKP", Some("Ed25519")) if bytes("x")?.len() == 32 => {
+                (DecodingKey::from_ed_components(text("x")?).ok()?, &[Algorithm::EdDSA])
+            }
             _ => return None,
         };
         let named: Option<Algorithm> = match jwk.get("alg") {
@@ -133,19 +112,11 @@ impl Key {
         let algorithms: Vec<Algorithm> = allowed
             .iter()
             .copied()
-            .filter(|algorithm| {
-                kinds.contains(algorithm) && named.is_none_or(|named| named == *algorithm)
-            })
+            .filter(|algorithm| kinds.contains(algorithm) && named.is_none_or(|named| named == *algorithm))
             .collect();
-        let material =
-            Fingerprint::of(&["n", "e", "x", "y"].map(|name| text(name).unwrap_or_default()));
+        let material = Fingerprint::of(&["n", "e", "x", "y"].map(|name| text(name).unwrap_or_default()));
         let kid = text("kid").map(str::to_owned);
-        (!algorithms.is_empty()).then_some(Self {
-            kid,
-            algorithms,
-            decoding,
-            material,
-        })
+        (!algorithms.is_empty()).then_some(Self { kid, algorithms, decoding, material })
     }
 
     /// Names the key's material, so that a verified token can be tied to it.
@@ -156,17 +127,12 @@ impl Key {
     /// Whether this key signed the message under this algorithm.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         self.algorithms.contains(&algorithm)
-            && jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm)
-                .unwrap_or(false)
+            && jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm).unwrap_or(false)
     }
 }
 
 fn point_length(algorithm: Algorithm) -> usize {
-    if algorithm == Algorithm::ES256 {
-        65
-    } else {
-        97
-    }
+    if algorithm == Algorithm::ES256 { 65 } else { 97 }
 }
 
 impl KeySet {
@@ -181,41 +147,31 @@ impl KeySet {
     /// # Errors
     /// When it is no set, too large, holds a `kid` twice, or no key in it is usable.
     pub(super) fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyFault> {
-        let value = crate::json::strict(json)
-            .map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
+        let value =
+            crate::json::strict(json).map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
         let list = value
             .get("keys")
             .and_then(Value::as_array)
             .ok_or_else(|| KeyFault("is not a JWK set: it has no list `keys`".to_owned()))?;
         if list.len() > MOST_KEYS {
-            return Err(KeyFault(format!(
-                "holds {} keys, more than {MOST_KEYS}",
-                list.len()
-            )));
+            return Err(KeyFault(format!("holds {} keys, more than {MOST_KEYS}", list.len())));
         }
-        let keys: Vec<Key> = list
-            .iter()
-            .filter_map(Value::as_object)
-            .filter_map(|jwk| Key::jwk(jwk, allowed))
-            .collect();
+        let keys: Vec<Key> =
+            list.iter().filter_map(Value::as_object).filter_map(|jwk| Key::jwk(jwk, allowed)).collect();
         for (index, key) in keys.iter().enumerate() {
             if key.kid.is_some() && keys.iter().take(index).any(|other| other.kid == key.kid) {
                 return Err(KeyFault("holds one `kid` twice".to_owned()));
             }
         }
         if keys.is_empty() {
-            return Err(KeyFault(
-                "holds no key that fits the issuer's algorithms".to_owned(),
-            ));
+            return Err(KeyFault("holds no key that fits the issuer's algorithms".to_owned()));
         }
         Ok(Self(keys))
     }
 
     /// The keys a token with this `kid` may have been signed with.
     pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0
-            .iter()
-            .filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+        self.0.iter().filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
     }
 
     /// All keys, for an issuer with one configured key, whose tokens' `kid` means nothing to us.
@@ -254,42 +210,17 @@ mod tests {
             r#"{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}"#.to_owned(),
             "7".to_owned(),
         ] {
-            assert_eq!(
-                set(
-                    &format!("{EC},{}", other.replace(r#""a""#, r#""b""#)),
-                    &es256
-                ),
-                Ok(1),
-                "{other}"
-            );
+            assert_eq!(set(&format!("{EC},{}", other.replace(r#""a""#, r#""b""#)), &es256), Ok(1), "{other}");
         }
-        assert!(
-            set(EC, &[Algorithm::RS256])
-                .unwrap_err()
-                .contains("no key that fits")
-        );
+        assert!(set(EC, &[Algorithm::RS256]).unwrap_err().contains("no key that fits"));
     }
 
     #[test]
     fn a_set_that_says_two_things_is_refused() {
         let es256 = [Algorithm::ES256];
-        assert!(
-            set(&format!("{EC},{EC}"), &es256)
-                .unwrap_err()
-                .contains("twice")
-        );
-        assert!(
-            set(
-                &EC.replace(r#""kid":"a""#, r#""kid":"a","kid":"b""#),
-                &es256
-            )
-            .is_err()
-        );
-        assert!(
-            set(&vec!["1"; 65].join(","), &es256)
-                .unwrap_err()
-                .contains("more than 64")
-        );
+        assert!(set(&format!("{EC},{EC}"), &es256).unwrap_err().contains("twice"));
+        assert!(set(&EC.replace(r#""kid":"a""#, r#""kid":"a","kid":"b""#), &es256).is_err());
+        assert!(set(&vec!["1"; 65].join(","), &es256).unwrap_err().contains("more than 64"));
         for text in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
             assert!(KeySet::parse(text.as_bytes(), &es256).is_err(), "{text}");
         }
@@ -297,15 +228,8 @@ mod tests {
 
     #[test]
     fn a_pem_that_does_not_fit_the_algorithms_is_refused_when_it_is_read() {
-        for pem in [
-            "",
-            "hello",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
-        ] {
-            assert!(
-                Key::pem(pem.as_bytes(), &[Algorithm::RS256]).is_err(),
-                "{pem}"
-            );
+        for pem in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
+            assert!(Key::pem(pem.as_bytes(), &[Algorithm::RS256]).is_err(), "{pem}");
         }
     }
 }

@@ -37,10 +37,7 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Rejection::Malformed);
         }
         let header = object(header)?;
-        if REFUSED_HEADERS
-            .iter()
-            .any(|name| header.contains_key(*name))
-        {
+        if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
             return Err(Rejection::RefusedHeader);
         }
         let text = |name: &str| match header.get(name) {
@@ -48,9 +45,7 @@ impl<'a> UnverifiedToken<'a> {
             Some(Value::String(text)) if text.len() <= LONGEST_KID => Ok(Some(text.clone())),
             Some(_) => Err(Rejection::Malformed),
         };
-        let algorithm = text("alg")?
-            .and_then(|name| name.parse().ok())
-            .ok_or(Rejection::Algorithm)?;
+        let algorithm = text("alg")?.and_then(|name| name.parse().ok()).ok_or(Rejection::Algorithm)?;
         Ok(Self {
             message,
             signature,
@@ -67,16 +62,9 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Until when its claims hold for this issuer's rules, leeway included.
-    pub(super) fn valid_until(
-        &self,
-        issuer: &Issuer,
-        now: Timestamp,
-    ) -> Result<Timestamp, Rejection> {
+    pub(super) fn valid_until(&self, issuer: &Issuer, now: Timestamp) -> Result<Timestamp, Rejection> {
         if let Some(wanted) = &issuer.required_typ
-            && !self
-                .typ
-                .as_deref()
-                .is_some_and(|typ| same_type(typ, wanted))
+            && !self.typ.as_deref().is_some_and(|typ| same_type(typ, wanted))
         {
             return Err(Rejection::Type);
         }
@@ -95,18 +83,13 @@ impl<'a> UnverifiedToken<'a> {
             return Err(Rejection::Audience);
         }
         let leeway = issuer.leeway;
-        let until = self
-            .time("exp")?
-            .ok_or(Rejection::Expiry)?
-            .saturating_add(leeway);
+        let until = self.time("exp")?.ok_or(Rejection::Expiry)?.saturating_add(leeway);
         let until = until.map_err(|_| Rejection::Expiry)?;
         if until <= now {
             return Err(Rejection::Expired);
         }
         if let Some(start) = self.time("nbf")? {
-            let earliest = start
-                .saturating_sub(leeway)
-                .map_err(|_| Rejection::Malformed)?;
+            let earliest = start.saturating_sub(leeway).map_err(|_| Rejection::Malformed)?;
             if now < earliest {
                 return Err(Rejection::NotYetValid);
             }
@@ -120,49 +103,30 @@ impl<'a> UnverifiedToken<'a> {
             return Ok(None);
         };
         let wrong = || {
-            if name == "exp" {
-                Rejection::Expiry
-            } else {
-                Rejection::Malformed
-            }
+            if name == "exp" { Rejection::Expiry } else { Rejection::Malformed }
         };
-        let seconds = value
-            .as_i64()
-            .or_else(|| value.as_f64().and_then(whole_seconds))
-            .ok_or_else(wrong)?;
-        Timestamp::from_second(seconds)
-            .map(Some)
-            .map_err(|_| wrong())
+        let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole_seconds)).ok_or_else(wrong)?;
+        Timestamp::from_second(seconds).map(Some).map_err(|_| wrong())
     }
 }
 
 fn whole_seconds(seconds: f64) -> Option<i64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the range is checked, the fraction is meant to go"
-    )]
-    (0.0..253_402_300_800.0)
-        .contains(&seconds)
-        .then_some(seconds as i64)
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked, the fraction is meant to go")]
+    (0.0..253_402_300_800.0).contains(&seconds).then_some(seconds as i64)
 }
 
 /// RFC 7515 §4.1.9: media types compare without case, `application/` may be left out.
 fn same_type(typ: &str, wanted: &str) -> bool {
     let bare = |text: &str| {
         let lower = text.to_ascii_lowercase();
-        lower
-            .strip_prefix("application/")
-            .map(str::to_owned)
-            .unwrap_or(lower)
+        lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
     };
     bare(typ) == bare(wanted)
 }
 
 /// A base64url part as a JSON object; padding, stray bits, duplicates and anything else are refused.
 fn object(part: &str) -> Result<Map<String, Value>, Rejection> {
-    let bytes = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| Rejection::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)?;
     match crate::json::strict(&bytes) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Rejection::Malformed),

@@ -111,11 +111,7 @@ impl Verifier {
     ///
     /// # Errors
     /// When a key of the configuration cannot be used, with the issuer's name.
-    pub fn new(
-        issuers: Vec<Issuer>,
-        clock: Arc<dyn Clock>,
-        runtime: &Handle,
-    ) -> Result<Self, KeyFault> {
+    pub fn new(issuers: Vec<Issuer>, clock: Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
             .map(|rules| {
@@ -129,11 +125,7 @@ impl Verifier {
             .max_capacity(REMEMBERED_BYTES)
             .weigher(|_, verified: &Arc<Verified>| verified.weight())
             .build();
-        Ok(Self {
-            issuers,
-            verified,
-            clock,
-        })
+        Ok(Self { issuers, verified, clock })
     }
 
     /// Who a token speaks of. A token seen before costs a hash and no signature check.
@@ -150,36 +142,24 @@ impl Verifier {
             self.verified.invalidate(&digest);
         }
         let unverified = UnverifiedToken::parse(token)?;
-        let issuer = unverified
-            .issuer()
-            .and_then(|name| self.issuers.get(name))
-            .ok_or(Rejection::Issuer)?;
+        let issuer = unverified.issuer().and_then(|name| self.issuers.get(name)).ok_or(Rejection::Issuer)?;
         if !issuer.rules.algorithms.contains(&unverified.algorithm) {
             return Err(Rejection::Algorithm.into());
         }
         let key = issuer.keys.that_signed(&unverified).await?;
         let until = unverified.valid_until(&issuer.rules, now)?;
-        let identity = Arc::new(Identity::from_claims(
-            Arc::clone(&issuer.name),
-            unverified.claims,
-        )?);
-        let verified = Verified {
-            identity: Arc::clone(&identity),
-            until,
-            key,
-        };
+        let identity = Arc::new(Identity::from_claims(Arc::clone(&issuer.name), unverified.claims)?);
+        let verified = Verified { identity: Arc::clone(&identity), until, key };
         self.verified.insert(digest, Arc::new(verified));
         Ok(identity)
     }
 
     /// A key that its issuer withdrew takes its tokens along.
     fn still_trusts(&self, verified: &Verified) -> bool {
-        self.issuers
-            .get(verified.identity.issuer())
-            .is_some_and(|issuer| match &issuer.keys {
-                Keys::Fixed(_) => true,
-                Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.holds(verified.key)),
-            })
+        self.issuers.get(verified.identity.issuer()).is_some_and(|issuer| match &issuer.keys {
+            Keys::Fixed(_) => true,
+            Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.holds(verified.key)),
+        })
     }
 
     /// Whether every issuer's keys are at hand; sends for those that are not.
@@ -206,9 +186,9 @@ impl Verifier {
     pub async fn probe(&self) -> Result<(), KeyFault> {
         for issuer in self.issuers.values() {
             if let Keys::Jwks(jwks) = &issuer.keys {
-                jwks.probe().await.map_err(|fault| {
-                    KeyFault(format!("issuer `{}`: its key set {fault}", issuer.name))
-                })?;
+                jwks.probe()
+                    .await
+                    .map_err(|fault| KeyFault(format!("issuer `{}`: its key set {fault}", issuer.name)))?;
             }
         }
         Ok(())
@@ -233,9 +213,8 @@ impl Keys {
                 .map(fixed)
                 .map_err(|fault| KeyFault(format!("{} {fault}", path.display()))),
             KeySource::JwksFile(path) => {
-                let json = std::fs::read(path).map_err(|error| {
-                    KeyFault(format!("{} cannot be read: {error}", path.display()))
-                })?;
+                let json = std::fs::read(path)
+                    .map_err(|error| KeyFault(format!("{} cannot be read: {error}", path.display())))?;
                 KeySet::parse(&json, &rules.algorithms)
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
                 Ok(jwks(Origin::File(path.clone())))
@@ -248,18 +227,14 @@ impl Keys {
 
     /// The key that signed a token.
     async fn that_signed(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, AuthError> {
-        let signed =
-            |key: &&Key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature);
+        let signed = |key: &&Key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature);
         match self {
             Self::Fixed(set) => {
                 let key = set.all().find(signed).ok_or(Rejection::Signature)?;
                 Ok(key.material())
             }
             Self::Jwks(jwks) => {
-                let set = jwks
-                    .set_for(token.kid.as_deref())
-                    .await
-                    .ok_or(AuthError::KeysUnavailable)?;
+                let set = jwks.set_for(token.kid.as_deref()).await.ok_or(AuthError::KeysUnavailable)?;
                 let mut candidates = set.candidates(token.kid.as_deref()).peekable();
                 if candidates.peek().is_none() {
                     return Err(Rejection::UnknownKey.into());

@@ -7,7 +7,7 @@ use crate::source::nearest;
 
 /// What an action works on, which decides how it is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub(super) enum Reach {
     /// Reads one object: its resource names it.
     ReadObject,
     /// Changes one object: its resource names it.
@@ -18,7 +18,7 @@ pub enum Reach {
 
 /// One action of COS.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Action {
+pub(super) struct Action {
     /// As CAM spells it, such as `name/cos:PutObject`.
     pub name: &'static str,
     /// What it works on.
@@ -29,19 +29,11 @@ pub struct Action {
 }
 
 const fn action(name: &'static str, reach: Reach) -> Action {
-    Action {
-        name,
-        reach,
-        takes_acl: false,
-    }
+    Action { name, reach, takes_acl: false }
 }
 
 const fn creates(name: &'static str) -> Action {
-    Action {
-        name,
-        reach: Reach::WriteObject,
-        takes_acl: true,
-    }
+    Action { name, reach: Reach::WriteObject, takes_acl: true }
 }
 
 static ACTIONS: [Action; 20] = [
@@ -83,14 +75,7 @@ static SETS: [(&str, &[&str]); 5] = [
             "name/cos:AbortMultipartUpload",
         ],
     ),
-    (
-        "@download",
-        &[
-            "name/cos:GetObject",
-            "name/cos:HeadObject",
-            "name/cos:OptionsObject",
-        ],
-    ),
+    ("@download", &["name/cos:GetObject", "name/cos:HeadObject", "name/cos:OptionsObject"]),
     ("@list", &["name/cos:GetBucket"]),
     ("@delete", &["name/cos:DeleteObject"]),
 ];
@@ -114,13 +99,11 @@ pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, Strin
     if entry.contains(['*', '?']) {
         return Err((
             format!("action `{entry}` holds a wildcard"),
-            "name each action, or use a set such as @upload: a wildcard grants what COS adds tomorrow".to_owned(),
+            "name each action, or use a set such as @upload: a wildcard grants what COS adds tomorrow"
+                .to_owned(),
         ));
     }
-    let known = SETS
-        .iter()
-        .map(|(name, _)| *name)
-        .chain(ACTIONS.iter().map(|action| action.name));
+    let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
     let mend = if let Some(near) = nearest(entry, known) {
         format!("did you mean `{near}`?")
     } else if entry.contains("Bucket") || entry.contains("ACL") || entry.contains("Service") {
@@ -131,10 +114,7 @@ pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, Strin
             SETS.map(|(name, _)| name).join(", ")
         )
     };
-    Err((
-        format!("action `{entry}` is not one that a template may grant"),
-        mend,
-    ))
+    Err((format!("action `{entry}` is not one that a template may grant"), mend))
 }
 
 #[cfg(test)]
@@ -173,10 +153,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_action_is_told_its_nearest_name() {
-        assert_eq!(
-            expand("name/cos:PutObjct").unwrap_err().1,
-            "did you mean `name/cos:PutObject`?"
-        );
+        assert_eq!(expand("name/cos:PutObjct").unwrap_err().1, "did you mean `name/cos:PutObject`?");
         assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
     }
 }

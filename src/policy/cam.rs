@@ -38,7 +38,7 @@ pub enum Effect {
     Deny,
 }
 
-/// operator -> key -> values: operators and keys are ANDed, values ORed.
+/// operator -> key -> values: operators and keys are `ANDed`, values `ORed`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Conditions(pub BTreeMap<Operator, BTreeMap<String, Vec<Operand>>>);
 
@@ -121,14 +121,8 @@ pub struct Malformed {
 const COMPARISONS: [(&str, Comparison); 21] = [
     ("string_equal", Comparison::StringEqual),
     ("string_not_equal", Comparison::StringNotEqual),
-    (
-        "string_equal_ignore_case",
-        Comparison::StringEqualIgnoreCase,
-    ),
-    (
-        "string_not_equal_ignore_case",
-        Comparison::StringNotEqualIgnoreCase,
-    ),
+    ("string_equal_ignore_case", Comparison::StringEqualIgnoreCase),
+    ("string_not_equal_ignore_case", Comparison::StringNotEqualIgnoreCase),
     ("string_like", Comparison::StringLike),
     ("string_not_like", Comparison::StringNotLike),
     ("numeric_equal", Comparison::NumericEqual),
@@ -136,10 +130,7 @@ const COMPARISONS: [(&str, Comparison); 21] = [
     ("numeric_less_than", Comparison::NumericLessThan),
     ("numeric_less_than_equal", Comparison::NumericLessThanEqual),
     ("numeric_greater_than", Comparison::NumericGreaterThan),
-    (
-        "numeric_greater_than_equal",
-        Comparison::NumericGreaterThanEqual,
-    ),
+    ("numeric_greater_than_equal", Comparison::NumericGreaterThanEqual),
     ("date_equal", Comparison::DateEqual),
     ("date_not_equal", Comparison::DateNotEqual),
     ("date_less_than", Comparison::DateLessThan),
@@ -154,10 +145,7 @@ const COMPARISONS: [(&str, Comparison); 21] = [
 impl Policy {
     /// A policy of these statements.
     pub fn new(statement: Vec<Statement>) -> Self {
-        Self {
-            version: "2.0",
-            statement,
-        }
+        Self { version: "2.0", statement }
     }
 
     /// Reads a policy's JSON, refusing duplicate names and every element CAM's documents do not name.
@@ -165,8 +153,8 @@ impl Policy {
     /// # Errors
     /// The first element that is wrong.
     pub fn parse(json: &[u8]) -> Result<Self, Malformed> {
-        let value = crate::json::strict(json)
-            .map_err(|error| malformed("policy", format!("not JSON: {error}")))?;
+        let value =
+            crate::json::strict(json).map_err(|error| malformed("policy", format!("not JSON: {error}")))?;
         let mut object = Fields::of("policy", value)?;
         if object.take("version")? != "2.0" {
             return Err(malformed("version", "must be \"2.0\""));
@@ -198,10 +186,7 @@ impl Statement {
             Some("allow") => Effect::Allow,
             Some("deny") => Effect::Deny,
             _ => {
-                return Err(malformed(
-                    &format!("{place}.effect"),
-                    "must be \"allow\" or \"deny\"",
-                ));
+                return Err(malformed(&format!("{place}.effect"), "must be \"allow\" or \"deny\""));
             }
         };
         let action = strings(&format!("{place}.action"), fields.take("action")?)?;
@@ -211,12 +196,7 @@ impl Statement {
             None => Conditions::default(),
         };
         fields.finish()?;
-        Ok(Self {
-            effect,
-            action,
-            resource,
-            condition,
-        })
+        Ok(Self { effect, action, resource, condition })
     }
 }
 
@@ -233,9 +213,8 @@ impl Conditions {
         let mut conditions = Self::default();
         for (name, keys) in operators {
             let place = format!("{place}.{name}");
-            let operator: Operator = name
-                .parse()
-                .map_err(|UnknownOperator| malformed(&place, "unknown operator"))?;
+            let operator: Operator =
+                name.parse().map_err(|UnknownOperator| malformed(&place, "unknown operator"))?;
             let Value::Object(keys) = keys else {
                 return Err(malformed(&place, "must be an object"));
             };
@@ -292,22 +271,14 @@ impl FromStr for Operator {
             Some(name) => (name, true),
             None => (text, false),
         };
-        let (_, comparison) = COMPARISONS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .ok_or(UnknownOperator)?;
-        Ok(Self {
-            comparison: *comparison,
-            if_exist,
-        })
+        let (_, comparison) = COMPARISONS.iter().find(|(known, _)| *known == name).ok_or(UnknownOperator)?;
+        Ok(Self { comparison: *comparison, if_exist })
     }
 }
 
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = COMPARISONS
-            .iter()
-            .find(|(_, comparison)| *comparison == self.comparison);
+        let name = COMPARISONS.iter().find(|(_, comparison)| *comparison == self.comparison);
         f.write_str(name.map_or("", |(name, _)| name))?;
         f.write_str(if self.if_exist { "_if_exist" } else { "" })
     }
@@ -332,18 +303,13 @@ struct Fields {
 impl Fields {
     fn of(place: &str, value: Value) -> Result<Self, Malformed> {
         match value {
-            Value::Object(map) => Ok(Self {
-                place: place.to_owned(),
-                left: map,
-            }),
+            Value::Object(map) => Ok(Self { place: place.to_owned(), left: map }),
             _ => Err(malformed(place, "must be an object")),
         }
     }
 
     fn take(&mut self, name: &str) -> Result<Value, Malformed> {
-        self.left
-            .remove(name)
-            .ok_or_else(|| malformed(&self.place, format!("`{name}` is missing")))
+        self.left.remove(name).ok_or_else(|| malformed(&self.place, format!("`{name}` is missing")))
     }
 
     fn finish(self) -> Result<(), Malformed> {
@@ -366,18 +332,11 @@ fn strings(place: &str, value: Value) -> Result<Vec<String>, Malformed> {
             _ => Err(malformed(place, "must be strings that are not empty")),
         })
         .collect::<Result<_, _>>()?;
-    if strings.is_empty() {
-        Err(malformed(place, "is empty"))
-    } else {
-        Ok(strings)
-    }
+    if strings.is_empty() { Err(malformed(place, "is empty")) } else { Ok(strings) }
 }
 
 fn malformed(place: &str, fault: impl Into<String>) -> Malformed {
-    Malformed {
-        place: place.to_owned(),
-        fault: fault.into(),
-    }
+    Malformed { place: place.to_owned(), fault: fault.into() }
 }
 
 #[cfg(test)]
@@ -395,11 +354,9 @@ mod tests {
 
     #[test]
     fn a_single_string_is_a_list_of_one() {
-        let text = r#"{"version":"2.0","statement":[{"effect":"deny","action":"name/cos:*","resource":"*"}]}"#;
-        assert_eq!(
-            Policy::parse(text.as_bytes()).unwrap().statement[0].action,
-            ["name/cos:*"]
-        );
+        let text =
+            r#"{"version":"2.0","statement":[{"effect":"deny","action":"name/cos:*","resource":"*"}]}"#;
+        assert_eq!(Policy::parse(text.as_bytes()).unwrap().statement[0].action, ["name/cos:*"]);
     }
 
     #[test]
@@ -418,15 +375,9 @@ mod tests {
             wrap(&format!(r#"{{{good},"Effect":"allow"}}"#)),
             wrap(&format!(r#"{{{good},"effect":"deny"}}"#)),
             wrap(&format!(r#"{{{good},"notaction":"x"}}"#)),
-            wrap(&format!(
-                r#"{{{good},"condition":{{"string_eq":{{"k":"v"}}}}}}"#
-            )),
-            wrap(&format!(
-                r#"{{{good},"condition":{{"string_equal":{{"k":[]}}}}}}"#
-            )),
-            wrap(&format!(
-                r#"{{{good},"condition":{{"string_equal":{{"k":null}}}}}}"#
-            )),
+            wrap(&format!(r#"{{{good},"condition":{{"string_eq":{{"k":"v"}}}}}}"#)),
+            wrap(&format!(r#"{{{good},"condition":{{"string_equal":{{"k":[]}}}}}}"#)),
+            wrap(&format!(r#"{{{good},"condition":{{"string_equal":{{"k":null}}}}}}"#)),
             wrap(r#"{"effect":"Allow","action":"a","resource":"r"}"#),
             wrap(r#"{"effect":"allow","action":[],"resource":"r"}"#),
             wrap(r#"{"effect":"allow","action":[1],"resource":"r"}"#),

@@ -46,11 +46,8 @@ impl Decision {
 pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
     let mut decision = Decision::NotMentioned;
     for (index, statement) in policy.statement.iter().enumerate() {
-        let matches =
-            |patterns: &[String], text| patterns.iter().any(|one| pattern::matches(one, text));
-        if !matches(&statement.action, request.action)
-            || !matches(&statement.resource, request.resource)
-        {
+        let matches = |patterns: &[String], text| patterns.iter().any(|one| pattern::matches(one, text));
+        if !matches(&statement.action, request.action) || !matches(&statement.resource, request.resource) {
             continue;
         }
         match (statement.effect, hold(&statement.condition, request)) {
@@ -67,57 +64,44 @@ pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
 
 fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
     conditions.0.iter().all(|(operator, keys)| {
-        keys.iter()
-            .all(|(key, values)| match request.context.get(key.as_str()) {
-                Some(found) => compare(*operator, found, values),
-                None => operator.if_exist,
-            })
+        keys.iter().all(|(key, values)| match request.context.get(key.as_str()) {
+            Some(found) => compare(*operator, found, values),
+            None => operator.if_exist,
+        })
     })
 }
 
-/// Values are ORed; a "not" holds where it holds for every value.
+/// Values are `ORed`; a "not" holds where it holds for every value.
 fn compare(operator: Operator, found: &str, values: &[Operand]) -> bool {
     let any = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values
-            .iter()
-            .any(|value| holds(&text(value)).unwrap_or(false))
+        values.iter().any(|value| holds(&text(value)).unwrap_or(false))
     };
     let none = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values
-            .iter()
-            .all(|value| holds(&text(value)).is_some_and(|equal| !equal))
+        values.iter().all(|value| holds(&text(value)).is_some_and(|equal| !equal))
     };
     let equal = |value: &str| Some(value == found);
     let equal_ignoring_case = |value: &str| Some(value.to_lowercase() == found.to_lowercase());
     let like = |value: &str| Some(pattern::matches(value, found));
     let number = |holds: fn(f64, f64) -> bool| {
-        move |value: &str| {
-            Some(holds(
-                found.trim().parse().ok()?,
-                value.trim().parse().ok()?,
-            ))
-        }
+        move |value: &str| Some(holds(found.trim().parse().ok()?, value.trim().parse().ok()?))
     };
     let date = |holds: fn(Timestamp, Timestamp) -> bool| {
         move |value: &str| Some(holds(found.parse().ok()?, value.parse().ok()?))
     };
     let within = |value: &str| {
         let address: IpAddr = found.parse().ok()?;
-        let net: IpNet = value
-            .parse()
-            .or_else(|_| value.parse::<IpAddr>().map(IpNet::from))
-            .ok()?;
+        let net: IpNet = value.parse().or_else(|_| value.parse::<IpAddr>().map(IpNet::from)).ok()?;
         Some(net.contains(&address))
     };
     match operator.comparison {
         Comparison::StringEqual => any(&equal),
         Comparison::StringNotEqual => none(&equal),
-        Comparison::StringEqualIgnoreCase => any(&equal_ignoring_case),
+        Comparison::StringEqualIgnoreCase | Comparison::BoolEqual => any(&equal_ignoring_case),
         Comparison::StringNotEqualIgnoreCase => none(&equal_ignoring_case),
         Comparison::StringLike => any(&like),
         Comparison::StringNotLike => none(&like),
-        Comparison::NumericEqual => any(&number(|a, b| a == b)),
-        Comparison::NumericNotEqual => none(&number(|a, b| a == b)),
+        Comparison::NumericEqual => any(&number(|a, b| a.total_cmp(&b).is_eq())),
+        Comparison::NumericNotEqual => none(&number(|a, b| a.total_cmp(&b).is_eq())),
         Comparison::NumericLessThan => any(&number(|a, b| a < b)),
         Comparison::NumericLessThanEqual => any(&number(|a, b| a <= b)),
         Comparison::NumericGreaterThan => any(&number(|a, b| a > b)),
@@ -128,7 +112,6 @@ fn compare(operator: Operator, found: &str, values: &[Operand]) -> bool {
         Comparison::DateLessThanEqual => any(&date(|a, b| a <= b)),
         Comparison::DateGreaterThan => any(&date(|a, b| a > b)),
         Comparison::DateGreaterThanEqual => any(&date(|a, b| a >= b)),
-        Comparison::BoolEqual => any(&equal_ignoring_case),
         Comparison::IpEqual => any(&within),
         Comparison::IpNotEqual => none(&within),
     }
@@ -145,37 +128,18 @@ fn text(value: &Operand) -> String {
 mod tests {
     use super::*;
 
-    fn decide(
-        statements: &str,
-        action: &str,
-        resource: &str,
-        context: &[(&'static str, &str)],
-    ) -> Decision {
+    fn decide(statements: &str, action: &str, resource: &str, context: &[(&'static str, &str)]) -> Decision {
         let policy =
-            Policy::parse(format!(r#"{{"version":"2.0","statement":[{statements}]}}"#).as_bytes())
-                .unwrap();
-        let context = context
-            .iter()
-            .map(|(key, value)| (*key, (*value).to_owned()))
-            .collect();
-        evaluate(
-            &policy,
-            &Request {
-                action,
-                resource,
-                context,
-            },
-        )
+            Policy::parse(format!(r#"{{"version":"2.0","statement":[{statements}]}}"#).as_bytes()).unwrap();
+        let context = context.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        evaluate(&policy, &Request { action, resource, context })
     }
 
     const PUT_A: &str = r#"{"effect":"allow","action":"name/cos:PutObject","resource":"r/a/*"}"#;
 
     #[test]
     fn nothing_matched_is_denied_and_names_are_case_sensitive() {
-        assert_eq!(
-            decide(PUT_A, "name/cos:PutObject", "r/a/x", &[]),
-            Decision::Allowed(0)
-        );
+        assert_eq!(decide(PUT_A, "name/cos:PutObject", "r/a/x", &[]), Decision::Allowed(0));
         for (action, resource) in [
             ("name/cos:putobject", "r/a/x"),
             ("name/cos:GetObject", "r/a/x"),
@@ -227,31 +191,12 @@ mod tests {
             ("ip_equal", r#""10.0.0.0/8""#, "10.1.2.3", true),
             ("ip_equal", r#""10.0.0.1""#, "10.0.0.2", false),
             ("ip_equal", r#""10.0.0.0/8""#, "not an address", false),
-            (
-                "ip_not_equal",
-                r#"["10.0.0.0/8","11.0.0.0/8"]"#,
-                "11.1.2.3",
-                false,
-            ),
+            ("ip_not_equal", r#"["10.0.0.0/8","11.0.0.0/8"]"#, "11.1.2.3", false),
             ("ip_not_equal", r#""10.0.0.0/8""#, "not an address", false),
-            (
-                "date_less_than",
-                r#""2030-01-01T00:00:00Z""#,
-                "2029-12-31T23:59:59Z",
-                true,
-            ),
-            (
-                "date_greater_than",
-                r#""2030-01-01T00:00:00Z""#,
-                "2029-12-31T23:59:59Z",
-                false,
-            ),
+            ("date_less_than", r#""2030-01-01T00:00:00Z""#, "2029-12-31T23:59:59Z", true),
+            ("date_greater_than", r#""2030-01-01T00:00:00Z""#, "2029-12-31T23:59:59Z", false),
         ] {
-            assert_eq!(
-                condition(operator, value, Some(found)),
-                expected,
-                "{operator} {value} on {found}"
-            );
+            assert_eq!(condition(operator, value, Some(found)), expected, "{operator} {value} on {found}");
         }
     }
 
@@ -259,23 +204,15 @@ mod tests {
     fn a_missing_key_fails_unless_if_exist() {
         for operator in Operator::names() {
             assert!(!condition(operator, r#""1""#, None), "{operator}");
-            assert!(
-                condition(&format!("{operator}_if_exist"), r#""1""#, None),
-                "{operator}_if_exist"
-            );
+            assert!(condition(&format!("{operator}_if_exist"), r#""1""#, None), "{operator}_if_exist");
         }
     }
 
     #[test]
     fn keys_of_one_block_are_anded() {
-        let statement = r#"{"effect":"deny","action":"a","resource":"r","condition":{"string_like":{"x":"*","y":"*"}}}"#;
-        assert_eq!(
-            decide(statement, "a", "r", &[("x", "1")]),
-            Decision::NotMentioned
-        );
-        assert_eq!(
-            decide(statement, "a", "r", &[("x", "1"), ("y", "1")]),
-            Decision::ExplicitlyDenied(0)
-        );
+        let statement =
+            r#"{"effect":"deny","action":"a","resource":"r","condition":{"string_like":{"x":"*","y":"*"}}}"#;
+        assert_eq!(decide(statement, "a", "r", &[("x", "1")]), Decision::NotMentioned);
+        assert_eq!(decide(statement, "a", "r", &[("x", "1"), ("y", "1")]), Decision::ExplicitlyDenied(0));
     }
 }

@@ -51,50 +51,24 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
     } else {
         format!("{}{}", grant.bucket().resource(), question.key)
     };
-    context.extend(
-        question
-            .size
-            .map(|size| ("cos:content-length", size.to_string())),
-    );
-    context.extend(
-        question
-            .content_type
-            .map(|kind| ("cos:content-type", kind.to_owned())),
-    );
-    let decision = evaluate(
-        &policy,
-        &Request {
-            action: question.action,
-            resource: &resource,
-            context,
-        },
-    );
+    context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
+    context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
+    let decision = evaluate(&policy, &Request { action: question.action, resource: &resource, context });
     let statement = |index: usize| policy.statement.get(index).cloned();
     Ok(match decision {
-        Decision::Allowed(index) => {
-            explanation(true, "a statement allows it".to_owned(), statement(index))
+        Decision::Allowed(index) => explanation(true, "a statement allows it".to_owned(), statement(index)),
+        Decision::ExplicitlyDenied(index) => {
+            explanation(false, "a statement denies it, whatever else allows it".to_owned(), statement(index))
         }
-        Decision::ExplicitlyDenied(index) => explanation(
-            false,
-            "a statement denies it, whatever else allows it".to_owned(),
-            statement(index),
-        ),
         Decision::ConditionUnmet(index) => explanation(
             false,
             "a statement would allow it, but the request does not meet its conditions".to_owned(),
             statement(index),
         ),
         Decision::NotMentioned => {
-            let granted = policy
-                .statement
-                .iter()
-                .any(|one| one.action.iter().any(|a| a == question.action));
+            let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
             let reason = if granted {
-                format!(
-                    "this key reaches only `{}`, and `{}` is outside it",
-                    grant.home(),
-                    question.key
-                )
+                format!("this key reaches only `{}`, and `{}` is outside it", grant.home(), question.key)
             } else {
                 format!("the template does not grant `{}`", question.action)
             };
@@ -104,9 +78,5 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
 }
 
 fn explanation(allowed: bool, reason: String, statement: Option<Statement>) -> Explanation {
-    Explanation {
-        allowed,
-        reason,
-        statement,
-    }
+    Explanation { allowed, reason, statement }
 }

@@ -23,12 +23,7 @@ pub struct Grant {
 
 impl Grant {
     /// `scope` tells the grants of one asker and template apart; empty for the whole template.
-    pub(super) fn new(
-        proved: Arc<Proved>,
-        identity: &Identity,
-        policy: ConfinedPolicy,
-        scope: &str,
-    ) -> Self {
+    pub(super) fn new(proved: Arc<Proved>, identity: &Identity, policy: ConfinedPolicy, scope: &str) -> Self {
         let template = proved.template();
         let fingerprint = Fingerprint::of(&[
             identity.issuer(),
@@ -40,12 +35,7 @@ impl Grant {
             policy.wire(),
         ]);
         let line = Fingerprint::of(&[identity.issuer(), identity.subject(), &template.name, scope]);
-        Self {
-            proved,
-            policy,
-            fingerprint,
-            line,
-        }
+        Self { proved, policy, fingerprint, line }
     }
 
     fn template(&self) -> &Template {

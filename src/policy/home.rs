@@ -11,7 +11,7 @@ use super::{
 
 /// A home that ends in `/` and names its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub(super) struct Home {
     source: String,
     text: Text,
     segments: Vec<Segment>,
@@ -44,7 +44,7 @@ impl Home {
     ///
     /// # Errors
     /// What cannot be proved, and the mend.
-    pub fn parse(text: &str, owners: &[Subject]) -> Result<Self, (String, String)> {
+    pub(super) fn parse(text: &str, owners: &[Subject]) -> Result<Self, (String, String)> {
         let parsed = Text::parse(text, None)?;
         if text.is_empty() {
             return Err((
@@ -67,7 +67,7 @@ impl Home {
                 }
                 Piece::Variable(variable) => match segments.last_mut() {
                     Some(segment) if segment.variable.is_none() => {
-                        segment.variable = Some(variable.clone())
+                        segment.variable = Some(variable.clone());
                     }
                     _ => {
                         return Err((
@@ -85,11 +85,7 @@ impl Home {
                 "end it with `/`".to_owned(),
             ));
         }
-        let home = Self {
-            source: text.to_owned(),
-            text: parsed,
-            segments,
-        };
+        let home = Self { source: text.to_owned(), text: parsed, segments };
         home.check(owners)?;
         Ok(home)
     }
@@ -110,10 +106,7 @@ impl Home {
                 ));
             }
         }
-        if let Some(missing) = owners
-            .iter()
-            .find(|owner| !self.subjects().any(|subject| subject == *owner))
-        {
+        if let Some(missing) = owners.iter().find(|owner| !self.subjects().any(|subject| subject == *owner)) {
             return Err((
                 format!("home does not hold the owner `{missing}`, so two owners share it"),
                 format!("add a segment with ${{{missing}}}"),
@@ -121,10 +114,7 @@ impl Home {
         }
         if self.text.longest() > LONGEST_HOME {
             return Err((
-                format!(
-                    "home can grow to {} bytes; COS keys end at 850",
-                    self.text.longest()
-                ),
+                format!("home can grow to {} bytes; COS keys end at 850", self.text.longest()),
                 "use the filter sha256 for long values".to_owned(),
             ));
         }
@@ -132,28 +122,25 @@ impl Home {
     }
 
     /// As the template's file says it.
-    pub fn source(&self) -> &str {
+    pub(super) fn source(&self) -> &str {
         &self.source
     }
 
     /// Its text, variables and all.
-    pub fn text(&self) -> &Text {
+    pub(super) fn text(&self) -> &Text {
         &self.text
     }
 
     /// What its variables read.
-    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.segments
-            .iter()
-            .filter_map(|segment| segment.variable.as_ref())
-            .map(|variable| &variable.subject)
+    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.segments.iter().filter_map(|segment| segment.variable.as_ref()).map(|variable| &variable.subject)
     }
 
     /// Whether some owner's folder here can equal, hold or lie in a different owner's folder there.
     ///
     /// Exact on literals; where two variable segments differ, taken to meet unless the text around
     /// them keeps them apart.
-    pub fn clash(&self, other: &Self) -> bool {
+    pub(super) fn clash(&self, other: &Self) -> bool {
         let mut forced = Vec::new();
         let mut open = false;
         for (a, b) in self.segments.iter().zip(&other.segments) {
@@ -163,63 +150,41 @@ impl Home {
                 Meeting::Open => open = true,
             }
         }
-        open || self
-            .subjects()
-            .chain(other.subjects())
-            .any(|subject| !forced.contains(&subject))
+        open || self.subjects().chain(other.subjects()).any(|subject| !forced.contains(&subject))
     }
 
     /// Whether some owner's folder can hold, or lie under, a key that begins with `prefix`; in doubt
     /// about an unfinished segment, yes.
-    pub fn touches(&self, prefix: &str) -> bool {
+    pub(super) fn touches(&self, prefix: &str) -> bool {
         let mut parts: Vec<&str> = prefix.split('/').collect();
         let begun = parts.pop().unwrap_or_default();
         let whole = self.segments.iter().zip(&parts).all(|(segment, part)| {
-            let literal = Segment {
-                before: (*part).to_owned(),
-                ..Segment::empty()
-            };
+            let literal = Segment { before: (*part).to_owned(), ..Segment::empty() };
             !matches!(segment.meet(&literal), Meeting::Apart)
         });
         whole
-            && self
-                .segments
-                .get(parts.len())
-                .is_none_or(|segment| match &segment.variable {
-                    None => segment.before.starts_with(begun),
-                    Some(_) => one_begins_other(&segment.before, begun),
-                })
+            && self.segments.get(parts.len()).is_none_or(|segment| match &segment.variable {
+                None => segment.before.starts_with(begun),
+                Some(_) => one_begins_other(&segment.before, begun),
+            })
     }
 }
 
 impl Segment {
     fn empty() -> Self {
-        Self {
-            before: String::new(),
-            variable: None,
-            after: String::new(),
-        }
+        Self { before: String::new(), variable: None, after: String::new() }
     }
 
     fn push_literal(&mut self, part: &str) {
-        if self.variable.is_none() {
-            &mut self.before
-        } else {
-            &mut self.after
-        }
-        .push_str(part);
+        if self.variable.is_none() { &mut self.before } else { &mut self.after }.push_str(part);
     }
 
     /// Literals are plain, so that a home reads the same whether slashes are merged, dots resolved,
     /// escapes decoded or wildcards expanded.
     fn check(&self) -> Result<(), (String, String)> {
-        let refuse =
-            |fault: &str, mend: &str| Err((format!("home holds {fault}"), mend.to_owned()));
+        let refuse = |fault: &str, mend: &str| Err((format!("home holds {fault}"), mend.to_owned()));
         for literal in [&self.before, &self.after] {
-            if let Some(c) = literal
-                .chars()
-                .find(|c| !c.is_ascii_alphanumeric() && !"._-~=@".contains(*c))
-            {
+            if let Some(c) = literal.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-~=@".contains(*c)) {
                 return refuse(
                     &format!("`{}`", c.escape_default()),
                     "use only A-Z a-z 0-9 . _ - ~ = @ around variables: nothing that COS or CAM may read as special",
@@ -230,10 +195,7 @@ impl Segment {
             }
         }
         match (&self.variable, self.before.as_str()) {
-            (None, "") => refuse(
-                "an empty segment (a leading `/` or `//`)",
-                "remove the extra slash",
-            ),
+            (None, "") => refuse("an empty segment (a leading `/` or `//`)", "remove the extra slash"),
             (None, ".") => refuse("the segment `.`", "remove it"),
             _ => Ok(()),
         }
@@ -242,15 +204,10 @@ impl Segment {
     fn meet<'a>(&'a self, other: &'a Self) -> Meeting<'a> {
         match (&self.variable, &other.variable) {
             (None, None) if self.before == other.before => Meeting::Forced(None),
-            (None, None) => Meeting::Apart,
             (Some(variable), Some(_)) if self == other => Meeting::Forced(Some(&variable.subject)),
             (Some(_), Some(_)) if self.can_equal(other) => Meeting::Open,
-            (Some(variable), None) if self.can_be(variable.encoding, &other.before) => {
-                Meeting::Open
-            }
-            (None, Some(variable)) if other.can_be(variable.encoding, &self.before) => {
-                Meeting::Open
-            }
+            (Some(variable), None) if self.can_be(variable.encoding, &other.before) => Meeting::Open,
+            (None, Some(variable)) if other.can_be(variable.encoding, &self.before) => Meeting::Open,
             _ => Meeting::Apart,
         }
     }
@@ -265,36 +222,21 @@ impl Segment {
     /// Whether two different variable segments can render alike: unless the text before or after the
     /// variables differs, or what one has more of it could not begin or end a bare value.
     fn can_equal(&self, other: &Self) -> bool {
-        if !one_begins_other(&self.before, &other.before)
-            || !one_ends_other(&self.after, &other.after)
-        {
+        if !one_begins_other(&self.before, &other.before) || !one_ends_other(&self.after, &other.after) {
             return false;
         }
-        let bare = [self, other].iter().all(|segment| {
-            segment
-                .variable
-                .as_ref()
-                .is_some_and(|v| v.encoding == Encoding::Bare)
-        });
+        let bare = [self, other]
+            .iter()
+            .all(|segment| segment.variable.as_ref().is_some_and(|v| v.encoding == Encoding::Bare));
         let longer = |a: &'_ str, b: &'_ str| {
-            if a.len() > b.len() {
-                a.to_owned()
-            } else {
-                b.to_owned()
-            }
+            if a.len() > b.len() { a.to_owned() } else { b.to_owned() }
         };
         let shared_before = self.before.len().min(other.before.len());
         let more_before = longer(&self.before, &other.before).split_off(shared_before);
         let mut more_after = longer(&self.after, &other.after);
         more_after.truncate(more_after.len() - self.after.len().min(other.after.len()));
-        let starts = more_before
-            .bytes()
-            .next()
-            .is_none_or(|byte| byte.is_ascii_alphanumeric());
-        let ends = more_after
-            .bytes()
-            .next_back()
-            .is_none_or(|byte| byte.is_ascii_alphanumeric());
+        let starts = more_before.bytes().next().is_none_or(|byte| byte.is_ascii_alphanumeric());
+        let ends = more_after.bytes().next_back().is_none_or(|byte| byte.is_ascii_alphanumeric());
         !bare || (starts && ends)
     }
 }

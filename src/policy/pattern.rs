@@ -3,18 +3,14 @@
 
 /// Whether `text` matches `pattern`.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    glob(pattern.as_bytes(), text.as_bytes(), |wanted, found| {
-        wanted == found
-    })
+    glob(pattern.as_bytes(), text.as_bytes(), |wanted, found| wanted == found)
 }
 
 /// Whether everything that `inner` matches, `outer` matches too.
 ///
 /// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in.
 pub(super) fn contains(outer: &str, inner: &str) -> bool {
-    glob(outer.as_bytes(), inner.as_bytes(), |wanted, found| {
-        wanted == found && wanted != b'*'
-    })
+    glob(outer.as_bytes(), inner.as_bytes(), |wanted, found| wanted == found && wanted != b'*')
 }
 
 /// Greedy matching with one point to go back to: linear in the common case, never exponential.
@@ -41,9 +37,7 @@ fn glob(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
             },
         }
     }
-    pattern
-        .get(at..)
-        .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+    pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]

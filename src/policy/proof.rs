@@ -4,7 +4,7 @@
 //!
 //! Why it is enough: a home is wildcard-free and closed by `/`, so whatever a matcher makes of the
 //! text after it, a matching key begins with the home. Rules (a) to (e) are those of `README.md`;
-//! (a) is [`Home::parse`].
+//! (a) is [`Home::parse`](super::home::Home::parse).
 
 use super::{
     action::Reach,
@@ -17,11 +17,11 @@ use crate::source::Diagnostic;
 
 /// A template that may serve. Only [`prove`] makes one.
 #[derive(Debug)]
-pub struct Proved(Template);
+pub(super) struct Proved(Template);
 
 impl Proved {
     /// What was proved.
-    pub fn template(&self) -> &Template {
+    pub(super) fn template(&self) -> &Template {
         &self.0
     }
 }
@@ -39,16 +39,13 @@ pub struct Issuers {
 ///
 /// # Errors
 /// Everything that cannot be proved, each with its place and mend.
-pub fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<Proved>, Vec<Diagnostic>> {
+pub(super) fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<Proved>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     for (index, template) in templates.iter().enumerate() {
         problems.extend(home_is_owned(template, issuers));
         for statement in &template.statements {
             problems.extend(statement_is_confined(template, statement).err());
-            for other in templates
-                .iter()
-                .filter(|other| other.bucket.name == template.bucket.name)
-            {
+            for other in templates.iter().filter(|other| other.bucket.name == template.bucket.name) {
                 problems.extend(shared_spares(template, statement, other).err());
             }
         }
@@ -58,23 +55,14 @@ pub fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<Proved>,
             problems.extend(homes_are_apart(template, other).err());
         }
     }
-    if problems.is_empty() {
-        Ok(templates.into_iter().map(Proved).collect())
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(templates.into_iter().map(Proved).collect()) } else { Err(problems) }
 }
 
 /// Rest of (a): the issuer is part of the home where there are several, and no user can choose whose
 /// home they get.
 fn home_is_owned(template: &Template, issuers: &Issuers) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    if issuers.several
-        && !template
-            .home
-            .subjects()
-            .any(|subject| *subject == Subject::Iss)
-    {
+    if issuers.several && !template.home.subjects().any(|subject| *subject == Subject::Iss) {
         problems.push(problem(
             template,
             template.home_span.clone(),
@@ -102,22 +90,14 @@ fn home_is_owned(template: &Template, issuers: &Issuers) -> Vec<Diagnostic> {
 
 /// Rules (b) and (c): every allow lies under the home, or lists it.
 fn statement_is_confined(template: &Template, statement: &Statement) -> Result<(), Diagnostic> {
-    let problem =
-        |message: String, mend: &str| Err(problem(template, statement.span.clone(), message, mend));
+    let problem = |message: String, mend: &str| Err(problem(template, statement.span.clone(), message, mend));
     if statement.effect == Effect::Deny {
         return match &statement.shared {
             None => Ok(()),
-            Some(_) => problem(
-                "shared stands in a deny".to_owned(),
-                "remove it: a deny shares nothing",
-            ),
+            Some(_) => problem("shared stands in a deny".to_owned(), "remove it: a deny shares nothing"),
         };
     }
-    let lists = statement
-        .known
-        .iter()
-        .filter(|action| action.reach == Reach::List)
-        .count();
+    let lists = statement.known.iter().filter(|action| action.reach == Reach::List).count();
     let only_lists = lists == statement.known.len();
     if lists > 0 && !only_lists {
         return problem(
@@ -126,10 +106,7 @@ fn statement_is_confined(template: &Template, statement: &Statement) -> Result<(
             "give GetBucket a statement of its own",
         );
     }
-    if let Some(write) = statement
-        .known
-        .iter()
-        .find(|action| action.reach == Reach::WriteObject)
+    if let Some(write) = statement.known.iter().find(|action| action.reach == Reach::WriteObject)
         && statement.shared.is_some()
     {
         return problem(
@@ -141,12 +118,9 @@ fn statement_is_confined(template: &Template, statement: &Statement) -> Result<(
         let confined = resource.strip_prefix(template.home.text()).is_some();
         let whole_bucket = matches!(resource.as_literal(), Some("" | "*"));
         let shared = statement.shared.is_some() && resource.as_literal().is_some();
-        if !confined && !shared && !(only_lists && whole_bucket) {
+        if !(confined || shared || only_lists && whole_bucket) {
             return problem(
-                format!(
-                    "resource `{resource}` does not begin with the home `{}`",
-                    template.home.text()
-                ),
+                format!("resource `{resource}` does not begin with the home `{}`", template.home.text()),
                 "begin it with ${home}; for a folder that all may read, say shared = \"<reason>\" and spell it without variables",
             );
         }
@@ -165,54 +139,30 @@ fn list_is_bound(template: &Template, statement: &Statement) -> bool {
     let bound = |value: &Operand| match value {
         Operand::Number(_) => false,
         Operand::Text(text) => match statement.shared {
-            Some(_) => text
-                .as_literal()
-                .is_some_and(|prefix| !prefix.is_empty() && !prefix.starts_with('*')),
+            Some(_) => text.as_literal().is_some_and(|prefix| !prefix.is_empty() && !prefix.starts_with('*')),
             None => text.strip_prefix(template.home.text()).is_some(),
         },
     };
     statement.condition.iter().any(|(operator, keys)| {
         !operator.if_exist
-            && matches!(
-                operator.comparison,
-                Comparison::StringEqual | Comparison::StringLike
-            )
-            && keys
-                .get("cos:prefix")
-                .is_some_and(|values| values.iter().all(bound))
+            && matches!(operator.comparison, Comparison::StringEqual | Comparison::StringLike)
+            && keys.get("cos:prefix").is_some_and(|values| values.iter().all(bound))
     })
 }
 
 /// A shared folder is nobody's: it holds no home and lies in none, of any template of the bucket.
-fn shared_spares(
-    template: &Template,
-    statement: &Statement,
-    other: &Template,
-) -> Result<(), Diagnostic> {
+fn shared_spares(template: &Template, statement: &Statement, other: &Template) -> Result<(), Diagnostic> {
     if statement.shared.is_none() {
         return Ok(());
     }
-    let prefixes = statement
-        .condition
-        .values()
-        .filter_map(|keys| keys.get("cos:prefix"))
-        .flatten();
+    let prefixes = statement.condition.values().filter_map(|keys| keys.get("cos:prefix")).flatten();
     let listed = prefixes.filter_map(|value| match value {
         Operand::Text(text) => text.as_literal(),
         Operand::Number(_) => None,
     });
-    let read = statement
-        .resources
-        .iter()
-        .filter_map(|resource| resource.as_literal());
-    let lists = statement
-        .known
-        .iter()
-        .all(|action| action.reach == Reach::List);
-    for pattern in read
-        .filter(|pattern| !(lists && matches!(*pattern, "" | "*")))
-        .chain(listed)
-    {
+    let read = statement.resources.iter().filter_map(|resource| resource.as_literal());
+    let lists = statement.known.iter().all(|action| action.reach == Reach::List);
+    for pattern in read.filter(|pattern| !(lists && matches!(*pattern, "" | "*"))).chain(listed) {
         let certain = pattern.split('*').next().unwrap_or_default();
         if other.home.touches(certain) {
             return Err(problem(
@@ -285,19 +235,10 @@ mod tests {
 
     fn verdict(text: &str) -> Result<(), String> {
         let joined = |problems: Vec<Diagnostic>| {
-            problems
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
-        let issuers = Issuers {
-            several: false,
-            trusted_claims: vec!["tenant".to_owned()],
-        };
-        prove(vec![template("t", text).map_err(joined)?], &issuers)
-            .map(|_| ())
-            .map_err(joined)
+        let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+        prove(vec![template("t", text).map_err(joined)?], &issuers).map(|_| ()).map_err(joined)
     }
 
     fn with(statement: &str) -> String {
@@ -323,10 +264,8 @@ mod tests {
     fn every_adversarial_set_of_homes_behaves_as_it_says() {
         let rows: Vec<Row> =
             serde_json::from_str(include_str!("../../tests/data/adversarial/homes.json")).unwrap();
-        let issuers = Issuers {
-            several: false,
-            trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()],
-        };
+        let issuers =
+            Issuers { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
         assert!(rows.len() >= 17);
         for row in rows {
             let templates: Result<Vec<Template>, _> = row
@@ -336,10 +275,7 @@ mod tests {
                 .map(|(index, home)| {
                     let mut text = UPLOAD.replace("users/${sub}/", &home.home);
                     if let Some(owner) = &home.owner {
-                        text = text.replace(
-                            "[[statement]]",
-                            &format!("owner = {owner:?}\n[[statement]]"),
-                        );
+                        text = text.replace("[[statement]]", &format!("owner = {owner:?}\n[[statement]]"));
                     }
                     template(&format!("t{index}"), &text)
                 })
@@ -351,10 +287,7 @@ mod tests {
 
     #[test]
     fn several_issuers_need_the_issuer_in_the_home() {
-        let issuers = Issuers {
-            several: true,
-            trusted_claims: Vec::new(),
-        };
+        let issuers = Issuers { several: true, trusted_claims: Vec::new() };
         assert!(prove(vec![template("t", UPLOAD).unwrap()], &issuers).is_err());
         let own = UPLOAD.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
         assert!(prove(vec![template("t", &own).unwrap()], &issuers).is_ok());
@@ -369,20 +302,13 @@ mod tests {
                 .replace("[[statement]]", &owner)
         };
         assert_eq!(verdict(&text("tenant")), Ok(()));
-        assert!(
-            verdict(&text("nick"))
-                .unwrap_err()
-                .contains("trusted_claims")
-        );
+        assert!(verdict(&text("nick")).unwrap_err().contains("trusted_claims"));
     }
 
     #[test]
     fn every_allow_lies_under_the_home() {
-        let read = |resource: &str| {
-            verdict(&with(&format!(
-                "action = \"@download\"\nresource = \"{resource}\""
-            )))
-        };
+        let read =
+            |resource: &str| verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\"")));
         for resource in [
             "${home}*",
             "${home}",
@@ -393,29 +319,16 @@ mod tests {
         ] {
             assert_eq!(read(resource), Ok(()), "{resource}");
         }
-        for resource in [
-            "*",
-            "users/*",
-            "users/${sub}*",
-            "users/${claim.tenant}/*",
-            "x${home}*",
-            "${sub}/*",
-        ] {
-            assert!(
-                read(resource)
-                    .unwrap_err()
-                    .contains("does not begin with the home"),
-                "{resource}"
-            );
+        for resource in ["*", "users/*", "users/${sub}*", "users/${claim.tenant}/*", "x${home}*", "${sub}/*"]
+        {
+            assert!(read(resource).unwrap_err().contains("does not begin with the home"), "{resource}");
         }
     }
 
     #[test]
     fn a_list_is_bound_by_its_prefix() {
         let list = |resource: &str, condition: &str| {
-            verdict(&with(&format!(
-                "action = \"@list\"\nresource = \"{resource}\"\n{condition}"
-            )))
+            verdict(&with(&format!("action = \"@list\"\nresource = \"{resource}\"\n{condition}")))
         };
         for resource in ["*", "${home}*"] {
             for condition in [
@@ -451,49 +364,30 @@ mod tests {
         assert_eq!(shared("@download", "public/*"), Ok(()));
         for resource in ["*", "users/*", "u*", "users", "users/alice/*"] {
             assert!(
-                shared("@download", resource)
-                    .unwrap_err()
-                    .contains("reaches into the home"),
+                shared("@download", resource).unwrap_err().contains("reaches into the home"),
                 "{resource}"
             );
         }
         assert!(shared("@download", "public/${claim.tenant}/*").is_err());
         for action in ["@upload", "@delete", "name/cos:PutObjectTagging"] {
-            assert!(
-                shared(action, "public/*")
-                    .unwrap_err()
-                    .contains("reading only"),
-                "{action}"
-            );
+            assert!(shared(action, "public/*").unwrap_err().contains("reading only"), "{action}");
         }
     }
 
     #[test]
     fn templates_of_different_buckets_do_not_meet() {
-        let other = UPLOAD
-            .replace("examplebucket", "other")
-            .replace("users/${sub}/", "${sub}/");
+        let other = UPLOAD.replace("examplebucket", "other").replace("users/${sub}/", "${sub}/");
         let same = UPLOAD.replace("users/${sub}/", "${sub}/");
         let issuers = Issuers::default();
-        let set = |second: &str| {
-            vec![
-                template("a", UPLOAD).unwrap(),
-                template("b", second).unwrap(),
-            ]
-        };
+        let set = |second: &str| vec![template("a", UPLOAD).unwrap(), template("b", second).unwrap()];
         assert!(prove(set(&other), &issuers).is_ok());
         assert!(prove(set(&same), &issuers).is_err());
     }
 
     #[test]
     fn a_policy_that_could_grow_too_large_is_refused() {
-        let many: Vec<String> = (0..40)
-            .map(|n| format!("\"${{home}}folder-{n}/*\""))
-            .collect();
-        let text = with(&format!(
-            "action = \"@download\"\nresource = [{}]",
-            many.join(",")
-        ));
+        let many: Vec<String> = (0..40).map(|n| format!("\"${{home}}folder-{n}/*\"")).collect();
+        let text = with(&format!("action = \"@download\"\nresource = [{}]", many.join(",")));
         assert!(verdict(&text).unwrap_err().contains("can grow to"));
     }
 }

@@ -16,11 +16,7 @@ use crate::identity::Identity;
 pub(super) const MAX_POLICY_BYTES: usize = 6144;
 
 /// What STS percent-encodes: all but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// As above, the wildcard left standing.
 const RESERVED_BUT_STAR: &AsciiSet = &RESERVED.remove(b'*');
@@ -33,20 +29,12 @@ const GRANTS: [&str; 4] = [
     "cos:x-cos-grant-full-control",
 ];
 
-const EQUAL_IF_EXIST: Operator = Operator {
-    comparison: Comparison::StringEqual,
-    if_exist: true,
-};
-const LIKE: Operator = Operator {
-    comparison: Comparison::StringLike,
-    if_exist: false,
-};
+const EQUAL_IF_EXIST: Operator = Operator { comparison: Comparison::StringEqual, if_exist: true };
+const LIKE: Operator = Operator { comparison: Comparison::StringLike, if_exist: false };
 
 /// The policy of one identity, and the bytes of it that go to STS.
 pub(super) fn render(template: &Template, identity: &Identity) -> Result<String, Unrenderable> {
-    Ok(wire(&policy(template, |variable| {
-        variable.render(identity)
-    })?))
+    Ok(wire(&policy(template, |variable| variable.render(identity))?))
 }
 
 /// The policy as STS takes it: compact JSON, percent-encoded once (`tencent.md`).
@@ -56,27 +44,19 @@ pub(super) fn wire(policy: &Policy) -> String {
 
 /// The size of the largest policy that a template can render to.
 pub(super) fn longest_policy(template: &Template) -> usize {
-    let longest = |variable: &Variable| {
-        Ok::<_, std::convert::Infallible>("v".repeat(variable.encoding.longest()))
-    };
+    let longest =
+        |variable: &Variable| Ok::<_, std::convert::Infallible>("v".repeat(variable.encoding.longest()));
     let Ok(policy) = policy(template, longest);
     policy.to_json().len()
 }
 
-fn policy<E>(
-    template: &Template,
-    fill: impl Fn(&Variable) -> Result<String, E> + Copy,
-) -> Result<Policy, E> {
+fn policy<E>(template: &Template, fill: impl Fn(&Variable) -> Result<String, E> + Copy) -> Result<Policy, E> {
     let mut statements = Vec::new();
     let mut guarded = Vec::new();
     for statement in &template.statements {
         let mut rendered = self::statement(template, statement, fill)?;
         if statement.effect == Effect::Allow && template.acl_guard_off.is_none() {
-            let writes = statement
-                .known
-                .iter()
-                .filter(|action| action.takes_acl)
-                .map(|action| action.name);
+            let writes = statement.known.iter().filter(|action| action.takes_acl).map(|action| action.name);
             let before = guarded.len();
             guarded.extend(writes);
             if guarded.len() > before {
@@ -147,8 +127,7 @@ fn statement<E>(
 /// Whether a condition key stands for a request parameter, whose value the vendor wants URL-encoded
 /// (docs 436/46205).
 fn is_parameter(key: &str) -> bool {
-    matches!(key, "cos:prefix" | "cos:delimiter" | "cos:versionid")
-        || key.starts_with("cos:response-")
+    matches!(key, "cos:prefix" | "cos:delimiter" | "cos:versionid") || key.starts_with("cos:response-")
 }
 
 /// A parameter's value as CAM compares it.
@@ -164,17 +143,8 @@ mod tests {
     fn rendered(text: &str) -> serde_json::Value {
         let template = Template::parse("t", Source::new("t.toml", text)).unwrap();
         let wire = render(&template, &Identity::for_tests("i", "alice", &[])).unwrap();
-        assert!(
-            wire.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"%-_.~".contains(&byte)),
-            "{wire}"
-        );
-        serde_json::from_str(
-            &percent_encoding::percent_decode_str(&wire)
-                .decode_utf8()
-                .unwrap(),
-        )
-        .unwrap()
+        assert!(wire.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-_.~".contains(&byte)), "{wire}");
+        serde_json::from_str(&percent_encoding::percent_decode_str(&wire).decode_utf8().unwrap()).unwrap()
     }
 
     #[test]
@@ -203,10 +173,7 @@ mod tests {
         assert_eq!(denies.len(), 4);
         for (deny, key) in denies.iter().zip(GRANTS) {
             assert_eq!(deny["effect"], "deny");
-            assert_eq!(
-                deny["condition"],
-                serde_json::json!({"string_like": {key: ["*"]}})
-            );
+            assert_eq!(deny["condition"], serde_json::json!({"string_like": {key: ["*"]}}));
         }
     }
 
@@ -215,11 +182,7 @@ mod tests {
         let off = UPLOAD.replace("duration", "acl_guard_off = \"public avatars\"\nduration");
         let reads = UPLOAD.replace("[\"@upload\", \"@multipart-upload\"]", "\"@download\"");
         for text in [off, reads] {
-            assert_eq!(
-                rendered(&text)["statement"].as_array().unwrap().len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(rendered(&text)["statement"].as_array().unwrap().len(), 1, "{text}");
         }
     }
 
@@ -228,14 +191,8 @@ mod tests {
         let text = UPLOAD
             .replace("[\"@upload\", \"@multipart-upload\"]", "\"@list\"")
             .replace("numeric_less_than_equal", "string_like")
-            .replace(
-                "\"cos:content-length\" = 10485760",
-                "\"cos:prefix\" = \"${home}*\"",
-            );
+            .replace("\"cos:content-length\" = 10485760", "\"cos:prefix\" = \"${home}*\"");
         let policy = rendered(&text);
-        assert_eq!(
-            policy["statement"][0]["condition"]["string_like"]["cos:prefix"][0],
-            "users%2Falice%2F*"
-        );
+        assert_eq!(policy["statement"][0]["condition"]["string_like"]["cos:prefix"][0], "users%2Falice%2F*");
     }
 }

@@ -1,8 +1,6 @@
 //! Scopes a client chooses: a narrower key than its template's, decided on patterns, never by comparing
 //! beginnings of strings.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::{
@@ -43,14 +41,10 @@ pub enum ScopeRefused {
 }
 
 /// The most items a scope may have.
-pub const MOST: usize = 32;
+pub(super) const MOST: usize = 32;
 
 /// The part of `full` that these items ask for. Every deny stays, every condition stays.
-pub(super) fn narrow(
-    full: &Policy,
-    bucket: &Bucket,
-    scope: &[Scope],
-) -> Result<Policy, ScopeRefused> {
+pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<Policy, ScopeRefused> {
     if scope.is_empty() || scope.len() > MOST {
         return Err(ScopeRefused::Count(scope.len()));
     }
@@ -61,18 +55,13 @@ pub(super) fn narrow(
     for (index, item) in items {
         let refuse = |why: String| ScopeRefused::Item { index, why };
         if item.bucket != bucket.name || item.region != bucket.region {
-            return Err(refuse(format!(
-                "bucket and region must be {} and {}",
-                bucket.name, bucket.region
-            )));
+            return Err(refuse(format!("bucket and region must be {} and {}", bucket.name, bucket.region)));
         }
         let key = item.prefix.strip_suffix('*').unwrap_or(&item.prefix);
         if key.contains(['*', '?', '%', '\\'])
             || key.starts_with('/')
             || key.contains("//")
-            || key
-                .split('/')
-                .any(|segment| segment == "." || segment == "..")
+            || key.split('/').any(|segment| segment == "." || segment == "..")
             || key.chars().any(char::is_control)
         {
             return Err(refuse(format!(
@@ -96,12 +85,7 @@ pub(super) fn narrow(
             )));
         }
     }
-    statements.extend(
-        full.statement
-            .iter()
-            .filter(|statement| statement.effect == Effect::Deny)
-            .cloned(),
-    );
+    statements.extend(full.statement.iter().filter(|statement| statement.effect == Effect::Deny).cloned());
     Ok(Policy::new(statements))
 }
 
@@ -113,40 +97,22 @@ fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<State
         resource,
         condition,
     };
-    let prefixes = |comparison| Operator {
-        comparison,
-        if_exist: false,
-    };
-    let bound = [Comparison::StringLike, Comparison::StringEqual]
-        .into_iter()
-        .find_map(|comparison| {
-            Some((
-                prefixes(comparison),
-                statement
-                    .condition
-                    .0
-                    .get(&prefixes(comparison))?
-                    .get("cos:prefix")?,
-            ))
-        });
-    match bound {
-        Some((operator, values)) => {
-            let wanted = encode_parameter(&item.prefix);
-            let granted = values.iter().any(
-                |value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)),
-            );
-            let mut condition = statement.condition.clone();
-            let keys = condition.0.entry(operator).or_insert_with(BTreeMap::new);
-            keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
-            granted.then(|| narrowed(statement.resource.clone(), condition))
-        }
-        None => {
-            let wanted = format!("{}{}", bucket.resource(), item.prefix);
-            let granted = statement
-                .resource
-                .iter()
-                .any(|resource| pattern::contains(resource, &wanted));
-            granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
-        }
+    let prefixes = |comparison| Operator { comparison, if_exist: false };
+    let bound = [Comparison::StringLike, Comparison::StringEqual].into_iter().find_map(|comparison| {
+        Some((prefixes(comparison), statement.condition.0.get(&prefixes(comparison))?.get("cos:prefix")?))
+    });
+    if let Some((operator, values)) = bound {
+        let wanted = encode_parameter(&item.prefix);
+        let granted = values
+            .iter()
+            .any(|value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)));
+        let mut condition = statement.condition.clone();
+        let keys = condition.0.entry(operator).or_default();
+        keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
+        granted.then(|| narrowed(statement.resource.clone(), condition))
+    } else {
+        let wanted = format!("{}{}", bucket.resource(), item.prefix);
+        let granted = statement.resource.iter().any(|resource| pattern::contains(resource, &wanted));
+        granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
     }
 }

@@ -82,10 +82,7 @@ impl TemplateSet {
         for entry in std::fs::read_dir(dir).map_err(unreadable)? {
             paths.push(entry.map_err(unreadable)?.path());
         }
-        paths.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        });
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         paths.sort();
         let sources = paths.into_iter().map(Source::read).collect::<Vec<_>>();
         Self::of_sources(dir, sources, default, issuers, bounds)
@@ -110,11 +107,7 @@ impl TemplateSet {
             problems.extend(bounds.check(template).err());
         }
         if templates.is_empty() && problems.is_empty() {
-            problems.push(Diagnostic::of_file(
-                dir,
-                "holds no template",
-                "put a *.toml template there",
-            ));
+            problems.push(Diagnostic::of_file(dir, "holds no template", "put a *.toml template there"));
         }
         if let Some(default) = default
             && problems.is_empty()
@@ -156,13 +149,7 @@ impl TemplateSet {
     /// A line about each template, for `check`.
     pub fn summaries(&self) -> impl Iterator<Item = String> {
         self.templates.values().map(|proved| {
-            let Template {
-                name,
-                description,
-                bucket,
-                home,
-                ..
-            } = proved.template();
+            let Template { name, description, bucket, home, .. } = proved.template();
             format!("{name}: {} in {}; {description}", home.text(), bucket.name)
         })
     }
@@ -171,9 +158,7 @@ impl TemplateSet {
     pub fn probe_grant(&self, issuer: &str) -> Option<Arc<Grant>> {
         let claims = serde_json::Map::from_iter([("sub".to_owned(), "cosbroker-check".into())]);
         let identity = Identity::from_claims(issuer.into(), claims).ok()?;
-        self.templates
-            .keys()
-            .find_map(|name| self.grant(Some(name), &identity).ok())
+        self.templates.keys().find_map(|name| self.grant(Some(name), &identity).ok())
     }
 
     /// The template used where none is named.
@@ -191,10 +176,7 @@ impl TemplateSet {
         if let Some(grant) = self.remembered.get(&key) {
             return Ok(grant);
         }
-        let proved = self
-            .templates
-            .get(name)
-            .ok_or_else(|| NoGrant::UnknownTemplate(name.to_owned()))?;
+        let proved = self.templates.get(name).ok_or_else(|| NoGrant::UnknownTemplate(name.to_owned()))?;
         requirements_are_met(proved.template(), identity)?;
         let wire = render::render(proved.template(), identity)?;
         let policy = verify(wire, proved, identity)?;
@@ -223,20 +205,14 @@ impl TemplateSet {
         let wire = render::wire(&narrowed);
         let scope = wire.clone();
         let policy = verify(wire, full.proved(), identity)?;
-        Ok(Arc::new(Grant::new(
-            Arc::clone(full.proved()),
-            identity,
-            policy,
-            &scope,
-        )))
+        Ok(Arc::new(Grant::new(Arc::clone(full.proved()), identity, policy, &scope)))
     }
 }
 
 impl Bounds {
     fn check(&self, template: &Template) -> Result<(), Diagnostic> {
-        let problem = |message: String, mend: &str| {
-            Err(Diagnostic::of_file(template.source.path(), message, mend))
-        };
+        let problem =
+            |message: String, mend: &str| Err(Diagnostic::of_file(template.source.path(), message, mend));
         let seconds = template.duration.as_secs();
         if template.duration > self.longest {
             return problem(
@@ -247,10 +223,7 @@ impl Bounds {
                 "shorten it",
             );
         }
-        if let Some(least) = self
-            .min_remaining
-            .filter(|least| template.duration <= *least)
-        {
+        if let Some(least) = self.min_remaining.filter(|least| template.duration <= *least) {
             return problem(
                 format!(
                     "duration is {seconds} s, not more than cache.min_remaining ({} s): every key would be too old when new",
@@ -265,12 +238,7 @@ impl Bounds {
 
 /// A template under its file's stem.
 fn named(source: Source) -> Result<Template, Vec<Diagnostic>> {
-    let stem = source
-        .path()
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default()
-        .to_owned();
+    let stem = source.path().file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if stem.is_empty() || stem.len() > 64 || !stem.bytes().all(plain) {
         return Err(vec![Diagnostic::of_file(

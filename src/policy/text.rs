@@ -6,11 +6,11 @@ use super::variable::Variable;
 
 /// Literal text and variables, in order; no two literals stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Text(Vec<Piece>);
+pub(super) struct Text(Vec<Piece>);
 
 /// One part of a [`Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub(super) enum Piece {
     /// Itself.
     Literal(String),
     /// A value of the identity.
@@ -22,16 +22,13 @@ impl Text {
     ///
     /// # Errors
     /// What is wrong, and the mend.
-    pub fn parse(text: &str, home: Option<&Text>) -> Result<Self, (String, String)> {
+    pub(super) fn parse(text: &str, home: Option<&Self>) -> Result<Self, (String, String)> {
         let mut parsed = Self::default();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once("${") {
             parsed.push_literal(literal)?;
             let (inside, next) = after.split_once('}').ok_or_else(|| {
-                (
-                    format!("`${{{after}` is never closed"),
-                    "end the variable with `}`".to_owned(),
-                )
+                (format!("`${{{after}` is never closed"), "end the variable with `}`".to_owned())
             })?;
             match (inside, home) {
                 ("home", Some(home)) => parsed.append(home.clone()),
@@ -72,12 +69,12 @@ impl Text {
     }
 
     /// Its parts.
-    pub fn pieces(&self) -> &[Piece] {
+    pub(super) fn pieces(&self) -> &[Piece] {
         &self.0
     }
 
     /// The text itself, if it holds no variable.
-    pub fn as_literal(&self) -> Option<&str> {
+    pub(super) fn as_literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
             [Piece::Literal(text)] => Some(text),
@@ -86,7 +83,7 @@ impl Text {
     }
 
     /// What follows `prefix`, if this text begins with it for every identity.
-    pub fn strip_prefix(&self, prefix: &Text) -> Option<Text> {
+    pub(super) fn strip_prefix(&self, prefix: &Self) -> Option<Self> {
         let mut rest = self.0.iter();
         let mut wanted = prefix.0.iter().peekable();
         while let Some(piece) = wanted.next() {
@@ -108,7 +105,7 @@ impl Text {
     ///
     /// # Errors
     /// The first one of `fill`.
-    pub fn write<E>(
+    pub(super) fn write<E>(
         &self,
         fill: impl Fn(&Variable) -> Result<String, E>,
         escape: impl Fn(&str) -> String,
@@ -123,7 +120,7 @@ impl Text {
     }
 
     /// The most bytes this text can render to.
-    pub fn longest(&self) -> usize {
+    pub(super) fn longest(&self) -> usize {
         self.0
             .iter()
             .map(|piece| match piece {
@@ -155,13 +152,7 @@ mod tests {
 
     #[test]
     fn a_text_written_back_is_what_was_parsed() {
-        for source in [
-            "",
-            "a",
-            "${sub}",
-            "a/${sub|hex}/b",
-            "${claim.x.y}${iss|sha256}",
-        ] {
+        for source in ["", "a", "${sub}", "a/${sub|hex}/b", "${claim.x.y}${iss|sha256}"] {
             assert_eq!(text(source).to_string(), source);
         }
         assert_eq!(text("${home}*").to_string(), "users/${sub}/*");
@@ -175,41 +166,20 @@ mod tests {
     #[test]
     fn a_prefix_is_whole_and_the_same_for_everyone() {
         let home = text("${home}");
-        let rest = |source: &str| {
-            text(source)
-                .strip_prefix(&home)
-                .map(|rest| rest.to_string())
-        };
+        let rest = |source: &str| text(source).strip_prefix(&home).map(|rest| rest.to_string());
         assert_eq!(rest("${home}*"), Some("*".to_owned()));
         assert_eq!(rest("${home}"), Some(String::new()));
-        assert_eq!(
-            rest("${home}a/${claim.x}/*"),
-            Some("a/${claim.x}/*".to_owned())
-        );
-        for other in [
-            "users/${sub}*",
-            "users/*",
-            "users/${sub|hex}/*",
-            "*",
-            "x${home}*",
-            "users/${claim.sub}/*",
-        ] {
+        assert_eq!(rest("${home}a/${claim.x}/*"), Some("a/${claim.x}/*".to_owned()));
+        for other in
+            ["users/${sub}*", "users/*", "users/${sub|hex}/*", "*", "x${home}*", "users/${claim.sub}/*"]
+        {
             assert_eq!(rest(other), None, "{other}");
         }
     }
 
     #[test]
     fn what_is_not_a_variable_is_refused_with_a_mend() {
-        for source in [
-            "${",
-            "${sub",
-            "$sub",
-            "{sub}",
-            "a}b",
-            "${}",
-            "${sub }",
-            "${${sub}}",
-        ] {
+        for source in ["${", "${sub", "$sub", "{sub}", "a}b", "${}", "${sub }", "${${sub}}"] {
             assert!(Text::parse(source, None).is_err(), "{source}");
         }
     }
@@ -217,12 +187,8 @@ mod tests {
     #[test]
     fn a_value_is_never_parsed_again() {
         let identity = Identity::for_tests("i", "${iss}", &[]);
-        let render =
-            |source: &str| text(source).write(|variable| variable.render(&identity), str::to_owned);
+        let render = |source: &str| text(source).write(|variable| variable.render(&identity), str::to_owned);
         assert!(render("${sub}").is_err());
-        assert_eq!(
-            render("${sub|hex}").unwrap(),
-            format!("_hex_{}", hex::encode("${iss}"))
-        );
+        assert_eq!(render("${sub|hex}").unwrap(), format!("_hex_{}", hex::encode("${iss}")));
     }
 }

@@ -9,7 +9,7 @@ use crate::{identity::Identity, source::nearest};
 
 /// What a variable reads from the identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub(super) enum Subject {
     /// `${sub}`: the token's subject.
     Sub,
     /// `${iss}`: the issuer.
@@ -21,7 +21,7 @@ pub enum Subject {
 /// How a value is written into a key. Each is injective; each filter's output begins with a tag that no
 /// bare value and no other filter can begin with (a bare value never begins with `_`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Encoding {
+pub(super) enum Encoding {
     /// As it is, from an alphabet with nothing special in it.
     Bare,
     /// `_b64_` and base64url without padding (RFC 4648 §5).
@@ -36,7 +36,7 @@ pub enum Encoding {
 
 /// `${subject|filter}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub(super) struct Variable {
     /// What it reads.
     pub subject: Subject,
     /// How that is written.
@@ -54,9 +54,9 @@ pub struct Unrenderable {
 }
 
 /// The longest value that is written bare.
-pub const LONGEST_BARE: usize = 128;
+pub(super) const LONGEST_BARE: usize = 128;
 /// The longest value that base64url or hex takes: COS keys end at 850 bytes (docs 436/13324).
-pub const LONGEST_ENCODED: usize = 256;
+pub(super) const LONGEST_ENCODED: usize = 256;
 
 const FILTERS: [(&str, Encoding); 4] = [
     ("base64url", Encoding::Base64Url),
@@ -77,10 +77,7 @@ impl std::fmt::Display for Subject {
 
 impl std::fmt::Display for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match FILTERS
-            .iter()
-            .find(|(_, encoding)| *encoding == self.encoding)
-        {
+        match FILTERS.iter().find(|(_, encoding)| *encoding == self.encoding) {
             Some((filter, _)) => write!(f, "${{{}|{filter}}}", self.subject),
             None => write!(f, "${{{}}}", self.subject),
         }
@@ -92,7 +89,7 @@ impl Subject {
     ///
     /// # Errors
     /// What is wrong, and the mend.
-    pub fn parse(text: &str) -> Result<Self, (String, String)> {
+    pub(super) fn parse(text: &str) -> Result<Self, (String, String)> {
         match text.split_once('.') {
             None if text == "sub" => Ok(Self::Sub),
             None if text == "iss" => Ok(Self::Iss),
@@ -101,7 +98,8 @@ impl Subject {
             }
             Some(("claim", path)) => Err((
                 format!("`claim.{path}` is not the path of a claim"),
-                "write ${claim.name} or ${claim.outer.inner}, names of letters, digits, `_` and `-`".to_owned(),
+                "write ${claim.name} or ${claim.outer.inner}, names of letters, digits, `_` and `-`"
+                    .to_owned(),
             )),
             _ => Err((
                 format!("unknown variable `{text}`"),
@@ -124,10 +122,7 @@ impl Subject {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 impl Variable {
@@ -135,7 +130,7 @@ impl Variable {
     ///
     /// # Errors
     /// What is wrong, and the mend.
-    pub fn parse(text: &str) -> Result<Self, (String, String)> {
+    pub(super) fn parse(text: &str) -> Result<Self, (String, String)> {
         let (subject, encoding) = match text.split_once('|') {
             None => (text, Encoding::Bare),
             Some((subject, filter)) => {
@@ -164,15 +159,9 @@ impl Variable {
     ///
     /// # Errors
     /// When the claim is missing, of another type, or not writable under the encoding.
-    pub fn render(&self, identity: &Identity) -> Result<String, Unrenderable> {
-        let wrong = |why: String| Unrenderable {
-            claim: self.subject.to_string(),
-            why,
-        };
-        let value = self
-            .subject
-            .value(identity)
-            .ok_or_else(|| wrong("is missing".to_owned()))?;
+    pub(super) fn render(&self, identity: &Identity) -> Result<String, Unrenderable> {
+        let wrong = |why: String| Unrenderable { claim: self.subject.to_string(), why };
+        let value = self.subject.value(identity).ok_or_else(|| wrong("is missing".to_owned()))?;
         let text = match (self.encoding, value.as_ref()) {
             (Encoding::Integer, Value::Number(number)) if number.is_u64() => {
                 return Ok(number.to_string());
@@ -192,11 +181,9 @@ impl Variable {
                 ))),
             },
             _ if text.is_empty() => Err(wrong("is empty".to_owned())),
-            Encoding::Base64Url | Encoding::Hex if text.len() > LONGEST_ENCODED => {
-                Err(wrong(format!(
-                    "is longer than {LONGEST_ENCODED} bytes; a template can take such values with the filter `sha256`"
-                )))
-            }
+            Encoding::Base64Url | Encoding::Hex if text.len() > LONGEST_ENCODED => Err(wrong(format!(
+                "is longer than {LONGEST_ENCODED} bytes; a template can take such values with the filter `sha256`"
+            ))),
             Encoding::Base64Url => Ok(format!("_b64_{}", URL_SAFE_NO_PAD.encode(text))),
             Encoding::Hex => Ok(format!("_hex_{}", hex::encode(text))),
             Encoding::Sha256 | Encoding::Integer => {
@@ -208,7 +195,7 @@ impl Variable {
 
 impl Encoding {
     /// Whether some value renders to `text` under this encoding.
-    pub fn can_yield(self, text: &str) -> bool {
+    pub(super) fn can_yield(self, text: &str) -> bool {
         match self {
             Self::Bare => bare_fault(text).is_none(),
             Self::Base64Url => text
@@ -217,17 +204,13 @@ impl Encoding {
             Self::Hex => text.strip_prefix("_hex_").is_some_and(|rest| {
                 !rest.is_empty() && rest == rest.to_ascii_lowercase() && hex::decode(rest).is_ok()
             }),
-            Self::Sha256 => text
-                .strip_prefix("_sha256_")
-                .is_some_and(|rest| rest.len() == 64),
-            Self::Integer => text
-                .parse::<u64>()
-                .is_ok_and(|number| number.to_string() == text),
+            Self::Sha256 => text.strip_prefix("_sha256_").is_some_and(|rest| rest.len() == 64),
+            Self::Integer => text.parse::<u64>().is_ok_and(|number| number.to_string() == text),
         }
     }
 
     /// The longest text this encoding yields, in bytes.
-    pub fn longest(self) -> usize {
+    pub(super) fn longest(self) -> usize {
         match self {
             Self::Bare => LONGEST_BARE,
             Self::Base64Url => "_b64_".len() + LONGEST_ENCODED.div_ceil(3) * 4,
@@ -247,14 +230,8 @@ fn bare_fault(text: &str) -> Option<String> {
     if text.len() > LONGEST_BARE {
         return Some(format!("is longer than {LONGEST_BARE} bytes"));
     }
-    if let Some(other) = text
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c))
-    {
-        return Some(format!(
-            "holds {}, which is not one of A-Z a-z 0-9 . _ -",
-            shown(other)
-        ));
+    if let Some(other) = text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c)) {
+        return Some(format!("holds {}, which is not one of A-Z a-z 0-9 . _ -", shown(other)));
     }
     if !first.is_ascii_alphanumeric() || !last.is_ascii_alphanumeric() {
         return Some("does not begin and end with a letter or digit".to_owned());
@@ -263,11 +240,7 @@ fn bare_fault(text: &str) -> Option<String> {
 }
 
 fn shown(c: char) -> String {
-    if c.is_ascii_graphic() {
-        format!("`{c}`")
-    } else {
-        format!("U+{:04X}", u32::from(c))
-    }
+    if c.is_ascii_graphic() { format!("`{c}`") } else { format!("U+{:04X}", u32::from(c)) }
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -289,22 +262,10 @@ mod tests {
     fn the_bare_alphabet_is_exactly_the_documented_one() {
         let allowed = |c: char| c.is_ascii_alphanumeric();
         for c in (0..=0x0010_FFFF).filter_map(char::from_u32) {
-            assert_eq!(
-                bare_fault(&c.to_string()).is_none(),
-                allowed(c),
-                "{c:?} alone"
-            );
+            assert_eq!(bare_fault(&c.to_string()).is_none(), allowed(c), "{c:?} alone");
             let inside = allowed(c) || "._-".contains(c);
-            assert_eq!(
-                bare_fault(&format!("a{c}b")).is_none(),
-                inside,
-                "{c:?} inside"
-            );
-            assert_eq!(
-                bare_fault(&format!("a{c}")).is_none(),
-                allowed(c),
-                "{c:?} at the end"
-            );
+            assert_eq!(bare_fault(&format!("a{c}b")).is_none(), inside, "{c:?} inside");
+            assert_eq!(bare_fault(&format!("a{c}")).is_none(), allowed(c), "{c:?} at the end");
         }
         assert!(bare_fault("a..b").is_some());
         assert!(bare_fault(&"a".repeat(128)).is_none());
@@ -317,17 +278,8 @@ mod tests {
         for filter in ["", "|base64url", "|hex", "|sha256"] {
             let variable = Variable::parse(&format!("sub{filter}")).unwrap();
             let text = variable.render(&identity).unwrap();
-            for encoding in [
-                Encoding::Bare,
-                Encoding::Base64Url,
-                Encoding::Hex,
-                Encoding::Sha256,
-            ] {
-                assert_eq!(
-                    encoding.can_yield(&text),
-                    encoding == variable.encoding,
-                    "{text} {encoding:?}"
-                );
+            for encoding in [Encoding::Bare, Encoding::Base64Url, Encoding::Hex, Encoding::Sha256] {
+                assert_eq!(encoding.can_yield(&text), encoding == variable.encoding, "{text} {encoding:?}");
             }
             assert!(text.len() <= variable.encoding.longest());
         }
@@ -338,17 +290,9 @@ mod tests {
         let identity = Identity::for_tests(
             "i",
             "s",
-            &[(
-                "org",
-                serde_json::json!({"team": "red", "id": 7, "list": ["x"]}),
-            )],
+            &[("org", serde_json::json!({"team": "red", "id": 7, "list": ["x"]}))],
         );
-        let render = |text: &str| {
-            Variable::parse(text)
-                .unwrap()
-                .render(&identity)
-                .map_err(|e| e.to_string())
-        };
+        let render = |text: &str| Variable::parse(text).unwrap().render(&identity).map_err(|e| e.to_string());
         assert_eq!(render("claim.org.team"), Ok("red".to_owned()));
         assert_eq!(render("claim.org.id|integer"), Ok("7".to_owned()));
         assert_eq!(
@@ -359,38 +303,20 @@ mod tests {
             render("claim.org.list"),
             Err("the token's `claim.org.list` is a list, not a JSON string".into())
         );
-        assert_eq!(
-            render("claim.nope"),
-            Err("the token's `claim.nope` is missing".into())
-        );
+        assert_eq!(render("claim.nope"), Err("the token's `claim.nope` is missing".into()));
     }
 
     #[test]
     fn a_refusal_names_the_filter_that_would_take_the_value() {
         let identity = Identity::for_tests("i", "auth0|123", &[]);
-        let error = Variable::parse("sub")
-            .unwrap()
-            .render(&identity)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("`|`") && error.contains("${sub|base64url}"),
-            "{error}"
-        );
+        let error = Variable::parse("sub").unwrap().render(&identity).unwrap_err().to_string();
+        assert!(error.contains("`|`") && error.contains("${sub|base64url}"), "{error}");
     }
 
     #[test]
     fn misspelt_variables_and_filters_are_told_the_nearest() {
         assert_eq!(Variable::parse("sbu").unwrap_err().1, "did you mean `sub`?");
-        assert_eq!(
-            Variable::parse("sub|base64").unwrap_err().1,
-            "did you mean `base64url`?"
-        );
-        assert!(
-            Variable::parse("tenant")
-                .unwrap_err()
-                .1
-                .contains("claim.tenant")
-        );
+        assert_eq!(Variable::parse("sub|base64").unwrap_err().1, "did you mean `base64url`?");
+        assert!(Variable::parse("tenant").unwrap_err().1.contains("claim.tenant"));
     }
 }

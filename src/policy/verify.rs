@@ -50,10 +50,8 @@ impl ConfinedPolicy {
     /// # Errors
     /// Never for bytes that passed the verifier; the type does not say so.
     pub fn decoded(&self) -> Result<Policy, Malformed> {
-        let bytes = decode(&self.wire).map_err(|fault| Malformed {
-            place: "policy".to_owned(),
-            fault: fault.to_owned(),
-        })?;
+        let bytes = decode(&self.wire)
+            .map_err(|fault| Malformed { place: "policy".to_owned(), fault: fault.to_owned() })?;
         Policy::parse(&bytes)
     }
 }
@@ -82,27 +80,15 @@ pub(super) fn verify(
             .flat_map(|statement| &statement.resources)
             .map(|resource| format!("{bucket}{resource}"))
             .collect();
-        let listed = shared_prefixes(template)
-            .chain([percent_encoded(&home)])
-            .collect::<Vec<_>>();
-        let own = read(
-            &policy,
-            &Confines {
-                bucket: &bucket,
-                home: &home,
-                shared: &shared,
-                listed: &listed,
-            },
-        )?;
+        let listed = shared_prefixes(template).chain([percent_encoded(&home)]).collect::<Vec<_>>();
+        let own =
+            read(&policy, &Confines { bucket: &bucket, home: &home, shared: &shared, listed: &listed })?;
         neighbours_are_out_of_reach(&own, &bucket, &home)?;
         Ok(home)
     };
     match check() {
         Ok(home) => Ok(ConfinedPolicy { wire, home }),
-        Err(fault) => Err(Unconfined {
-            template: template.name.clone(),
-            fault,
-        }),
+        Err(fault) => Err(Unconfined { template: template.name.clone(), fault }),
     }
 }
 
@@ -116,13 +102,9 @@ struct Confines<'a> {
 
 /// The encoded prefixes that everybody may list.
 fn shared_prefixes(template: &Template) -> impl Iterator<Item = String> {
-    let shared = template
-        .statements
-        .iter()
-        .filter(|statement| statement.shared.is_some());
-    let values = shared
-        .flat_map(|statement| statement.condition.values())
-        .filter_map(|keys| keys.get("cos:prefix"));
+    let shared = template.statements.iter().filter(|statement| statement.shared.is_some());
+    let values =
+        shared.flat_map(|statement| statement.condition.values()).filter_map(|keys| keys.get("cos:prefix"));
     let texts = values.flatten().filter_map(|value| match value {
         Operand::Text(text) => text.as_literal(),
         Operand::Number(_) => None,
@@ -137,7 +119,7 @@ fn percent_encoded(text: &str) -> String {
         match byte {
             b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
             _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.extend(["%".to_owned(), format!("{byte:02X}")]),
         }
         encoded
     })
@@ -149,18 +131,11 @@ fn read<'a>(policy: &'a Value, confines: &Confines<'_>) -> Result<Vec<(&'a str, 
     if policy.get("version") != Some(&Value::from("2.0")) {
         return Err("its version is not 2.0".to_owned());
     }
-    let statements = policy
-        .get("statement")
-        .and_then(Value::as_array)
-        .ok_or("it has no statement")?;
+    let statements = policy.get("statement").and_then(Value::as_array).ok_or("it has no statement")?;
     let mut own = Vec::new();
     let mut allows = 0;
     for statement in statements {
-        let statement = object(
-            statement,
-            "statement",
-            &["effect", "action", "resource", "condition"],
-        )?;
+        let statement = object(statement, "statement", &["effect", "action", "resource", "condition"])?;
         match statement.get("effect").and_then(Value::as_str) {
             Some("deny") => continue,
             Some("allow") => allows += 1,
@@ -179,40 +154,25 @@ fn read<'a>(policy: &'a Value, confines: &Confines<'_>) -> Result<Vec<(&'a str, 
             return Err("it mixes lists with object actions".to_owned());
         }
         for resource in resources {
-            let whole =
-                resource == confines.bucket || resource.strip_prefix(confines.bucket) == Some("*");
+            let whole = resource == confines.bucket || resource.strip_prefix(confines.bucket) == Some("*");
             let key = resource.strip_prefix(confines.bucket).unwrap_or_default();
             let shared = confines.shared.iter().any(|known| known == resource)
                 && actions.iter().all(|action| is_read(action));
             if key.starts_with(confines.home) && !resource.contains('?') {
                 own.extend(
-                    actions
-                        .iter()
-                        .filter(|action| !is_list(action))
-                        .map(|action| (*action, resource)),
+                    actions.iter().filter(|action| !is_list(action)).map(|action| (*action, resource)),
                 );
-            } else if !shared && !(lists && whole) {
-                return Err(format!(
-                    "it reaches `{resource}`, outside the home `{}`",
-                    confines.home
-                ));
+            } else if !(shared || lists && whole) {
+                return Err(format!("it reaches `{resource}`, outside the home `{}`", confines.home));
             }
         }
     }
-    if allows == 0 {
-        Err("it allows nothing".to_owned())
-    } else {
-        Ok(own)
-    }
+    if allows == 0 { Err("it allows nothing".to_owned()) } else { Ok(own) }
 }
 
 /// The evaluator must find none of the keys next to the home, under any of the grants on it,
 /// conditions and denies left aside.
-fn neighbours_are_out_of_reach(
-    own: &[(&str, &str)],
-    bucket: &str,
-    home: &str,
-) -> Result<(), String> {
+fn neighbours_are_out_of_reach(own: &[(&str, &str)], bucket: &str, home: &str) -> Result<(), String> {
     let grants: Vec<Value> = own
         .iter()
         .map(|(action, resource)| {
@@ -224,9 +184,7 @@ fn neighbours_are_out_of_reach(
     }
     let bare = serde_json::json!({"version": "2.0", "statement": grants}).to_string();
     let policy = Policy::parse(bare.as_bytes()).map_err(|error| error.to_string())?;
-    let closed = home
-        .strip_suffix('/')
-        .ok_or("the home does not end in `/`")?;
+    let closed = home.strip_suffix('/').ok_or("the home does not end in `/`")?;
     let parent = closed.rsplit_once('/').map_or("", |(parent, _)| parent);
     let neighbours = [
         String::new(),
@@ -241,11 +199,7 @@ fn neighbours_are_out_of_reach(
     for key in &neighbours {
         let resource = format!("{bucket}{key}");
         for (action, _) in own {
-            let request = Request {
-                action,
-                resource: &resource,
-                ..Request::default()
-            };
+            let request = Request { action, resource: &resource, ..Request::default() };
             if evaluate(&policy, &request).is_allowed() {
                 return Err(format!("the evaluator lets it reach `{key}`"));
             }
@@ -279,41 +233,27 @@ fn value(variable: &str, identity: &Identity) -> Result<String, String> {
         "sub" => Value::from(identity.subject()),
         "iss" => Value::from(identity.issuer()),
         _ => {
-            let path: Vec<String> = name
-                .trim_start_matches("claim.")
-                .split('.')
-                .map(str::to_owned)
-                .collect();
-            identity
-                .claim(&path)
-                .cloned()
-                .ok_or_else(|| format!("`{name}` is missing"))?
+            let path: Vec<String> = name.trim_start_matches("claim.").split('.').map(str::to_owned).collect();
+            identity.claim(&path).cloned().ok_or_else(|| format!("`{name}` is missing"))?
         }
     };
     let value = match (&claim, filter) {
         (Value::Number(number), "integer") if number.is_u64() => number.to_string(),
         (Value::String(text), "base64url") => format!("_b64_{}", URL_SAFE_NO_PAD.encode(text)),
-        (Value::String(text), "hex") => text
-            .bytes()
-            .fold("_hex_".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+        (Value::String(text), "hex") => {
+            text.bytes().fold("_hex_".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
+        }
         (Value::String(text), "sha256") => Sha256::digest(text.as_bytes())
             .iter()
-            .fold("_sha256_".to_owned(), |hex, byte| {
-                format!("{hex}{byte:02x}")
-            }),
+            .fold("_sha256_".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
         (Value::String(text), "") => text.clone(),
         _ => return Err(format!("`{variable}` does not fit its claim")),
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let closed = value
-        .bytes()
-        .next_back()
-        .is_some_and(|byte| filter == "base64url" || byte.is_ascii_alphanumeric());
-    if !closed || !value.bytes().all(plain) || value.contains("..") || value.starts_with(['.', '-'])
-    {
-        return Err(format!(
-            "`{variable}` renders to something that is not plain"
-        ));
+    let closed =
+        value.bytes().next_back().is_some_and(|byte| filter == "base64url" || byte.is_ascii_alphanumeric());
+    if !closed || !value.bytes().all(plain) || value.contains("..") || value.starts_with(['.', '-']) {
+        return Err(format!("`{variable}` renders to something that is not plain"));
     }
     Ok(value)
 }
@@ -326,9 +266,7 @@ fn decode(wire: &str) -> Result<Vec<u8>, &'static str> {
     while let Some(byte) = bytes.next() {
         match byte {
             b'%' => {
-                let (high, low) = digit(bytes.next())
-                    .zip(digit(bytes.next()))
-                    .ok_or("a broken escape")?;
+                let (high, low) = digit(bytes.next()).zip(digit(bytes.next())).ok_or("a broken escape")?;
                 decoded.push(u8::try_from(high * 16 + low).map_err(|_| "a broken escape")?);
             }
             b'-' | b'_' | b'.' | b'~' => decoded.push(byte),
@@ -344,24 +282,17 @@ fn is_grantable(action: &str) -> bool {
         return false;
     };
     let shares = name.contains("Bucket") || name.contains("Service") || name.contains("ACL");
-    name.bytes().all(|byte| byte.is_ascii_alphabetic())
-        && !name.is_empty()
-        && (!shares || is_list(action))
+    name.bytes().all(|byte| byte.is_ascii_alphabetic()) && !name.is_empty() && (!shares || is_list(action))
 }
 
 fn is_list(action: &str) -> bool {
-    matches!(
-        action,
-        "name/cos:GetBucket" | "name/cos:GetBucketObjectVersions"
-    )
+    matches!(action, "name/cos:GetBucket" | "name/cos:GetBucketObjectVersions")
 }
 
 fn is_read(action: &str) -> bool {
-    ["Get", "Head", "Options", "List"].iter().any(|verb| {
-        action
-            .strip_prefix("name/cos:")
-            .is_some_and(|name| name.starts_with(verb))
-    })
+    ["Get", "Head", "Options", "List"]
+        .iter()
+        .any(|verb| action.strip_prefix("name/cos:").is_some_and(|name| name.starts_with(verb)))
 }
 
 /// Only a plain equality or likeness on `cos:prefix` binds, and only if each value is under the home
@@ -374,22 +305,16 @@ fn list_is_bound(statement: &Map<String, Value>, confines: &Confines<'_>) -> boo
         values.is_some_and(|values| {
             !values.is_empty()
                 && values.iter().all(|value| {
-                    value.as_str().is_some_and(|text| {
-                        confines.listed.iter().any(|start| text.starts_with(start))
-                    })
+                    value
+                        .as_str()
+                        .is_some_and(|text| confines.listed.iter().any(|start| text.starts_with(start)))
                 })
         })
     })
 }
 
-fn object<'a>(
-    value: &'a Value,
-    what: &str,
-    known: &[&str],
-) -> Result<&'a Map<String, Value>, String> {
-    let map = value
-        .as_object()
-        .ok_or_else(|| format!("its {what} is not an object"))?;
+fn object<'a>(value: &'a Value, what: &str, known: &[&str]) -> Result<&'a Map<String, Value>, String> {
+    let map = value.as_object().ok_or_else(|| format!("its {what} is not an object"))?;
     match map.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(format!("its {what} holds `{key}`")),
         None => Ok(map),
@@ -419,9 +344,7 @@ mod tests {
 
     fn proved(text: &str) -> Proved {
         let template = Template::parse("t", Source::new("t.toml", text)).unwrap();
-        prove(vec![template], &Issuers::default())
-            .unwrap()
-            .remove(0)
+        prove(vec![template], &Issuers::default()).unwrap().remove(0)
     }
 
     fn alice() -> Identity {
@@ -444,14 +367,8 @@ mod tests {
     #[test]
     fn a_rendering_for_someone_else_is_refused() {
         let proved = proved(UPLOAD);
-        let wire =
-            render::render(proved.template(), &Identity::for_tests("i", "bob", &[])).unwrap();
-        assert!(
-            verify(wire, &proved, &alice())
-                .unwrap_err()
-                .fault
-                .contains("outside the home")
-        );
+        let wire = render::render(proved.template(), &Identity::for_tests("i", "bob", &[])).unwrap();
+        assert!(verify(wire, &proved, &alice()).unwrap_err().fault.contains("outside the home"));
     }
 
     const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
@@ -469,9 +386,7 @@ mod tests {
         let list = |condition: &str| allow("name/cos:GetBucket", BUCKET, condition);
         assert!(
             verify(
-                wire_of(&list(
-                    r#"{"string_like":{"cos:prefix":["users%2Falice%2F*"]}}"#
-                )),
+                wire_of(&list(r#"{"string_like":{"cos:prefix":["users%2Falice%2F*"]}}"#)),
                 &proved,
                 &alice()
             )
@@ -490,11 +405,7 @@ mod tests {
             put("users/bob/*"),
             put("users/alice/?"),
             allow("name/cos:PutObject", "*", "{}"),
-            allow(
-                "name/cos:PutObject",
-                "qcs::cos:::examplebucket-1250000000/users/alice/*",
-                "{}",
-            ),
+            allow("name/cos:PutObject", "qcs::cos:::examplebucket-1250000000/users/alice/*", "{}"),
             allow(
                 "name/cos:PutObject",
                 "qcs::cos:ap-guangzhou:uid/1250000000:other-1250000000/users/alice/*",
@@ -502,16 +413,8 @@ mod tests {
             ),
             allow("name/cos:*", &format!("{BUCKET}users/alice/*"), "{}"),
             allow("*", &format!("{BUCKET}users/alice/*"), "{}"),
-            allow(
-                "name/cos:PutObjectACL",
-                &format!("{BUCKET}users/alice/*"),
-                "{}",
-            ),
-            allow(
-                "name/cos:PutBucketPolicy",
-                &format!("{BUCKET}users/alice/*"),
-                "{}",
-            ),
+            allow("name/cos:PutObjectACL", &format!("{BUCKET}users/alice/*"), "{}"),
+            allow("name/cos:PutBucketPolicy", &format!("{BUCKET}users/alice/*"), "{}"),
             list("{}"),
             list(r#"{"string_like":{"cos:prefix":["*"]}}"#),
             list(r#"{"string_like":{"cos:prefix":["users%2Falice*"]}}"#),
@@ -519,10 +422,7 @@ mod tests {
             list(r#"{"string_like_if_exist":{"cos:prefix":["users%2Falice%2F*"]}}"#),
             list(r#"{"string_like":{"cos:prefix":["users%2Falice%2F*","users%2Fbob%2F*"]}}"#),
             put("users/alice/*").replace(r#""condition":{}"#, r#""principal":{"qcs":"*"}"#),
-            put("users/alice/*").replace(
-                r#""effect":"allow""#,
-                r#""effect":"allow","effect":"allow""#,
-            ),
+            put("users/alice/*").replace(r#""effect":"allow""#, r#""effect":"allow","effect":"allow""#),
             put("users/alice/*").replace("2.0", "1.0"),
         ] {
             assert!(verify(wire_of(&json), &proved, &alice()).is_err(), "{json}");
@@ -534,23 +434,15 @@ mod tests {
         let proved = proved(UPLOAD);
         let wire = render::render(proved.template(), &alice()).unwrap();
         let twice = wire.replace('%', "%25");
-        for bad in [
-            twice,
-            format!("{wire}*"),
-            format!("{wire}+"),
-            format!("{wire}%2"),
-            format!("{wire}%zz"),
-        ] {
+        for bad in [twice, format!("{wire}*"), format!("{wire}+"), format!("{wire}%2"), format!("{wire}%zz")]
+        {
             assert!(verify(bad.clone(), &proved, &alice()).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_home_derived_here_is_the_home_rendered_there() {
-        let claims = [
-            ("tenant", serde_json::json!("red")),
-            ("n", serde_json::json!(7)),
-        ];
+        let claims = [("tenant", serde_json::json!("red")), ("n", serde_json::json!(7))];
         let identity = Identity::for_tests("https://id.example/", "auth0|a@b.example", &claims);
         for text in [
             "u/${sub|base64url}/",
@@ -560,9 +452,7 @@ mod tests {
             "t/${claim.n|integer}/",
         ] {
             let parsed = super::super::text::Text::parse(text, None).unwrap();
-            let rendered = parsed
-                .write(|variable| variable.render(&identity), str::to_owned)
-                .unwrap();
+            let rendered = parsed.write(|variable| variable.render(&identity), str::to_owned).unwrap();
             assert_eq!(derive_home(text, &identity).unwrap(), rendered);
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::Clock;
 
 /// How long a token lives.
-const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+const LIFETIME: Duration = Duration::from_hours(12);
 const KID: &str = "sandbox-1";
 
 /// Signs tokens with a key made at start.
@@ -28,9 +28,7 @@ pub struct TokenIssuer {
 
 impl std::fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenIssuer")
-            .field("issuer", &self.issuer)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenIssuer").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
 
@@ -51,30 +49,19 @@ impl TokenIssuer {
     /// # Errors
     /// When no key can be made.
     pub fn new(issuer: &str, audience: &str, clock: Arc<dyn Clock>) -> Result<Self, IssuerFault> {
-        let der =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                .map_err(|_| IssuerFault::Key)?;
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|_| IssuerFault::Key)?;
         let key = EncodingKey::from_ec_der(der.as_ref());
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256)?;
         jwk.common.key_id = Some(KID.to_owned());
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-            key,
-            jwk,
-            clock,
-        })
+        Ok(Self { issuer: issuer.to_owned(), audience: audience.to_owned(), key, jwk, clock })
     }
 
     /// A token for a subject, with claims of one's choice beside the registered ones.
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn token(
-        &self,
-        subject: &str,
-        mut claims: Map<String, Value>,
-    ) -> Result<String, IssuerFault> {
+    pub fn token(&self, subject: &str, mut claims: Map<String, Value>) -> Result<String, IssuerFault> {
         let now = self.clock.now().as_second();
         for (name, value) in [
             ("iss", json!(self.issuer)),
@@ -98,23 +85,16 @@ pub(super) struct Wanted {
 }
 
 /// `GET /token?sub=bob[&claims={"team":"red"}]`
-pub(super) async fn token(
-    issuer: web::Data<TokenIssuer>,
-    wanted: web::Query<Wanted>,
-) -> HttpResponse {
+pub(super) async fn token(issuer: web::Data<TokenIssuer>, wanted: web::Query<Wanted>) -> HttpResponse {
     let Wanted { sub, claims } = wanted.into_inner();
-    let claims = claims
-        .as_deref()
-        .map_or(Ok(Map::new()), serde_json::from_str);
+    let claims = claims.as_deref().map_or(Ok(Map::new()), serde_json::from_str);
     match (sub, claims) {
         (Some(sub), Ok(claims)) => match issuer.token(&sub, claims) {
             Ok(token) => HttpResponse::Ok().content_type("text/plain").body(token),
             Err(error) => HttpResponse::InternalServerError().body(format!("{error}\n")),
         },
         (None, _) => HttpResponse::BadRequest().body("say for whom: /token?sub=bob\n"),
-        (_, Err(error)) => {
-            HttpResponse::BadRequest().body(format!("claims is not a JSON object: {error}\n"))
-        }
+        (_, Err(error)) => HttpResponse::BadRequest().body(format!("claims is not a JSON object: {error}\n")),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that a storage emulator can enforce it without asking anybody.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -42,12 +42,8 @@ impl SessionKey {
     /// The session in a token, if this key sealed it.
     pub fn open(&self, token: &str) -> Option<Session> {
         let (written, tag) = token.split_once('.')?;
-        let same =
-            subtle::ConstantTimeEq::ct_eq(self.tag("token", written).as_bytes(), tag.as_bytes());
-        let bytes = URL_SAFE_NO_PAD
-            .decode(written)
-            .ok()
-            .filter(|_| bool::from(same))?;
+        let same = subtle::ConstantTimeEq::ct_eq(self.tag("token", written).as_bytes(), tag.as_bytes());
+        let bytes = URL_SAFE_NO_PAD.decode(written).ok().filter(|_| bool::from(same))?;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -58,13 +54,8 @@ impl SessionKey {
 
     fn tag(&self, purpose: &str, text: &str) -> String {
         // HMAC takes a key of any length (RFC 2104 §2).
-        let mac = Hmac::<Sha256>::new_from_slice(&self.0)
-            .unwrap_or_else(|_| Hmac::new(&Default::default()));
-        let tag = mac
-            .chain_update(purpose)
-            .chain_update([0])
-            .chain_update(text)
-            .finalize();
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| Hmac::new(&Array::default()));
+        let tag = mac.chain_update(purpose).chain_update([0]).chain_update(text).finalize();
         URL_SAFE_NO_PAD.encode(tag.into_bytes())
     }
 }
@@ -75,11 +66,7 @@ mod tests {
 
     #[test]
     fn a_session_opens_only_with_the_key_that_sealed_it_and_unchanged() {
-        let session = Session {
-            secret_id: "AKID1".into(),
-            policy: "{}".into(),
-            expires: 7,
-        };
+        let session = Session { secret_id: "AKID1".into(), policy: "{}".into(), expires: 7 };
         let key = SessionKey::new([1; 32]);
         let token = key.seal(&session);
         assert_eq!(key.open(&token), Some(session));

@@ -46,10 +46,7 @@ const SKEW: i64 = 300;
 /// CAM's bound on a policy (docs 598/10609).
 const LARGEST_POLICY: usize = 6144;
 /// The longest life of a federation token, and of an assumed role's key.
-const LONGEST: [(&str, u64, u64); 2] = [
-    ("GetFederationToken", 1800, 129_600),
-    ("AssumeRole", 7200, 43_200),
-];
+const LONGEST: [(&str, u64, u64); 2] = [("GetFederationToken", 1800, 129_600), ("AssumeRole", 7200, 43_200)];
 
 impl StsEmulator {
     /// An STS for one account.
@@ -59,13 +56,7 @@ impl StsEmulator {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self {
-            account,
-            sessions,
-            clock,
-            entropy,
-            calls: AtomicU64::new(0),
-        }
+        Self { account, sessions, clock, entropy, calls: AtomicU64::new(0) }
     }
 
     /// Requests answered so far, whatever the answer.
@@ -79,15 +70,9 @@ impl StsEmulator {
     }
 
     fn answer(&self, request: &HttpRequest, body: &[u8]) -> Result<Value, Fault> {
-        let header = |name: &str| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let needed = |name: &'static str| {
-            header(name)
-                .ok_or_else(|| Fault("MissingParameter", format!("the header {name} is missing")))
+            header(name).ok_or_else(|| Fault("MissingParameter", format!("the header {name} is missing")))
         };
         let now = self.clock.now();
         let action = needed("x-tc-action")?;
@@ -96,10 +81,7 @@ impl StsEmulator {
             .find(|(name, ..)| *name == action)
             .ok_or_else(|| Fault("InvalidAction", format!("no action {action}")))?;
         if needed("x-tc-version")? != "2018-08-13" {
-            return Err(Fault(
-                "NoSuchVersion",
-                "the version is 2018-08-13".to_owned(),
-            ));
+            return Err(Fault("NoSuchVersion", "the version is 2018-08-13".to_owned()));
         }
         if needed("x-tc-region")?.is_empty() {
             return Err(Fault("UnsupportedRegion", "the region is empty".to_owned()));
@@ -109,11 +91,7 @@ impl StsEmulator {
         let (policy, duration) = check(action, &parameters, *usual, *longest)?;
         let secret_id = format!("AKID{}", self.entropy.name());
         let expires = now.as_second() + duration.cast_signed();
-        let session = Session {
-            secret_id,
-            policy,
-            expires,
-        };
+        let session = Session { secret_id, policy, expires };
         Ok(json!({
             "Credentials": {
                 "Token": self.sessions.seal(&session),
@@ -125,34 +103,17 @@ impl StsEmulator {
         }))
     }
 
-    fn check_signature(
-        &self,
-        request: &HttpRequest,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<(), Fault> {
+    fn check_signature(&self, request: &HttpRequest, body: &[u8], now: Timestamp) -> Result<(), Fault> {
         let header = |name: &str| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
+            request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
         let at = header("x-tc-timestamp")
             .parse()
             .ok()
             .and_then(|second| Timestamp::from_second(second).ok())
-            .ok_or_else(|| {
-                Fault(
-                    "InvalidParameter",
-                    "X-TC-Timestamp is not seconds".to_owned(),
-                )
-            })?;
+            .ok_or_else(|| Fault("InvalidParameter", "X-TC-Timestamp is not seconds".to_owned()))?;
         if (at.as_second() - now.as_second()).abs() > SKEW {
-            return Err(Fault(
-                "AuthFailure.SignatureExpire",
-                "the request's clock is off".to_owned(),
-            ));
+            return Err(Fault("AuthFailure.SignatureExpire", "the request's clock is off".to_owned()));
         }
         let given = header("authorization");
         let id = given
@@ -160,30 +121,16 @@ impl StsEmulator {
             .and_then(|rest| rest.split_once('/'))
             .map(|(id, _)| id)
             .ok_or_else(|| {
-                Fault(
-                    "AuthFailure.InvalidAuthorization",
-                    "Authorization is not TC3-HMAC-SHA256".to_owned(),
-                )
+                Fault("AuthFailure.InvalidAuthorization", "Authorization is not TC3-HMAC-SHA256".to_owned())
             })?;
         if id != self.account.secret_id {
-            return Err(Fault(
-                "AuthFailure.SecretIdNotFound",
-                "the SecretId is not found".to_owned(),
-            ));
+            return Err(Fault("AuthFailure.SecretIdNotFound", "the SecretId is not found".to_owned()));
         }
-        let signing = Signing {
-            service: "sts",
-            host: header("host"),
-            content_type: header("content-type"),
-            body,
-            at,
-        };
+        let signing =
+            Signing { service: "sts", host: header("host"), content_type: header("content-type"), body, at };
         let expected = authorization(&signing, &self.account.secret_id, &self.account.secret_key);
         if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
-            return Err(Fault(
-                "AuthFailure.SignatureFailure",
-                "the signature does not hold".to_owned(),
-            ));
+            return Err(Fault("AuthFailure.SignatureFailure", "the signature does not hold".to_owned()));
         }
         Ok(())
     }
@@ -213,10 +160,7 @@ pub(super) async fn handle(
 fn parameters(body: &[u8]) -> Result<Map<String, Value>, Fault> {
     match crate::json::strict(body) {
         Ok(Value::Object(map)) => Ok(map),
-        _ => Err(Fault(
-            "InvalidParameter",
-            "the body is not a JSON object".to_owned(),
-        )),
+        _ => Err(Fault("InvalidParameter", "the body is not a JSON object".to_owned())),
     }
 }
 
@@ -239,61 +183,38 @@ fn check(
             "SourceIdentity",
         ],
     };
-    if let Some(other) = parameters
-        .keys()
-        .find(|name| !known.contains(&name.as_str()))
-    {
-        return Err(Fault(
-            "UnknownParameter",
-            format!("the parameter {other} is not recognized"),
-        ));
+    if let Some(other) = parameters.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(Fault("UnknownParameter", format!("the parameter {other} is not recognized")));
     }
     let text = |name: &'static str| match parameters.get(name) {
         Some(Value::String(text)) => Ok(text.as_str()),
-        Some(_) => Err(Fault(
-            "InvalidParameter.ParamError",
-            format!("{name} must be a string"),
-        )),
+        Some(_) => Err(Fault("InvalidParameter.ParamError", format!("{name} must be a string"))),
         None => Err(Fault("MissingParameter", format!("{name} is missing"))),
     };
     let session = |text: &str| {
         (2..=128).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
     };
     let named = if action == "GetFederationToken" {
         let name = text("Name")?;
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic())
     } else {
         if !text("RoleArn")?.starts_with("qcs::cam::uin/") {
-            return Err(Fault(
-                "ResourceNotFound.RoleNotFound",
-                "the role does not exist".to_owned(),
-            ));
+            return Err(Fault("ResourceNotFound.RoleNotFound", "the role does not exist".to_owned()));
         }
         session(text("RoleSessionName")?)
     };
     if !named {
-        return Err(Fault(
-            "InvalidParameter.ParamError",
-            "the session's name is malformed".to_owned(),
-        ));
+        return Err(Fault("InvalidParameter.ParamError", "the session's name is malformed".to_owned()));
     }
     let duration = match parameters.get("DurationSeconds") {
         None => usual,
         Some(value) => value.as_u64().ok_or_else(|| {
-            Fault(
-                "InvalidParameter.ParamError",
-                "DurationSeconds is not a number".to_owned(),
-            )
+            Fault("InvalidParameter.ParamError", "DurationSeconds is not a number".to_owned())
         })?,
     };
     if duration == 0 || duration > longest {
-        return Err(Fault(
-            "InvalidParameter.OverTimeError",
-            format!("at most {longest} seconds"),
-        ));
+        return Err(Fault("InvalidParameter.OverTimeError", format!("at most {longest} seconds")));
     }
     Ok((policy(text("Policy")?)?, duration))
 }
@@ -305,10 +226,7 @@ fn policy(encoded: &str) -> Result<String, Fault> {
         .decode_utf8()
         .map_err(|_| broken("the policy is not UTF-8".to_owned()))?;
     if decoded.len() > LARGEST_POLICY {
-        return Err(Fault(
-            "InvalidParameter.PolicyTooLong",
-            format!("at most {LARGEST_POLICY} bytes"),
-        ));
+        return Err(Fault("InvalidParameter.PolicyTooLong", format!("at most {LARGEST_POLICY} bytes")));
     }
     let policy = Policy::parse(decoded.as_bytes()).map_err(|error| broken(error.to_string()))?;
     for statement in &policy.statement {

@@ -35,7 +35,7 @@ impl Breaker {
         let mut state = self.state();
         match *state {
             State::Closed { .. } => Ok(()),
-            State::Open { until, .. } if now < until => Err(until - now),
+            State::Open { until, .. } if now < until => Err(until.saturating_sub(now)),
             State::Open { rest, .. } => {
                 *state = State::Probing { rest };
                 Ok(())
@@ -54,9 +54,7 @@ impl Breaker {
         let mut state = self.state();
         let rest = match *state {
             State::Closed { failures } if failures + 1 < OPENS_AFTER => {
-                *state = State::Closed {
-                    failures: failures + 1,
-                };
+                *state = State::Closed { failures: failures + 1 };
                 return;
             }
             State::Closed { .. } => FIRST_REST,
@@ -64,10 +62,7 @@ impl Breaker {
             State::Open { .. } => return,
         };
         tracing::warn!(rest = ?rest, "STS keeps failing; it is left alone for a while");
-        *state = State::Open {
-            until: now + rest.mul_f64(0.75 + jitter / 2.0),
-            rest,
-        };
+        *state = State::Open { until: now + rest.mul_f64(0.75 + jitter / 2.0), rest };
     }
 
     /// Whether calls are held back.

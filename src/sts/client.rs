@@ -53,11 +53,7 @@ struct AssumeRole<'a> {
 
 impl Client {
     /// A client that follows no redirect and no proxy: what is signed goes where the configuration says.
-    pub(super) fn new(
-        endpoint: Url,
-        region: String,
-        action: StsAction,
-    ) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(endpoint: Url, region: String, action: StsAction) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -66,16 +62,8 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(30))
             .build()?;
         let name = endpoint.host_str().unwrap_or_default();
-        let host = endpoint
-            .port()
-            .map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
-        Ok(Self {
-            http,
-            endpoint,
-            host,
-            region,
-            action,
-        })
+        let host = endpoint.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        Ok(Self { http, endpoint, host, region, action })
     }
 
     /// Asks for one key.
@@ -85,17 +73,11 @@ impl Client {
         own: &OwnKey,
         now: Timestamp,
     ) -> Result<TemporaryCredential, Failure> {
-        let body = self
-            .body(grant)
-            .map_err(|error| transient(format!("no request could be written: {error}")))?;
+        let body =
+            self.body(grant).map_err(|error| transient(format!("no request could be written: {error}")))?;
         let headers = self.headers(&body, own, now)?;
-        let unreached =
-            |error: reqwest::Error| transient(format!("STS was not reached: {}", kind(&error)));
-        let request = self
-            .http
-            .post(self.endpoint.clone())
-            .headers(headers)
-            .body(body);
+        let unreached = |error: reqwest::Error| transient(format!("STS was not reached: {}", kind(&error)));
+        let request = self.http.post(self.endpoint.clone()).headers(headers).body(body);
         let mut answer = request.send().await.map_err(unreached)?;
         let status = answer.status().as_u16();
         let mut read = zeroize::Zeroizing::new(Vec::new());
@@ -113,15 +95,10 @@ impl Client {
         let policy = grant.policy().wire();
         let duration_seconds = grant.duration().as_secs();
         match &self.action {
-            StsAction::GetFederationToken => serde_json::to_vec(&GetFederationToken {
-                name: &id,
-                policy,
-                duration_seconds,
-            }),
-            StsAction::AssumeRole {
-                role_arn,
-                external_id,
-            } => serde_json::to_vec(&AssumeRole {
+            StsAction::GetFederationToken => {
+                serde_json::to_vec(&GetFederationToken { name: &id, policy, duration_seconds })
+            }
+            StsAction::AssumeRole { role_arn, external_id } => serde_json::to_vec(&AssumeRole {
                 role_arn,
                 role_session_name: &id,
                 duration_seconds,
@@ -132,13 +109,8 @@ impl Client {
     }
 
     fn headers(&self, body: &[u8], own: &OwnKey, now: Timestamp) -> Result<HeaderMap, Failure> {
-        let signing = Signing {
-            service: "sts",
-            host: &self.host,
-            content_type: sign::CONTENT_TYPE,
-            body,
-            at: now,
-        };
+        let signing =
+            Signing { service: "sts", host: &self.host, content_type: sign::CONTENT_TYPE, body, at: now };
         let action = match self.action {
             StsAction::GetFederationToken => "GetFederationToken",
             StsAction::AssumeRole { .. } => "AssumeRole",
@@ -149,12 +121,10 @@ impl Client {
             detail: "the operator's key holds bytes that cannot stand in a header".to_owned(),
         };
         let secret = |text: &str| {
-            HeaderValue::from_str(text)
-                .map_err(unsendable)
-                .map(|mut value| {
-                    value.set_sensitive(true);
-                    value
-                })
+            HeaderValue::from_str(text).map_err(unsendable).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
         };
         let plain = |text: &str| HeaderValue::from_str(text).map_err(unsendable);
         let mut headers = HeaderMap::new();
@@ -173,10 +143,7 @@ impl Client {
 }
 
 fn transient(detail: String) -> Failure {
-    Failure {
-        class: Class::Transient,
-        detail,
-    }
+    Failure { class: Class::Transient, detail }
 }
 
 /// What went wrong, without the URL and what stands in it.

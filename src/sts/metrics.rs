@@ -23,10 +23,7 @@ struct Outcome {
 impl Metrics {
     pub(super) fn new() -> Self {
         let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
-        let metrics = Self {
-            calls: Family::default(),
-            seconds: Histogram::new(buckets),
-        };
+        let metrics = Self { calls: Family::default(), seconds: Histogram::new(buckets) };
         for outcome in ["ok", "throttled", "transient", "operator_keys", "refused"] {
             metrics.calls.get_or_create_owned(&Outcome { outcome });
         }
@@ -46,11 +43,7 @@ impl Metrics {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "cosbroker_sts_calls",
-            "Calls made to STS, retries included",
-            self.calls.clone(),
-        );
+        registry.register("cosbroker_sts_calls", "Calls made to STS, retries included", self.calls.clone());
         registry.register(
             "cosbroker_sts_call_duration_seconds",
             "How long one call to STS took",

@@ -30,12 +30,16 @@ pub(super) struct OwnKey {
 #[derive(Debug)]
 pub(super) enum OwnKeys {
     Given(Arc<OwnKey>),
-    Fetched {
-        from: Place,
-        http: reqwest::Client,
-        clock: Arc<dyn Clock>,
-        last: Mutex<Option<(Arc<OwnKey>, Timestamp)>>,
-    },
+    Fetched(Box<Fetched>),
+}
+
+/// Keys from elsewhere, kept while they are fresh.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    from: Place,
+    http: reqwest::Client,
+    clock: Arc<dyn Clock>,
+    last: Mutex<Option<(Arc<OwnKey>, Timestamp)>>,
 }
 
 /// Where temporary keys of the operator's own are fetched.
@@ -52,7 +56,7 @@ pub(super) enum Place {
 }
 
 /// A key is replaced when it has less than this to live.
-const FRESH_FOR: Duration = Duration::from_secs(300);
+const FRESH_FOR: Duration = Duration::from_mins(5);
 const METADATA: &str = "http://metadata.tencentyun.com/latest/meta-data/cam/security-credentials/";
 
 /// What the instance's metadata answers for a role.
@@ -77,47 +81,27 @@ impl OwnKeys {
                 return Ok(Self::Given(Arc::new(OwnKey { id, key, token })));
             }
             config::OwnKeys::InstanceRole => Place::InstanceRole,
-            config::OwnKeys::WebIdentity {
-                region,
-                provider_id,
-                token_file,
-                role_arn,
-            } => Place::WebIdentity {
-                endpoint: endpoint.clone(),
-                region,
-                provider_id,
-                token_file,
-                role_arn,
-            },
+            config::OwnKeys::WebIdentity { region, provider_id, token_file, role_arn } => {
+                Place::WebIdentity { endpoint: endpoint.clone(), region, provider_id, token_file, role_arn }
+            }
         };
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(Duration::from_secs(2))
             .build()?;
-        Ok(Self::Fetched {
-            from,
-            http,
-            clock,
-            last: Mutex::new(None),
-        })
+        Ok(Self::Fetched(Box::new(Fetched { from, http, clock, last: Mutex::new(None) })))
     }
 
     /// The key to sign with now.
     pub(super) async fn current(&self) -> Result<Arc<OwnKey>, Failure> {
         match self {
             Self::Given(key) => Ok(Arc::clone(key)),
-            Self::Fetched {
-                from,
-                http,
-                clock,
-                last,
-            } => {
+            Self::Fetched(fetched) => {
+                let Fetched { from, http, clock, last } = fetched.as_ref();
                 let mut last = last.lock().await;
                 let now = clock.now();
-                if let Some((key, _)) = last
-                    .as_ref()
-                    .filter(|(_, expires)| until(*expires, now) > FRESH_FOR)
+                if let Some((key, _)) = last.as_ref().filter(|(_, expires)| until(*expires, now) > FRESH_FOR)
                 {
                     return Ok(Arc::clone(key));
                 }
@@ -131,11 +115,7 @@ impl OwnKeys {
 }
 
 impl Place {
-    async fn fetch(
-        &self,
-        http: &reqwest::Client,
-        now: Timestamp,
-    ) -> Result<(OwnKey, Timestamp), Failure> {
+    async fn fetch(&self, http: &reqwest::Client, now: Timestamp) -> Result<(OwnKey, Timestamp), Failure> {
         match self {
             Self::InstanceRole => {
                 let role = text(http.get(METADATA)).await?;
@@ -144,20 +124,10 @@ impl Place {
                     .map_err(|_| missing("the instance's metadata hold no role's key"))?;
                 let expires = Timestamp::from_second(key.expired_time)
                     .map_err(|_| missing("the instance's metadata hold a key without an expiry"))?;
-                let own = OwnKey {
-                    id: key.tmp_secret_id,
-                    key: key.tmp_secret_key,
-                    token: Some(key.token),
-                };
+                let own = OwnKey { id: key.tmp_secret_id, key: key.tmp_secret_key, token: Some(key.token) };
                 Ok((own, expires))
             }
-            Self::WebIdentity {
-                endpoint,
-                region,
-                provider_id,
-                token_file,
-                role_arn,
-            } => {
+            Self::WebIdentity { endpoint, region, provider_id, token_file, role_arn } => {
                 let token = tokio::fs::read_to_string(token_file)
                     .await
                     .map_err(|_| missing("TKE_WEB_IDENTITY_TOKEN_FILE cannot be read"))?;
@@ -178,11 +148,7 @@ impl Place {
                     .header("X-TC-Timestamp", now.as_second())
                     .body(body.to_string());
                 let key = response::read(200, text(request).await?.as_bytes(), now)?;
-                let own = OwnKey {
-                    id: key.secret_id,
-                    key: key.secret_key,
-                    token: Some(key.token),
-                };
+                let own = OwnKey { id: key.secret_id, key: key.secret_key, token: Some(key.token) };
                 Ok((own, key.expires))
             }
         }
@@ -191,21 +157,12 @@ impl Place {
 
 /// An answer's text; these two places answer briefly.
 async fn text(request: reqwest::RequestBuilder) -> Result<String, Failure> {
-    let unreached = |_| {
-        missing("no operator's keys: neither configured nor to be had from this machine's role")
-    };
-    let answer = request
-        .send()
-        .await
-        .map_err(unreached)?
-        .error_for_status()
-        .map_err(unreached)?;
+    let unreached =
+        |_| missing("no operator's keys: neither configured nor to be had from this machine's role");
+    let answer = request.send().await.map_err(unreached)?.error_for_status().map_err(unreached)?;
     answer.text().await.map_err(unreached)
 }
 
 fn missing(detail: &str) -> Failure {
-    Failure {
-        class: Class::OperatorKeys,
-        detail: detail.to_owned(),
-    }
+    Failure { class: Class::OperatorKeys, detail: detail.to_owned() }
 }

@@ -27,15 +27,8 @@ struct Envelope {
 #[derive(Deserialize)]
 #[serde(untagged, rename_all_fields = "PascalCase")]
 enum Response {
-    Failure {
-        error: Error,
-        request_id: Option<String>,
-    },
-    Key {
-        credentials: Credentials,
-        expired_time: i64,
-        request_id: String,
-    },
+    Failure { error: Error, request_id: Option<String> },
+    Key { credentials: Credentials, expired_time: i64, request_id: String },
 }
 
 #[derive(Deserialize)]
@@ -53,29 +46,15 @@ struct Credentials {
 }
 
 /// Reads an answer's body.
-pub(super) fn read(
-    status: u16,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<TemporaryCredential, Failure> {
+pub(super) fn read(status: u16, body: &[u8], now: Timestamp) -> Result<TemporaryCredential, Failure> {
     use secrecy::ExposeSecret;
-    let transient = |detail: String| Failure {
-        class: Class::Transient,
-        detail,
-    };
-    let envelope: Envelope = serde_json::from_slice(body).map_err(|_| {
-        transient(format!(
-            "HTTP {status} with a body that is not an answer of STS"
-        ))
-    })?;
+    let transient = |detail: String| Failure { class: Class::Transient, detail };
+    let envelope: Envelope = serde_json::from_slice(body)
+        .map_err(|_| transient(format!("HTTP {status} with a body that is not an answer of STS")))?;
     match envelope.response {
         Response::Failure { error, request_id } => {
-            let printable = |text: &str| {
-                text.chars()
-                    .filter(char::is_ascii_graphic)
-                    .take(80)
-                    .collect::<String>()
-            };
+            let printable =
+                |text: &str| text.chars().filter(char::is_ascii_graphic).take(80).collect::<String>();
             Err(Failure {
                 class: classify(&error.code),
                 detail: format!(
@@ -85,17 +64,11 @@ pub(super) fn read(
                 ),
             })
         }
-        Response::Key {
-            credentials,
-            expired_time,
-            request_id,
-        } => {
+        Response::Key { credentials, expired_time, request_id } => {
             let empty = credentials.token.expose_secret().is_empty()
                 || credentials.tmp_secret_key.expose_secret().is_empty()
                 || credentials.tmp_secret_id.is_empty();
-            let expires = Timestamp::from_second(expired_time)
-                .ok()
-                .filter(|expires| *expires > now);
+            let expires = Timestamp::from_second(expired_time).ok().filter(|expires| *expires > now);
             match expires {
                 Some(expires) if !empty => Ok(TemporaryCredential {
                     secret_id: credentials.tmp_secret_id,
@@ -104,12 +77,8 @@ pub(super) fn read(
                     expires,
                     request_id,
                 }),
-                Some(_) => Err(transient(format!(
-                    "a key with an empty part, request {request_id}"
-                ))),
-                None => Err(transient(format!(
-                    "a key that is already expired, request {request_id}"
-                ))),
+                Some(_) => Err(transient(format!("a key with an empty part, request {request_id}"))),
+                None => Err(transient(format!("a key that is already expired, request {request_id}"))),
             }
         }
     }
@@ -131,10 +100,7 @@ mod tests {
     fn a_key_is_read_and_its_expiry_is_the_servers() {
         let key = answer(KEY).unwrap();
         assert_eq!(key.expires.as_second(), NOW + 1800);
-        assert_eq!(
-            (key.secret_id.as_str(), key.request_id.as_str()),
-            ("i", "r")
-        );
+        assert_eq!((key.secret_id.as_str(), key.request_id.as_str()), ("i", "r"));
     }
 
     #[test]
@@ -155,7 +121,7 @@ mod tests {
             "{}".to_owned(),
             "null".to_owned(),
             r#"{"Response":{}}"#.to_owned(),
-            KEY[..KEY.len() / 2].to_owned(),
+            KEY.chars().take(KEY.len() / 2).collect(),
             KEY.replace(r#""Token":"t","#, ""),
             KEY.replace(r#""Token":"t""#, r#""Token":"""#),
             KEY.replace(r#""Token":"t""#, r#""Token":null"#),

@@ -29,9 +29,7 @@ impl Budget {
     /// Pays for one retry, if there is enough left.
     pub(super) fn spend(&self) -> bool {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.checked_sub(RETRY_COST)
-            .map(|rest| *left = rest)
-            .is_some()
+        left.checked_sub(RETRY_COST).map(|rest| *left = rest).is_some()
     }
 
     /// A call succeeded.

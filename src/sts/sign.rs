@@ -1,7 +1,7 @@
 //! TC3-HMAC-SHA256, the signature of Tencent Cloud's API (`tencent.md`; docs 1312/48204). Pure: text,
 //! keys and a clock's reading in, a header out.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -41,11 +41,8 @@ fn signature(signing: &Signing<'_>, date: &str, scope: &str, secret_key: &str) -
         signing.host,
         sha256_hex(signing.body),
     );
-    let to_sign = format!(
-        "TC3-HMAC-SHA256\n{}\n{scope}\n{}",
-        signing.at.as_second(),
-        sha256_hex(canonical.as_bytes())
-    );
+    let to_sign =
+        format!("TC3-HMAC-SHA256\n{}\n{scope}\n{}", signing.at.as_second(), sha256_hex(canonical.as_bytes()));
     let seed = Zeroizing::new(format!("TC3{secret_key}"));
     let of_date = hmac(seed.as_bytes(), date.as_bytes());
     let of_service = hmac(&*of_date, signing.service.as_bytes());
@@ -60,8 +57,7 @@ fn utc_date(at: Timestamp) -> String {
 
 fn hmac(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
     // HMAC takes a key of any length (RFC 2104 §2), so there is no failure to pass on.
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Array::default()));
     mac.update(message);
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
@@ -93,8 +89,7 @@ mod tests {
     /// `vectors/tc3.json`: requests that the official SDK signed at fixed clocks.
     #[test]
     fn the_signature_equals_the_official_sdks_for_every_vector() {
-        let file: Vectors =
-            serde_json::from_str(include_str!("../../tests/data/vectors/tc3.json")).unwrap();
+        let file: Vectors = serde_json::from_str(include_str!("../../tests/data/vectors/tc3.json")).unwrap();
         assert!(!file.vectors.is_empty());
         for vector in file.vectors {
             let signing = Signing {
@@ -112,7 +107,8 @@ mod tests {
     /// The example of Tencent's own document on the signature (docs 213/30654).
     #[test]
     fn the_signature_equals_the_documents_example() {
-        let body = br#"{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}"#;
+        let body =
+            br#"{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}"#;
         let signing = Signing {
             service: "cvm",
             host: "cvm.tencentcloudapi.com",

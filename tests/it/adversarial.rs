@@ -21,40 +21,25 @@ async fn every_row_of_claims_is_refused_without_a_call_or_confined_to_a_home_of_
     let broker = Setup::new(address).start();
     let mut homes: Vec<(String, Policy)> = Vec::new();
     for row in rows("claims.json") {
-        let token = token_of(row["claims"].clone());
+        let token = token_of(&row["claims"]);
         let before = sts.calls();
         let answer = broker.get("/v1/credentials", &token).await;
         if row["expect"] == "refuse" {
-            assert!(
-                [403, 422].contains(&answer.status),
-                "{}: {answer:?}",
-                row["why"]
-            );
+            assert!([403, 422].contains(&answer.status), "{}: {answer:?}", row["why"]);
             assert!(
                 answer.json()["detail"].as_str().unwrap().contains("`sub`"),
                 "{}: {answer:?}",
                 row["why"]
             );
-            assert_eq!(
-                sts.calls(),
-                before,
-                "{}: no call for a refused one",
-                row["why"]
-            );
+            assert_eq!(sts.calls(), before, "{}: no call for a refused one", row["why"]);
             for path in ["/sign", "/sts", "/getKeyAndCredentials?filename=a.jpg"] {
                 let answer = broker.get(path, &token).await;
-                assert!(
-                    [403, 422].contains(&answer.status),
-                    "{path}: {}",
-                    row["why"]
-                );
+                assert!([403, 422].contains(&answer.status), "{path}: {}", row["why"]);
             }
         } else {
             assert_eq!(answer.status, 200, "{}: {answer:?}", row["why"]);
             let body = answer.json();
-            let session = sts
-                .open(body["credentials"]["sessionToken"].as_str().unwrap())
-                .unwrap();
+            let session = sts.open(body["credentials"]["sessionToken"].as_str().unwrap()).unwrap();
             let home = body["prefix"].as_str().unwrap().to_owned();
             homes.push((home, Policy::parse(session.policy.as_bytes()).unwrap()));
         }
@@ -67,11 +52,7 @@ async fn every_row_of_claims_is_refused_without_a_call_or_confined_to_a_home_of_
             .iter()
             .filter(|(_, policy)| {
                 let context = [("cos:content-length", "1".to_owned())].into();
-                let request = Request {
-                    action: "name/cos:PutObject",
-                    resource: &resource,
-                    context,
-                };
+                let request = Request { action: "name/cos:PutObject", resource: &resource, context };
                 evaluate(policy, &request).is_allowed()
             })
             .map(|(reaching, _)| reaching)
@@ -95,42 +76,19 @@ fn every_row_of_homes_is_proved_or_refused_as_it_says() {
             .map(|(index, home)| {
                 let mut text = upload.replace("\"users/${sub}/\"", &home["home"].to_string());
                 if home["owner"].is_array() {
-                    text = text.replace(
-                        "duration =",
-                        &format!("owner = {}\nduration =", home["owner"]),
-                    );
+                    text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
                 }
                 (format!("t{index}.toml"), text)
             })
             .collect();
         let dir = setup.write();
-        let check = cosbroker(dir.path())
-            .args(["check", "--config", "config.toml"])
-            .output()
-            .unwrap();
+        let check = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
         let said = String::from_utf8_lossy(&check.stderr);
-        assert_eq!(
-            check.status.success(),
-            row["expect"] == "proved",
-            "{}: {said}",
-            row["why"]
-        );
+        assert_eq!(check.status.success(), row["expect"] == "proved", "{}: {said}", row["why"]);
         if row["expect"] == "refused" {
-            let serve = cosbroker(dir.path())
-                .args(["serve", "--config", "config.toml"])
-                .output()
-                .unwrap();
-            assert_eq!(
-                serve.status.code(),
-                Some(1),
-                "{}: serve refuses too",
-                row["why"]
-            );
-            assert!(
-                said.lines()
-                    .all(|line| line.contains("policies/t") && line.contains("; ")),
-                "{said}"
-            );
+            let serve = cosbroker(dir.path()).args(["serve", "--config", "config.toml"]).output().unwrap();
+            assert_eq!(serve.status.code(), Some(1), "{}: serve refuses too", row["why"]);
+            assert!(said.lines().all(|line| line.contains("policies/t") && line.contains("; ")), "{said}");
         }
     }
 }
@@ -142,15 +100,11 @@ async fn what_the_token_says_beside_the_subject_changes_nothing_about_the_home()
         json!({"sub": "alice", "policy": {"statement": []}, "home": "users/bob/"}),
         json!({"sub": "alice", "tenant": "*", "resource": "*"}),
     ] {
-        let answer = broker.get("/v1/credentials", &token_of(claims)).await;
+        let answer = broker.get("/v1/credentials", &token_of(&claims)).await;
         assert_eq!(answer.json()["prefix"], "users/alice/");
     }
-    for path in [
-        "/v1/credentials?sub=bob",
-        "/v1/credentials?prefix=users/bob/",
-        "/sts?sub=bob",
-    ] {
-        let answer = broker.get(path, &token_of(json!({"sub": "alice"}))).await;
+    for path in ["/v1/credentials?sub=bob", "/v1/credentials?prefix=users/bob/", "/sts?sub=bob"] {
+        let answer = broker.get(path, &token_of(&json!({"sub": "alice"}))).await;
         assert_eq!(answer.status, 200);
         assert!(!answer.body.contains("users/bob"), "{path}");
     }

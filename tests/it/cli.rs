@@ -10,14 +10,8 @@ fn setup() -> Setup {
 
 fn run(setup: &Setup, command: &str) -> (Option<i32>, String) {
     let dir = setup.write();
-    let output = cosbroker(dir.path())
-        .args([command, "--config", "config.toml"])
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    let output = cosbroker(dir.path()).args([command, "--config", "config.toml"]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
@@ -28,26 +22,13 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
         setup
     };
     for (setup, place, said) in [
+        (setup().with("region =", "regoin ="), "config.toml:17:1", "did you mean `region`?"),
+        (setup().with("dir = \"policies\"", "dir = \"nowhere\""), "nowhere", "set templates.dir"),
+        (setup().with("\"upload\"", "\"uplaod\""), "policies", "did you mean `upload`?"),
         (
-            setup().with("region =", "regoin ="),
-            "config.toml:17:1",
-            "did you mean `region`?",
-        ),
-        (
-            setup().with("dir = \"policies\"", "dir = \"nowhere\""),
-            "nowhere",
-            "set templates.dir",
-        ),
-        (
-            setup().with("\"upload\"", "\"uplaod\""),
-            "policies",
-            "did you mean `upload`?",
-        ),
-        (
-            setup().with("[\"HS256\"]", "[\"RS256\"]").with(
-                "secret_env = \"JWT_SECRET\"",
-                "public_key_file = \"key.pem\"",
-            ),
+            setup()
+                .with("[\"HS256\"]", "[\"RS256\"]")
+                .with("secret_env = \"JWT_SECRET\"", "public_key_file = \"key.pem\""),
             "config.toml:11:19",
             "key.pem cannot be read",
         ),
@@ -56,39 +37,17 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
             "config.toml:11:14",
             "UNSET is not set",
         ),
-        (
-            broken("@upload", "@uplaod"),
-            "policies/upload.toml:",
-            "did you mean `@upload`?",
-        ),
-        (
-            broken("home =", "hmoe ="),
-            "policies/upload.toml:",
-            "did you mean `home`?",
-        ),
-        (
-            broken("${sub}/\"", "${sub}\""),
-            "policies/upload.toml:",
-            "does not end in `/`",
-        ),
-        (
-            broken("[[statement]]", "[[statement"),
-            "policies/upload.toml:",
-            "unclosed array table",
-        ),
+        (broken("@upload", "@uplaod"), "policies/upload.toml:", "did you mean `@upload`?"),
+        (broken("home =", "hmoe ="), "policies/upload.toml:", "did you mean `home`?"),
+        (broken("${sub}/\"", "${sub}\""), "policies/upload.toml:", "does not end in `/`"),
+        (broken("[[statement]]", "[[statement"), "policies/upload.toml:", "unclosed array table"),
     ] {
         for command in ["check", "serve"] {
             let (code, stderr) = run(&setup, command);
-            let errors: Vec<&str> = stderr
-                .lines()
-                .filter(|line| line.starts_with("cosbroker: "))
-                .collect();
+            let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("cosbroker: ")).collect();
             assert_eq!(code, Some(1), "{stderr}");
             assert_eq!(errors.len(), 1, "{stderr}");
-            assert!(
-                errors[0].contains(place) && errors[0].contains(said),
-                "{place} {said}: {stderr}"
-            );
+            assert!(errors[0].contains(place) && errors[0].contains(said), "{place} {said}: {stderr}");
             assert!(!stderr.contains("panicked"), "{stderr}");
         }
     }
@@ -96,51 +55,36 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
 
 #[test]
 fn a_key_of_the_wrong_kind_is_told_from_a_good_one() {
-    let setup = setup().with("[\"HS256\"]", "[\"RS256\"]").with(
-        "secret_env = \"JWT_SECRET\"",
-        "public_key_file = \"key.pem\"",
-    );
+    let setup = setup()
+        .with("[\"HS256\"]", "[\"RS256\"]")
+        .with("secret_env = \"JWT_SECRET\"", "public_key_file = \"key.pem\"");
     let dir = setup.write();
     std::fs::write(
         dir.path().join("key.pem"),
         "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----",
     )
     .unwrap();
-    let output = cosbroker(dir.path())
-        .args(["check", "--config", "config.toml"])
-        .output()
-        .unwrap();
+    let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.contains("issuer `https://id.test/`") && said.contains("private key"),
-        "{said}"
-    );
+    assert!(said.contains("issuer `https://id.test/`") && said.contains("private key"), "{said}");
     assert!(!said.contains("MC4="), "{said}");
 }
 
 #[test]
 fn check_says_what_was_proved() {
     let dir = setup().write();
-    let output = cosbroker(dir.path())
-        .args(["check", "--config", "config.toml"])
-        .output()
-        .unwrap();
+    let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(
-        said.contains("proved: upload: users/${sub}/ in examplebucket-1250000000"),
-        "{said}"
-    );
+    assert!(said.contains("proved: upload: users/${sub}/ in examplebucket-1250000000"), "{said}");
     assert!(said.ends_with("ok: serve would start\n"), "{said}");
 }
 
 #[test]
 fn check_online_says_when_sts_cannot_be_reached() {
     let dir = setup().write();
-    let output = cosbroker(dir.path())
-        .args(["check", "--online", "--config", "config.toml"])
-        .output()
-        .unwrap();
+    let output =
+        cosbroker(dir.path()).args(["check", "--online", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("STS cannot be reached"), "{said}");
@@ -150,16 +94,10 @@ fn check_online_says_when_sts_cannot_be_reached() {
 fn check_online_makes_one_real_call() {
     let (address, sts) = crate::support::emulator();
     let dir = Setup::new(address).write();
-    let output = cosbroker(dir.path())
-        .args(["check", "--online", "--config", "config.toml"])
-        .output()
-        .unwrap();
+    let output =
+        cosbroker(dir.path()).args(["check", "--online", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("online: STS made a key"), "{said}");
     assert_eq!(sts.calls(), 1);
 }
@@ -173,18 +111,12 @@ fn the_example_configuration_checks() {
         .args(["check", "--config", "config.example.toml"])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn bad_usage_exits_2_and_help_shows_examples() {
-    let run = |arguments: &[&str]| -> Output {
-        cosbroker(&repository("")).args(arguments).output().unwrap()
-    };
+    let run = |arguments: &[&str]| -> Output { cosbroker(&repository("")).args(arguments).output().unwrap() };
     for arguments in [&["serv"][..], &["serve"], &["serve", "--confg", "x"], &[]] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -193,15 +125,7 @@ fn bad_usage_exits_2_and_help_shows_examples() {
     for command in ["serve", "sandbox", "check"] {
         let output = run(&[command, "--help"]);
         assert!(output.status.success());
-        assert!(
-            String::from_utf8(output.stdout)
-                .unwrap()
-                .contains("Example:"),
-            "{command}"
-        );
+        assert!(String::from_utf8(output.stdout).unwrap().contains("Example:"), "{command}");
     }
-    assert_eq!(
-        run(&["sandbox", "--listen", "0.0.0.0:0"]).status.code(),
-        Some(1)
-    );
+    assert_eq!(run(&["sandbox", "--listen", "0.0.0.0:0"]).status.code(), Some(1));
 }

@@ -28,11 +28,7 @@ fn faults() -> Vec<(&'static str, Answers, usize)> {
         ("HTML with 200", html("200 OK"), 3),
         ("HTML with 502", html("502 Bad Gateway"), 3),
         ("HTML with 403", html("403 Forbidden"), 3),
-        (
-            "a redirect",
-            html("302 Found\r\nlocation: http://127.0.0.1:1/"),
-            3,
-        ),
+        ("a redirect", html("302 Found\r\nlocation: http://127.0.0.1:1/"), 3),
         ("an empty body", body(String::new()), 3),
         ("an empty object", body("{}".to_owned()), 3),
         ("half a JSON", body(KEY[..60].to_owned()), 3),
@@ -43,36 +39,17 @@ fn faults() -> Vec<(&'static str, Answers, usize)> {
             Answers::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Response\"".to_vec()),
             3,
         ),
-        (
-            "a huge body",
-            body(format!("{{\"x\":\"{}\"}}", "x".repeat(100_000))),
-            3,
-        ),
+        ("a huge body", body(format!("{{\"x\":\"{}\"}}", "x".repeat(100_000))), 3),
         ("nothing", Answers::Silence(Duration::from_secs(5)), 3),
         ("an expired key", body(KEY.replace("EXP", "1000000000")), 3),
-        (
-            "a key without a token",
-            body(KEY.replace("EXP", future).replace(r#""Token":"t","#, "")),
-            3,
-        ),
+        ("a key without a token", body(KEY.replace("EXP", future).replace(r#""Token":"t","#, "")), 3),
         (
             "a key with an empty token",
-            body(
-                KEY.replace("EXP", future)
-                    .replace(r#""Token":"t""#, r#""Token":"""#),
-            ),
+            body(KEY.replace("EXP", future).replace(r#""Token":"t""#, r#""Token":"""#)),
             3,
         ),
-        (
-            "an expiry that is text",
-            body(KEY.replace("EXP", "\"soon\"")),
-            3,
-        ),
-        (
-            "an expiry out of range",
-            body(KEY.replace("EXP", "9223372036854775807")),
-            3,
-        ),
+        ("an expiry that is text", body(KEY.replace("EXP", "\"soon\"")), 3),
+        ("an expiry out of range", body(KEY.replace("EXP", "9223372036854775807")), 3),
     ];
     for (code, most) in [
         ("InternalError.DbError", 3),
@@ -107,45 +84,21 @@ async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
             sts.answers(answers.clone());
             let started = Instant::now();
             let refused = broker.get("/v1/credentials", &token("bob")).await;
-            assert!(
-                started.elapsed() < Duration::from_millis(3500),
-                "{name}: {:?}",
-                started.elapsed()
-            );
+            assert!(started.elapsed() < Duration::from_millis(3500), "{name}: {:?}", started.elapsed());
             assert!((500..600).contains(&refused.status), "{name}: {refused:?}");
             let calls = sts.calls() - 1;
             assert!((1..=*most).contains(&calls), "{name}: {calls} calls");
-            for word in [
-                "canary",
-                "operator",
-                "AuthFailure",
-                "Secret",
-                "STS",
-                "gateway",
-                "127.0.0.1",
-            ] {
-                let said = refused.json()["detail"]
-                    .to_string()
-                    .replace("operator of this service", "");
+            for word in ["canary", "operator", "AuthFailure", "Secret", "STS", "gateway", "127.0.0.1"] {
+                let said = refused.json()["detail"].to_string().replace("operator of this service", "");
                 assert!(!said.contains(word), "{name}: {said}");
             }
             if refused.status == 503 {
-                assert!(
-                    refused.header("retry-after").parse::<u64>().unwrap() >= 1,
-                    "{name}"
-                );
+                assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{name}");
             }
             let living = broker.get("/v1/credentials", &token("alice")).await;
-            assert!(
-                living.header("cache-status").contains("hit"),
-                "{name}: a living key is still served"
-            );
+            assert!(living.header("cache-status").contains("hit"), "{name}: a living key is still served");
             assert_eq!(living.json()["credentials"], alice.json()["credentials"]);
-            assert_eq!(
-                broker.figure(&["cosbroker_cache_entries"]).await,
-                1,
-                "{name}: nothing cached"
-            );
+            assert_eq!(broker.figure(&["cosbroker_cache_entries"]).await, 1, "{name}: nothing cached");
         });
         futures::future::join_all(asks).await;
     }
@@ -156,21 +109,13 @@ async fn once_sts_is_back_users_get_keys_again() {
     let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
     let broker = broker(&sts);
     for user in 0..8 {
-        let refused = broker
-            .get("/v1/credentials", &token(&format!("user{user}")))
-            .await;
+        let refused = broker.get("/v1/credentials", &token(&format!("user{user}"))).await;
         assert_eq!(refused.status, 503);
     }
     let calls = sts.calls();
-    assert!(
-        calls < 24,
-        "{calls}: the breaker and the retry budget hold it back"
-    );
+    assert!(calls < 24, "{calls}: the breaker and the retry budget hold it back");
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
-    assert_eq!(
-        (ready.status, ready.json()["sts"].clone()),
-        (503, false.into())
-    );
+    assert_eq!((ready.status, ready.json()["sts"].clone()), (503, false.into()));
     sts.answers(Answers::Key(1800));
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -178,20 +123,12 @@ async fn once_sts_is_back_users_get_keys_again() {
         if answer.status == 200 {
             break;
         }
-        assert!(
-            Instant::now() < deadline,
-            "not back after ten seconds: {answer:?}"
-        );
+        assert!(Instant::now() < deadline, "not back after ten seconds: {answer:?}");
         let after: u64 = answer.header("retry-after").parse().unwrap();
         // The breaker's rest is the service's own; a client can only wait as it is told.
         tokio::time::sleep(Duration::from_secs(after.min(2))).await;
     }
-    assert_eq!(
-        Answer::of(broker.http.get(broker.url("/readyz")))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(Answer::of(broker.http.get(broker.url("/readyz"))).await.status, 200);
 }
 
 #[tokio::test]
@@ -203,12 +140,7 @@ async fn a_key_near_its_end_is_served_as_stale_while_sts_fails() {
     sts.answers(error("InternalError.SystemError"));
     let stale = broker.get("/v1/credentials", &token("alice")).await;
     assert_eq!(stale.status, 200, "{stale:?}");
-    assert!(
-        stale
-            .header("cache-status")
-            .starts_with("cosbroker; fwd=stale; ttl="),
-        "{stale:?}"
-    );
+    assert!(stale.header("cache-status").starts_with("cosbroker; fwd=stale; ttl="), "{stale:?}");
     assert_eq!(stale.json()["credentials"], first.json()["credentials"]);
     let body = stale.json();
     assert!(body["refreshAt"].as_i64() > body["serverTime"].as_i64());

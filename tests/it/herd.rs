@@ -11,8 +11,7 @@ use crate::support::{Setup, emulator, token};
 async fn ask_together(public: std::net::SocketAddr, tokens: Vec<String>) -> Vec<String> {
     let mut streams = Vec::new();
     for batch in tokens.chunks(500) {
-        let opened =
-            futures::future::join_all(batch.iter().map(|_| TcpStream::connect(public))).await;
+        let opened = futures::future::join_all(batch.iter().map(|_| TcpStream::connect(public))).await;
         streams.extend(opened.into_iter().map(Result::unwrap));
     }
     let asks = streams.into_iter().zip(tokens).map(|(mut stream, token)| async move {
@@ -31,20 +30,10 @@ async fn ask_together(public: std::net::SocketAddr, tokens: Vec<String>) -> Vec<
 async fn ten_thousand_first_asks_of_one_user_make_exactly_one_call() {
     const ASKS: usize = 10_000;
     let (address, sts) = emulator();
-    let broker = Setup::new(address)
-        .with("[server]", "[server]\nmax_connections = 20000")
-        .start();
+    let broker = Setup::new(address).with("[server]", "[server]\nmax_connections = 20000").start();
     let answers = ask_together(broker.public, vec![token("alice"); ASKS]).await;
-    let failed: Vec<&String> = answers
-        .iter()
-        .filter(|answer| !answer.starts_with("HTTP/1.1 200 "))
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {ASKS} failed, the first: {:?}",
-        failed.len(),
-        failed.first()
-    );
+    let failed: Vec<&String> = answers.iter().filter(|answer| !answer.starts_with("HTTP/1.1 200 ")).collect();
+    assert!(failed.is_empty(), "{} of {ASKS} failed, the first: {:?}", failed.len(), failed.first());
     assert_eq!(sts.calls(), 1);
 }
 
@@ -52,27 +41,17 @@ async fn ten_thousand_first_asks_of_one_user_make_exactly_one_call() {
 async fn a_thousand_users_asked_twice_make_exactly_a_thousand_calls() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
-    let tokens: Vec<String> = (0..1000)
-        .map(|user| token(&format!("user{user}")))
-        .collect();
+    let tokens: Vec<String> = (0..1000).map(|user| token(&format!("user{user}"))).collect();
     for round in 0..2 {
         for some in tokens.chunks(250) {
             let answers = ask_together(broker.public, some.to_vec()).await;
             for answer in answers {
-                assert!(
-                    answer.starts_with("HTTP/1.1 200 "),
-                    "round {round}: {answer}"
-                );
+                assert!(answer.starts_with("HTTP/1.1 200 "), "round {round}: {answer}");
             }
         }
         assert_eq!(sts.calls(), 1000, "round {round}");
     }
     assert_eq!(broker.figure(&["cosbroker_cache_hits_total"]).await, 1000);
     assert_eq!(broker.figure(&["cosbroker_asks_total"]).await, 2000);
-    assert_eq!(
-        broker
-            .figure(&["cosbroker_sts_calls_total", "outcome=\"ok\""])
-            .await,
-        1000
-    );
+    assert_eq!(broker.figure(&["cosbroker_sts_calls_total", "outcome=\"ok\""]).await, 1000);
 }

@@ -8,10 +8,7 @@ use crate::support::{Answer, Answers, CannedSts, Setup, token};
 async fn a_signal_to_stop_lets_running_asks_finish() {
     let sts = CannedSts::start(Answers::Silence(Duration::from_millis(700)));
     let mut broker = Setup::new(sts.address).start();
-    let slow = broker
-        .http
-        .get(broker.url("/v1/credentials"))
-        .bearer_auth(token("alice"));
+    let slow = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice"));
     let slow = tokio::spawn(Answer::of(slow));
     while sts.calls() == 0 {
         tokio::task::yield_now().await;
@@ -20,9 +17,7 @@ async fn a_signal_to_stop_lets_running_asks_finish() {
     broker.signal("-TERM");
     let answer = slow.await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
-    let ended = tokio::task::spawn_blocking(move || (broker.ended(), broker.log()))
-        .await
-        .unwrap();
+    let ended = tokio::task::spawn_blocking(move || (broker.ended(), broker.log())).await.unwrap();
     assert_eq!(ended.0, Some(0), "{}", ended.1);
     assert!(ended.1.contains("stopped"));
 }
@@ -32,19 +27,12 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).start();
     let taken = format!("[server]\nlisten = \"{}\"", broker.public);
-    let dir = Setup::new(sts.address)
-        .with("[server]\nlisten = \"127.0.0.1:0\"", &taken)
-        .write();
-    let output = crate::support::cosbroker(dir.path())
-        .args(["serve", "--config", "config.toml"])
-        .output()
-        .unwrap();
+    let dir = Setup::new(sts.address).with("[server]\nlisten = \"127.0.0.1:0\"", &taken).write();
+    let output =
+        crate::support::cosbroker(dir.path()).args(["serve", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        said.contains(&format!("cannot listen on {}", broker.public)),
-        "{said}"
-    );
+    assert!(said.contains(&format!("cannot listen on {}", broker.public)), "{said}");
 }
 
 #[tokio::test]
@@ -53,10 +41,7 @@ async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address)
         .with("algorithms = [\"HS256\"]", "algorithms = [\"ES256\"]")
-        .with(
-            "secret_env = \"JWT_SECRET\"",
-            "jwks_url = \"http://127.0.0.1:1/jwks.json\"",
-        )
+        .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://127.0.0.1:1/jwks.json\"")
         .start();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
     let encoded = |value: serde_json::Value| {
@@ -68,20 +53,9 @@ async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
     let unsigned = format!("{}.{}.AAAA", encoded(header), encoded(claims));
     let answer = broker.get("/v1/credentials", &unsigned).await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(
-        answer.json()["type"],
-        "urn:cosbroker:problem:identity-unavailable"
-    );
+    assert_eq!(answer.json()["type"], "urn:cosbroker:problem:identity-unavailable");
     assert!(answer.header("retry-after").parse::<u64>().is_ok());
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
-    assert_eq!(
-        (ready.status, ready.json()["issuerKeys"].clone()),
-        (503, false.into())
-    );
-    assert_eq!(
-        Answer::of(broker.http.get(broker.url("/healthz")))
-            .await
-            .status,
-        200
-    );
+    assert_eq!((ready.status, ready.json()["issuerKeys"].clone()), (503, false.into()));
+    assert_eq!(Answer::of(broker.http.get(broker.url("/healthz"))).await.status, 200);
 }

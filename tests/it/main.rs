@@ -1,6 +1,9 @@
 //! The service as its users meet it: the real binary, over real sockets.
 #![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
-#![expect(clippy::expect_used, reason = "a failed helper should stop the test")]
+#![expect(clippy::panic, reason = "a failed helper should stop the test")]
+#![expect(clippy::indexing_slicing, reason = "a missing part should stop the test")]
+#![expect(clippy::string_slice, reason = "a missing part should stop the test")]
+#![expect(clippy::disallowed_methods, reason = "a test of the real binary measures real time")]
 
 mod adversarial;
 mod api;

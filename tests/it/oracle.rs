@@ -8,17 +8,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answers, CannedSts, SECRET_ID, SECRET_KEY, Setup, repository, token, token_of,
-};
+use crate::support::{Answers, CannedSts, SECRET_ID, SECRET_KEY, Setup, repository, token, token_of};
 
 /// The Python that has the official SDK.
 fn python() -> PathBuf {
     let python = repository("target/oracle/bin/python");
-    assert!(
-        python.exists(),
-        "run `make oracle` first: the official SDK is not installed"
-    );
+    assert!(python.exists(), "run `make oracle` first: the official SDK is not installed");
     python
 }
 
@@ -47,17 +42,10 @@ async fn the_official_sdk_would_have_sent_the_same_requests() {
         .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!(written).to_string()).unwrap();
-    let judged = Command::new(python())
-        .arg(repository("tests/oracle/requests.py"))
-        .arg(file.path())
-        .output()
-        .unwrap();
+    let judged =
+        Command::new(python()).arg(repository("tests/oracle/requests.py")).arg(file.path()).output().unwrap();
     let said = String::from_utf8_lossy(&judged.stdout);
-    assert!(
-        judged.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&judged.stderr)
-    );
+    assert!(judged.status.success(), "{said}{}", String::from_utf8_lossy(&judged.stderr));
     assert!(said.contains("12 passed, 0 failed"), "{said}");
 }
 
@@ -76,11 +64,9 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
         ("v2", "/sts", "*", false),
         ("v2", "/v1/credentials", "*", false),
     ] {
-        let answer = broker.get(path, &token_of(json!({"sub": who}))).await;
-        lines += &format!(
-            "{}\n",
-            json!({"mode": mode, "status": answer.status, "body": answer.body})
-        );
+        let answer = broker.get(path, &token_of(&json!({"sub": who}))).await;
+        lines += &json!({"mode": mode, "status": answer.status, "body": answer.body}).to_string();
+        lines.push('\n');
         expected.push((path, good));
     }
     let mut android = Command::new("python3")
@@ -89,17 +75,9 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    android
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(lines.as_bytes())
-        .unwrap();
+    android.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = String::from_utf8(android.wait_with_output().unwrap().stdout).unwrap();
-    let read: Vec<Value> = output
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let read: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(read.len(), expected.len(), "{output}");
     for ((path, good), read) in expected.into_iter().zip(read) {
         assert_eq!(read["error"].is_null(), good, "{path}: {read}");

@@ -23,9 +23,7 @@ fn the_printed_curls_work_as_shown() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(sandbox.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
+    let lines = BufReader::new(sandbox.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut printed = Vec::new();
     for line in lines {
         let last = line.contains("Ctrl-C");
@@ -34,29 +32,17 @@ fn the_printed_curls_work_as_shown() {
             break;
         }
     }
-    let curls: Vec<&str> = printed
-        .iter()
-        .map(|line| line.trim())
-        .filter(|line| line.starts_with("curl "))
-        .collect();
+    let curls: Vec<&str> =
+        printed.iter().map(|line| line.trim()).filter(|line| line.starts_with("curl ")).collect();
     let paste = |command: &str| {
         let output = Command::new("bash").args(["-c", command]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().to_lowercase()
     };
     let first = paste(curls[0]);
     let second = paste(curls[1]);
-    let stopped = Command::new("kill")
-        .args(["-INT", &sandbox.id().to_string()])
-        .status()
-        .unwrap();
+    let stopped = Command::new("kill").args(["-INT", &sandbox.id().to_string()]).status().unwrap();
     let ended = sandbox.wait().unwrap();
-    assert!(
-        first.contains("cache-status: cosbroker; fwd=miss") && first.contains("tmpsecretid"),
-        "{first}"
-    );
+    assert!(first.contains("cache-status: cosbroker; fwd=miss") && first.contains("tmpsecretid"), "{first}");
     assert!(second.contains("cache-status: cosbroker; hit"), "{second}");
-    assert!(
-        stopped.success() && ended.success(),
-        "Ctrl-C ends it cleanly: {ended}"
-    );
+    assert!(stopped.success() && ended.success(), "Ctrl-C ends it cleanly: {ended}");
 }

@@ -1,5 +1,7 @@
 //! Nothing secret is printed: canaries are looked for wherever the broker writes.
 
+use std::fmt::Write;
+
 use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, token};
 
 #[tokio::test]
@@ -21,38 +23,28 @@ async fn no_secret_shows_in_logs_metrics_or_refusals_at_any_level() {
         for bad in [mallory.as_str(), "a.b.c", &format!("{alice}x")] {
             let refused = broker.get(path, bad).await;
             assert!(refused.status >= 400);
-            told += &format!("{refused:?}");
+            write!(told, "{refused:?}").unwrap();
         }
     }
-    told += &format!("{:?}", broker.post("/sts", &alice, "not json").await);
+    write!(told, "{:?}", broker.post("/sts", &alice, "not json").await).unwrap();
     sts.answers(Answers::Body(format!(
         r#"{{"Response":{{"Error":{{"Code":"AuthFailure.SignatureFailure","Message":"{SECRET_KEY}"}},"RequestId":"r"}}}}"#
     )));
-    told += &format!("{:?}", broker.get("/v1/credentials", &token("bob")).await);
+    write!(told, "{:?}", broker.get("/v1/credentials", &token("bob")).await).unwrap();
     sts.answers(Answers::Body(format!("<html>{SECRET_KEY}</html>")));
-    told += &format!("{:?}", broker.get("/v1/credentials", &token("carol")).await);
+    write!(told, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
     told += &broker.metrics().await;
-    told += &Answer::of(broker.http.get(broker.url("/readyz")))
-        .await
-        .body;
+    told += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
     told += &broker.log();
     assert!(told.contains("key issued"), "the log was captured");
     let (_, signature) = alice.rsplit_once('.').unwrap();
     let temporary = ["temporary-key-canary", "token-canary"];
-    for secret in [
-        JWT_SECRET,
-        SECRET_KEY,
-        signature,
-        temporary[0],
-        temporary[1],
-    ] {
+    for secret in [JWT_SECRET, SECRET_KEY, signature, temporary[0], temporary[1]] {
         for form in [secret.to_owned(), hex::encode(secret), {
             use base64::Engine;
             base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret)
         }] {
-            let place = told
-                .find(&form)
-                .map(|at| told[at.saturating_sub(200)..at].to_owned());
+            let place = told.find(&form).map(|at| told[at.saturating_sub(200)..at].to_owned());
             assert_eq!(place, None, "{secret} shows");
         }
     }

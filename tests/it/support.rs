@@ -126,10 +126,8 @@ per_user = "off"
             for line in lines.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["fields"]["message"] == "serving" {
-                    let address =
-                        |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
-                    let addresses: (SocketAddr, SocketAddr) =
-                        (address("public"), address("operators"));
+                    let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
+                    let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
                     found.send(addresses).unwrap();
                 }
                 writeln!(written.lock().unwrap(), "{line}").unwrap();
@@ -140,14 +138,7 @@ per_user = "off"
             panic!("the broker did not start: {}", log.lock().unwrap());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker {
-            child,
-            _dir: dir,
-            public,
-            operators,
-            log,
-            http,
-        }
+        Broker { child, _dir: dir, public, operators, log, http }
     }
 }
 
@@ -174,11 +165,7 @@ impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self {
-            status,
-            headers,
-            body: response.text().await.unwrap(),
-        }
+        Self { status, headers, body: response.text().await.unwrap() }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -186,9 +173,7 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -202,19 +187,11 @@ impl Broker {
     }
 
     pub(crate) async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
-        Answer::of(
-            self.http
-                .post(self.url(path))
-                .bearer_auth(token)
-                .body(body.into()),
-        )
-        .await
+        Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
     }
 
     pub(crate) async fn metrics(&self) -> String {
-        Answer::of(self.http.get(format!("http://{}/metrics", self.operators)))
-            .await
-            .body
+        Answer::of(self.http.get(format!("http://{}/metrics", self.operators))).await.body
     }
 
     /// The sum of a metric's samples whose line holds every one of `parts`.
@@ -222,9 +199,7 @@ impl Broker {
         let metrics = self.metrics().await;
         let samples = metrics.lines().filter(|line| !line.starts_with('#'));
         let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
-        matching
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum()
+        matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -233,13 +208,7 @@ impl Broker {
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([name, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Waits for the process to end by itself.
@@ -253,20 +222,17 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = self.log();
-        assert!(
-            !log.contains("panicked") || std::thread::panicking(),
-            "the broker panicked: {log}"
-        );
+        assert!(!log.contains("panicked") || std::thread::panicking(), "the broker panicked: {log}");
     }
 }
 
 /// A token of the test's issuer, good for ten minutes.
 pub(crate) fn token(subject: &str) -> String {
-    token_of(json!({"sub": subject}))
+    token_of(&json!({"sub": subject}))
 }
 
 /// A token with these claims over the usual ones.
-pub(crate) fn token_of(claims: Value) -> String {
+pub(crate) fn token_of(claims: &Value) -> String {
     let now = SystemClock::start().now().as_second();
     let mut all = json!({"iss": "https://id.test/", "aud": "app", "exp": now + 600, "iat": now});
     for (name, value) in claims.as_object().unwrap() {
@@ -281,32 +247,15 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let account = Account {
-        secret_id: SECRET_ID.to_owned(),
-        secret_key: SECRET_KEY.to_owned(),
-    };
+    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
     let seal = SessionKey::new([7; 32]);
-    let sts = Arc::new(StsEmulator::new(
-        account,
-        seal,
-        Arc::clone(&clock),
-        Arc::new(SystemEntropy),
-    ));
+    let sts = Arc::new(StsEmulator::new(account, seal, Arc::clone(&clock), Arc::new(SystemEntropy)));
     let issuer = Arc::new(TokenIssuer::new("http://issuer.test/", "app", clock).unwrap());
-    let cloud = Cloud {
-        issuer,
-        sts: Arc::clone(&sts),
-    };
+    let cloud = Cloud { issuer, sts: Arc::clone(&sts) };
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            cosbroker::sandbox::serve(cloud, listener)
-                .unwrap()
-                .await
-                .unwrap()
+            cosbroker::sandbox::serve(cloud, listener).unwrap().await.unwrap();
         });
     });
     (address, sts)
@@ -439,17 +388,9 @@ fn read_request(stream: &mut TcpStream) -> Option<Recorded> {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
-        let length = headers
-            .iter()
-            .find(|(name, _)| name == "content-length")?
-            .1
-            .parse::<usize>()
-            .ok()?;
+        let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse::<usize>().ok()?;
         if body.len() >= length {
-            return Some(Recorded {
-                headers,
-                body: body.to_owned(),
-            });
+            return Some(Recorded { headers, body: body.to_owned() });
         }
     }
 }

@@ -23,63 +23,22 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("policy", &["identity"]),
     ("sts", &["config", "policy"]),
     ("broker", &["config", "identity", "policy", "sts"]),
-    (
-        "http",
-        &["broker", "config", "identity", "policy", "sts", "tls"],
-    ),
+    ("http", &["broker", "config", "identity", "policy", "sts", "tls"]),
     ("admin", &["broker", "sts"]),
     ("sandbox", &["policy", "sts"]),
-    (
-        "app",
-        &[
-            "admin", "broker", "config", "http", "identity", "policy", "sts",
-        ],
-    ),
-    (
-        "cli",
-        &["app", "config", "identity", "policy", "sandbox", "sts"],
-    ),
+    ("app", &["admin", "broker", "config", "http", "identity", "policy", "sts"]),
+    ("cli", &["app", "config", "identity", "policy", "sandbox", "sts"]),
     ("main", &["cli"]),
 ];
 
 /// Crates, and the files or folders that may use them; what is not listed may be used anywhere.
 const CRATES: [(&str, &[&str]); 12] = [
-    (
-        "actix_web",
-        &[
-            "http",
-            "http.rs",
-            "admin.rs",
-            "sandbox",
-            "sandbox.rs",
-            "app.rs",
-        ],
-    ),
+    ("actix_web", &["http", "http.rs", "admin.rs", "sandbox", "sandbox.rs", "app.rs"]),
     ("actix_cors", &["http.rs"]),
-    (
-        "reqwest",
-        &[
-            "identity/jwks.rs",
-            "sts/client.rs",
-            "sts/own_keys.rs",
-            "sts.rs",
-            "app.rs",
-        ],
-    ),
+    ("reqwest", &["identity/jwks.rs", "sts/client.rs", "sts/own_keys.rs", "sts.rs", "app.rs"]),
     ("governor", &["sts/quota.rs", "broker/limit.rs", "clock.rs"]),
-    (
-        "moka",
-        &[
-            "broker",
-            "broker.rs",
-            "identity/verifier.rs",
-            "policy/store.rs",
-        ],
-    ),
-    (
-        "jsonwebtoken",
-        &["identity", "config.rs", "config", "sandbox/issuer.rs"],
-    ),
+    ("moka", &["broker", "broker.rs", "identity/verifier.rs", "policy/store.rs"]),
+    ("jsonwebtoken", &["identity", "config.rs", "config", "sandbox/issuer.rs"]),
     ("aws_lc_rs", &["sandbox/issuer.rs"]),
     ("rand", &["entropy.rs"]),
     ("rustls", &["tls.rs"]),
@@ -106,16 +65,7 @@ const CRATES: [(&str, &[&str]); 12] = [
 /// Names of the standard library that only some may say.
 const STD: [(&str, &[&str]); 2] = [
     ("env", &["config/secrets.rs"]),
-    (
-        "fs",
-        &[
-            "config",
-            "source.rs",
-            "policy/store.rs",
-            "identity/verifier.rs",
-            "cli",
-        ],
-    ),
+    ("fs", &["config", "source.rs", "policy/store.rs", "identity/verifier.rs", "cli"]),
 ];
 
 /// Every breach in one file's text.
@@ -126,43 +76,27 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
         .find(|(name, _)| *name == room)
         .unwrap_or_else(|| panic!("{path}: a new room needs a row in ROOMS"));
     let depth = path.matches('/').count();
-    let tokens = flatten(
-        text.parse()
-            .unwrap_or_else(|error| panic!("{path}: {error}")),
-    );
+    let tokens = flatten(text.parse().unwrap_or_else(|error| panic!("{path}: {error}")));
     let mut breaches = Vec::new();
     for named in reached(&tokens, &["crate"], room, depth) {
-        if named != room && !COMMON.contains(&named.as_str()) && !allowed.contains(&named.as_str())
-        {
-            breaches.push(format!(
-                "src/{path}: the room `{room}` may not use `crate::{named}`"
-            ));
+        if named != room && !COMMON.contains(&named.as_str()) && !allowed.contains(&named.as_str()) {
+            breaches.push(format!("src/{path}: the room `{room}` may not use `crate::{named}`"));
         }
         if COMMON.contains(&room) && !COMMON.contains(&named.as_str()) {
-            breaches.push(format!(
-                "src/{path}: a plain value may not use `crate::{named}`"
-            ));
+            breaches.push(format!("src/{path}: a plain value may not use `crate::{named}`"));
         }
     }
-    let within = |places: &[&str]| {
-        places
-            .iter()
-            .any(|place| path == *place || Path::new(path).starts_with(place))
-    };
+    let within =
+        |places: &[&str]| places.iter().any(|place| path == *place || Path::new(path).starts_with(place));
     for (name, places) in CRATES {
         let begins_a_path = |at: usize| {
             // In a `use` tree, `{` and `,` stand where a longer path has its `::`.
-            let in_tree = tokens[..at]
-                .iter()
-                .rev()
-                .take_while(|token| *token != ";")
-                .any(|token| token == "use");
-            at == 0
-                || tokens[at - 1] != "::"
-                    && !(in_tree && ["{", ","].contains(&tokens[at - 1].as_str()))
+            let in_tree =
+                tokens[..at].iter().rev().take_while(|token| *token != ";").any(|token| token == "use");
+            at == 0 || tokens[at - 1] != "::" && !(in_tree && ["{", ","].contains(&tokens[at - 1].as_str()))
         };
-        let mut named = (0..tokens.len().saturating_sub(1))
-            .filter(|at| tokens[*at] == name && tokens[at + 1] == "::");
+        let mut named =
+            (0..tokens.len().saturating_sub(1)).filter(|at| tokens[*at] == name && tokens[at + 1] == "::");
         if !within(places) && named.any(begins_a_path) {
             breaches.push(format!("src/{path}: `{name}` belongs to {places:?}"));
         }
@@ -183,19 +117,15 @@ fn reached(tokens: &[String], roots: &[&str], room: &str, depth: usize) -> BTree
     let mut named = BTreeSet::new();
     let mut index = 0;
     while index < tokens.len() {
-        let climbs = tokens[index..]
-            .chunks(2)
-            .take_while(|pair| *pair == ["super", "::"])
-            .count();
-        let start = if roots.contains(&tokens[index].as_str())
-            && tokens.get(index + 1).is_some_and(|t| t == "::")
-        {
-            Some(index + 2)
-        } else if roots == ["crate"] && climbs > depth {
-            Some(index + 2 * climbs)
-        } else {
-            None
-        };
+        let climbs = tokens[index..].chunks(2).take_while(|pair| *pair == ["super", "::"]).count();
+        let start =
+            if roots.contains(&tokens[index].as_str()) && tokens.get(index + 1).is_some_and(|t| t == "::") {
+                Some(index + 2)
+            } else if roots == ["crate"] && climbs > depth {
+                Some(index + 2 * climbs)
+            } else {
+                None
+            };
         match start {
             None => index += 1,
             Some(start) => {
@@ -262,8 +192,7 @@ fn flatten(stream: TokenStream) -> Vec<String> {
             }
             _ if skipping => {}
             TokenTree::Punct(punct) if punct.as_char() == ':' => {
-                let doubled =
-                    matches!(trees.peek(), Some(TokenTree::Punct(next)) if next.as_char() == ':');
+                let doubled = matches!(trees.peek(), Some(TokenTree::Punct(next)) if next.as_char() == ':');
                 if doubled {
                     trees.next();
                 }
@@ -281,12 +210,7 @@ fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path
-                .strip_prefix(repository("src"))
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(repository("src")).unwrap().to_str().unwrap().to_owned();
             // `lib.rs` is the map; `tests.rs` files are test modules.
             if name != "lib.rs" && !name.ends_with("tests.rs") {
                 found.push((name, std::fs::read_to_string(&path).unwrap()));
@@ -300,10 +224,7 @@ fn every_arrow_between_rooms_runs_where_the_map_says() {
     let mut files = Vec::new();
     sources(&repository("src"), &mut files);
     assert!(files.len() > 40);
-    let breaches: Vec<String> = files
-        .iter()
-        .flat_map(|(path, text)| breaches(path, text))
-        .collect();
+    let breaches: Vec<String> = files.iter().flat_map(|(path, text)| breaches(path, text)).collect();
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
@@ -311,14 +232,8 @@ fn every_arrow_between_rooms_runs_where_the_map_says() {
 fn a_forbidden_use_is_seen_however_it_is_written() {
     for (path, text) in [
         ("policy/render.rs", "use crate::sts::Sts;"),
-        (
-            "policy/render.rs",
-            "use crate::{identity::Identity, sts::{Sts, Urgency}};",
-        ),
-        (
-            "policy/render.rs",
-            "fn f() { let x = crate::broker::Broker::new(); }",
-        ),
+        ("policy/render.rs", "use crate::{identity::Identity, sts::{Sts, Urgency}};"),
+        ("policy/render.rs", "fn f() { let x = crate::broker::Broker::new(); }"),
         ("policy/render.rs", "use super::super::sts::Sts;"),
         ("policy/render.rs", "use tokio::time::sleep;"),
         ("policy/render.rs", "fn f() { reqwest::Client::new(); }"),
@@ -337,14 +252,8 @@ fn a_forbidden_use_is_seen_however_it_is_written() {
         assert!(!breaches(path, text).is_empty(), "{path}: {text}");
     }
     for (path, text) in [
-        (
-            "policy/render.rs",
-            "use super::cam; use crate::{identity::Identity, json};",
-        ),
-        (
-            "policy/render.rs",
-            "#[cfg(test)] mod tests { use crate::sts::Sts; }",
-        ),
+        ("policy/render.rs", "use super::cam; use crate::{identity::Identity, json};"),
+        ("policy/render.rs", "#[cfg(test)] mod tests { use crate::sts::Sts; }"),
         ("broker.rs", "use crate::{policy::Grant, sts::Sts};"),
     ] {
         assert_eq!(breaches(path, text), Vec::<String>::new(), "{path}: {text}");

@@ -8,7 +8,7 @@ RECORDED.json is a list of
     {"secret_id", "secret_key", "token" (or null), "headers": {lower-case name: value}, "body": "<exact text>"}
 
 A request passes if
-- the SDK, given the same key, body, host, region and clock, writes the same headers, `Authorization` included, to the byte;
+- the SDK, given the same key, body, host, region and clock, writes the same headers to the byte, `Authorization` too;
 - the SDK's request model knows every field of the body, and gives the same object back;
 - `Policy` decodes to a CAM policy with at least one statement and no principal, and is percent-encoded as
   qcloud-python-sts does it, but for `/`: that SDK leaves it standing, the broker writes `%2F`.

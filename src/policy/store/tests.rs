@@ -9,34 +9,14 @@ use crate::policy::{
 };
 
 fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
-    let sources = templates
-        .iter()
-        .map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
-    let bounds = Bounds {
-        longest: Duration::from_secs(129_600),
-        min_remaining: Some(Duration::from_secs(300)),
-    };
-    TemplateSet::of_sources(
-        Path::new("policies"),
-        sources.collect(),
-        None,
-        issuers,
-        &bounds,
-    )
-    .map_err(|problems| {
-        problems
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
-    })
+    let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
+    let bounds = Bounds { longest: Duration::from_hours(36), min_remaining: Some(Duration::from_mins(5)) };
+    TemplateSet::of_sources(Path::new("policies"), sources.collect(), None, issuers, &bounds)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn one(text: &str) -> TemplateSet {
-    let issuers = Issuers {
-        several: false,
-        trusted_claims: vec!["tenant".to_owned()],
-    };
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
     set(&[("upload", text.to_owned())], &issuers).unwrap()
 }
 
@@ -57,26 +37,13 @@ fn every_adversarial_claim_is_refused_or_confined_to_a_home_of_its_own() {
     let templates = one(UPLOAD);
     let mut homes = std::collections::BTreeSet::new();
     for row in rows {
-        let grant = Identity::from_claims("i".into(), row.claims)
-            .map_err(|error| error.to_string())
-            .and_then(|identity| {
-                templates
-                    .grant(Some("upload"), &identity)
-                    .map_err(|error| error.to_string())
-            });
-        assert_eq!(
-            grant.is_ok(),
-            row.expect == "confine",
-            "{}: {grant:?}",
-            row.why
-        );
-        if let Ok(grant) = grant {
-            assert!(
-                homes.insert(grant.home().to_owned()),
-                "{}: {} is shared",
-                row.why,
-                grant.home()
+        let grant =
+            Identity::from_claims("i".into(), row.claims).map_err(|error| error.to_string()).and_then(
+                |identity| templates.grant(Some("upload"), &identity).map_err(|error| error.to_string()),
             );
+        assert_eq!(grant.is_ok(), row.expect == "confine", "{}: {grant:?}", row.why);
+        if let Ok(grant) = grant {
+            assert!(homes.insert(grant.home().to_owned()), "{}: {} is shared", row.why, grant.home());
         }
     }
     assert!(homes.len() >= 4);
@@ -115,9 +82,7 @@ fn keys_around(home: &str) -> Vec<String> {
         format!("{home}/a"),
         format!("{home}%2e%2e/a"),
         format!("/{home}a"),
-        closed
-            .rsplit_once('/')
-            .map_or(String::new(), |(parent, _)| format!("{parent}/")),
+        closed.rsplit_once('/').map_or(String::new(), |(parent, _)| format!("{parent}/")),
         String::new(),
     ]
     .into()
@@ -125,14 +90,8 @@ fn keys_around(home: &str) -> Vec<String> {
 
 /// Object keys read as the vendor's documents leave open: raw, slash-merged, URL-decoded, dots resolved.
 fn readings(key: &str) -> Vec<String> {
-    let merged = key
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("/");
-    let decoded = percent_encoding::percent_decode_str(key)
-        .decode_utf8_lossy()
-        .into_owned();
+    let merged = key.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let decoded = percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned();
     vec![key.to_owned(), merged, decoded]
 }
 
@@ -152,18 +111,10 @@ fn allows(policy: &Policy, bucket: &str, action: &str, key: &str) -> bool {
         let context = [
             ("cos:content-length", "1".to_owned()),
             ("cos:x-cos-acl", "private".to_owned()),
-            ("cos:prefix", crate::policy::render::encode_parameter(key)),
+            ("cos:prefix", render::encode_parameter(key)),
         ];
         let resource = format!("{bucket}{key}");
-        evaluate(
-            policy,
-            &Request {
-                action,
-                resource: &resource,
-                context: context.into(),
-            },
-        )
-        .is_allowed()
+        evaluate(policy, &Request { action, resource: &resource, context: context.into() }).is_allowed()
     })
 }
 
@@ -218,22 +169,12 @@ proptest! {
 fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
     let templates = one(UPLOAD);
     let grant = |issuer: &str, subject: &str, claims: &[(&str, Value)]| {
-        templates
-            .grant(
-                Some("upload"),
-                &Identity::for_tests(issuer, subject, claims),
-            )
-            .unwrap()
-            .fingerprint()
+        templates.grant(Some("upload"), &Identity::for_tests(issuer, subject, claims)).unwrap().fingerprint()
     };
     let alice = grant("i", "alice", &[]);
     assert_eq!(alice, grant("i", "alice", &[("iat", json!(7))]));
     assert_ne!(alice, grant("i", "bob", &[]));
-    assert_ne!(
-        alice,
-        grant("j", "alice", &[]),
-        "same policy text, another issuer"
-    );
+    assert_ne!(alice, grant("j", "alice", &[]), "same policy text, another issuer");
 }
 
 #[test]
@@ -243,16 +184,11 @@ fn a_required_claim_must_be_there_with_one_of_the_values() {
         "[require]\nrole = [\"member\", \"admin\"]\norg.plan = \"paid\"\n[[statement]]",
     ));
     let grant = |claims: &[(&str, Value)]| {
-        templates
-            .grant(Some("upload"), &Identity::for_tests("i", "alice", claims))
-            .map(|_| ())
+        templates.grant(Some("upload"), &Identity::for_tests("i", "alice", claims)).map(|_| ())
     };
     let paid = ("org", json!({"plan": "paid"}));
     assert_eq!(grant(&[("role", json!("admin")), paid.clone()]), Ok(()));
-    assert_eq!(
-        grant(&[("role", json!(["guest", "member"])), paid.clone()]),
-        Ok(())
-    );
+    assert_eq!(grant(&[("role", json!(["guest", "member"])), paid.clone()]), Ok(()));
     for claims in [
         vec![("role", json!("admin"))],
         vec![paid.clone()],
@@ -260,10 +196,7 @@ fn a_required_claim_must_be_there_with_one_of_the_values() {
         vec![("role", json!({"0": "admin"})), paid.clone()],
         vec![("role", json!("admin")), ("org", json!("paid"))],
     ] {
-        assert!(
-            matches!(grant(&claims), Err(NoGrant::Requirement(_))),
-            "{claims:?}"
-        );
+        assert!(matches!(grant(&claims), Err(NoGrant::Requirement(_))), "{claims:?}");
     }
 }
 
@@ -281,12 +214,7 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     let put = |prefix: &str| item("name/cos:PutObject", prefix);
     let grant = narrowed(&[put("users/alice/photos/*")]).unwrap();
     let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
-    assert!(allows(
-        &policy,
-        &bucket,
-        "name/cos:PutObject",
-        "users/alice/photos/a.jpg"
-    ));
+    assert!(allows(&policy, &bucket, "name/cos:PutObject", "users/alice/photos/a.jpg"));
     for (action, key) in [
         ("name/cos:PutObject", "users/alice/other/a.jpg"),
         ("name/cos:UploadPart", "users/alice/photos/a.jpg"),
@@ -294,14 +222,10 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     ] {
         assert!(!allows(&policy, &bucket, action, key), "{action} {key}");
     }
-    let same = |a: &[Scope], b: &[Scope]| {
-        narrowed(a).unwrap().fingerprint() == narrowed(b).unwrap().fingerprint()
-    };
+    let same =
+        |a: &[Scope], b: &[Scope]| narrowed(a).unwrap().fingerprint() == narrowed(b).unwrap().fingerprint();
     let (x, y) = (put("users/alice/x/*"), put("users/alice/y/*"));
-    assert!(
-        same(&[x.clone(), y.clone()], &[y.clone(), x.clone(), y.clone()]),
-        "order and repeats do not matter"
-    );
+    assert!(same(&[x.clone(), y.clone()], &[y.clone(), x.clone(), y]), "order and repeats do not matter");
     for (prefix, why) in [
         ("users/alice*", "reaches alice0"),
         ("users/*", "reaches everybody"),
@@ -316,35 +240,20 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     ] {
         let refused = narrowed(&[x.clone(), put(prefix)]);
         assert!(
-            matches!(
-                refused,
-                Err(NoGrant::Scope(ScopeRefused::Item { index: 1, .. }))
-            ),
+            matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { index: 1, .. }))),
             "{prefix} {why}: {refused:?}"
         );
     }
     for other in [
         item("name/cos:GetObject", "users/alice/*"),
         item("name/cos:*", "users/alice/*"),
-        Scope {
-            bucket: "other-1250000000".to_owned(),
-            ..x.clone()
-        },
-        Scope {
-            region: "ap-beijing".to_owned(),
-            ..x.clone()
-        },
+        Scope { bucket: "other-1250000000".to_owned(), ..x.clone() },
+        Scope { region: "ap-beijing".to_owned(), ..x.clone() },
     ] {
         assert!(narrowed(&[other]).is_err());
     }
-    assert!(matches!(
-        narrowed(&[]),
-        Err(NoGrant::Scope(ScopeRefused::Count(0)))
-    ));
-    assert!(matches!(
-        narrowed(&vec![x; 33]),
-        Err(NoGrant::Scope(ScopeRefused::Count(33)))
-    ));
+    assert!(matches!(narrowed(&[]), Err(NoGrant::Scope(ScopeRefused::Count(0)))));
+    assert!(matches!(narrowed(&vec![x; 33]), Err(NoGrant::Scope(ScopeRefused::Count(33)))));
 }
 
 #[test]
@@ -357,73 +266,31 @@ fn a_narrowed_list_stays_bound_to_its_prefix() {
         region: "ap-guangzhou".to_owned(),
         prefix: prefix.to_owned(),
     };
-    let grant = templates
-        .narrowed(Some("upload"), &alice, &[list("users/alice/photos/*")])
-        .unwrap();
+    let grant = templates.narrowed(Some("upload"), &alice, &[list("users/alice/photos/*")]).unwrap();
     let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
-    assert!(allows(
-        &policy,
-        &bucket,
-        "name/cos:GetBucket",
-        "users/alice/photos/"
-    ));
-    assert!(!allows(
-        &policy,
-        &bucket,
-        "name/cos:GetBucket",
-        "users/alice/"
-    ));
-    assert!(
-        templates
-            .narrowed(Some("upload"), &alice, &[list("users/*")])
-            .is_err()
-    );
+    assert!(allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/photos/"));
+    assert!(!allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/"));
+    assert!(templates.narrowed(Some("upload"), &alice, &[list("users/*")]).is_err());
 }
 
 #[test]
 fn a_folder_serves_whole_or_not_at_all() {
     let broken = UPLOAD.replace("allow", "alow");
-    let both = set(
-        &[("good", UPLOAD.to_owned()), ("bad", broken)],
-        &Issuers::default(),
-    )
-    .unwrap_err();
+    let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &Issuers::default()).unwrap_err();
     assert!(both.starts_with("bad.toml:8"), "{both}");
     let short = UPLOAD.replace("30m", "5m");
-    assert!(
-        set(&[("a", short)], &Issuers::default())
-            .unwrap_err()
-            .contains("min_remaining")
-    );
+    assert!(set(&[("a", short)], &Issuers::default()).unwrap_err().contains("min_remaining"));
     let long = UPLOAD.replace("30m", "37h");
-    assert!(
-        set(&[("a", long)], &Issuers::default())
-            .unwrap_err()
-            .contains("gives 129600 s at most")
-    );
-    assert!(
-        set(&[], &Issuers::default())
-            .unwrap_err()
-            .contains("holds no template")
-    );
-    assert!(
-        set(&[("bad name", UPLOAD.to_owned())], &Issuers::default())
-            .unwrap_err()
-            .contains("name")
-    );
+    assert!(set(&[("a", long)], &Issuers::default()).unwrap_err().contains("gives 129600 s at most"));
+    assert!(set(&[], &Issuers::default()).unwrap_err().contains("holds no template"));
+    assert!(set(&[("bad name", UPLOAD.to_owned())], &Issuers::default()).unwrap_err().contains("name"));
 }
 
 #[test]
 fn the_templates_that_ship_are_proved_together() {
     let shipped = [
-        (
-            "upload",
-            include_str!("../../../policies/upload.toml").to_owned(),
-        ),
-        (
-            "files",
-            include_str!("../../../policies/files.toml").to_owned(),
-        ),
+        ("upload", include_str!("../../../policies/upload.toml").to_owned()),
+        ("files", include_str!("../../../policies/files.toml").to_owned()),
     ];
     assert!(set(&shipped, &Issuers::default()).is_ok());
 }

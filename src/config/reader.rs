@@ -1,0 +1,365 @@
+//! Checks the parts of a configuration against each other, section by section, and gathers every problem.
+
+use std::{net::IpAddr, ops::Range, path::Path, time::Duration};
+
+use jsonwebtoken::Algorithm;
+use url::Url;
+
+use super::{
+    Admin, Cache, Config, Issuer, KeySource, Limits, OwnKeys, Server, Sts, StsAction, Templates, Tls,
+    file::{self, File},
+    secrets::{self, Secrets},
+};
+use crate::source::{Diagnostic, Source, nearest};
+
+/// What checking needs at hand.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) secrets: Secrets<'a>,
+    pub(super) base: &'a Path,
+}
+
+impl Reader<'_> {
+    pub(super) fn config(&self, file: File) -> Result<Config, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        for (name, section) in [("redis", &file.redis), ("audit", &file.audit)] {
+            if let Some(section) = section {
+                problems.push(self.problem(
+                    section.span(),
+                    format!("[{name}] is not built yet in this version"),
+                    "remove the section",
+                ));
+            }
+        }
+        let mut keep = |problem| problems.push(problem);
+        let server = self.server(file.server).map_err(&mut keep).ok();
+        let admin = self.admin(file.admin).map_err(&mut keep).ok();
+        let sts = self.sts(file.sts).map_err(&mut keep).ok();
+        let cache = self.cache(&file.cache).map_err(&mut keep).ok();
+        if file.issuer.is_empty() {
+            keep(self.problem(
+                0..0,
+                "no [[issuer]] is configured, so no token could be accepted",
+                "add an [[issuer]] section with issuer, audience, algorithms and a key",
+            ));
+        }
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for section in file.issuer {
+            let span = section.span();
+            match self.issuer(section.into_inner(), span.clone()) {
+                Ok(issuer) if issuers.iter().any(|other| other.issuer == issuer.issuer) => {
+                    keep(self.problem(
+                        span,
+                        format!("issuer `{}` is configured twice", issuer.issuer),
+                        "merge the two sections: a token's `iss` must lead to one set of rules",
+                    ));
+                }
+                Ok(issuer) => issuers.push(issuer),
+                Err(problem) => keep(problem),
+            }
+        }
+        let templates = Templates {
+            dir: self.base.join(file.templates.dir.into_inner()),
+            default: file.templates.default.map(toml::Spanned::into_inner),
+        };
+        let limits = Limits { per_user: file.limits.per_user };
+        match (server, admin, sts, cache) {
+            (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
+                Ok(Config { server, admin, issuers, templates, sts, cache, limits })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn server(&self, server: file::Server) -> Result<Server, Diagnostic> {
+        let tls = match (server.tls_cert_file, server.tls_key_file) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => {
+                let span = key.span();
+                Some(Tls {
+                    cert: self.secrets.bytes(&cert, span.clone())?,
+                    key: self.secrets.bytes(key.get_ref(), span)?.into(),
+                })
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(self.problem(
+                    0..0,
+                    "[server] has one of tls_cert_file and tls_key_file",
+                    "give both, or neither for plain HTTP behind a TLS proxy",
+                ));
+            }
+        };
+        for origin in &server.cors_origins {
+            let exact = Url::parse(origin.get_ref())
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin.get_ref());
+            if !exact {
+                return Err(self.problem(
+                    origin.span(),
+                    format!("`{}` is not an origin", origin.get_ref()),
+                    "write scheme and host only, like \"https://app.example.com\"; `*` is never allowed",
+                ));
+            }
+        }
+        for count in [&server.workers, &server.max_connections].into_iter().flatten() {
+            if *count.get_ref() == 0 {
+                return Err(self.problem(count.span(), "zero would serve nobody", "give 1 or more"));
+            }
+        }
+        Ok(Server {
+            listen: server.listen,
+            tls,
+            trusted_proxies: server.trusted_proxies,
+            cors_origins: server.cors_origins.into_iter().map(toml::Spanned::into_inner).collect(),
+            workers: server.workers.map(toml::Spanned::into_inner),
+            max_connections: server.max_connections.map_or(25_000, toml::Spanned::into_inner),
+            shutdown_timeout: server.shutdown_timeout.0,
+        })
+    }
+
+    fn admin(&self, admin: file::Admin) -> Result<Admin, Diagnostic> {
+        let token = self.secrets.one_of(admin.token_env, admin.token_file, "token")?;
+        let listen = *admin.listen.get_ref();
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(self.problem(
+                admin.listen.span(),
+                format!("the operators' listener on {listen} is reachable by others and has no token"),
+                "set admin.token_file or admin.token_env, or listen on 127.0.0.1",
+            ));
+        }
+        Ok(Admin { listen, token })
+    }
+
+    fn issuer(&self, issuer: file::Issuer, span: Range<usize>) -> Result<Issuer, Diagnostic> {
+        if issuer.issuer.get_ref().is_empty() {
+            return Err(self.problem(
+                issuer.issuer.span(),
+                "issuer is empty",
+                "write what the tokens' `iss` says, to the letter",
+            ));
+        }
+        if issuer.audience.get_ref().is_empty() || issuer.audience.get_ref().iter().any(String::is_empty) {
+            return Err(self.problem(
+                issuer.audience.span(),
+                "audience is empty",
+                "name the audience your tokens carry in `aud`; without one, a token meant for any other service would do",
+            ));
+        }
+        let algorithms = self.algorithms(&issuer.algorithms)?;
+        let leeway = issuer.leeway.map_or(Ok(Duration::from_secs(30)), |leeway| {
+            if leeway.get_ref().0 > Duration::from_mins(1) {
+                return Err(self.problem(
+                    leeway.span(),
+                    "leeway is longer than a minute",
+                    "give at most \"60s\": expired tokens would live that much longer",
+                ));
+            }
+            Ok(leeway.get_ref().0)
+        })?;
+        let hmac = algorithms.iter().any(|algorithm| secrets::is_hmac(*algorithm));
+        let keys = match (
+            issuer.jwks_url,
+            issuer.jwks_file,
+            issuer.public_key_file,
+            issuer.secret_env.is_some() || issuer.secret_file.is_some(),
+        ) {
+            (Some(url), None, None, false) => KeySource::JwksUrl(self.url(&url)?),
+            (None, Some(path), None, false) => {
+                let full = self.base.join(path.get_ref());
+                self.secrets.bytes(path.get_ref(), path.span())?;
+                KeySource::JwksFile(full)
+            }
+            (None, None, Some(path), false) => {
+                let pem = self.secrets.bytes(path.get_ref(), path.span())?;
+                KeySource::PublicKey { path: self.base.join(path.get_ref()), pem }
+            }
+            (None, None, None, true) => {
+                KeySource::Secret(self.secrets.hmac(issuer.secret_env, issuer.secret_file)?)
+            }
+            _ => {
+                return Err(self.problem(
+                    span,
+                    format!("issuer `{}` needs exactly one source of keys", issuer.issuer.get_ref()),
+                    "give one of jwks_url, jwks_file, public_key_file, secret_env, secret_file",
+                ));
+            }
+        };
+        if hmac != matches!(keys, KeySource::Secret(_)) {
+            return Err(self.problem(
+                issuer.algorithms.span(),
+                "the algorithms do not fit the key",
+                "HS256/384/512 go with secret_env or secret_file, all others with public keys",
+            ));
+        }
+        Ok(Issuer {
+            issuer: issuer.issuer.into_inner(),
+            audience: issuer.audience.into_inner(),
+            algorithms,
+            keys,
+            trusted_claims: issuer
+                .trusted_claims
+                .into_iter()
+                .map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim))
+                .collect(),
+            leeway,
+            required_typ: issuer.required_typ,
+        })
+    }
+
+    /// One family only: a list that mixes families is how a public key comes to be taken for an
+    /// HMAC secret (RFC 8725 §2.1).
+    fn algorithms(&self, names: &toml::Spanned<Vec<String>>) -> Result<Vec<Algorithm>, Diagnostic> {
+        const KNOWN: [&str; 12] = [
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256",
+            "HS384", "HS512",
+        ];
+        let mut algorithms = Vec::new();
+        for name in names.get_ref() {
+            let algorithm: Algorithm = name.parse().map_err(|_| {
+                let mend = match nearest(name, KNOWN) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known: {}", KNOWN.join(", ")),
+                };
+                self.problem(names.span(), format!("unknown algorithm `{name}`"), mend)
+            })?;
+            algorithms.push(algorithm);
+        }
+        match algorithms.first().map(|first| first.family()) {
+            None => {
+                Err(self.problem(names.span(), "algorithms is empty", "list what your issuer signs with"))
+            }
+            Some(family) if algorithms.iter().any(|other| other.family() != family) => Err(self.problem(
+                names.span(),
+                "algorithms mixes families",
+                "keep one of RSA (RS*, PS*), EC (ES*), EdDSA or HMAC (HS*); use one [[issuer]] per family",
+            )),
+            Some(_) => Ok(algorithms),
+        }
+    }
+
+    fn sts(&self, section: toml::Spanned<file::Sts>) -> Result<Sts, Diagnostic> {
+        let span = section.span();
+        let sts = section.into_inner();
+        let action = match (sts.action, sts.role_arn, sts.external_id) {
+            (file::StsAction::GetFederationToken, None, None) => StsAction::GetFederationToken,
+            (file::StsAction::AssumeRole, Some(role_arn), external_id) => StsAction::AssumeRole {
+                role_arn: role_arn.into_inner(),
+                external_id: external_id.map(toml::Spanned::into_inner),
+            },
+            (file::StsAction::AssumeRole, None, _) => {
+                return Err(self.problem(
+                    span,
+                    "AssumeRole needs role_arn",
+                    "add role_arn = \"qcs::cam::uin/<account>:roleName/<role>\"",
+                ));
+            }
+            (file::StsAction::GetFederationToken, Some(field), _)
+            | (file::StsAction::GetFederationToken, None, Some(field)) => {
+                return Err(self.problem(
+                    field.span(),
+                    "GetFederationToken takes no role",
+                    "remove it, or set action = \"AssumeRole\"",
+                ));
+            }
+        };
+        if !is_region(sts.region.get_ref()) {
+            return Err(self.problem(
+                sts.region.span(),
+                format!("`{}` is not a region", sts.region.get_ref()),
+                "write it like \"ap-guangzhou\"",
+            ));
+        }
+        if sts.calls_per_second.get_ref().get() > 600 {
+            return Err(self.problem(
+                sts.calls_per_second.span(),
+                "calls_per_second is above the account's quota of 600",
+                "give at most 600, divided by the number of replicas",
+            ));
+        }
+        let endpoint = match sts.endpoint {
+            Some(endpoint) => self.url(&endpoint)?,
+            None => self.url(&toml::Spanned::new(0..0, "https://sts.tencentcloudapi.com".to_owned()))?,
+        };
+        let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
+        let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
+        let keys = match (id, key) {
+            (Some(id), Some(key)) => OwnKeys::Given { id, key, token: None },
+            (None, None) => self.secrets.provider_chain(),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(self.problem(
+                    span,
+                    "[sts] names only one half of the operator's keys",
+                    "give both secret_id_env (or _file) and secret_key_env (or _file), or neither for the provider chain",
+                ));
+            }
+        };
+        let temporary = match &keys {
+            OwnKeys::Given { token, .. } => token.is_some(),
+            OwnKeys::WebIdentity { .. } | OwnKeys::InstanceRole => true,
+        };
+        if temporary && action == StsAction::GetFederationToken {
+            return Err(self.problem(
+                span,
+                "no permanent keys were found, and GetFederationToken takes no others",
+                "name them with secret_id_env and secret_key_env (or _file), or set action = \"AssumeRole\" with role_arn",
+            ));
+        }
+        Ok(Sts {
+            action,
+            region: sts.region.into_inner(),
+            endpoint,
+            keys,
+            calls_per_second: *sts.calls_per_second.get_ref(),
+            timeout: sts.timeout.0,
+        })
+    }
+
+    fn cache(&self, cache: &file::Cache) -> Result<Cache, Diagnostic> {
+        let refresh_at = *cache.refresh_at.get_ref();
+        if !(0.0..1.0).contains(&refresh_at) {
+            return Err(self.problem(
+                cache.refresh_at.span(),
+                format!("refresh_at = {refresh_at} is not a share of a key's life"),
+                "give a number from 0.0 (never refresh ahead) to below 1.0, like 0.3",
+            ));
+        }
+        Ok(Cache {
+            max_bytes: cache.max_bytes.0,
+            min_remaining: cache.min_remaining.map(|span| span.0),
+            refresh_at,
+        })
+    }
+
+    /// HTTPS anywhere, plain HTTP on loopback only; never with credentials inside.
+    fn url(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
+        let problem = |message: String| {
+            self.problem(
+                text.span(),
+                message,
+                "write it like \"https://host/path\"; http:// is taken for loopback only",
+            )
+        };
+        let url = Url::parse(text.get_ref())
+            .map_err(|error| problem(format!("`{}` is not a URL: {error}", text.get_ref())))?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+            Some(url::Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
+            "http" if loopback => Ok(url),
+            _ => Err(problem(format!("`{}` is not a safe URL", text.get_ref()))),
+        }
+    }
+
+    fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+        self.source.problem(span, message, mend)
+    }
+}
+
+/// A region's name is lower-case words joined by dashes: `ap-guangzhou`, `na-siliconvalley`.
+fn is_region(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
