@@ -18,7 +18,7 @@ use std::sync::{
 };
 
 use actix_cors::Cors;
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, middleware, web};
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
 use ipnet::IpNet;
 
 use self::{
@@ -106,6 +106,12 @@ fn routes(services: &mut web::ServiceConfig) {
     for path in ["/v1/explain", "/v1/explain/{template}"] {
         services.service(problem(path).route(web::get().to(v1::explained)));
     }
+    for (path, handler) in [("/healthz", web::to(health::healthz)), ("/readyz", web::to(health::readyz))] {
+        services.service(
+            resource(path, "GET, HEAD", Form::Problem)
+                .route(handler.guard(guard::Any(guard::Get()).or(guard::Head()))),
+        );
+    }
     services
         .service(envelope("/sign").route(web::get().to(dropin::sign)))
         .service(
@@ -114,8 +120,6 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::post().to(dropin::sts_scoped)),
         )
         .service(envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)))
-        .service(problem("/healthz").route(web::get().to(health::healthz)))
-        .service(problem("/readyz").route(web::get().to(health::readyz)))
         .service(problem("/openapi.json").route(web::get().to(health::openapi)))
         .default_service(web::to(nothing));
 }
@@ -131,6 +135,6 @@ fn cors(origins: &[String]) -> Cors {
         .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin))
         .allowed_methods(["GET", "POST"])
         .allowed_headers(["authorization", "content-type"])
-        .expose_headers(["cache-status", "x-request-id", "retry-after"])
+        .expose_headers(["cache-status", "x-request-id", "retry-after", "www-authenticate"])
         .max_age(600)
 }

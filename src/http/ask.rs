@@ -1,6 +1,6 @@
-//! One ask, from request to key: the way that every route takes.
+//! One ask, from request to answer: the way that every route takes.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 
@@ -11,62 +11,42 @@ use super::{
 };
 use crate::{
     broker::{Outcome, Served},
-    policy::{Grant, Scope},
+    identity::Identity,
 };
 
-/// What a request asks for.
-#[derive(Debug, Default)]
-pub(super) struct Ask {
-    /// The default template if none.
-    pub(super) template: Option<String>,
-    /// A narrower key.
-    pub(super) scope: Option<Vec<Scope>>,
-    /// At least this much life.
-    pub(super) min_remaining: Option<Duration>,
+/// A key to be answered with.
+pub(super) struct Answered {
+    pub(super) served: Served,
+    pub(super) shape: Shape,
+    /// Where the client is to put its object, for [`Shape::Keyed`].
+    pub(super) object_key: Option<String>,
 }
 
-/// A key for whoever sent the request.
-pub(super) async fn key(api: &Api, request: &HttpRequest, ask: &Ask) -> Result<Served, Refusal> {
-    let served = granted(api, request, ask).await;
-    if served.is_err() {
-        let named = ask.template.as_deref().or(api.templates.default_name());
-        let known = named.filter(|name| api.templates.names().any(|known| known == *name));
-        api.broker.count_refused(known.unwrap_or_default());
-    }
-    served
+/// Who sent the request, if they may ask now. Comes before anything else of a request is read.
+pub(super) async fn admitted(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
+    let asker = bearer::identity(api, request).await?;
+    api.broker.admit(&asker)?;
+    Ok(asker)
 }
 
-async fn granted(api: &Api, request: &HttpRequest, ask: &Ask) -> Result<Served, Refusal> {
-    let grant = grant(api, request, ask).await?;
-    Ok(api.broker.key_for(&grant, ask.min_remaining).await?)
-}
-
-/// What whoever sent the request may do; counts against how often they may ask.
-pub(super) async fn grant(api: &Api, request: &HttpRequest, ask: &Ask) -> Result<Arc<Grant>, Refusal> {
-    let identity = bearer::identity(api, request).await?;
-    api.broker.admit(&identity)?;
-    let name = ask.template.as_deref();
-    Ok(match &ask.scope {
-        None => api.templates.grant(name, &identity)?,
-        Some(scope) => api.templates.narrowed(name, &identity, scope)?,
-    })
-}
-
-/// The answer to an ask.
-pub(super) fn answer(
+/// The answer to an ask for a key of this template (the default one if none is named), counted once.
+pub(super) async fn answer(
     api: &Api,
-    outcome: Result<Served, Refusal>,
-    shape: Shape,
-    object_key: impl FnOnce(&Grant) -> Option<String>,
+    template: Option<&str>,
     form: Form,
     request_id: &str,
+    ask: impl Future<Output = Result<Answered, Refusal>>,
 ) -> HttpResponse {
-    match outcome {
-        Err(refusal) => refusal.response(form, request_id),
-        Ok(Served { key, outcome }) => {
+    match ask.await {
+        Err(refusal) => {
+            let named = template.or(api.templates.default_name());
+            let known = named.filter(|name| api.templates.names().any(|known| known == *name));
+            api.broker.count_refused(known.unwrap_or_default());
+            refusal.response(form, request_id)
+        }
+        Ok(Answered { served: Served { key, outcome }, shape, object_key }) => {
             let now = api.clock.now();
             let ttl = key.remaining(now).as_secs();
-            let object_key = object_key(key.grant());
             tracing::debug!(request_id, grant = %key.grant().id(), ?outcome, ttl, "answered");
             HttpResponse::Ok()
                 .insert_header(("Cache-Status", cache_status(outcome, ttl)))

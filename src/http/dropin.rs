@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     Api,
-    ask::{self, Ask},
+    ask::{self, Answered},
     body,
     context::RequestId,
     refusal::{Form, Refusal},
@@ -22,14 +22,18 @@ struct KeyQuery {
 
 /// `GET /sign`: cossign's envelope.
 pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
-    let outcome = ask::key(&api, &request, &Ask::default()).await;
-    ask::answer(&api, outcome, Shape::Cossign, |_| None, Form::Envelope, &id)
+    ask::answer(&api, None, Form::Envelope, &id, whole(&api, &request, Shape::Cossign)).await
 }
 
 /// `GET /sts`: the STS SDK JSON.
 pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
-    let outcome = ask::key(&api, &request, &Ask::default()).await;
-    ask::answer(&api, outcome, Shape::StsSdk, |_| None, Form::Envelope, &id)
+    ask::answer(&api, None, Form::Envelope, &id, whole(&api, &request, Shape::StsSdk)).await
+}
+
+async fn whole(api: &Api, request: &HttpRequest, shape: Shape) -> Result<Answered, Refusal> {
+    let asker = ask::admitted(api, request).await?;
+    let grant = api.templates.grant(None, &asker)?;
+    Ok(Answered { served: api.broker.key_for(&grant, None).await?, shape, object_key: None })
 }
 
 /// `POST /sts` with the bare array of the vendor's scope demo.
@@ -39,14 +43,14 @@ pub(super) async fn sts_scoped(
     payload: web::Payload,
     id: RequestId,
 ) -> HttpResponse {
-    match body::json::<Vec<Scope>>(payload).await {
-        Ok(scope) => {
-            let ask = Ask { scope: Some(scope), ..Ask::default() };
-            let outcome = ask::key(&api, &request, &ask).await;
-            ask::answer(&api, outcome, Shape::StsSdk, |_| None, Form::Envelope, &id)
-        }
-        Err(refusal) => refusal.response(Form::Envelope, &id),
-    }
+    let ask = async {
+        let asker = ask::admitted(&api, &request).await?;
+        let scope: Vec<Scope> = body::json(payload).await?;
+        let grant = api.templates.narrowed(None, &asker, &scope)?;
+        let served = api.broker.key_for(&grant, None).await?;
+        Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
+    };
+    ask::answer(&api, None, Form::Envelope, &id, ask).await
 }
 
 /// `GET /getKeyAndCredentials?filename=`: a key, and where in the home to put the file.
@@ -55,18 +59,17 @@ pub(super) async fn key_and_credentials(
     request: HttpRequest,
     id: RequestId,
 ) -> HttpResponse {
-    let extension = v1::query(&request).and_then(|KeyQuery { filename }| match filename {
-        Some(filename) => Ok(extension(&filename)),
-        None => Err(Refusal::BadRequest("the query parameter `filename` is missing".to_owned())),
-    });
-    let extension = match extension {
-        Ok(extension) => extension,
-        Err(refusal) => return refusal.response(Form::Envelope, &id),
+    let ask = async {
+        let asker = ask::admitted(&api, &request).await?;
+        let KeyQuery { filename } = v1::query(&request)?;
+        let filename = filename
+            .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
+        let grant = api.templates.grant(None, &asker)?;
+        let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
+        let served = api.broker.key_for(&grant, None).await?;
+        Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
     };
-    let outcome = ask::key(&api, &request, &Ask::default()).await;
-    let name = format!("{}{extension}", api.entropy.name());
-    let object_key = |grant: &crate::policy::Grant| Some(format!("{}{name}", grant.home()));
-    ask::answer(&api, outcome, Shape::Keyed, object_key, Form::Envelope, &id)
+    ask::answer(&api, None, Form::Envelope, &id, ask).await
 }
 
 /// `.jpg` of `photo.jpg`; nothing where there is none, or where it is not plain letters and digits.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Api,
-    ask::{self, Ask},
+    ask::{self, Answered},
     body,
     context::RequestId,
     refusal::{Form, Refusal},
@@ -54,7 +54,15 @@ struct Explained<'a> {
 
 /// `GET /v1/credentials[/{template}]`
 pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
-    respond(&api, &request, &id, None).await
+    let template = template(&request);
+    let ask = async {
+        let asker = ask::admitted(&api, &request).await?;
+        let (shape, min_remaining) = options(&request)?;
+        let grant = api.templates.grant(template, &asker)?;
+        let served = api.broker.key_for(&grant, min_remaining).await?;
+        Ok(Answered { served, shape, object_key: None })
+    };
+    ask::answer(&api, template, Form::Problem, &id, ask).await
 }
 
 /// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
@@ -64,24 +72,16 @@ pub(super) async fn post(
     payload: web::Payload,
     id: RequestId,
 ) -> HttpResponse {
-    match body::json::<ScopeBody>(payload).await {
-        Ok(ScopeBody { scope }) => respond(&api, &request, &id, Some(scope)).await,
-        Err(refusal) => refusal.response(Form::Problem, &id),
-    }
-}
-
-async fn respond(
-    api: &Api,
-    request: &HttpRequest,
-    id: &RequestId,
-    scope: Option<Vec<Scope>>,
-) -> HttpResponse {
-    let (shape, min_remaining) = match options(request) {
-        Ok(options) => options,
-        Err(refusal) => return refusal.response(Form::Problem, id),
+    let template = template(&request);
+    let ask = async {
+        let asker = ask::admitted(&api, &request).await?;
+        let (shape, min_remaining) = options(&request)?;
+        let ScopeBody { scope } = body::json(payload).await?;
+        let grant = api.templates.narrowed(template, &asker, &scope)?;
+        let served = api.broker.key_for(&grant, min_remaining).await?;
+        Ok(Answered { served, shape, object_key: None })
     };
-    let ask = Ask { template: template(request), scope, min_remaining };
-    ask::answer(api, ask::key(api, request, &ask).await, shape, |_| None, Form::Problem, id)
+    ask::answer(&api, template, Form::Problem, &id, ask).await
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`
@@ -93,12 +93,12 @@ pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, id: Req
 }
 
 async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
+    let asker = ask::admitted(api, request).await?;
     let query: ExplainQuery = query(request)?;
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
-    let ask = Ask { template: template(request), ..Ask::default() };
-    let grant = ask::grant(api, request, &ask).await?;
+    let grant = api.templates.grant(template(request), &asker)?;
     let question = Question {
         action: &action,
         key: &key,
@@ -117,8 +117,8 @@ async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, R
     }))
 }
 
-fn template(request: &HttpRequest) -> Option<String> {
-    request.match_info().get("template").map(str::to_owned)
+fn template(request: &HttpRequest) -> Option<&str> {
+    request.match_info().get("template")
 }
 
 fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> {

@@ -10,7 +10,7 @@ fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-async fn with_emulator() -> Broker {
+fn with_emulator() -> Broker {
     Setup::new(emulator().0).start()
 }
 
@@ -33,7 +33,7 @@ async fn the_first_ask_is_fetched_and_the_second_is_a_hit() {
 
 #[tokio::test]
 async fn v1_has_the_sts_sdk_json_and_more() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     let answer = broker.get("/v1/credentials/upload", &token("alice")).await;
     let body = answer.json();
     assert_eq!(
@@ -71,7 +71,7 @@ async fn v1_has_the_sts_sdk_json_and_more() {
 
 #[tokio::test]
 async fn sts3_is_stss_own_answer() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     let body = broker.get("/v1/credentials?format=sts3", &token("alice")).await.json();
     let response = &body["Response"];
     assert_eq!(keys(response), ["Credentials", "Expiration", "ExpiredTime", "RequestId"]);
@@ -81,7 +81,7 @@ async fn sts3_is_stss_own_answer() {
 
 #[tokio::test]
 async fn the_drop_in_routes_answer_what_their_clients_know() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     let sign = broker.get("/sign", &token("alice")).await.json();
     assert_eq!(keys(&sign), ["code", "codeDesc", "data", "message"]);
     assert_eq!(
@@ -137,7 +137,7 @@ async fn the_android_scope_demo_gets_a_narrower_key_or_the_vendors_refusal() {
 
 #[tokio::test]
 async fn every_refusal_names_its_cause_in_the_routes_own_form() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     let alice = token("alice");
     for (path, status, kind) in [
         ("/v1/credentials/nope", 404, "no-such-template"),
@@ -200,6 +200,8 @@ async fn whoever_is_not_authenticated_gets_one_401_whatever_the_cause() {
     let twice = broker.http.get(broker.url("/v1/credentials")).bearer_auth(&good).bearer_auth(&good);
     assert_eq!(Answer::of(twice).await.status, 401);
     assert_eq!(bodies.len(), 1, "{bodies:?}");
+    let scoped = Answer::of(broker.http.post(broker.url("/sts")).body("not json")).await;
+    assert_eq!(scoped.status, 401, "a stranger's body is not even read");
     let oversize = broker.get("/v1/credentials", &"a".repeat(20_000)).await;
     assert_eq!(oversize.status, 431, "{oversize:?}");
     assert_eq!(sts.calls(), 0);
@@ -238,7 +240,7 @@ async fn a_user_who_asks_too_often_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn browsers_of_the_listed_origin_may_ask_and_others_may_not() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     let preflight = |origin: &'static str| {
         let request = broker.http.request(reqwest::Method::OPTIONS, broker.url("/v1/credentials"));
         Answer::of(
@@ -256,9 +258,10 @@ async fn browsers_of_the_listed_origin_may_ask_and_others_may_not() {
 
 #[tokio::test]
 async fn health_readiness_and_the_api_description_need_no_token() {
-    let broker = with_emulator().await;
+    let broker = with_emulator();
     for path in ["/healthz", "/readyz"] {
         assert_eq!(Answer::of(broker.http.get(broker.url(path))).await.status, 200);
+        assert_eq!(Answer::of(broker.http.head(broker.url(path))).await.status, 200);
     }
     let described = Answer::of(broker.http.get(broker.url("/openapi.json"))).await.json();
     for path in [
