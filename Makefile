@@ -28,8 +28,8 @@ $(ORACLE)/installed: tests/oracle/requirements.txt
 # Licences, duplicate and banned crates, sources; advisories where their database can be fetched.
 deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny@0.20.2
-	$(CARGO) deny --locked check bans licenses sources
-	if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check advisories; \
+	$(CARGO) deny --locked --log-level error check bans licenses sources
+	if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked --log-level error check advisories; \
 	else echo "advisories: not checked, their database cannot be fetched from here"; fi
 
 sandbox:

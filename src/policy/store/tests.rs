@@ -165,6 +165,108 @@ proptest! {
     }
 }
 
+/// A template nobody thought of: any home, any owner, any resources. Most are refused; those that are
+/// proved must hold what the proof says.
+fn any_template() -> impl Strategy<Value = String> {
+    let variable = || {
+        prop_oneof![
+            Just("${sub}"),
+            Just("${sub|hex}"),
+            Just("${sub|base64url}"),
+            Just("${claim.tenant}"),
+            Just("${iss|sha256}"),
+        ]
+    };
+    let segment = prop_oneof![
+        "[a-bu._-]{0,3}".prop_map(|literal| literal),
+        variable().prop_map(str::to_owned),
+        ("[a-b._-]{0,2}", variable(), "[a-b._-]{0,2}").prop_map(|(a, v, b)| format!("{a}{v}{b}")),
+    ];
+    let home = prop::collection::vec(segment, 1..4).prop_map(|parts| format!("{}/", parts.join("/")));
+    let owner =
+        prop_oneof![Just("[\"sub\"]"), Just("[\"claim.tenant\", \"sub\"]"), Just("[\"claim.tenant\"]"),];
+    let resource = prop_oneof![
+        Just("${home}*".to_owned()),
+        Just("${home}".to_owned()),
+        Just("${home}a/*".to_owned()),
+        Just("${home}${claim.tenant}/*".to_owned()),
+        Just("*".to_owned()),
+        "[a-bu/*]{1,5}",
+        variable().prop_map(|v| format!("{v}/*")),
+    ];
+    let action = prop_oneof![
+        Just("[\"@upload\"]"),
+        Just("[\"@download\", \"@delete\"]"),
+        Just("[\"@list\"]"),
+        Just("[\"@multipart-upload\"]"),
+    ];
+    let condition = prop_oneof![
+        Just(String::new()),
+        Just("[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"".to_owned()),
+        "[a-bu/*]{1,3}".prop_map(|p| format!("[statement.condition.string_like]\n\"cos:prefix\" = \"{p}\"")),
+    ];
+    (home, owner, resource, action, condition).prop_map(|(home, owner, resource, action, condition)| {
+        format!(
+            "bucket = \"examplebucket-1250000000\"\nregion = \"ap-guangzhou\"\nduration = \"30m\"\n\
+             home = \"{home}\"\nowner = {owner}\n\
+             [[statement]]\neffect = \"allow\"\naction = {action}\nresource = [\"{resource}\"]\n{condition}\n"
+        )
+    })
+}
+
+/// Who owns what under a template, by the claims its owner names.
+fn owner_of(text: &str, who: &(String, String)) -> (String, String) {
+    let names = text.lines().find(|line| line.starts_with("owner")).unwrap_or("sub");
+    let said = |name: &str, value: &str| if names.contains(name) { value.to_owned() } else { String::new() };
+    (said("\"sub\"", &who.0), said("tenant", &who.1))
+}
+
+#[test]
+fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let people: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
+        .iter()
+        .flat_map(|sub| ["a", "b", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
+        .collect();
+    let (mut proved, mut compared) = (0, 0);
+    for round in 0..4_000 {
+        let texts = [(); 2].map(|()| any_template().new_tree(&mut runner).unwrap().current());
+        let named = [("one", texts[0].clone()), ("two", texts[1].clone())];
+        let named = &named[round % 2..];
+        let Ok(templates) = set(named, &issuers) else { continue };
+        proved += 1;
+        let grants: Vec<_> = people
+            .iter()
+            .flat_map(|who| named.iter().map(move |(name, text)| (who, *name, text)))
+            .filter_map(|(who, name, text)| {
+                let identity = Identity::for_tests("i", &who.0, &[("tenant", json!(who.1))]);
+                let grant = templates.grant(Some(name), &identity).ok()?;
+                Some((owner_of(text, who), policy_of(&grant), grant))
+            })
+            .collect();
+        for (owner, policy, grant) in &grants {
+            for (other_owner, other_policy, other) in &grants {
+                // The same owner reaches the same home by right; owners of two kinds must never meet.
+                if owner == other_owner {
+                    continue;
+                }
+                compared += 1;
+                let bucket = grant.bucket().resource();
+                for key in keys_around(grant.home()).iter().chain(&keys_around(other.home())) {
+                    for action in ["name/cos:PutObject", "name/cos:GetObject", "name/cos:GetBucket"] {
+                        let both = allows(policy, &bucket, action, key)
+                            && allows(other_policy, &bucket, action, key);
+                        assert!(!both, "{action} on {key}: {owner:?} and {other_owner:?} under\n{texts:#?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(proved > 40 && compared > 1000, "too few to mean anything: {proved} proved, {compared} compared");
+}
+
 #[test]
 fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
     let templates = one(UPLOAD);
