@@ -10,6 +10,7 @@ mod dropin;
 mod health;
 mod refusal;
 mod shape;
+mod tls;
 mod v1;
 
 use std::sync::{
@@ -81,7 +82,7 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
         None => server,
     };
     let server = match config.tls {
-        Some(tls) => server.listen_rustls_0_23(listener, crate::tls::server(&tls)?)?,
+        Some(tls) => server.listen_rustls_0_23(listener, tls::server(&tls)?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())

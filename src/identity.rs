@@ -3,6 +3,7 @@
 //! Knows tokens, keys and issuers; asks the network for nothing but key sets. What an identity may do is
 //! not its business.
 
+mod error;
 mod jwks;
 mod key;
 mod token;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 pub use self::{
+    error::{AuthError, Rejection},
     key::KeyFault,
-    verifier::{AuthError, Rejection, Verifier},
+    verifier::Verifier,
 };
 use crate::fingerprint::Fingerprint;
 

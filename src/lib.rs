@@ -16,5 +16,4 @@ pub mod policy;
 pub mod sandbox;
 pub mod source;
 pub mod sts;
-mod tls;
 pub mod units;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
-use super::verifier::Rejection;
+use super::error::Rejection;
 use crate::config::Issuer;
 
 /// A token whose signature nobody has checked.

@@ -59,3 +59,23 @@ async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
     assert_eq!((ready.status, ready.json()["issuerKeys"].clone()), (503, false.into()));
     assert_eq!(Answer::of(broker.http.get(broker.url("/healthz"))).await.status, 200);
 }
+
+#[tokio::test]
+async fn with_a_certificate_the_public_api_speaks_tls() {
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let sts = CannedSts::start(Answers::Key(1800));
+    let mut setup = Setup::new(sts.address).with(
+        "[server]",
+        "[server]\ntls_cert_file = \"policies/cert.pem\"\ntls_key_file = \"policies/key.pem\"",
+    );
+    setup.templates.push(("cert.pem".to_owned(), certificate.cert.pem()));
+    setup.templates.push(("key.pem".to_owned(), certificate.signing_key.serialize_pem()));
+    let broker = setup.start();
+    let trusted = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap();
+    let url = format!("https://localhost:{}/v1/credentials", broker.public.port());
+    let answer = Answer::of(client.get(url).bearer_auth(token("alice"))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let plain = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice")).send().await;
+    assert!(plain.is_err(), "plain HTTP is not answered");
+}

@@ -347,8 +347,8 @@ fn key_pairs() -> Vec<(Algorithm, EncodingKey, Vec<u8>)> {
     let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec_der.as_ref()).unwrap();
     let ec_public: PublicKeyX509Der<'_> = ec.public_key().as_der().unwrap();
     let ed = Ed25519KeyPair::generate().unwrap();
-    let ed_der = ed.to_pkcs8v1().unwrap();
-    let ed_public: PublicKeyX509Der<'_> = ed.public_key().as_der().unwrap();
+    let edwards_der = ed.to_pkcs8v1().unwrap();
+    let edwards_public: PublicKeyX509Der<'_> = ed.public_key().as_der().unwrap();
     vec![
         (
             Algorithm::RS256,
@@ -356,7 +356,11 @@ fn key_pairs() -> Vec<(Algorithm, EncodingKey, Vec<u8>)> {
             pem("PUBLIC KEY", rsa_public.as_ref()),
         ),
         (Algorithm::ES256, EncodingKey::from_ec_der(ec_der.as_ref()), pem("PUBLIC KEY", ec_public.as_ref())),
-        (Algorithm::EdDSA, EncodingKey::from_ed_der(ed_der.as_ref()), pem("PUBLIC KEY", ed_public.as_ref())),
+        (
+            Algorithm::EdDSA,
+            EncodingKey::from_ed_der(edwards_der.as_ref()),
+            pem("PUBLIC KEY", edwards_public.as_ref()),
+        ),
     ]
 }
 

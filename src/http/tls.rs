@@ -14,7 +14,7 @@ use crate::config::Tls;
 ///
 /// # Errors
 /// When chain or key is not PEM, or the two do not belong together.
-pub(crate) fn server(tls: &Tls) -> io::Result<ServerConfig> {
+pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
     let wrong = |what: &str, error: String| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{what} cannot be used: {error}"))
     };
