@@ -75,7 +75,9 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
     .client_request_timeout(SLOWEST_HEAD)
     .keep_alive(std::time::Duration::from_mins(1))
     .max_connections(config.max_connections)
-    .shutdown_timeout(config.shutdown_timeout.as_secs())
+    .shutdown_timeout(
+        config.shutdown_timeout.as_secs() + u64::from(config.shutdown_timeout.subsec_nanos() > 0),
+    )
     .disable_signals();
     let server = match config.workers {
         Some(workers) => server.workers(workers),
@@ -86,6 +88,14 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
         None => server.listen(listener)?,
     };
     Ok(server.run())
+}
+
+/// Whether a certificate and key can be served with.
+///
+/// # Errors
+/// When they are not PEM, or do not belong together.
+pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
+    tls::server(tls).map(|_| ())
 }
 
 fn routes(services: &mut web::ServiceConfig) {

@@ -130,8 +130,12 @@ impl TencentSts {
     async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
         let deadline = self.clock.monotonic() + self.timeout;
         for made in 1..=retry::MOST_ATTEMPTS {
-            self.leave_to_call()?;
+            self.is_worth_a_call()?;
             self.quota.acquire(urgency, deadline).await?;
+            // Last, for leave may be for the one probe, and only a call gives that back.
+            self.breaker
+                .admit(self.clock.monotonic())
+                .map_err(|rest| StsError::Resting { retry_after: rest })?;
             let failure = match self.attempt(grant, deadline).await {
                 Ok(key) => return Ok(key),
                 Err(failure) => failure,
@@ -179,13 +183,14 @@ impl TencentSts {
         outcome
     }
 
-    fn leave_to_call(&self) -> Result<(), StsError> {
+    /// Whether there is any use in waiting for the quota.
+    fn is_worth_a_call(&self) -> Result<(), StsError> {
         let now = self.clock.monotonic();
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, error)) = refused.as_ref().filter(|(until, _)| now < *until) {
             return Err(error.clone());
         }
-        self.breaker.admit(now).map_err(|retry_after| StsError::Resting { retry_after })
+        self.breaker.rest(now).map_or(Ok(()), |retry_after| Err(StsError::Resting { retry_after }))
     }
 
     fn given_up(&self, failure: Failure, grant: &Grant) -> StsError {
@@ -229,6 +234,6 @@ impl Sts for TencentSts {
     }
 
     fn is_resting(&self) -> bool {
-        self.breaker.is_open()
+        self.breaker.rest(self.clock.monotonic()).is_some()
     }
 }

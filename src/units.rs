@@ -79,8 +79,10 @@ impl FromStr for Rate {
             "h" | "hour" => 3600,
             _ => return Err(wrong()),
         };
-        let count = count.trim().parse().map_err(|_| wrong())?;
-        Ok(Self::Per { count, period: Duration::from_secs(period) })
+        let count: NonZeroU32 = count.trim().parse().map_err(|_| wrong())?;
+        let period = Duration::from_secs(period);
+        // More than one in a nanosecond is no limit, whatever was meant.
+        if (period / count.get()).is_zero() { Err(wrong()) } else { Ok(Self::Per { count, period }) }
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!("off".parse(), Ok(Rate::Off));
         let Ok(Rate::Per { count, period }) = "60/minute".parse() else { panic!("a rate") };
         assert_eq!((count.get(), period.as_secs()), (60, 60));
-        for text in ["", "60", "0/minute", "60/fortnight", "on", "-1/s"] {
+        for text in ["", "60", "0/minute", "60/fortnight", "on", "-1/s", "4000000000/second"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, Environment},
     entropy::SystemEntropy,
+    http,
     identity::Verifier,
     sts::{Sts, TencentSts, Urgency},
 };
@@ -38,6 +39,9 @@ impl Options {
         let clock = Arc::new(SystemClock::start());
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
+        if let Some(tls) = &config.server.tls {
+            http::check_tls(tls)?;
+        }
         for template in templates.summaries() {
             super::say(&format!("proved: {template}"));
         }

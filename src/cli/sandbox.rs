@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context;
 use clap::Args;
 
 use super::serve::{Log, start_log};
@@ -58,7 +57,7 @@ impl Options {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
-            .with_context(|| format!("cannot listen on {}", self.cloud_listen))?;
+            .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
         let cloud_at = cloud_listener.local_addr()?;
         let issuer = format!("http://{cloud_at}/");
         let account = Account { secret_id: format!("AKID{}", entropy.name()), secret_key: entropy.name() };

@@ -1,6 +1,6 @@
 //! `cosbroker serve`: production.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -50,14 +50,28 @@ impl Options {
 /// Libraries that speak of connections never go below `info`: their lines could hold headers.
 pub(super) fn start_log(log: Log, level: &str) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let quiet =
-        ["hyper=info", "hyper_util=info", "reqwest=info", "h2=info", "rustls=info", "actix_http=info"];
+    let quiet = [
+        "hyper=info",
+        "hyper_util=info",
+        "reqwest=info",
+        "h2=info",
+        "rustls=info",
+        "actix_http=info",
+        "actix_server=warn",
+    ];
     let filter =
         quiet.iter().filter_map(|directive| directive.parse().ok()).fold(wanted, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process finds the log already there, which is as good.
     let _ = match log {
-        Log::Human => registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        Log::Human => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_target(false),
+            )
+            .try_init(),
         Log::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
 }

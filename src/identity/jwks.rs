@@ -122,7 +122,9 @@ impl Jwks {
                 tracing::debug!(issuer = self.issuer, "key set read");
             }
             Err(fault) => {
-                tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, "the key set cannot be read; the last good one serves");
+                let serving =
+                    if self.current.load().is_some() { "the last one serves on" } else { "there is none" };
+                tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, serving, "the key set cannot be read");
             }
         }
     }

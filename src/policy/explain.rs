@@ -68,7 +68,11 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
         Decision::NotMentioned => {
             let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
             let reason = if granted {
-                format!("this key reaches only `{}`, and `{}` is outside it", grant.home(), question.key)
+                format!(
+                    "no statement grants it on `{}`; this key's own folder is `{}`",
+                    question.key,
+                    grant.home()
+                )
             } else {
                 format!("the template does not grant `{}`", question.action)
             };

@@ -30,7 +30,8 @@ impl Default for State {
 }
 
 impl Breaker {
-    /// Leave to call now, or how long to leave STS alone.
+    /// Leave to call now, or how long to leave STS alone. Leave for a probe must be followed by
+    /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed): there is only one.
     pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
         let mut state = self.state();
         match *state {
@@ -65,9 +66,12 @@ impl Breaker {
         *state = State::Open { until: now + rest.mul_f64(0.75 + jitter / 2.0), rest };
     }
 
-    /// Whether calls are held back.
-    pub(super) fn is_open(&self) -> bool {
-        !matches!(*self.state(), State::Closed { .. })
+    /// How much of a rest is left; nothing where a call, or a probe, may be tried.
+    pub(super) fn rest(&self, now: Duration) -> Option<Duration> {
+        match *self.state() {
+            State::Open { until, .. } => until.checked_sub(now).filter(|rest| !rest.is_zero()),
+            State::Closed { .. } | State::Probing { .. } => None,
+        }
     }
 
     /// The state is one value, always whole, so a poisoned lock is good.
@@ -100,8 +104,9 @@ mod tests {
             }
             breaker.succeeded();
         }
-        assert!(!breaker.is_open());
-        assert!(opened().is_open());
+        assert_eq!(breaker.rest(Duration::ZERO), None);
+        assert_eq!(opened().rest(Duration::ZERO), Some(SECOND));
+        assert_eq!(opened().rest(SECOND), None, "a probe may be tried: the process is ready for one");
         assert_eq!(opened().admit(Duration::ZERO), Err(SECOND));
     }
 
