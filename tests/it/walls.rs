@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("admin", &["broker", "sts"]),
     ("sandbox", &["policy", "sts"]),
     ("app", &["admin", "broker", "config", "http", "identity", "policy", "sts"]),
-    ("cli", &["app", "config", "identity", "policy", "sandbox", "sts"]),
+    ("cli", &["app", "config", "http", "identity", "policy", "sandbox", "sts"]),
     ("main", &["cli"]),
 ];
 
