@@ -156,13 +156,11 @@ impl App {
         let (public_handle, operators_handle) = (public.handle(), operators.handle());
         let serving = async { tokio::try_join!(public, operators) };
         tokio::pin!(serving);
-        let warmed_up = async {
-            self.verifier.warm_up().await;
-            stop.await;
-        };
+        // Beside the rest: an issuer that hangs must not keep the process from being stopped.
+        tokio::spawn(async move { self.verifier.warm_up().await });
         tokio::select! {
             ended = &mut serving => ended?,
-            () = warmed_up => {
+            () = stop => {
                 self.draining.store(true, Ordering::Relaxed);
                 tracing::info!("stopping: no new connections, running asks may finish");
                 // A server stops only while it is polled.

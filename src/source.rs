@@ -28,11 +28,11 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
+        write!(f, "{}", one_line(&self.path.display().to_string()))?;
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}; {}", self.message, self.mend)
+        write!(f, ": {}; {}", one_line(&self.message), one_line(&self.mend))
     }
 }
 
@@ -55,6 +55,9 @@ impl Source {
     /// When it cannot be opened or is not UTF-8.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
         let path = path.into();
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(Diagnostic::of_file(path, "is not a file", "name a file, or remove it"));
+        }
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self { path, text }),
             Err(error) => Err(Diagnostic::of_file(
@@ -142,6 +145,20 @@ impl<'a> Misspelt<'a> {
     }
 }
 
+/// Text that somebody else chose, as one line that cannot be taken for another: control characters are
+/// written as escapes, and what is too long is cut.
+pub fn one_line(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut line = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// The known word a person most likely meant, if any is near.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lowered = written.to_lowercase();
@@ -185,6 +202,13 @@ mod tests {
     fn broken_syntax_points_at_its_line() {
         let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n").parse::<Server>().unwrap_err();
         assert_eq!(problem.place.map(|place| place.0), Some(2), "{problem}");
+    }
+
+    #[test]
+    fn a_problem_is_one_line_whatever_stands_in_the_file() {
+        let problem = Diagnostic::of_file("a\nb.toml", "key `x\ny\u{1b}[2J`", "mend\r\nit");
+        assert_eq!(problem.to_string(), "a\\nb.toml: key `x\\ny\\u{1b}[2J`; mend\\r\\nit");
+        assert_eq!(one_line(&"x".repeat(5000)).chars().count(), 1001);
     }
 
     #[test]

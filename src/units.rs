@@ -53,7 +53,7 @@ impl TryFrom<String> for Size {
 pub enum Rate {
     /// No bound.
     Off,
-    /// At most `count` in every `period`.
+    /// `count` at once, and as many again in every `period`.
     Per {
         /// How many.
         count: NonZeroU32,

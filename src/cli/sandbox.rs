@@ -89,7 +89,7 @@ impl Options {
         let cloud = sandbox::serve(cloud, cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
-        super::say(&welcome(&app, cloud_at, &templates, &token));
+        super::say(&welcome(&app, cloud_at, &account, &templates, &token));
         app.run(super::asked_to_stop()).await?;
         cloud_handle.stop(true).await;
         cloud.await??;
@@ -98,40 +98,44 @@ impl Options {
 
     /// The sandbox's configuration goes the same way as anybody's.
     fn config(&self, issuer: &str, templates: &Path, account: &Account) -> anyhow::Result<Config> {
-        let mut config = toml::Table::new();
-        let mut set = |section: &str, name: &str, value: toml::Value| {
-            let table = config.entry(section).or_insert_with(|| toml::Table::new().into());
-            if let Some(table) = table.as_table_mut() {
-                table.insert(name.to_owned(), value);
-            }
-        };
-        set("server", "listen", self.listen.to_string().into());
-        set("admin", "listen", self.admin_listen.to_string().into());
-        set("templates", "dir", templates.display().to_string().into());
-        set("templates", "default", "upload".into());
-        set("sts", "region", "ap-guangzhou".into());
-        set("sts", "endpoint", issuer.into());
-        set("sts", "calls_per_second", 600.into());
-        set("sts", "secret_id_env", "SECRET_ID".into());
-        set("sts", "secret_key_env", "SECRET_KEY".into());
-        set("limits", "per_user", "off".into());
-        let mut section = toml::Table::new();
-        section.insert("issuer".to_owned(), issuer.into());
-        section.insert("audience".to_owned(), vec![AUDIENCE.to_owned()].into());
-        section.insert("algorithms".to_owned(), vec!["ES256".to_owned()].into());
-        section.insert("jwks_url".to_owned(), format!("{issuer}jwks.json").into());
-        config.insert("issuer".to_owned(), toml::Value::Array(vec![section.into()]));
+        let text = format!(
+            r#"
+            [server]
+            listen = "{listen}"
+            [admin]
+            listen = "{admin}"
+            [[issuer]]
+            issuer = "{issuer}"
+            audience = ["{AUDIENCE}"]
+            algorithms = ["ES256"]
+            jwks_url = "{issuer}jwks.json"
+            [templates]
+            dir = {templates}
+            default = "upload"
+            [sts]
+            region = "ap-guangzhou"
+            endpoint = "{issuer}"
+            secret_id_env = "SECRET_ID"
+            secret_key_env = "SECRET_KEY"
+            calls_per_second = 600
+            [limits]
+            per_user = "off"
+            "#,
+            listen = self.listen,
+            admin = self.admin_listen,
+            templates = toml::Value::from(templates.display().to_string()),
+        );
         let environment = |name: &str| match name {
             "SECRET_ID" => Some(account.secret_id.clone()),
             "SECRET_KEY" => Some(account.secret_key.clone()),
             _ => None,
         };
-        let source = Source::new("sandbox.toml", config.to_string());
+        let source = Source::new("sandbox.toml", text);
         Ok(Config::parse(&source, &Environment(&environment)).map_err(StartError::Problems)?)
     }
 }
 
-fn welcome(app: &App, cloud: SocketAddr, templates: &Path, token: &str) -> String {
+fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, token: &str) -> String {
     let broker = app.public_address();
     let operators = app.operators_address();
     format!(
@@ -141,6 +145,7 @@ cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in 
   broker      http://{broker}
   operators   http://{operators}/metrics
   cloud       http://{cloud}  (token issuer, STS)
+  account     SecretId {id}, SecretKey {key}  (what the broker calls that STS with)
   templates   {templates}
 
 Alice is logged in; this is her app asking for a key:
@@ -153,6 +158,8 @@ And asking again: the same key, from memory (Cache-Status: cosbroker; hit):
 
 A token for anybody:  curl 'http://{cloud}/token?sub=bob'
 Stop with Ctrl-C.",
+        id = account.secret_id,
+        key = account.secret_key,
         templates = templates.display(),
     )
 }

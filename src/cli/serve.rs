@@ -47,7 +47,8 @@ impl Options {
     }
 }
 
-/// Libraries that speak of connections never go below `info`: their lines could hold headers.
+/// Libraries that speak of connections never go below `info`: their lines could hold headers. actix-http
+/// calls every stranger's malformed request an error, which is none of ours.
 pub(super) fn start_log(log: Log, level: &str) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let quiet = [
@@ -56,7 +57,7 @@ pub(super) fn start_log(log: Log, level: &str) {
         "reqwest=info",
         "h2=info",
         "rustls=info",
-        "actix_http=info",
+        "actix_http=off",
         "actix_server=warn",
     ];
     let filter =

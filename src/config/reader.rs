@@ -58,6 +58,16 @@ impl Reader<'_> {
                 Err(problem) => keep(problem),
             }
         }
+        if let (Some(server), Some(admin)) = (&server, &admin)
+            && server.listen == admin.listen
+            && server.listen.port() != 0
+        {
+            keep(self.problem(
+                0..0,
+                format!("server.listen and admin.listen are both {}", server.listen),
+                "give the operators' listener a port of its own",
+            ));
+        }
         let templates = Templates {
             dir: self.base.join(file.templates.dir.into_inner()),
             default: file.templates.default.map(toml::Spanned::into_inner),
@@ -100,6 +110,13 @@ impl Reader<'_> {
                 ));
             }
         }
+        if let Some(workers) = server.workers.as_ref().filter(|workers| *workers.get_ref() > MOST_WORKERS) {
+            return Err(self.problem(
+                workers.span(),
+                format!("more than {MOST_WORKERS} workers"),
+                "leave it out for one per core",
+            ));
+        }
         for count in [&server.workers, &server.max_connections].into_iter().flatten() {
             if *count.get_ref() == 0 {
                 return Err(self.problem(count.span(), "zero would serve nobody", "give 1 or more"));
@@ -137,7 +154,9 @@ impl Reader<'_> {
                 "write what the tokens' `iss` says, to the letter",
             ));
         }
-        if issuer.audience.get_ref().is_empty() || issuer.audience.get_ref().iter().any(String::is_empty) {
+        if issuer.audience.get_ref().is_empty()
+            || issuer.audience.get_ref().iter().any(|one| one.trim().is_empty())
+        {
             return Err(self.problem(
                 issuer.audience.span(),
                 "audience is empty",
@@ -241,6 +260,15 @@ impl Reader<'_> {
         let sts = section.into_inner();
         let action = match (sts.action, sts.role_arn, sts.external_id) {
             (file::StsAction::GetFederationToken, None, None) => StsAction::GetFederationToken,
+            (file::StsAction::AssumeRole, Some(role_arn), _)
+                if !role_arn.get_ref().starts_with("qcs::cam::") =>
+            {
+                return Err(self.problem(
+                    role_arn.span(),
+                    format!("`{}` is not a role's ARN", role_arn.get_ref()),
+                    "write it like \"qcs::cam::uin/<account>:roleName/<role>\"",
+                ));
+            }
             (file::StsAction::AssumeRole, Some(role_arn), external_id) => StsAction::AssumeRole {
                 role_arn: role_arn.into_inner(),
                 external_id: external_id.map(toml::Spanned::into_inner),
@@ -279,6 +307,20 @@ impl Reader<'_> {
             Some(endpoint) => self.url(&endpoint)?,
             None => self.url(&toml::Spanned::new(0..0, "https://sts.tencentcloudapi.com".to_owned()))?,
         };
+        if endpoint.path() != "/" || endpoint.query().is_some() {
+            return Err(self.problem(
+                span,
+                format!("sts.endpoint `{endpoint}` has a path, and the signature covers none"),
+                "give scheme, host and port only",
+            ));
+        }
+        if sts.timeout.0 < SHORTEST_TIMEOUT {
+            return Err(self.problem(
+                span,
+                "sts.timeout is too short for any call",
+                "give 100ms or more; 2s is usual",
+            ));
+        }
         let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
         let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
         let keys = match (id, key) {
@@ -347,7 +389,10 @@ impl Reader<'_> {
             None => false,
         };
         match url.scheme() {
-            "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
+            _ if !url.username().is_empty() || url.password().is_some() => {
+                Err(problem("a URL with credentials in it".to_owned()))
+            }
+            "https" => Ok(url),
             "http" if loopback => Ok(url),
             _ => Err(problem(format!("`{}` is not a safe URL", text.get_ref()))),
         }
@@ -357,6 +402,11 @@ impl Reader<'_> {
         self.source.problem(span, message, mend)
     }
 }
+
+/// The server library's own bound.
+const MOST_WORKERS: usize = 512;
+/// No call to STS comes back sooner.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A region's name is lower-case words joined by dashes: `ap-guangzhou`, `na-siliconvalley`.
 fn is_region(text: &str) -> bool {

@@ -79,6 +79,8 @@ fn values_out_of_range_are_refused() {
         ("[server]\ncors_origins = [\"*\"]", "not an origin"),
         ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
         ("[server]\nworkers = 0", "serve nobody"),
+        ("[server]\nworkers = 513", "more than 512"),
+        ("[server]\nlisten = \"127.0.0.1:5001\"", "are both 127.0.0.1:5001"),
         ("[redis]\nurl = \"redis://127.0.0.1\"", "not built yet"),
     ] {
         let text = problem(&format!("{MINIMAL}\n{extra}"));
@@ -87,6 +89,16 @@ fn values_out_of_range_are_refused() {
     assert!(problem(&MINIMAL.replace("[sts]", "[sts]\ncalls_per_second = 601")).contains("quota of 600"));
     assert!(problem(&MINIMAL.replace("[sts]", "[sts]\naction = \"AssumeRole\"")).contains("needs role_arn"));
     assert!(problem(&MINIMAL.replace("[sts]", "[sts]\nrole_arn = \"x\"")).contains("takes no role"));
+    for (more, said) in [
+        ("action = \"AssumeRole\"\nrole_arn = \"uploader\"", "not a role's ARN"),
+        ("endpoint = \"https://sts.example.com/v3\"", "has a path"),
+        ("endpoint = \"https://me:pw@sts.example.com\"", "credentials in it"),
+        ("endpoint = \"http://sts.example.com\"", "not a safe URL"),
+        ("timeout = \"1ns\"", "too short"),
+    ] {
+        let text = problem(&MINIMAL.replace("[sts]", &format!("[sts]\n{more}")));
+        assert!(text.contains(said), "{more}: {text}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
     broker::AskError,
     identity::{AuthError, Rejection},
     policy::{NoGrant, ScopeRefused},
+    source::one_line,
     sts::StsError,
 };
 
@@ -241,7 +242,7 @@ impl Refusal {
                 (10000, "ScopeNotAllowed"),
                 said.to_owned(),
             ),
-            NoGrant::Scope(ScopeRefused::Count(_)) => (
+            NoGrant::Scope(ScopeRefused::Count(_) | ScopeRefused::Size(_)) => (
                 StatusCode::BAD_REQUEST,
                 "bad-request",
                 "Bad request",
@@ -262,11 +263,13 @@ impl Refusal {
 
     /// The response, and a line in the log where somebody must act.
     pub(super) fn response(&self, form: Form, request_id: &str) -> HttpResponse {
-        let row = self.row();
+        let mut row = self.row();
+        row.detail = one_line(&row.detail);
+        let cause = one_line(&self.to_string());
         if row.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(request_id, error = %self, "refused for a fault of this service");
+            tracing::error!(request_id, cause, "refused for a fault of this service");
         } else {
-            tracing::info!(request_id, status = row.status.as_u16(), cause = %self, "refused");
+            tracing::info!(request_id, status = row.status.as_u16(), cause, "refused");
         }
         let mut response = HttpResponse::build(row.status);
         if row.status == StatusCode::UNAUTHORIZED {

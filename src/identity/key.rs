@@ -169,9 +169,15 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The keys a token with this `kid` may have been signed with.
+    /// The keys a token with this `kid` may have been signed with; where one side names none, the signature
+    /// alone decides.
     pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0.iter().filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+        self.0.iter().filter(move |key| kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
+    }
+
+    /// Whether some key has no `kid`.
+    pub(super) fn has_nameless(&self) -> bool {
+        self.0.iter().any(|key| key.kid.is_none())
     }
 
     /// All keys, for an issuer with one configured key, whose tokens' `kid` means nothing to us.

@@ -24,6 +24,9 @@ const LONGEST_HEADER: usize = 4096;
 /// The longest `kid`.
 const LONGEST_KID: usize = 256;
 
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// Headers that bring a key of their own, change what is signed, or must be understood and are not
 /// (RFC 7515 §4.1, RFC 7797, RFC 8725 §3.10).
 const REFUSED_HEADERS: [&str; 8] = ["crit", "jku", "jwk", "x5u", "x5c", "zip", "b64", "enc"];
@@ -106,6 +109,8 @@ impl<'a> UnverifiedToken<'a> {
             if name == "exp" { Rejection::Expiry } else { Rejection::Malformed }
         };
         let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole_seconds)).ok_or_else(wrong)?;
+        // The last second of the year 9999 is how some issuers write "never".
+        let seconds = if seconds <= LAST_SECOND { seconds.min(Timestamp::MAX.as_second()) } else { seconds };
         Timestamp::from_second(seconds).map(Some).map_err(|_| wrong())
     }
 }

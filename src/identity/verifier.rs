@@ -180,13 +180,22 @@ impl Keys {
                 Ok(key.material())
             }
             Self::Jwks(jwks) => {
-                let set = jwks.set_for(token.kid.as_deref()).await.ok_or(AuthError::KeysUnavailable)?;
-                let mut candidates = set.candidates(token.kid.as_deref()).peekable();
-                if candidates.peek().is_none() {
+                let kid = token.kid.as_deref();
+                let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
+                if set.candidates(kid).next().is_none() {
                     return Err(Rejection::UnknownKey.into());
                 }
-                let key = candidates.find(signed).ok_or(Rejection::Signature)?;
-                Ok(key.material())
+                if let Some(key) = set.candidates(kid).find(signed) {
+                    return Ok(key.material());
+                }
+                // Without a name on one side, a rotation shows only as a signature that does not hold.
+                if kid.is_none() || set.has_nameless() {
+                    jwks.refresh().await;
+                    let newer = jwks.usable().ok_or(AuthError::KeysUnavailable)?;
+                    let key = newer.candidates(kid).find(signed).ok_or(Rejection::Signature)?;
+                    return Ok(key.material());
+                }
+                Err(Rejection::Signature.into())
             }
         }
     }

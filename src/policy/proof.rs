@@ -45,10 +45,12 @@ pub(super) fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<P
         problems.extend(home_is_owned(template, issuers));
         for statement in &template.statements {
             problems.extend(statement_is_confined(template, statement).err());
+            problems.extend(guard_holds(template, statement).err());
             for other in templates.iter().filter(|other| other.bucket.name == template.bucket.name) {
                 problems.extend(shared_spares(template, statement, other).err());
             }
         }
+        problems.extend(something_is_allowed(template).err());
         problems.extend(policy_fits(template).err());
         let earlier = templates.iter().take(index);
         for other in earlier.filter(|other| other.bucket.name == template.bucket.name) {
@@ -187,7 +189,7 @@ fn homes_are_apart(template: &Template, other: &Template) -> Result<(), Diagnost
             template,
             template.home_span.clone(),
             format!(
-                "the home `{}` can meet the home `{}` of template `{}` for two different owners",
+                "the home `{}` and the home `{}` of template `{}` can meet without naming one owner in one way",
                 template.home.text(),
                 other.home.text(),
                 other.name
@@ -196,6 +198,41 @@ fn homes_are_apart(template: &Template, other: &Template) -> Result<(), Diagnost
         ));
     }
     Ok(())
+}
+
+/// A key that could do nothing is a mistake; the verifier would refuse its policy each time.
+fn something_is_allowed(template: &Template) -> Result<(), Diagnostic> {
+    if template.statements.iter().any(|statement| statement.effect == Effect::Allow) {
+        return Ok(());
+    }
+    Err(problem(
+        template,
+        0..0,
+        "every statement denies: a key could do nothing",
+        "add one with effect = \"allow\"",
+    ))
+}
+
+/// A template may narrow what the ACL guard allows, never widen it.
+fn guard_holds(template: &Template, statement: &Statement) -> Result<(), Diagnostic> {
+    let writes = statement.known.iter().any(|action| action.takes_acl);
+    if statement.effect == Effect::Deny || !writes || template.acl_guard_off.is_some() {
+        return Ok(());
+    }
+    let stated = statement.condition.get(&render::ACL_GUARD).and_then(|keys| keys.get(render::ACL_KEY));
+    let harmless = |value: &Operand| match value {
+        Operand::Text(text) => text.as_literal().is_some_and(|acl| render::HARMLESS_ACLS.contains(&acl)),
+        Operand::Number(_) => false,
+    };
+    match stated {
+        Some(values) if !values.iter().all(harmless) => Err(problem(
+            template,
+            statement.span.clone(),
+            format!("{} lets a writer make objects public", render::ACL_KEY),
+            "keep to private and default, or say acl_guard_off = \"<reason>\"",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The largest rendering must be one that STS takes.
@@ -372,6 +409,38 @@ mod tests {
         for action in ["@upload", "@delete", "name/cos:PutObjectTagging"] {
             assert!(shared(action, "public/*").unwrap_err().contains("reading only"), "{action}");
         }
+    }
+
+    #[test]
+    fn a_listed_prefix_reads_the_same_however_it_is_read() {
+        let list = |prefix: &str, more: &str| {
+            let condition = format!("[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\"");
+            verdict(&with(&format!("action = \"@list\"\nresource = \"*\"\n{more}\n{condition}")))
+        };
+        assert_eq!(list("public/*", "shared = \"stickers\""), Ok(()));
+        for prefix in ["/users/*", "x/../users/*", "users%2F*", "x//*", "a?/*"] {
+            assert!(list(prefix, "shared = \"stickers\"").is_err(), "{prefix}");
+        }
+        for prefix in ["${home}../bob/*", "${home}/*", "${home}%2e%2e/*", "${home}./*"] {
+            assert!(list(prefix, "").is_err(), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_template_narrows_the_acl_guard_and_never_widens_it() {
+        let acl = |values: &str| {
+            verdict(&with(&format!(
+                "action = \"@upload\"\nresource = \"${{home}}*\"\n[statement.condition.string_equal_if_exist]\n\"cos:x-cos-acl\" = {values}"
+            )))
+        };
+        assert_eq!(acl("\"private\""), Ok(()));
+        assert!(acl("[\"private\", \"public-read\"]").unwrap_err().contains("make objects public"));
+    }
+
+    #[test]
+    fn a_template_that_allows_nothing_is_refused() {
+        let text = UPLOAD.replace("\"allow\"", "\"deny\"");
+        assert!(verdict(&text).unwrap_err().contains("every statement denies"));
     }
 
     #[test]

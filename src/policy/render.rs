@@ -29,7 +29,11 @@ const GRANTS: [&str; 4] = [
     "cos:x-cos-grant-full-control",
 ];
 
-const EQUAL_IF_EXIST: Operator = Operator { comparison: Comparison::StringEqual, if_exist: true };
+/// How the guard looks at the header by which a writer sets an object's ACL, and what it lets through.
+pub(super) const ACL_GUARD: Operator = Operator { comparison: Comparison::StringEqual, if_exist: true };
+pub(super) const ACL_KEY: &str = "cos:x-cos-acl";
+pub(super) const HARMLESS_ACLS: [&str; 2] = ["private", "default"];
+
 const LIKE: Operator = Operator { comparison: Comparison::StringLike, if_exist: false };
 
 /// The policy of one identity, and the bytes of it that go to STS.
@@ -60,9 +64,10 @@ fn policy<E>(template: &Template, fill: impl Fn(&Variable) -> Result<String, E> 
             let before = guarded.len();
             guarded.extend(writes);
             if guarded.len() > before {
-                let allowed = ["private", "default"].map(|acl| cam::Operand::Text(acl.to_owned()));
-                let keys = rendered.condition.0.entry(EQUAL_IF_EXIST).or_default();
-                keys.insert("cos:x-cos-acl".to_owned(), allowed.into());
+                let harmless = HARMLESS_ACLS.map(|acl| cam::Operand::Text(acl.to_owned()));
+                let keys = rendered.condition.0.entry(ACL_GUARD).or_default();
+                // What the template states here was proved to be harmless, and may be less.
+                keys.entry(ACL_KEY.to_owned()).or_insert_with(|| harmless.into());
             }
         }
         statements.push(rendered);
@@ -175,6 +180,14 @@ mod tests {
             assert_eq!(deny["effect"], "deny");
             assert_eq!(deny["condition"], serde_json::json!({"string_like": {key: ["*"]}}));
         }
+    }
+
+    #[test]
+    fn a_stricter_condition_of_the_template_stays() {
+        let stricter = "[statement.condition.string_equal_if_exist]\n\"cos:x-cos-acl\" = \"private\"\n";
+        let policy = rendered(&format!("{UPLOAD}{stricter}"));
+        let guard = &policy["statement"][0]["condition"]["string_equal_if_exist"]["cos:x-cos-acl"];
+        assert_eq!(*guard, serde_json::json!(["private"]));
     }
 
     #[test]

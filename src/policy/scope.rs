@@ -30,8 +30,13 @@ pub enum ScopeRefused {
     /// None or too many.
     #[error("a scope has 1 to {MOST} items; this one has {0}")]
     Count(usize),
+    /// More than STS takes as a policy.
+    #[error(
+        "the scope makes a policy of {0} bytes, more than STS takes; ask for fewer items or shorter prefixes"
+    )]
+    Size(usize),
     /// One item is outside the template.
-    #[error("scope item {index} is refused: {why}")]
+    #[error("scope item {index} is refused: {}", crate::source::one_line(why))]
     Item {
         /// From zero.
         index: usize,
@@ -103,9 +108,14 @@ fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<State
     });
     if let Some((operator, values)) = bound {
         let wanted = encode_parameter(&item.prefix);
-        let granted = values
-            .iter()
-            .any(|value| matches!(value, Operand::Text(text) if pattern::contains(text, &wanted)));
+        let covers = |value: &str| {
+            if operator.comparison == Comparison::StringLike {
+                pattern::contains(value, &wanted)
+            } else {
+                value == wanted
+            }
+        };
+        let granted = values.iter().any(|value| matches!(value, Operand::Text(text) if covers(text)));
         let mut condition = statement.condition.clone();
         let keys = condition.0.entry(operator).or_default();
         keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);

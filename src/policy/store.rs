@@ -14,7 +14,7 @@ use super::{
 use crate::{
     fingerprint::Fingerprint,
     identity::Identity,
-    source::{Diagnostic, Source, nearest},
+    source::{Diagnostic, Source, nearest, one_line},
 };
 
 /// A proved set of templates. Grants are remembered, so that a hit renders nothing.
@@ -32,7 +32,7 @@ const REMEMBERED: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGrant {
     /// No template of that name.
-    #[error("there is no template `{0}`")]
+    #[error("there is no template `{}`", one_line(.0))]
     UnknownTemplate(String),
     /// None was named, and there is no default.
     #[error("no template was named, and none is the default")]
@@ -82,7 +82,10 @@ impl TemplateSet {
         for entry in std::fs::read_dir(dir).map_err(unreadable)? {
             paths.push(entry.map_err(unreadable)?.path());
         }
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        // Editors keep locks and backups beside the file, under names that begin with a dot.
+        let hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
         paths.sort();
         let sources = paths.into_iter().map(Source::read).collect::<Vec<_>>();
         Self::of_sources(dir, sources, default, issuers, bounds)
@@ -150,7 +153,7 @@ impl TemplateSet {
     pub fn summaries(&self) -> impl Iterator<Item = String> {
         self.templates.values().map(|proved| {
             let Template { name, description, bucket, home, .. } = proved.template();
-            format!("{name}: {} in {}; {description}", home.text(), bucket.name)
+            one_line(&format!("{name}: {} in {}; {description}", home.text(), bucket.name))
         })
     }
 
@@ -202,6 +205,10 @@ impl TemplateSet {
         };
         let policy = full.policy().decoded().map_err(broken)?;
         let narrowed = scope::narrow(&policy, full.bucket(), scope)?;
+        let size = narrowed.to_json().len();
+        if size > render::MAX_POLICY_BYTES {
+            return Err(ScopeRefused::Size(size).into());
+        }
         let wire = render::wire(&narrowed);
         let scope = wire.clone();
         let policy = verify(wire, full.proved(), identity)?;
@@ -211,8 +218,9 @@ impl TemplateSet {
 
 impl Bounds {
     fn check(&self, template: &Template) -> Result<(), Diagnostic> {
-        let problem =
-            |message: String, mend: &str| Err(Diagnostic::of_file(template.source.path(), message, mend));
+        let problem = |message: String, mend: &str| {
+            Err(template.source.problem(template.duration_span.clone(), message, mend))
+        };
         let seconds = template.duration.as_secs();
         if template.duration > self.longest {
             return problem(

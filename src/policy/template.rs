@@ -34,6 +34,8 @@ pub(super) struct Template {
     pub home_span: Range<usize>,
     /// How long a key lives.
     pub duration: Duration,
+    /// Where that stands in the file.
+    pub duration_span: Range<usize>,
     /// Claims a token must carry: path, and the values of which one will do.
     pub require: Vec<Requirement>,
     /// What it grants and denies.
@@ -165,6 +167,9 @@ resource = ["${home}*"]
             ),
             ("cos:content-length", "cos:content-lenght", 12, "did you mean `cos:content-length`?"),
             ("10485760", "\"10MB\"", 12, "compares numbers"),
+            ("home ", "owner = []\nhome ", 5, "nobody in particular"),
+            ("home ", "owner = [\"iss\"]\nhome ", 5, "nobody in particular"),
+            ("home ", "owner = [\"tenant\"]\nhome ", 5, "perhaps `claim.tenant`?"),
             ("30m", "30", 6, "not a duration"),
             ("30m", "1500ms", 6, "not whole seconds"),
             ("-1250000000\"", "\"", 3, "not a bucket's full name"),

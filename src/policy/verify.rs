@@ -156,7 +156,7 @@ fn read<'a>(policy: &'a Value, confines: &Confines<'_>) -> Result<Vec<(&'a str, 
         for resource in resources {
             let whole = resource == confines.bucket || resource.strip_prefix(confines.bucket) == Some("*");
             let key = resource.strip_prefix(confines.bucket).unwrap_or_default();
-            let shared = confines.shared.iter().any(|known| known == resource)
+            let shared = confines.shared.iter().any(|known| lies_in(resource, known))
                 && actions.iter().all(|action| is_read(action));
             if key.starts_with(confines.home) && !resource.contains('?') {
                 own.extend(
@@ -168,6 +168,12 @@ fn read<'a>(policy: &'a Value, confines: &Confines<'_>) -> Result<Vec<(&'a str, 
         }
     }
     if allows == 0 { Err("it allows nothing".to_owned()) } else { Ok(own) }
+}
+
+/// Whether a resource is a shared one, or a part of a shared folder.
+fn lies_in(resource: &str, shared: &str) -> bool {
+    let folder = shared.strip_suffix('*').filter(|folder| !folder.contains('*'));
+    resource == shared || folder.is_some_and(|folder| resource.starts_with(folder))
 }
 
 /// The evaluator must find none of the keys next to the home, under any of the grants on it,
@@ -192,8 +198,8 @@ fn neighbours_are_out_of_reach(own: &[(&str, &str)], bucket: &str, home: &str) -
         format!("{closed}0/x"),
         format!("{closed}-/x"),
         format!("{parent}/"),
-        format!("{parent}/~neighbour/x"),
-        format!("~{home}x"),
+        format!("{parent}/!neighbour/x"),
+        format!("!{home}x"),
         home.get(1..).unwrap_or_default().to_owned(),
     ];
     for key in &neighbours {
@@ -252,7 +258,11 @@ fn value(variable: &str, identity: &Identity) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let closed =
         value.bytes().next_back().is_some_and(|byte| filter == "base64url" || byte.is_ascii_alphanumeric());
-    if !closed || !value.bytes().all(plain) || value.contains("..") || value.starts_with(['.', '-']) {
+    let open = value
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric() || (byte == b'_' && !filter.is_empty()));
+    if !open || !closed || !value.bytes().all(plain) || value.contains("..") {
         return Err(format!("`{variable}` renders to something that is not plain"));
     }
     Ok(value)

@@ -79,6 +79,7 @@ async fn a_good_token_names_its_subject() {
         with("exp", json!(1_900_000_600.5)),
         with("nbf", json!(NOW + 30)),
         with("exp", json!(NOW - 29)),
+        with("exp", json!(253_402_300_799_i64)),
     ] {
         let identity = verifier.verify(&token(&claims)).await.unwrap();
         assert_eq!((identity.issuer(), identity.subject()), ("https://id.example/", "alice"));
@@ -95,6 +96,7 @@ async fn every_claim_is_required_typed_and_checked() {
         (with("exp", json!([NOW + 600])), Rejection::Expiry),
         (with("exp", json!(1e300)), Rejection::Expiry),
         (with("exp", json!(u64::MAX)), Rejection::Expiry),
+        (with("exp", json!(i64::MAX)), Rejection::Expiry),
         (with("exp", json!(NOW - 30)), Rejection::Expired),
         (with("exp", json!(0)), Rejection::Expired),
         (with("exp", json!(-1)), Rejection::Expired),
@@ -275,6 +277,24 @@ async fn a_rotation_is_followed_and_a_withdrawn_key_takes_its_tokens_along() {
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(verifier.verify(&new).await.is_ok());
     assert_eq!(rejection(&verifier.verify(&old).await), Some(Rejection::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_is_followed_even_where_tokens_name_no_key() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let nameless = |publisher: &Publisher, kid: &str| {
+        let (_, key) = publisher.keys.iter().find(|(name, _)| name == kid).unwrap();
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), &with("exp", json!(NOW + 1_000_000)), key)
+            .unwrap()
+    };
+    assert!(verifier.verify(&nameless(&publisher, "one")).await.is_ok());
+    publisher.rotate("two");
+    let new = nameless(&publisher, "two");
+    assert_eq!(rejection(&verifier.verify(&new).await), Some(Rejection::Signature), "asked a moment ago");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert!(verifier.verify(&new).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -376,6 +376,54 @@ fn a_narrowed_list_stays_bound_to_its_prefix() {
 }
 
 #[test]
+fn a_list_of_exact_prefixes_is_narrowed_to_those_and_no_others() {
+    let exact = include_str!("../../../policies/files.toml").replace("string_like", "string_equal");
+    let templates = one(&exact);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let list = |prefix: &str| Scope {
+        action: "name/cos:GetBucket".to_owned(),
+        bucket: "examplebucket-1250000000".to_owned(),
+        region: "ap-guangzhou".to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    assert!(templates.narrowed(Some("upload"), &alice, &[list("users/alice/abc")]).is_err());
+    assert!(templates.narrowed(Some("upload"), &alice, &[list("users/alice/*")]).is_ok());
+}
+
+#[test]
+fn a_part_of_a_shared_folder_may_be_asked_for() {
+    let text = format!(
+        "{UPLOAD}[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"stickers/*\"\nshared = \"x\"\n"
+    );
+    let templates = one(&text);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let get = |prefix: &str| Scope {
+        action: "name/cos:GetObject".to_owned(),
+        bucket: "examplebucket-1250000000".to_owned(),
+        region: "ap-guangzhou".to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    for prefix in ["stickers/*", "stickers/cat.png", "stickers/a/*"] {
+        assert!(templates.narrowed(Some("upload"), &alice, &[get(prefix)]).is_ok(), "{prefix}");
+    }
+    assert!(templates.narrowed(Some("upload"), &alice, &[get("stickers2/x")]).is_err());
+}
+
+#[test]
+fn a_scope_that_would_make_too_large_a_policy_is_refused() {
+    let scope: Vec<Scope> = (0..32)
+        .map(|n| Scope {
+            action: "name/cos:PutObject".to_owned(),
+            bucket: "examplebucket-1250000000".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            prefix: format!("users/alice/{n}{}*", "x".repeat(300)),
+        })
+        .collect();
+    let refused = one(UPLOAD).narrowed(Some("upload"), &Identity::for_tests("i", "alice", &[]), &scope);
+    assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Size(_)))), "{refused:?}");
+}
+
+#[test]
 fn a_folder_serves_whole_or_not_at_all() {
     let broken = UPLOAD.replace("allow", "alow");
     let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &Issuers::default()).unwrap_err();

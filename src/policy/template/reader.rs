@@ -110,6 +110,7 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
             home,
             home_span: file.home.span(),
             duration: file.duration.get_ref().0,
+            duration_span: file.duration.span(),
             require,
             statements,
             acl_guard_off: file.acl_guard_off.map(Spanned::into_inner),
@@ -162,10 +163,14 @@ impl Reader<'_> {
         let Some(owner) = owner else {
             return Ok(vec![Subject::Sub]);
         };
-        if owner.get_ref().is_empty() {
+        // An issuer alone is everybody it signs for.
+        if owner.get_ref().iter().all(|text| text == "iss") {
             return Err(self.problem(
                 owner.span(),
-                ("owner is empty".to_owned(), "say whose home it is, like [\"sub\"]".to_owned()),
+                (
+                    "owner names nobody in particular".to_owned(),
+                    "say whose home it is, like [\"sub\"]".to_owned(),
+                ),
             ));
         }
         owner
@@ -181,6 +186,7 @@ impl Reader<'_> {
             table.iter().map(|(name, value)| (vec![name.clone()], value)).collect();
         while let Some((path, value)) = todo.pop() {
             match value {
+                toml::Value::Table(inner) if inner.is_empty() => return Err(self.not_required(&path)),
                 toml::Value::Table(inner) => todo.extend(
                     inner
                         .iter()
@@ -273,6 +279,12 @@ impl Reader<'_> {
                 condition::check_key(key.get_ref()).map_err(|fault| self.problem(key.span(), fault))?;
                 let operands = condition::operands(operator, value.get_ref(), home)
                     .map_err(|fault| self.problem(value.span(), fault))?;
+                for operand in operands.iter().filter(|_| key.get_ref() == "cos:prefix") {
+                    if let Operand::Text(text) = operand {
+                        check_shape("prefix", &text.to_string(), text)
+                            .map_err(|fault| self.problem(value.span(), fault))?;
+                    }
+                }
                 read.insert(key.into_inner(), operands);
             }
             conditions.insert(operator, read);
@@ -301,6 +313,28 @@ fn is_deny_pattern(entry: &str) -> bool {
     })
 }
 
+/// A key pattern must read the same whether slashes are merged, dots resolved or escapes decoded.
+fn check_shape(what: &str, text: &str, parsed: &Text) -> Result<(), (String, String)> {
+    let literals = parsed.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
+    let Ok(shape) = literals;
+    if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
+        return Err((
+            format!("{what} `{text}` holds `{}`", c.escape_default()),
+            "leave it out: it may be read as a wildcard or an escape".to_owned(),
+        ));
+    }
+    if shape.contains("//") || shape.starts_with('/') {
+        return Err((
+            format!("{what} `{text}` holds an empty segment"),
+            "keys have no leading or double slash".to_owned(),
+        ));
+    }
+    if shape.split('/').any(|segment| segment == "." || segment.contains("..")) {
+        return Err((format!("{what} `{text}` holds a `.` or `..`"), "name the folder itself".to_owned()));
+    }
+    Ok(())
+}
+
 /// A key pattern in the bucket, from a pattern or from six full segments.
 fn resource(text: &str, bucket: &Bucket, home: &Home) -> Result<Text, (String, String)> {
     let key = if text.starts_with("qcs:") {
@@ -314,22 +348,6 @@ fn resource(text: &str, bucket: &Bucket, home: &Home) -> Result<Text, (String, S
         text
     };
     let parsed = Text::parse(key, Some(home.text()))?;
-    let literals = parsed.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
-    let Ok(shape) = literals;
-    if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
-        return Err((
-            format!("resource `{text}` holds `{}`", c.escape_default()),
-            "leave it out: it may be read as a wildcard or an escape".to_owned(),
-        ));
-    }
-    if shape.contains("//") || shape.starts_with('/') {
-        return Err((
-            format!("resource `{text}` holds an empty segment"),
-            "keys have no leading or double slash".to_owned(),
-        ));
-    }
-    if shape.split('/').any(|segment| segment == "." || segment.contains("..")) {
-        return Err((format!("resource `{text}` holds a `.` or `..`"), "name the folder itself".to_owned()));
-    }
+    check_shape("resource", text, &parsed)?;
     Ok(parsed)
 }
