@@ -105,6 +105,14 @@ async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
 }
 
 #[tokio::test]
+async fn a_slow_sts_is_better_than_none_and_is_asked_once() {
+    let sts = CannedSts::start(Answers::Late(Duration::from_millis(1500)));
+    let broker = broker(&sts);
+    let answer = broker.get("/v1/credentials", &token("alice")).await;
+    assert_eq!((answer.status, sts.calls()), (200, 1), "{answer:?}");
+}
+
+#[tokio::test]
 async fn once_sts_is_back_users_get_keys_again() {
     let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
     let broker = broker(&sts);

@@ -6,14 +6,13 @@ use crate::support::{Answer, Answers, CannedSts, Setup, token};
 
 #[tokio::test]
 async fn a_signal_to_stop_lets_running_asks_finish() {
-    let sts = CannedSts::start(Answers::Silence(Duration::from_millis(700)));
+    let sts = CannedSts::start(Answers::Late(Duration::from_millis(700)));
     let mut broker = Setup::new(sts.address).start();
     let slow = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice"));
     let slow = tokio::spawn(Answer::of(slow));
     while sts.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    sts.answers(Answers::Key(1800));
     broker.signal("-TERM");
     let answer = slow.await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");

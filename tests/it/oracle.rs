@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Answers, CannedSts, SECRET_ID, SECRET_KEY, Setup, repository, token, token_of};
+use crate::support::{
+    Answers, CannedSts, SECRET_ID, SECRET_KEY, Setup, emulator, repository, token, token_of,
+};
 
 /// The Python that has the official SDK.
 fn python() -> PathBuf {
@@ -43,7 +45,7 @@ async fn the_official_sdk_would_have_sent_the_same_requests() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!(written).to_string()).unwrap();
     let judged =
-        Command::new(python()).arg(repository("tests/oracle/requests.py")).arg(file.path()).output().unwrap();
+        Command::new(python()).arg(repository("tests/oracle/judge.py")).arg(file.path()).output().unwrap();
     let said = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{said}{}", String::from_utf8_lossy(&judged.stderr));
     assert!(said.contains("12 passed, 0 failed"), "{said}");
@@ -86,4 +88,33 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
             assert_eq!(read["secretKey"], "temporary-key-canary-0", "{path}");
         }
     }
+}
+
+#[test]
+fn the_official_sdk_gets_keys_and_tencents_own_codes_from_the_emulator() {
+    let (address, _) = emulator();
+    let output = Command::new(python())
+        .arg(repository("tests/oracle/emulator.py"))
+        .args([&address.to_string(), SECRET_ID, SECRET_KEY])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        [
+            "federation ok",
+            "role ok",
+            "wrong-key AuthFailure.SignatureFailure",
+            "unknown-id AuthFailure.SecretIdNotFound",
+            "name-with-digit InvalidParameter.ParamError",
+            "too-long-a-life InvalidParameter.OverTimeError",
+            "principal InvalidParameter.StrategyFormatError",
+            "no-statement InvalidParameter.StrategyFormatError",
+            "not-a-resource InvalidParameter.ResouceError",
+            "not-a-role ResourceNotFound.RoleNotFound",
+            "session-too-short InvalidParameter.ParamError",
+        ],
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -266,6 +266,8 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
 pub(crate) enum Answers {
     /// A key that lives so many seconds.
     Key(i64),
+    /// A key that lives half an hour, after so long.
+    Late(Duration),
     /// HTTP 200 with this body.
     Body(String),
     /// These bytes, whatever they are, and the end of the connection.
@@ -332,6 +334,10 @@ impl CannedSts {
         let answers = self.answers.lock().unwrap().clone();
         let body = match answers {
             Answers::Key(seconds) => key(call, seconds),
+            Answers::Late(long) => {
+                std::thread::sleep(long);
+                key(call, 1800)
+            }
             Answers::Body(body) => body,
             Answers::Raw(bytes) => {
                 let _ = stream.write_all(&bytes);

@@ -1,7 +1,7 @@
 """Judges the broker's requests to STS by Tencent's official Python SDKs. Nothing is sent anywhere.
 
     pip install -r requirements.txt
-    python requests.py RECORDED.json
+    python judge.py RECORDED.json
 
 RECORDED.json is a list of
 
@@ -20,14 +20,9 @@ import json
 import re
 import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 from urllib.parse import unquote
-
-# The SDKs import a package that has this file's name: it must not find this file.
-HERE = Path(__file__).resolve().parent
-sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != HERE]
 
 from sts import sts as cos_sts
 from tencentcloud.common import abstract_client
@@ -185,5 +180,5 @@ def main(path):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python requests.py RECORDED.json")
+        sys.exit("usage: python judge.py RECORDED.json")
     sys.exit(main(sys.argv[1]))
