@@ -32,14 +32,14 @@ pub enum StartError {
     #[error("{}", lines(.0))]
     Problems(Vec<Diagnostic>),
     /// An issuer's key.
-    #[error("{0}; mend the [[issuer]] section or the file it names")]
+    #[error("{0}; mend that section or the file it names")]
     Key(#[from] crate::identity::KeyFault),
     /// No HTTP client can be made.
     #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
     Client(#[from] reqwest::Error),
     /// A listener.
     #[error(
-        "cannot listen on {address}: {error}; is another process there, or the address not this machine's?"
+        "cannot listen on {address}: {error}; end what listens there, or choose another address (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)"
     )]
     Listen {
         /// Where.

@@ -72,6 +72,8 @@ pub struct Tls {
     pub cert: Vec<u8>,
     /// The key.
     pub key: SecretSlice<u8>,
+    /// Where the configuration names them, for messages: `file:line:column`.
+    pub place: String,
 }
 
 /// `[admin]`.
@@ -86,6 +88,8 @@ pub struct Admin {
 /// One `[[issuer]]`.
 #[derive(Debug)]
 pub struct Issuer {
+    /// Where the configuration has this section, for messages: `file:line:column`.
+    pub place: String,
     /// Must equal the token's `iss`.
     pub issuer: String,
     /// One of these must be in the token's `aud`; never empty.

@@ -85,10 +85,9 @@ impl Source {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(&self.text).map_err(|error| {
             let message = error.message().trim().replace('\n', " ");
-            let (message, mend) = match Misspelt::read(&message) {
-                Some(misspelt) => misspelt.explain(),
-                None => (message, "see config.example.toml and docs in README.md".to_owned()),
-            };
+            let explained = Misspelt::read(&message).map(Misspelt::explain);
+            let (message, mend) =
+                explained.unwrap_or_else(|| (message.clone(), mend_of(&message).to_owned()));
             match error.span() {
                 Some(span) => self.problem(span, message, mend),
                 None => Diagnostic::of_file(&self.path, message, mend),
@@ -109,6 +108,12 @@ impl Source {
             message: message.into(),
             mend: mend.into(),
         }
+    }
+
+    /// The start of a byte range, as `file:line:column`.
+    pub fn place(&self, span: &Range<usize>) -> String {
+        let (line, column) = self.line_and_column(span.start);
+        format!("{}:{line}:{column}", one_line(&self.path.display().to_string()))
     }
 
     fn line_and_column(&self, offset: usize) -> (usize, usize) {
@@ -143,6 +148,29 @@ impl<'a> Misspelt<'a> {
         };
         (message, mend)
     }
+}
+
+/// What to do about a message of the TOML reader or of a standard type.
+fn mend_of(message: &str) -> &'static str {
+    let mends = [
+        (
+            "expected a sequence",
+            "write a list, like [\"one\"]; a section that may stand several times is [[name]]",
+        ),
+        ("expected a map", "write a section, like [name], or a table"),
+        (
+            "expected a string",
+            "put it in quotes: a name like \"text\", a duration like \"5m\", a size like \"256MiB\"",
+        ),
+        ("nonzero", "give a whole number from 1"),
+        ("socket address", "write a numeric address and a port, like \"127.0.0.1:5000\""),
+        ("IP address", "write a network, like \"10.0.0.0/8\""),
+        ("missing field", "add it; config.example.toml and the templates in policies/ show how"),
+        ("duplicate key", "it stands twice: keep one"),
+    ];
+    let known = mends.iter().find(|(said, _)| message.contains(said));
+    known
+        .map_or("config.example.toml and the templates in policies/ show how it is written", |(_, mend)| mend)
 }
 
 /// Text that somebody else chose, as one line that cannot be taken for another: control characters are

@@ -219,14 +219,14 @@ impl Sts for TencentSts {
             let outcome = self.attempts(&grant, urgency).await;
             match &outcome {
                 Ok(key) => {
-                    tracing::info!(grant = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
+                    tracing::info!(grantId = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
                 }
                 // The operator must act on these two; the rest passes by itself.
                 Err(error) if error.is_final() => {
-                    tracing::error!(grant = %grant.id(), template = grant.template_name(), %error, "no key");
+                    tracing::error!(grantId = %grant.id(), template = grant.template_name(), %error, "no key");
                 }
                 Err(error) => {
-                    tracing::warn!(grant = %grant.id(), template = grant.template_name(), %error, "no key");
+                    tracing::warn!(grantId = %grant.id(), template = grant.template_name(), %error, "no key");
                 }
             }
             outcome

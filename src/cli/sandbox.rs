@@ -47,7 +47,7 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(Log::Human, "warn");
+        start_log(Log::Human, "info");
         for address in [self.listen, self.admin_listen, self.cloud_listen] {
             anyhow::ensure!(
                 address.ip().is_loopback(),

@@ -34,7 +34,7 @@ pub(super) type Later = BTreeMap<String, toml::Value>;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
     pub(super) listen: SocketAddr,
-    pub(super) tls_cert_file: Option<PathBuf>,
+    pub(super) tls_cert_file: Option<Spanned<PathBuf>>,
     pub(super) tls_key_file: Option<Spanned<PathBuf>>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) cors_origins: Vec<Spanned<String>>,

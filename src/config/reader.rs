@@ -3,6 +3,7 @@
 use std::{net::IpAddr, ops::Range, path::Path, time::Duration};
 
 use jsonwebtoken::Algorithm;
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::{
@@ -84,16 +85,14 @@ impl Reader<'_> {
     fn server(&self, server: file::Server) -> Result<Server, Diagnostic> {
         let tls = match (server.tls_cert_file, server.tls_key_file) {
             (None, None) => None,
-            (Some(cert), Some(key)) => {
-                let span = key.span();
-                Some(Tls {
-                    cert: self.secrets.bytes(&cert, span.clone())?,
-                    key: self.secrets.bytes(key.get_ref(), span)?.into(),
-                })
-            }
-            (Some(_), None) | (None, Some(_)) => {
+            (Some(cert), Some(key)) => Some(Tls {
+                cert: self.secrets.bytes(cert.get_ref(), cert.span())?,
+                key: self.secrets.bytes(key.get_ref(), key.span())?.into(),
+                place: self.source.place(&cert.span()),
+            }),
+            (Some(only), None) | (None, Some(only)) => {
                 return Err(self.problem(
-                    0..0,
+                    only.span(),
                     "[server] has one of tls_cert_file and tls_key_file",
                     "give both, or neither for plain HTTP behind a TLS proxy",
                 ));
@@ -210,6 +209,7 @@ impl Reader<'_> {
             ));
         }
         Ok(Issuer {
+            place: self.source.place(&span),
             issuer: issuer.issuer.into_inner(),
             audience: issuer.audience.into_inner(),
             algorithms,
@@ -323,6 +323,15 @@ impl Reader<'_> {
         }
         let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
         let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
+        for half in [&id, &key].into_iter().flatten() {
+            if !half.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(self.problem(
+                    span,
+                    "an operator's key holds a space, a line break or another byte no key has",
+                    "put only the key there",
+                ));
+            }
+        }
         let keys = match (id, key) {
             (Some(id), Some(key)) => OwnKeys::Given { id, key, token: None },
             (None, None) => self.secrets.provider_chain(),

@@ -144,6 +144,17 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, name: &Spanned<String>) -> Result<SecretString, Diagnostic> {
+        // Somebody may have put the secret itself here: it must not be repeated.
+        let is_name = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        if !is_name(name.get_ref()) {
+            return Err(self.source.problem(
+                name.span(),
+                "this is not the name of an environment variable (A-Z, 0-9 and `_`)",
+                "write the variable's name here, and the secret into the variable",
+            ));
+        }
         (self.environment.0)(name.get_ref()).map(SecretString::from).ok_or_else(|| {
             self.source.problem(
                 name.span(),

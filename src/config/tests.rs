@@ -50,6 +50,7 @@ fn each_mistake_is_one_line_that_says_where_and_how_to_mend_it() {
         (with("region =", "regoin ="), 10, "did you mean `region`?"),
         (with("secret_env = \"JWT_SECRET\"", "secret = \"inline\""), 6, "unknown key `secret`"),
         (with("JWT_SECRET", "NOT_SET"), 6, "NOT_SET is not set"),
+        (with("JWT_SECRET", "Gu5t9xGARNpq86cd98jo"), 6, "not the name of an environment variable"),
         (with("JWT_SECRET", "SHORT"), 6, "fewer than 32 (RFC 7518 §3.2)"),
         (with("\"HS256\"", "\"RS25\""), 5, "did you mean `RS256`?"),
         (with("\"HS256\"", "\"HS256\", \"RS256\""), 5, "mixes families"),
@@ -117,6 +118,7 @@ fn one_issuer_configured_twice_is_refused() {
 #[test]
 fn no_secret_shows_in_the_debug_of_a_configuration() {
     let shown = format!("{:?}", parse(MINIMAL).unwrap());
+    assert!(!problem(&MINIMAL.replace("JWT_SECRET", "Gu5t9xGAR")).contains("Gu5t9"), "a misplaced secret");
     for secret in ["0123456789abcdef", "the-ID", "the-KEY"] {
         assert!(!shown.contains(secret), "{shown}");
     }

@@ -47,7 +47,7 @@ pub(super) async fn answer(
         Ok(Answered { served: Served { key, outcome }, shape, object_key }) => {
             let now = api.clock.now();
             let ttl = key.remaining(now).as_secs();
-            tracing::debug!(request_id, grant = %key.grant().id(), ?outcome, ttl, "answered");
+            tracing::debug!(request_id, grantId = %key.grant().id(), ?outcome, ttl, "answered");
             HttpResponse::Ok()
                 .insert_header(("Cache-Status", cache_status(outcome, ttl)))
                 .content_type(header::ContentType::json())

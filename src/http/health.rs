@@ -10,7 +10,8 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: a new user could be served.
+/// `GET /readyz`: a new user could be served, as far as is known. Keys that STS refuses do not count: every
+/// replica has the same ones, and users with a living key are still served.
 pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
     let keys = api.verifier.is_ready();
     let sts = !api.broker.is_resting();

@@ -16,7 +16,11 @@ use crate::config::Tls;
 /// When chain or key is not PEM, or the two do not belong together.
 pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
     let wrong = |what: &str, error: String| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{what} cannot be used: {error}"))
+        let message = format!(
+            "{}: {what} cannot be used: {error}; give a PEM certificate chain and the PEM key that belongs to it",
+            tls.place
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, message)
     };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&tls.cert)
         .collect::<Result<_, _>>()

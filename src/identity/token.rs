@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::error::Rejection;
-use crate::config::Issuer;
+use crate::{config::Issuer, source::one_line};
 
 /// A token whose signature nobody has checked.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ impl<'a> UnverifiedToken<'a> {
             _ => false,
         };
         if !meant_for_us {
+            let named = one_line(&self.claims.get("aud").map(ToString::to_string).unwrap_or_default());
+            tracing::info!(aud = named, configured = ?issuer.audience, "a token for another audience");
             return Err(Rejection::Audience);
         }
         let leeway = issuer.leeway;

@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     config::{Issuer, KeySource},
     fingerprint::Fingerprint,
+    source::one_line,
 };
 
 /// Verifies tokens, and remembers those it has verified.
@@ -61,8 +62,9 @@ impl Verifier {
         let issuers = issuers
             .into_iter()
             .map(|rules| {
-                let keys = Keys::of(&rules, &clock, runtime)
-                    .map_err(|fault| KeyFault(format!("issuer `{}`: {fault}", rules.issuer)))?;
+                let keys = Keys::of(&rules, &clock, runtime).map_err(|fault| {
+                    KeyFault(format!("{}: issuer `{}`: {fault}", rules.place, rules.issuer))
+                })?;
                 let name: Arc<str> = rules.issuer.as_str().into();
                 Ok((rules.issuer.clone(), TrustedIssuer { rules, name, keys }))
             })
@@ -88,7 +90,11 @@ impl Verifier {
             self.verified.invalidate(&digest);
         }
         let unverified = UnverifiedToken::parse(token)?;
-        let issuer = unverified.issuer().and_then(|name| self.issuers.get(name)).ok_or(Rejection::Issuer)?;
+        let issuer = unverified.issuer().and_then(|name| self.issuers.get(name)).ok_or_else(|| {
+            let named = one_line(unverified.issuer().unwrap_or_default());
+            tracing::info!(iss = named, configured = ?self.issuers.keys(), "a token of an unknown issuer");
+            Rejection::Issuer
+        })?;
         if !issuer.rules.algorithms.contains(&unverified.algorithm) {
             return Err(Rejection::Algorithm.into());
         }
@@ -132,9 +138,9 @@ impl Verifier {
     pub async fn probe(&self) -> Result<(), KeyFault> {
         for issuer in self.issuers.values() {
             if let Keys::Jwks(jwks) = &issuer.keys {
-                jwks.probe()
-                    .await
-                    .map_err(|fault| KeyFault(format!("issuer `{}`: its key set {fault}", issuer.name)))?;
+                jwks.probe().await.map_err(|fault| {
+                    KeyFault(format!("{}: issuer `{}`: its key set {fault}", issuer.rules.place, issuer.name))
+                })?;
             }
         }
         Ok(())

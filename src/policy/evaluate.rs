@@ -63,12 +63,25 @@ pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
 }
 
 fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
-    conditions.0.iter().all(|(operator, keys)| {
-        keys.iter().all(|(key, values)| match request.context.get(key.as_str()) {
-            Some(found) => compare(*operator, found, values),
-            None => operator.if_exist,
-        })
+    first_unmet(conditions, request).is_none()
+}
+
+/// The first condition that a request does not meet: operator, key, and what the request has there.
+pub(super) fn first_unmet<'a>(
+    conditions: &'a Conditions,
+    request: &'a Request<'_>,
+) -> Option<(Operator, &'a str, Option<&'a str>)> {
+    let each = conditions
+        .0
+        .iter()
+        .flat_map(|(operator, keys)| keys.iter().map(move |(key, values)| (*operator, key, values)));
+    each.map(|(operator, key, values)| {
+        let found = request.context.get(key.as_str());
+        let met = found.map_or(operator.if_exist, |found| compare(operator, found, values));
+        (met, (operator, key.as_str(), found.map(String::as_str)))
     })
+    .find(|(met, _)| !met)
+    .map(|(_, unmet)| unmet)
 }
 
 /// Values are `ORed`; a "not" holds where it holds for every value.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     action::{self, Reach},
-    cam::{Malformed, Statement},
-    evaluate::{Decision, Request, evaluate},
+    cam::{Malformed, Operator, Statement},
+    evaluate::{Decision, Request, evaluate, first_unmet},
     grant::Grant,
     render::encode_parameter,
 };
@@ -53,18 +53,20 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
     };
     context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
     context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
-    let decision = evaluate(&policy, &Request { action: question.action, resource: &resource, context });
+    let request = Request { action: question.action, resource: &resource, context };
+    let decision = evaluate(&policy, &request);
     let statement = |index: usize| policy.statement.get(index).cloned();
     Ok(match decision {
         Decision::Allowed(index) => explanation(true, "a statement allows it".to_owned(), statement(index)),
         Decision::ExplicitlyDenied(index) => {
             explanation(false, "a statement denies it, whatever else allows it".to_owned(), statement(index))
         }
-        Decision::ConditionUnmet(index) => explanation(
-            false,
-            "a statement would allow it, but the request does not meet its conditions".to_owned(),
-            statement(index),
-        ),
+        Decision::ConditionUnmet(index) => {
+            let statement = statement(index);
+            let unmet = statement.as_ref().and_then(|one| first_unmet(&one.condition, &request));
+            let reason = unmet.map_or_else(String::new, |unmet| unmet_in_words(&unmet));
+            explanation(false, reason, statement)
+        }
         Decision::NotMentioned => {
             let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
             let reason = if granted {
@@ -79,6 +81,23 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
             explanation(false, reason, None)
         }
     })
+}
+
+/// Which condition keeps a statement from allowing a request, and how to ask about one that meets it.
+fn unmet_in_words((operator, key, found): &(Operator, &str, Option<&str>)) -> String {
+    let asked = match *key {
+        "cos:content-length" => "; ask again with `size=<bytes>`",
+        "cos:content-type" => "; ask again with `content_type=<type>`",
+        _ => "",
+    };
+    match found {
+        Some(found) => {
+            format!("a statement would allow it, but `{key}` is `{found}`, against its `{operator}`")
+        }
+        None => format!(
+            "a statement would allow it, but has `{operator}` on `{key}`, which the request lacks{asked}"
+        ),
+    }
 }
 
 fn explanation(allowed: bool, reason: String, statement: Option<Statement>) -> Explanation {

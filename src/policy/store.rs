@@ -75,7 +75,7 @@ impl TemplateSet {
             vec![Diagnostic::of_file(
                 dir,
                 format!("cannot be read: {error}"),
-                "set templates.dir to the folder of your templates; it is relative to the configuration file",
+                "name the folder of your templates: templates.dir (relative to the configuration file), or --templates in the sandbox",
             )]
         };
         let mut paths = Vec::new();

@@ -25,7 +25,7 @@ pub enum StsError {
         detail: String,
     },
     /// STS could not be reached or understood to the end of the deadline.
-    #[error("STS cannot be reached or understood ({detail})")]
+    #[error("STS cannot be reached or understood ({detail}); check sts.endpoint and the network")]
     Unavailable {
         /// What the last attempt met.
         detail: String,
@@ -43,13 +43,17 @@ pub enum StsError {
         retry_after: Duration,
     },
     /// STS does not take the operator's keys, or the clocks differ: for the operator to mend.
-    #[error("STS does not accept the operator's keys or clock ({detail})")]
+    #[error(
+        "STS does not accept the operator's keys or clock ({detail}); check the keys that [sts] names, their rights, and this machine's clock"
+    )]
     OperatorKeys {
         /// Code and request id.
         detail: String,
     },
     /// STS does not take what the template or the configuration asks for: for the operator to mend.
-    #[error("STS refuses what template `{template}` asks for ({detail})")]
+    #[error(
+        "STS refuses what template `{template}` asks for ({detail}); check its bucket, region and duration, and sts.role_arn"
+    )]
     Refused {
         /// The template.
         template: String,

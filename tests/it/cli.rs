@@ -23,7 +23,11 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
     };
     for (setup, place, said) in [
         (setup().with("region =", "regoin ="), "config.toml:17:1", "did you mean `region`?"),
-        (setup().with("dir = \"policies\"", "dir = \"nowhere\""), "nowhere", "set templates.dir"),
+        (
+            setup().with("dir = \"policies\"", "dir = \"nowhere\""),
+            "nowhere",
+            "name the folder of your templates",
+        ),
         (setup().with("\"upload\"", "\"uplaod\""), "policies", "did you mean `upload`?"),
         (
             setup()

@@ -16,6 +16,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 fn issuer(name: &str, algorithms: &[Algorithm], keys: KeySource) -> Issuer {
     Issuer {
+        place: "config.toml:2:1".to_owned(),
         issuer: name.to_owned(),
         audience: vec!["app".to_owned(), "app2".to_owned()],
         algorithms: algorithms.to_vec(),
