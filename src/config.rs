@@ -165,7 +165,7 @@ pub enum StsAction {
 }
 
 impl StsAction {
-    /// The longest life a key of this action may be asked for (`tencent.md`; docs 1312/48195).
+    /// The longest life a key of this action may be asked for (`docs/tencent.md`; docs 1312/48195).
     pub fn longest(&self) -> Duration {
         Duration::from_secs(match self {
             Self::GetFederationToken => 129_600,

@@ -17,7 +17,7 @@ use crate::{
 
 /// Read the configuration and every template, and prove confinement.
 ///
-/// Says each problem with file, line and mend. Exits 0 only if `serve` would start.
+/// Says each problem with its place and how to mend it. Exits 0 only if `serve` would start.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online"

@@ -96,7 +96,7 @@ impl Secrets<'_> {
     }
 
     /// The operator's keys where the configuration names none: the environment, the SDK's profile file,
-    /// a TKE web identity, else the instance's role (`tencent.md`; SDK credential.py). The SDK asks the
+    /// a TKE web identity, else the instance's role (`docs/tencent.md`; SDK credential.py). The SDK asks the
     /// instance before the cluster; a pod that has a web identity means it, so it goes first here.
     pub(super) fn provider_chain(&self) -> OwnKeys {
         let variable = |name: &str| (self.environment.0)(name).filter(|value| !value.is_empty());

@@ -1,4 +1,4 @@
-//! How a key is written for each kind of client (`tencent.md`, "What client apps read").
+//! How a key is written for each kind of client (`docs/tencent.md`, "What client apps read").
 //!
 //! The part that is the same for everyone who gets the key is encoded once; what differs from answer to
 //! answer is put behind it.

@@ -1,5 +1,5 @@
 //! CAM's policy language as data: what a policy says, read strictly and written compactly
-//! (`tencent.md`; docs 598/10604).
+//! (`docs/tencent.md`; docs 598/10604).
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

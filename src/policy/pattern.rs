@@ -1,5 +1,5 @@
 //! Patterns of CAM resources and values: literal text in which `*` stands for any run of characters,
-//! `/` included (`tencent.md`; docs 598/10606).
+//! `/` included (`docs/tencent.md`; docs 598/10606).
 
 /// Whether `text` matches `pattern`.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {

@@ -41,7 +41,7 @@ pub(super) fn render(template: &Template, identity: &Identity) -> Result<String,
     Ok(wire(&policy(template, |variable| variable.render(identity))?))
 }
 
-/// The policy as STS takes it: compact JSON, percent-encoded once (`tencent.md`).
+/// The policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
 pub(super) fn wire(policy: &Policy) -> String {
     utf8_percent_encode(&policy.to_json(), RESERVED).to_string()
 }

@@ -1,5 +1,5 @@
 //! An STS that is as strict as Tencent's: it checks signature, clock, parameters, and the policy's syntax
-//! and size, and answers Tencent's own error codes (`tencent.md`; SDK errorcodes.py).
+//! and size, and answers Tencent's own error codes (`docs/tencent.md`; SDK errorcodes.py).
 
 use std::sync::{
     Arc,
@@ -41,7 +41,7 @@ pub struct StsEmulator {
 /// One of Tencent's error codes, and words.
 struct Fault(&'static str, String);
 
-/// How far a request's clock may be off (`tencent.md`).
+/// How far a request's clock may be off (`docs/tencent.md`).
 const SKEW: i64 = 300;
 /// CAM's bound on a policy (docs 598/10609).
 const LARGEST_POLICY: usize = 6144;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{config::StsAction, policy::Grant};
 
-/// The API's version (`tencent.md`).
+/// The API's version (`docs/tencent.md`).
 const VERSION: &str = "2018-08-13";
 /// The largest answer read; a token may have 4096 bytes.
 const LARGEST: usize = 64 * 1024;

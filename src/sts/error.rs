@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What an answer of STS that is not a key calls for (`tencent.md`, the table of codes).
+/// What an answer of STS that is not a key calls for (`docs/tencent.md`, the table of codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Slow down, then try again.

@@ -1,5 +1,5 @@
 //! The operator's own keys, with which STS is called: given, or fetched from where Tencent's cloud puts
-//! them and kept until shortly before they expire (`tencent.md`; SDK credential.py).
+//! them and kept until shortly before they expire (`docs/tencent.md`; SDK credential.py).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! TC3-HMAC-SHA256, the signature of Tencent Cloud's API (`tencent.md`; docs 1312/48204). Pure: text,
+//! TC3-HMAC-SHA256, the signature of Tencent Cloud's API (`docs/tencent.md`; docs 1312/48204). Pure: text,
 //! keys and a clock's reading in, a header out.
 
 use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
