@@ -112,3 +112,36 @@ impl Drop for Landing {
 fn lock(map: &Mutex<HashMap<Fingerprint, Flight>>) -> MutexGuard<'_, HashMap<Fingerprint, Flight>> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flight_that_crashes_leaves_the_board_and_its_askers_are_told() {
+        let flights = Flights::new(Handle::current());
+        let name = Fingerprint::of(&["alice"]);
+        let crash = || async {
+            if true {
+                panic!("a fault of ours")
+            } else {
+                Err(StsError::Unavailable { detail: String::new() })
+            }
+        };
+        let seat = flights.board(name, Urgency::UserWaits, || None, crash).unwrap();
+        assert!(matches!(seat.outcome().await, Err(StsError::Unavailable { .. })));
+        assert_eq!(flights.count(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_hears_of_a_landing_finds_the_board_empty() {
+        let flights = Flights::new(Handle::current());
+        let name = Fingerprint::of(&["alice"]);
+        for _ in 0..20_000 {
+            let fly = || async { Err(StsError::Unavailable { detail: String::new() }) };
+            let seat = flights.board(name, Urgency::UserWaits, || None, fly).unwrap();
+            assert!(!seat.joined);
+            assert!(seat.outcome().await.is_err());
+        }
+    }
+}

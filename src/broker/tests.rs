@@ -290,3 +290,131 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_landed_meanwhile_is_taken() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    let served = house.broker.fetch(&house.grant("alice"), Duration::from_mins(5)).await.unwrap();
+    assert_eq!((served.outcome, house.calls()), (Outcome::Coalesced, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_can_ask_for_less_life_than_the_house_gives() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    pass(Duration::from_mins(26)).await;
+    let served = house.broker.key_for(&house.grant("alice"), Some(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(served.outcome, Outcome::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_joined_a_refresh_that_found_sts_busy_gets_a_call_of_their_own() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    pass(LIFE.mul_f64(0.75)).await;
+    house.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
+    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
+    let grant = house.grant("alice");
+    let (served, ()) = futures::join!(house.broker.key_for(&grant, Some(Duration::from_mins(20))), async {
+        pass(CALL + CALL / 2).await;
+        house.fail(None);
+    });
+    assert_eq!(served.unwrap().outcome, Outcome::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hit_whose_refresh_joins_a_flight_is_a_hit() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    pass(LIFE.mul_f64(0.75)).await;
+    let grant = house.grant("alice");
+    let (more, hit) = futures::join!(
+        house.broker.key_for(&grant, Some(Duration::from_mins(20))),
+        house.broker.key_for(&grant, None)
+    );
+    assert_eq!((more.unwrap().outcome, hit.unwrap().outcome), (Outcome::Fetched, Outcome::Hit));
+    assert_eq!(house.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_refresh_is_tried_again_after_ten_seconds() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    house.fail(Some(unavailable()));
+    pass(LIFE.mul_f64(0.75)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
+    pass(Duration::from_secs(9)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Hit);
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_failure_is_remembered_a_whole_second() {
+    let house = house();
+    house.fail(Some(refused()));
+    assert!(house.ask("alice").await.is_err());
+    pass(Duration::from_millis(999)).await;
+    assert!(house.ask("alice").await.is_err());
+    assert_eq!(house.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() {
+    let house = house();
+    let key = house.ask("alice").await.unwrap().key;
+    for (byte, share) in [(0, 0.27), (0xff, 0.33)] {
+        let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
+        let limits = config::Limits { per_user: crate::units::Rate::Off };
+        let broker = Broker::new(
+            rules,
+            &limits,
+            Arc::clone(&house.sts) as Arc<dyn Sts>,
+            Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+            Arc::new(FixedEntropy(byte)),
+            Handle::current(),
+        );
+        let key = broker.key_for(&house.grant("alice"), None).await.unwrap().key;
+        let now = house.sts.clock.now();
+        let ahead = crate::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
+            / LIFE.as_secs_f64();
+        assert!((ahead - share).abs() < 0.001, "{ahead}");
+    }
+    let expires = key.credential().expires;
+    let late = expires.checked_sub(Duration::from_secs(2)).unwrap();
+    assert_eq!(key.refresh_at(late), expires);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_is_the_persons_whatever_token_they_bring() {
+    let house = house();
+    let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
+    let limits = config::Limits { per_user: "3/minute".parse().unwrap() };
+    let broker = Broker::new(
+        rules,
+        &limits,
+        Arc::clone(&house.sts) as Arc<dyn Sts>,
+        Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+        Arc::new(FixedEntropy(0)),
+        Handle::current(),
+    );
+    let admitted = (0..10)
+        .filter(|n| broker.admit(&Identity::for_tests("i", "alice", &[("jti", (*n).into())])).is_ok())
+        .count();
+    assert_eq!(admitted, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_template_is_told_from_a_first_ask() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = include_str!("../../policies/upload.toml").replace("10485760", "10485761");
+    std::fs::write(dir.path().join("upload.toml"), text).unwrap();
+    let bounds = Bounds { longest: Duration::from_hours(2), min_remaining: None };
+    let changed = TemplateSet::load(dir.path(), Some("upload"), &Issuers::default(), &bounds).unwrap();
+    let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
+    assert_eq!(house.broker.key_for(&grant, None).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(house.figure("reason=\"policy_changed\""), 1);
+}

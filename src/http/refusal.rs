@@ -336,4 +336,36 @@ mod tests {
             assert_eq!(detail(cause), detail(Rejection::Missing));
         }
     }
+
+    #[test]
+    fn every_row_of_the_table() {
+        use crate::{identity::Identity, policy::Unconfined};
+        let unrenderable =
+            || crate::policy::Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
+        let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
+        let item = ScopeRefused::Item { index: 0, why: String::new() };
+        let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
+        for (refusal, status, name, code) in [
+            (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
+            (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),
+            (Refusal::Grant(NoGrant::Requirement("role".to_owned())), 403, "requirement-not-met", 10003),
+            (Refusal::Grant(unrenderable().into()), 422, "identity-not-renderable", 10004),
+            (Refusal::Grant(item.into()), 403, "scope-not-allowed", 10000),
+            (Refusal::Grant(ScopeRefused::Count(0).into()), 400, "bad-request", 10002),
+            (Refusal::Grant(unconfined.into()), 500, "internal", 10009),
+            (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
+        ] {
+            let row = refusal.row();
+            assert_eq!((row.status.as_u16(), row.name, row.code.0), (status, name, code), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
+        for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let refusal = Refusal::Ask(AskError::TooMany { retry_after: Duration::from_millis(millis) });
+            let response = refusal.response(Form::Problem, "r");
+            assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
+        }
+    }
 }

@@ -190,3 +190,43 @@ fn cause(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What is made of one answer to a fetch.
+    async fn fetched(answer: String) -> Result<Vec<u8>, String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let read = stream.read(&mut request).await.unwrap();
+                let moved = String::from_utf8_lossy(&request[..read]).contains("/moved");
+                let answer = if moved { ok("{}") } else { answer.clone() };
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Origin::url(url.parse().unwrap()).unwrap().read().await.map_err(|fault| fault.0)
+    }
+
+    fn ok(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn only_a_small_200_from_the_configured_place_is_read() {
+        assert_eq!(fetched(ok("{}")).await, Ok(b"{}".to_vec()));
+        assert_eq!(fetched(ok(&" ".repeat(LARGEST))).await.map(|body| body.len()), Ok(LARGEST));
+        assert!(fetched(ok(&" ".repeat(LARGEST + 1))).await.unwrap_err().contains("larger than"));
+        for (head, said) in
+            [("500 Oops", "500"), ("404 Not Found", "404"), ("302 Found\r\nlocation: /moved", "302")]
+        {
+            let answer = ok("{}").replace("200 OK", head);
+            assert!(fetched(answer).await.unwrap_err().contains(said), "{head}");
+        }
+    }
+}

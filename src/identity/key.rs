@@ -25,6 +25,8 @@ pub(super) struct KeySet(Vec<Key>);
 #[error("{0}")]
 pub struct KeyFault(pub(super) String);
 
+/// The DER of a 2048-bit `RSAPublicKey`: 257 bytes of modulus, the smallest exponent, and the headers.
+const SHORTEST_RSA_DER: usize = 268;
 /// The most keys a set may hold.
 const MOST_KEYS: usize = 64;
 
@@ -60,7 +62,7 @@ impl Key {
         let material = decoding.try_get_as_bytes().map_err(|error| KeyFault(error.to_string()))?;
         // What is left of each kind once the PEM is off: a DER RSAPublicKey, a curve point, 32 bytes.
         let fits = |algorithm: &Algorithm| match algorithm.family() {
-            AlgorithmFamily::Rsa => material.len() >= 2048 / 8,
+            AlgorithmFamily::Rsa => material.len() >= SHORTEST_RSA_DER,
             AlgorithmFamily::Ec => material.len() == point_length(*algorithm),
             AlgorithmFamily::Ed => material.len() == 32,
             AlgorithmFamily::Hmac => false,
@@ -237,5 +239,48 @@ mod tests {
         for pem in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
             assert!(Key::pem(pem.as_bytes(), &[Algorithm::RS256]).is_err(), "{pem}");
         }
+    }
+
+    fn rsa(kid: &str, first: u8, bytes: usize) -> String {
+        let mut n = vec![0xA5; bytes];
+        n[0] = first;
+        format!(r#"{{"kty":"RSA","kid":"{kid}","n":"{}","e":"AQAB"}}"#, URL_SAFE_NO_PAD.encode(n))
+    }
+
+    #[test]
+    fn an_rsa_key_has_2048_to_8192_bits() {
+        let rs256 = [Algorithm::RS256];
+        for (bytes, fits) in [(128, false), (255, false), (256, true), (1024, true), (1025, false)] {
+            assert_eq!(set(&rsa("a", 0xC3, bytes), &rs256).is_ok(), fits, "{bytes} bytes");
+        }
+        // Leading zeros are no bits.
+        assert!(set(&rsa("a", 0, 256), &rs256).is_err());
+        let der =
+            [&[0x30, 0x81, 0x89, 0x02, 0x81, 0x81, 0x00][..], &[0xC3; 128], &[0x02, 0x03, 1, 0, 1]].concat();
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{text}\n-----END RSA PUBLIC KEY-----\n");
+        assert!(Key::pem(pem.as_bytes(), &rs256).unwrap_err().0.contains("too short"));
+    }
+
+    #[test]
+    fn a_kid_finds_its_own_key_and_those_without_a_name() {
+        let nameless = EC.replace(r#""kid":"a","#, "");
+        let parse = |keys: &str| {
+            KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), &[Algorithm::ES256]).unwrap()
+        };
+        assert_eq!(parse(EC).candidates(Some("z")).count(), 0);
+        assert_eq!(parse(&nameless).candidates(Some("z")).count(), 1, "the signature decides");
+        let both = parse(&format!("{EC},{nameless}"));
+        assert_eq!(both.candidates(Some("a")).count(), 2);
+        assert_eq!(both.candidates(Some("z")).count(), 1);
+        assert_eq!(both.candidates(None).count(), 2);
+    }
+
+    #[test]
+    fn two_keys_have_two_materials() {
+        let keys = format!(r#"{{"keys":[{},{}]}}"#, rsa("a", 0xC3, 256), rsa("b", 0xC5, 256));
+        let set = KeySet::parse(keys.as_bytes(), &[Algorithm::RS256]).unwrap();
+        let materials: Vec<_> = set.all().map(Key::material).collect();
+        assert_ne!(materials[0], materials[1]);
     }
 }

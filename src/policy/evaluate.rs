@@ -228,4 +228,40 @@ mod tests {
         assert_eq!(decide(statement, "a", "r", &[("x", "1")]), Decision::NotMentioned);
         assert_eq!(decide(statement, "a", "r", &[("x", "1"), ("y", "1")]), Decision::ExplicitlyDenied(0));
     }
+
+    #[test]
+    fn an_allow_stands_whatever_comes_after_it() {
+        let unmet =
+            r#"{"effect":"allow","action":"*","resource":"*","condition":{"string_equal":{"x":"1"}}}"#;
+        assert_eq!(
+            decide(&format!("{PUT_A},{unmet}"), "name/cos:PutObject", "r/a/x", &[]),
+            Decision::Allowed(0)
+        );
+        assert_eq!(
+            decide(&format!("{unmet},{PUT_A}"), "name/cos:PutObject", "r/a/x", &[]),
+            Decision::Allowed(1)
+        );
+        assert_eq!(decide(unmet, "name/cos:PutObject", "r/a/x", &[]), Decision::ConditionUnmet(0));
+    }
+
+    #[test]
+    fn operators_at_their_edges() {
+        for (operator, value, found, expected) in [
+            ("string_not_like", r#"["image/*","text/*"]"#, "text/html", false),
+            ("string_not_like", r#"["image/*","text/*"]"#, "video/mp4", true),
+            ("string_not_equal_ignore_case", r#""a""#, "A", false),
+            ("numeric_not_equal", "[1,2]", "2", false),
+            ("numeric_not_equal", "[1,2]", "3", true),
+            ("numeric_greater_than", "10", "10", false),
+            ("numeric_greater_than_equal", "10", "10", true),
+            ("date_equal", r#""2030-01-01T00:00:00Z""#, "2030-01-01T08:00:00+08:00", true),
+            ("date_not_equal", r#""2030-01-01T00:00:00Z""#, "2030-01-01T00:00:00Z", false),
+            ("date_less_than", r#""2030-01-01T00:00:00Z""#, "2030-01-01T00:00:00Z", false),
+            ("date_less_than_equal", r#""2030-01-01T00:00:00Z""#, "2030-01-01T00:00:00Z", true),
+            ("date_greater_than", r#""2030-01-01T00:00:00Z""#, "2030-01-01T00:00:00Z", false),
+            ("date_greater_than_equal", r#""2030-01-01T00:00:00Z""#, "2030-01-01T00:00:00Z", true),
+        ] {
+            assert_eq!(condition(operator, value, Some(found)), expected, "{operator} {value} on {found}");
+        }
+    }
 }

@@ -332,4 +332,28 @@ mod tests {
             assert!(message.contains(said), "{text}: {message}");
         }
     }
+
+    #[test]
+    fn segments_are_told_apart_to_the_byte() {
+        for (a, b, expected) in [
+            ("u/${sub}/", "u/${sub}-/", false),
+            ("u/${sub|hex}.d/", "u/_hex_61.d/${sub}/", true),
+            ("u/${sub|hex}.d/", "u/_hex_61/${sub}/", false),
+        ] {
+            assert_eq!(home(a).clash(&home(b)), expected, "{a} beside {b}");
+            assert_eq!(home(b).clash(&home(a)), expected, "{b} beside {a}");
+        }
+        assert!(!home("users/${sub}/").touches("users2"));
+        let long = format!("{}/${{sub}}/", "a".repeat(700));
+        for (text, said) in [
+            ("a..b/${sub}/", "`..`"),
+            ("x..${sub}/", "`..`"),
+            ("a+b/${sub}/", "`+`"),
+            ("a b/${sub}/", "` `"),
+            (long.as_str(), "can grow to"),
+        ] {
+            let (message, _) = Home::parse(text, &[Subject::Sub]).unwrap_err();
+            assert!(message.contains(said), "{text}: {message}");
+        }
+    }
 }

@@ -459,4 +459,51 @@ mod tests {
         let text = with(&format!("action = \"@download\"\nresource = [{}]", many.join(",")));
         assert!(verdict(&text).unwrap_err().contains("can grow to"));
     }
+
+    #[test]
+    fn trust_is_in_the_whole_path() {
+        let text = UPLOAD
+            .replace("users/${sub}/", "teams/${claim.tenant.nick}/")
+            .replace("[[statement]]", "owner = [\"claim.tenant.nick\"]\n[[statement]]");
+        assert!(verdict(&text).unwrap_err().contains("trusted_claims"));
+    }
+
+    #[test]
+    fn a_deny_shares_nothing_and_a_list_stands_alone() {
+        let deny = format!(
+            "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"@delete\"\nresource = \"public/*\"\nshared = \"x\"\n"
+        );
+        assert!(verdict(&deny).unwrap_err().contains("shared stands in a deny"));
+        let bound = "[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"";
+        let mixed = with(&format!("action = [\"@list\", \"@download\"]\nresource = \"${{home}}*\"\n{bound}"));
+        assert!(verdict(&mixed).unwrap_err().contains("stand in one statement"));
+        assert_eq!(verdict(&with(&format!("action = \"@list\"\nresource = \"\"\n{bound}"))), Ok(()));
+        let loose = "[statement.condition.string_equal_ignore_case]\n\"cos:prefix\" = \"${home}\"";
+        let loose = with(&format!("action = \"@list\"\nresource = \"*\"\n{loose}"));
+        assert!(verdict(&loose).unwrap_err().contains("not bound"));
+    }
+
+    #[test]
+    fn a_shared_list_spares_every_home_of_the_bucket() {
+        let list = |prefix: &str| {
+            with(&format!(
+                "action = \"@list\"\nresource = \"*\"\nshared = \"stickers\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\""
+            ))
+        };
+        assert_eq!(verdict(&list("public/*")), Ok(()));
+        for prefix in ["users/*", "users/alice/*", "u*"] {
+            assert!(verdict(&list(prefix)).unwrap_err().contains("reaches into the home"), "{prefix}");
+        }
+        let other = UPLOAD.replace("users/${sub}/", "public/${sub}/");
+        let set = vec![template("a", &list("public/*")).unwrap(), template("b", &other).unwrap()];
+        let problems = prove(set, &Issuers::default()).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains("of template `b`")));
+    }
+
+    #[test]
+    fn a_buckets_name_alone_tells_buckets_apart() {
+        let other = UPLOAD.replace("ap-guangzhou", "ap-beijing").replace("users/${sub}/", "${sub}/");
+        let set = vec![template("a", UPLOAD).unwrap(), template("b", &other).unwrap()];
+        assert!(prove(set, &Issuers::default()).is_err());
+    }
 }

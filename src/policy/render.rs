@@ -208,4 +208,52 @@ mod tests {
         let policy = rendered(&text);
         assert_eq!(policy["statement"][0]["condition"]["string_like"]["cos:prefix"][0], "users%2Falice%2F*");
     }
+
+    #[test]
+    fn the_denies_hold_for_the_whole_home_and_every_guarded_action() {
+        let policy = rendered(UPLOAD);
+        for deny in &policy["statement"].as_array().unwrap()[1..] {
+            assert_eq!(
+                deny["action"],
+                serde_json::json!([
+                    "name/cos:InitiateMultipartUpload",
+                    "name/cos:PostObject",
+                    "name/cos:PutObject"
+                ])
+            );
+            assert_eq!(
+                deny["resource"],
+                serde_json::json!([
+                    "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"
+                ])
+            );
+        }
+    }
+
+    #[test]
+    fn the_guard_stands_on_writing_allows_only() {
+        let more = |effect: &str, action: &str| {
+            format!(
+                "{UPLOAD}[[statement]]\neffect = \"{effect}\"\naction = \"{action}\"\nresource = \"${{home}}*\"\n"
+            )
+        };
+        for text in [more("deny", "@upload"), more("allow", "@download")] {
+            assert!(rendered(&text)["statement"][1].get("condition").is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_parameter_is_encoded_and_no_header_is() {
+        for (key, value, expected) in [
+            ("cos:delimiter", "/", "%2F"),
+            ("cos:versionid", "a/b", "a%2Fb"),
+            ("cos:response-content-type", "image/*", "image%2F*"),
+            ("cos:content-type", "image/*", "image/*"),
+        ] {
+            let text = UPLOAD
+                .replace("numeric_less_than_equal", "string_like")
+                .replace("\"cos:content-length\" = 10485760", &format!("\"{key}\" = \"{value}\""));
+            assert_eq!(rendered(&text)["statement"][0]["condition"]["string_like"][key][0], expected);
+        }
+    }
 }

@@ -319,4 +319,51 @@ mod tests {
         assert_eq!(Variable::parse("sub|base64").unwrap_err().1, "did you mean `base64url`?");
         assert!(Variable::parse("tenant").unwrap_err().1.contains("claim.tenant"));
     }
+
+    #[test]
+    fn an_encoding_yields_its_canonical_form_only() {
+        for (encoding, text, expected) in [
+            (Encoding::Hex, "_hex_4a".to_owned(), true),
+            (Encoding::Hex, "_hex_4A".to_owned(), false),
+            (Encoding::Hex, "_hex_".to_owned(), false),
+            (Encoding::Base64Url, "_b64_".to_owned(), false),
+            (Encoding::Sha256, format!("_sha256_{}", "a".repeat(64)), true),
+            (Encoding::Sha256, format!("_sha256_{}", "a".repeat(32)), false),
+            (Encoding::Integer, "7".to_owned(), true),
+            (Encoding::Integer, "07".to_owned(), false),
+            (Encoding::Integer, "+7".to_owned(), false),
+            (Encoding::Integer, "-7".to_owned(), false),
+        ] {
+            assert_eq!(encoding.can_yield(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_value_is_taken_and_one_byte_more_is_not() {
+        for (filter, most) in [("", 128), ("|base64url", 256), ("|hex", 256)] {
+            let variable = Variable::parse(&format!("sub{filter}")).unwrap();
+            let of = |length: usize| variable.render(&Identity::for_tests("i", &"a".repeat(length), &[]));
+            assert!(of(most).unwrap().len() <= variable.encoding.longest(), "{filter}");
+            assert!(of(most + 1).unwrap_err().to_string().contains("is longer than"), "{filter}");
+        }
+        let long = Identity::for_tests("i", &"a".repeat(5000), &[]);
+        let hash = Variable::parse("sub|sha256").unwrap();
+        assert_eq!(hash.render(&long).unwrap().len(), hash.encoding.longest());
+    }
+
+    #[test]
+    fn empty_and_negative_claims_are_refused() {
+        let identity = Identity::for_tests(
+            "i",
+            "s",
+            &[("none", "".into()), ("debt", (-7).into()), ("half", 0.5.into())],
+        );
+        for text in ["claim.none", "claim.none|hex", "claim.none|base64url", "claim.none|sha256"] {
+            let error = Variable::parse(text).unwrap().render(&identity).unwrap_err().to_string();
+            assert!(error.contains("is empty"), "{text}: {error}");
+        }
+        for text in ["claim.debt|integer", "claim.half|integer", "claim.none|integer"] {
+            assert!(Variable::parse(text).unwrap().render(&identity).is_err(), "{text}");
+        }
+    }
 }

@@ -466,4 +466,62 @@ mod tests {
             assert_eq!(derive_home(text, &identity).unwrap(), rendered);
         }
     }
+
+    #[test]
+    fn lists_are_not_mixed_with_object_actions() {
+        let json = format!(
+            r#"{{"version":"2.0","statement":[{{"effect":"allow","action":["name/cos:GetBucket","name/cos:PutObject"],"resource":["{BUCKET}users/alice/*"],"condition":{{"string_like":{{"cos:prefix":["users%2Falice%2F*"]}}}}}}]}}"#
+        );
+        assert!(verify(wire_of(&json), &proved(UPLOAD), &alice()).unwrap_err().fault.contains("mixes lists"));
+    }
+
+    #[test]
+    fn a_shared_folder_is_only_read() {
+        let shared = format!(
+            "{UPLOAD}[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"public/*\"\nshared = \"x\"\n"
+        );
+        let proved = proved(&shared);
+        for (action, passes) in
+            [("GetObject", true), ("HeadObject", true), ("PutObject", false), ("DeleteObject", false)]
+        {
+            let json = format!(
+                r#"{{"version":"2.0","statement":[{{"effect":"allow","action":["name/cos:{action}"],"resource":["{BUCKET}public/*"]}}]}}"#
+            );
+            assert_eq!(verify(wire_of(&json), &proved, &alice()).is_ok(), passes, "{action}");
+        }
+    }
+
+    #[test]
+    fn an_empty_shared_prefix_binds_nothing() {
+        let text = format!(
+            "{UPLOAD}[[statement]]\neffect = \"allow\"\naction = \"@list\"\nresource = \"*\"\nshared = \"x\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"*\"\n"
+        );
+        let unproved = Template::parse("t", Source::new("t.toml", text)).unwrap();
+        assert_eq!(shared_prefixes(&unproved).count(), 0);
+    }
+
+    #[test]
+    fn the_evaluator_finds_a_neighbour() {
+        let near = |key: &str| {
+            let resource = format!("{BUCKET}{key}");
+            neighbours_are_out_of_reach(&[("name/cos:PutObject", resource.as_str())], BUCKET, "users/alice/")
+        };
+        assert_eq!(near("users/alice/*"), Ok(()));
+        for key in ["users/alice*", "users/*", "*", "users/alice", "*/alice/*", "!users/*", "sers/alice/"] {
+            assert!(near(key).unwrap_err().contains("lets it reach"), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_home_that_is_none_is_refused() {
+        for text in ["", "/", "x", "/users/${sub}/", "users//${sub}/", "users/${sub}"] {
+            assert!(derive_home(text, &alice()).is_err(), "{text}");
+        }
+        for subject in ["a/b", "a/../b", "..", ".a", "-a", "a_", "a..b", "*", "a b", "a%2f", "ä"] {
+            assert!(
+                derive_home("users/${sub}/", &Identity::for_tests("i", subject, &[])).is_err(),
+                "{subject}"
+            );
+        }
+    }
 }

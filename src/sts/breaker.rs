@@ -131,4 +131,18 @@ mod tests {
             now += Duration::from_secs(expected);
         }
     }
+
+    #[test]
+    fn a_late_failure_does_not_lengthen_a_rest_and_jitter_spreads_it() {
+        let breaker = opened();
+        breaker.failed(Duration::ZERO, 0.5);
+        assert_eq!(breaker.rest(Duration::ZERO), Some(SECOND));
+        for (jitter, expected) in [(0.0, 750), (0.5, 1000), (1.0, 1250)] {
+            let breaker = Breaker::default();
+            for _ in 0..OPENS_AFTER {
+                breaker.failed(Duration::ZERO, jitter);
+            }
+            assert_eq!(breaker.rest(Duration::ZERO), Some(Duration::from_millis(expected)));
+        }
+    }
 }

@@ -168,4 +168,44 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_common_codes_of_the_api_too() {
+        for (class, codes) in [
+            (Class::Throttled, &["LimitExceeded"][..]),
+            (Class::OperatorKeys, &["IpInBlacklist", "IpNotInWhitelist"]),
+            (
+                Class::Refused,
+                &[
+                    "InvalidParameterValue",
+                    "MissingParameter",
+                    "UnknownParameter",
+                    "UnsupportedOperation",
+                    "InvalidAction",
+                    "UnsupportedRegion",
+                    "NoSuchVersion",
+                    "InvalidRequest",
+                ],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(classify(code), class, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_operator_must_mend_is_asked_for_again_in_half_a_minute() {
+        let detail = String::new;
+        for (error, seconds, is_final) in [
+            (StsError::Throttled { detail: detail() }, 2, false),
+            (StsError::Unavailable { detail: detail() }, 2, false),
+            (StsError::Busy { retry_after: Duration::from_secs(7) }, 7, false),
+            (StsError::Resting { retry_after: Duration::from_secs(8) }, 8, false),
+            (StsError::OperatorKeys { detail: detail() }, 30, true),
+            (StsError::Refused { template: detail(), detail: detail() }, 30, true),
+        ] {
+            assert_eq!((error.retry_after().as_secs(), error.is_final()), (seconds, is_final), "{error}");
+        }
+    }
 }

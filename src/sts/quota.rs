@@ -121,6 +121,8 @@ impl Quota {
 
     fn set_slowdown(&self, pace: &mut Pace, slowdown: u32, now: Duration) {
         pace.limiter = limiter(self.per_second, slowdown, &self.clock);
+        // A new limiter starts with all its cells, as if nothing had been called in the last second.
+        while pace.limiter.check().is_ok() {}
         pace.slowdown = slowdown;
         pace.changed = now;
     }
@@ -294,6 +296,76 @@ mod tests {
             tokio::time::advance(RECOVERY).await;
             quota.acquire(Urgency::UserWaits, Duration::MAX).await.unwrap();
             assert_eq!(quota.available(), 99);
+        });
+    }
+
+    #[test]
+    fn who_stands_first_waits_only_for_a_cell_and_never_past_the_deadline() {
+        paused().block_on(async {
+            let quota = quota(1);
+            assert_eq!(quota.acquire(Urgency::UserWaits, Duration::from_millis(500)).await, Ok(()));
+            assert!(quota.acquire(Urgency::UserWaits, Duration::from_millis(500)).await.is_err());
+            assert_eq!(quota.clock.monotonic(), Duration::ZERO, "told at once");
+        });
+    }
+
+    #[test]
+    fn a_line_too_long_is_told_at_once() {
+        paused().block_on(async {
+            let quota = quota(10);
+            let asks = (0..100).map(|_| async {
+                let outcome = quota.acquire(Urgency::UserWaits, Duration::from_secs(2)).await;
+                (outcome.is_err(), quota.clock.monotonic())
+            });
+            let outcomes = futures::future::join_all(asks).await;
+            let at_once = outcomes.iter().filter(|(refused, at)| *refused && at.is_zero()).count();
+            assert!(at_once >= 75, "{at_once}");
+        });
+    }
+
+    #[test]
+    fn background_work_gives_way_to_a_user_in_line() {
+        paused().block_on(async {
+            let quota = quota(1);
+            let deadline = Duration::from_secs(10);
+            quota.acquire(Urgency::UserWaits, deadline).await.unwrap();
+            let user = Arc::clone(&quota);
+            let user = tokio::spawn(async move { user.acquire(Urgency::UserWaits, deadline).await });
+            tokio::task::yield_now().await;
+            // The cell is there, and the user has not been woken for it yet.
+            quota.pace().limiter = limiter(NonZeroU32::MIN, 0, &quota.clock);
+            assert!(quota.acquire(Urgency::Background, deadline).await.is_err());
+            assert_eq!(user.await.unwrap(), Ok(()));
+        });
+    }
+
+    #[test]
+    fn throttling_slows_to_a_sixteenth_and_no_burst_comes_with_it() {
+        paused().block_on(async {
+            let quota = quota(160);
+            for _ in 0..8 {
+                quota.slow_down();
+                tokio::time::advance(SLOWDOWN_PAUSE).await;
+            }
+            assert_eq!(quota.available(), 10);
+        });
+        paused().block_on(async {
+            let quota = quota(100);
+            quota.slow_down();
+            assert_eq!((0..10).filter(|_| quota.take().is_ok()).count(), 0);
+            tokio::time::advance(Duration::from_millis(20)).await;
+            assert_eq!((0..10).filter(|_| quota.take().is_ok()).count(), 1);
+        });
+        paused().block_on(async {
+            let quota = quota(10);
+            let mut taken = 0;
+            for _ in 0..99 {
+                taken += u32::from(quota.take().is_ok());
+                tokio::time::advance(Duration::from_millis(10)).await;
+            }
+            quota.slow_down();
+            taken += u32::from(quota.take().is_ok());
+            assert!(taken <= 10, "{taken} calls within one second");
         });
     }
 }

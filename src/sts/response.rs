@@ -135,4 +135,10 @@ mod tests {
             assert_eq!(answer(&body).unwrap_err().class, Class::Transient, "{body}");
         }
     }
+
+    #[test]
+    fn a_key_without_a_name_is_none() {
+        let body = KEY.replace(r#""TmpSecretId":"i""#, r#""TmpSecretId":"""#);
+        assert_eq!(answer(&body).unwrap_err().class, Class::Transient);
+    }
 }

@@ -298,3 +298,58 @@ async fn the_operators_listener_asks_for_its_token_where_it_has_one() {
     assert_eq!(admitted.status, 200);
     assert!(admitted.body.ends_with("# EOF\n"), "OpenMetrics ends with EOF");
 }
+
+#[tokio::test]
+async fn the_schemes_case_does_not_matter_and_large_tokens_are_told() {
+    let broker = with_emulator();
+    let lower = broker
+        .http
+        .get(broker.url("/v1/credentials"))
+        .header("authorization", format!("bEaReR {}", token("alice")));
+    assert_eq!(Answer::of(lower).await.status, 200);
+    assert_eq!(broker.get("/v1/credentials", &"a".repeat(8_192)).await.status, 401);
+    assert_eq!(broker.get("/v1/credentials", &"a".repeat(8_193)).await.status, 431);
+}
+
+#[tokio::test]
+async fn min_remaining_counts_on_both_methods_and_refusals_are_counted() {
+    let (address, sts) = emulator();
+    let broker = Setup::new(address).start();
+    let alice = token("alice");
+    let body = json!({"scope": [{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000",
+        "region": "ap-guangzhou", "prefix": "users/alice/photos/*"}]})
+    .to_string();
+    assert_eq!(broker.post("/v1/credentials?min_remaining=40m", &alice, body).await.status, 400);
+    assert_eq!(broker.get("/v1/credentials?min_remaining=40m", &alice).await.status, 400);
+    assert_eq!(sts.calls(), 0);
+    assert_eq!(broker.get("/v1/credentials/never-heard-of", &alice).await.status, 404);
+    assert_eq!(broker.figure(&["cosbroker_asks_total", "outcome=\"refused\""]).await, 3);
+    assert!(!broker.metrics().await.contains("never-heard-of"), "labels are bounded");
+}
+
+#[tokio::test]
+async fn explaining_counts_as_asking() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = Setup::new(sts.address).with("per_user = \"off\"", "per_user = \"2/hour\"").start();
+    let path = "/v1/explain?action=name/cos:PutObject&key=users/alice/a";
+    let statuses = [
+        broker.get(path, &token("alice")).await.status,
+        broker.get(path, &token("alice")).await.status,
+        broker.get(path, &token("alice")).await.status,
+    ];
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn who_joined_a_call_is_told_so() {
+    let (address, sts) = emulator();
+    let broker = Setup::new(address).start();
+    let alice = token("alice");
+    let asks = (0..50).map(|_| broker.get("/v1/credentials", &alice));
+    let answers = futures::future::join_all(asks).await;
+    let said = |part: &str| {
+        answers.iter().filter(|answer| answer.header("cache-status").contains(part)).count() as u64
+    };
+    assert_eq!((said("fwd=miss; stored"), sts.calls()), (1, 1));
+    assert_eq!(said("collapsed"), broker.figure(&["cosbroker_asks_total", "outcome=\"coalesced\""]).await);
+}

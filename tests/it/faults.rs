@@ -153,3 +153,47 @@ async fn a_key_near_its_end_is_served_as_stale_while_sts_fails() {
     let body = stale.json();
     assert!(body["refreshAt"].as_i64() > body["serverTime"].as_i64());
 }
+
+#[tokio::test]
+async fn refused_operator_keys_are_not_tried_for_the_next_user() {
+    let sts = CannedSts::start(error("AuthFailure.SecretIdNotFound"));
+    let broker = broker(&sts);
+    let users = ["alice", "bob", "carol"].map(token);
+    for user in &users {
+        assert_eq!(broker.get("/v1/credentials", user).await.status, 503);
+    }
+    assert_eq!(sts.calls(), 1);
+}
+
+#[tokio::test]
+async fn throttling_spends_the_retry_budget_and_opens_no_breaker() {
+    let sts = CannedSts::start(error("RequestLimitExceeded"));
+    let broker = broker(&sts);
+    let users: Vec<String> = (0..15).map(|user| token(&format!("user{user}"))).collect();
+    let asks = users.iter().map(|user| broker.get("/v1/credentials", user));
+    for answer in futures::future::join_all(asks).await {
+        assert_eq!(answer.status, 503);
+    }
+    assert!((15..=35).contains(&sts.calls()), "{}: 15 asks and 20 retries", sts.calls());
+    let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
+    assert_eq!((ready.status, ready.json()["sts"].clone()), (200, true.into()));
+    let rate = broker.figure(&["cosbroker_sts_quota_available"]).await;
+    assert!(rate <= 300, "{rate}");
+}
+
+#[tokio::test]
+async fn a_probe_answered_with_a_refusal_is_an_answer() {
+    let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
+    let broker = broker(&sts);
+    for user in 0..8 {
+        broker.get("/v1/credentials", &token(&format!("user{user}"))).await;
+    }
+    sts.answers(error("InvalidParameter.StrategyFormatError"));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while broker.get("/v1/credentials", &token("alice")).await.status != 500 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    sts.answers(Answers::Key(1800));
+    assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 200);
+}

@@ -136,6 +136,7 @@ async fn headers_that_bring_keys_or_must_be_understood_are_refused() {
         r#""x5c":[]"#,
         r#""zip":"DEF""#,
         r#""b64":false"#,
+        r#""enc":"A256GCM""#,
     ] {
         let token = signed(&format!(r#"{{"alg":"HS256",{extra}}}"#), &payload);
         assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::RefusedHeader), "{extra}");
@@ -420,4 +421,55 @@ async fn a_key_that_does_not_fit_its_algorithms_is_refused_at_the_start() {
             assert!(said.is_ok() || said.unwrap_err().contains("key.pem"));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_is_read_to_a_bound() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let payload = claims().to_string();
+    let padded =
+        |name: &str, length: usize| format!(r#"{{"alg":"HS256","{name}":"{}"}}"#, "x".repeat(length));
+    assert!(verifier.verify(&signed(&padded("kid", 256), &payload)).await.is_ok());
+    for header in [padded("kid", 257), padded("note", 4096)] {
+        assert_eq!(rejection(&verifier.verify(&signed(&header, &payload)).await), Some(Rejection::Malformed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_source_is_asked_no_more_often_than_a_good_one() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let token = publisher.token("one");
+    std::fs::write(publisher.path(), "<html>gateway</html>").unwrap();
+    assert_eq!(verifier.verify(&token).await.unwrap_err(), AuthError::KeysUnavailable);
+    publisher.publish("one");
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert_eq!(verifier.verify(&token).await.unwrap_err(), AuthError::KeysUnavailable, "asked a moment ago");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(verifier.verify(&token).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ageing_set_is_refreshed_while_it_serves() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    let token = publisher.token("one");
+    assert!(verifier.verify(&token).await.is_ok());
+    publisher.rotate("two");
+    tokio::time::advance(Duration::from_mins(8)).await;
+    assert!(verifier.verify(&token).await.is_ok(), "nobody waits for the refresh");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_readiness_sends_for_what_is_missing() {
+    let mut publisher = Publisher::new();
+    publisher.rotate("one");
+    let verifier = publisher.verifier();
+    assert!(!verifier.is_ready());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(verifier.is_ready());
 }

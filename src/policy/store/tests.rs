@@ -444,3 +444,71 @@ fn the_templates_that_ship_are_proved_together() {
     ];
     assert!(set(&shipped, &Issuers::default()).is_ok());
 }
+
+fn scope_item(action: &str, prefix: &str) -> Scope {
+    Scope {
+        action: action.to_owned(),
+        bucket: "examplebucket-1250000000".to_owned(),
+        region: "ap-guangzhou".to_owned(),
+        prefix: prefix.to_owned(),
+    }
+}
+
+#[test]
+fn a_scope_is_a_plain_key_or_prefix() {
+    let templates = one(UPLOAD);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    for prefix in [
+        "users/alice//x*",
+        "users/alice/./x",
+        "users/alice/..",
+        "users/alice/\u{1}x",
+        "users/alice/a\\x",
+        "users/alice/**",
+    ] {
+        let refused = templates.narrowed(Some("upload"), &alice, &[scope_item("name/cos:PutObject", prefix)]);
+        assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{prefix}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_scope_keeps_every_condition_and_every_deny() {
+    let templates = one(UPLOAD);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let full = policy_of(&templates.grant(Some("upload"), &alice).unwrap());
+    let scope = [scope_item("name/cos:PutObject", "users/alice/photos/*")];
+    let narrow = policy_of(&templates.narrowed(Some("upload"), &alice, &scope).unwrap());
+    assert_eq!(narrow.statement[0].condition, full.statement[0].condition);
+    assert_eq!(narrow.statement[1..], full.statement[1..]);
+}
+
+#[test]
+fn a_scope_makes_no_allow_of_a_deny() {
+    let text = format!(
+        "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:DeleteObject\"\nresource = \"${{home}}*\"\n"
+    );
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let refused =
+        one(&text).narrowed(Some("upload"), &alice, &[scope_item("name/cos:DeleteObject", "users/alice/*")]);
+    assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_narrowed_list_keeps_its_other_conditions() {
+    let text = format!(
+        "{}\n[statement.condition.ip_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n",
+        include_str!("../../../policies/files.toml")
+    );
+    let templates = one(&text);
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let list = |prefix: &str| {
+        templates.narrowed(Some("upload"), &alice, &[scope_item("name/cos:GetBucket", prefix)])
+    };
+    let policy = policy_of(&list("users/alice/photos/*").unwrap());
+    let operators: Vec<String> = policy.statement[0].condition.0.keys().map(ToString::to_string).collect();
+    assert_eq!(operators, ["string_like", "ip_equal"]);
+    for prefix in ["users/*", "users/bob/*", "*"] {
+        let refused = list(prefix);
+        assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{prefix}: {refused:?}");
+    }
+}
