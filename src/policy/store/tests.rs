@@ -306,12 +306,7 @@ fn a_required_claim_must_be_there_with_one_of_the_values() {
 fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     let templates = one(UPLOAD);
     let alice = Identity::for_tests("i", "alice", &[]);
-    let item = |action: &str, prefix: &str| Scope {
-        action: action.to_owned(),
-        bucket: "examplebucket-1250000000".to_owned(),
-        region: "ap-guangzhou".to_owned(),
-        prefix: prefix.to_owned(),
-    };
+    let item = scope_item;
     let narrowed = |scope: &[Scope]| templates.narrowed(Some("upload"), &alice, scope);
     let put = |prefix: &str| item("name/cos:PutObject", prefix);
     let grant = narrowed(&[put("users/alice/photos/*")]).unwrap();
@@ -362,12 +357,7 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
 fn a_narrowed_list_stays_bound_to_its_prefix() {
     let templates = one(include_str!("../../../policies/files.toml"));
     let alice = Identity::for_tests("i", "alice", &[]);
-    let list = |prefix: &str| Scope {
-        action: "name/cos:GetBucket".to_owned(),
-        bucket: "examplebucket-1250000000".to_owned(),
-        region: "ap-guangzhou".to_owned(),
-        prefix: prefix.to_owned(),
-    };
+    let list = |prefix: &str| scope_item("name/cos:GetBucket", prefix);
     let grant = templates.narrowed(Some("upload"), &alice, &[list("users/alice/photos/*")]).unwrap();
     let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
     assert!(allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/photos/"));
@@ -380,12 +370,7 @@ fn a_list_of_exact_prefixes_is_narrowed_to_those_and_no_others() {
     let exact = include_str!("../../../policies/files.toml").replace("string_like", "string_equal");
     let templates = one(&exact);
     let alice = Identity::for_tests("i", "alice", &[]);
-    let list = |prefix: &str| Scope {
-        action: "name/cos:GetBucket".to_owned(),
-        bucket: "examplebucket-1250000000".to_owned(),
-        region: "ap-guangzhou".to_owned(),
-        prefix: prefix.to_owned(),
-    };
+    let list = |prefix: &str| scope_item("name/cos:GetBucket", prefix);
     assert!(templates.narrowed(Some("upload"), &alice, &[list("users/alice/abc")]).is_err());
     assert!(templates.narrowed(Some("upload"), &alice, &[list("users/alice/*")]).is_ok());
 }
@@ -397,12 +382,7 @@ fn a_part_of_a_shared_folder_may_be_asked_for() {
     );
     let templates = one(&text);
     let alice = Identity::for_tests("i", "alice", &[]);
-    let get = |prefix: &str| Scope {
-        action: "name/cos:GetObject".to_owned(),
-        bucket: "examplebucket-1250000000".to_owned(),
-        region: "ap-guangzhou".to_owned(),
-        prefix: prefix.to_owned(),
-    };
+    let get = |prefix: &str| scope_item("name/cos:GetObject", prefix);
     for prefix in ["stickers/*", "stickers/cat.png", "stickers/a/*"] {
         assert!(templates.narrowed(Some("upload"), &alice, &[get(prefix)]).is_ok(), "{prefix}");
     }
