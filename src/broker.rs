@@ -21,10 +21,7 @@ use self::{
     metrics::Metrics,
     store::{Found, Store},
 };
-pub use self::{
-    key::{Key, SHAPES},
-    metrics::{MissReason, Outcome},
-};
+pub use self::{key::Key, metrics::Outcome};
 use crate::{
     clock::Clock,
     config,

@@ -129,7 +129,8 @@ impl TencentSts {
 
     async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
         let deadline = self.clock.monotonic() + self.timeout;
-        for made in 1..=retry::MOST_ATTEMPTS {
+        let mut made = 0;
+        loop {
             self.is_worth_a_call()?;
             self.quota.acquire(urgency, deadline).await?;
             // Last, for leave may be for the one probe, and only a call gives that back.
@@ -140,6 +141,7 @@ impl TencentSts {
                 Ok(key) => return Ok(key),
                 Err(failure) => failure,
             };
+            made += 1;
             let pause = retry::pause(failure.class, made).map(|most| self.entropy.up_to(most));
             let in_time = pause.filter(|pause| {
                 self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline && self.retries.spend()
@@ -149,7 +151,6 @@ impl TencentSts {
                 None => return Err(self.given_up(failure, grant)),
             }
         }
-        Err(StsError::Unavailable { detail: "no attempt is left".to_owned() })
     }
 
     /// One call, with all that is left of the time: a slow STS is better than none, and a lost connection

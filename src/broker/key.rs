@@ -23,7 +23,7 @@ const LAST_USEFUL: Duration = Duration::from_mins(1);
 /// Between two attempts to replace one key.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// Ways in which a key is written out.
-pub const SHAPES: usize = 5;
+pub(super) const SHAPES: usize = 5;
 
 /// A temporary key and what it is for.
 pub struct Key {

@@ -25,7 +25,7 @@ pub enum Outcome {
 
 /// Why a key was not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MissReason {
+pub(super) enum MissReason {
     /// Never asked for, as far as is remembered.
     Cold,
     /// It has, or had, too little life left.

@@ -45,12 +45,10 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
     let policy = grant.policy().decoded()?;
     let lists = action::find(question.action).is_some_and(|action| action.reach == Reach::List);
     let mut context = BTreeMap::new();
-    let resource = if lists {
+    if lists {
         context.insert("cos:prefix", encode_parameter(question.key));
-        format!("{}{}", grant.bucket().resource(), question.key)
-    } else {
-        format!("{}{}", grant.bucket().resource(), question.key)
-    };
+    }
+    let resource = format!("{}{}", grant.bucket().resource(), question.key);
     context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
     context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
     let request = Request { action: question.action, resource: &resource, context };

@@ -1,20 +1,17 @@
 //! Patterns of CAM resources and values: literal text in which `*` stands for any run of characters,
 //! `/` included (`docs/tencent.md`; docs 598/10606).
 
-/// Whether `text` matches `pattern`.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    glob(pattern.as_bytes(), text.as_bytes(), |wanted, found| wanted == found)
-}
-
 /// Whether everything that `inner` matches, `outer` matches too.
 ///
-/// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in.
+/// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in: which is
+/// what matching makes of it, for no other part of a pattern matches the character `*`.
 pub(super) fn contains(outer: &str, inner: &str) -> bool {
-    glob(outer.as_bytes(), inner.as_bytes(), |wanted, found| wanted == found && wanted != b'*')
+    matches(outer, inner)
 }
 
-/// Greedy matching with one point to go back to: linear in the common case, never exponential.
-fn glob(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
+/// Whether `text` matches `pattern`: greedily, with one point to go back to, so never exponential.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut seen) = (0, 0);
     let mut last_star = None;
     while let Some(found) = text.get(seen) {
@@ -23,7 +20,7 @@ fn glob(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
                 last_star = Some((at, seen));
                 at += 1;
             }
-            Some(wanted) if same(*wanted, *found) => {
+            Some(wanted) if wanted == found => {
                 at += 1;
                 seen += 1;
             }

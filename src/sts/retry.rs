@@ -9,7 +9,7 @@ use std::{
 use super::error::Class;
 
 /// Tries within one deadline.
-pub(super) const MOST_ATTEMPTS: u32 = 3;
+const MOST_ATTEMPTS: u32 = 3;
 /// A full budget.
 const BUDGET: u32 = 100;
 /// What a retry costs; a success gives back one.

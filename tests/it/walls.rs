@@ -67,6 +67,10 @@ const STD: [(&str, &[&str]); 2] = [
     ("fs", &["config", "source.rs", "policy/store.rs", "identity/verifier.rs", "cli"]),
 ];
 
+/// Doors that open on one part of a room only: who uses, whose room, which part.
+const DOORS: [(&str, &str, &str); 3] =
+    [("sandbox", "policy", "cam"), ("sandbox", "sts", "sign"), ("policy", "identity", "Identity")];
+
 /// Every breach in one file's text.
 fn breaches(path: &str, text: &str) -> Vec<String> {
     let room = path.split(['/', '.']).next().unwrap();
@@ -81,8 +85,24 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
         if named != room && !COMMON.contains(&named.as_str()) && !allowed.contains(&named.as_str()) {
             breaches.push(format!("src/{path}: the room `{room}` may not use `crate::{named}`"));
         }
+        if room == "cli" && named == "sandbox" && !["cli.rs", "cli/sandbox.rs"].contains(&path) {
+            breaches.push(format!("src/{path}: the sandbox is for its own command, never for `serve`"));
+        }
         if COMMON.contains(&room) && !COMMON.contains(&named.as_str()) {
             breaches.push(format!("src/{path}: a plain value may not use `crate::{named}`"));
+        }
+    }
+    for (user, used, part) in DOORS.into_iter().filter(|(user, ..)| *user == room) {
+        // In a path from the root, or at the head of a branch of a `use` tree.
+        let named = (1..tokens.len().saturating_sub(2))
+            .filter(|at| tokens[*at] == used && tokens[*at + 1] == "::")
+            .filter(|at| match tokens[*at - 1].as_str() {
+                "::" => *at > 1 && tokens[*at - 2] == "crate",
+                "{" | "," => in_root_tree(&tokens[..*at]),
+                _ => false,
+            });
+        for at in named.filter(|at| tokens[*at + 2] != part) {
+            breaches.push(format!("src/{path}: `{user}` may use `{used}::{part}`, not `{}`", tokens[at + 2]));
         }
     }
     let within =
@@ -108,6 +128,21 @@ fn breaches(path: &str, text: &str) -> Vec<String> {
         }
     }
     breaches
+}
+
+/// Whether the tokens end at the top level of an open `use crate::{`.
+fn in_root_tree(tokens: &[String]) -> bool {
+    let mut depth = 0;
+    for at in (0..tokens.len()).rev() {
+        match tokens[at].as_str() {
+            "}" => depth += 1,
+            "{" if depth > 0 => depth -= 1,
+            "{" => return at > 1 && tokens[at - 1] == "::" && tokens[at - 2] == "crate",
+            ";" => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// What stands directly under a root such as `crate`: in paths, in `use` trees, and by `super` chains that
@@ -247,6 +282,12 @@ fn a_forbidden_use_is_seen_however_it_is_written() {
         ("clock.rs", "use crate::config::Config;"),
         ("config.rs", "use crate::policy::TemplateSet;"),
         ("app.rs", "use crate::sandbox::Cloud;"),
+        ("cli/serve.rs", "use crate::sandbox::Cloud;"),
+        ("sandbox/sts.rs", "use crate::policy::TemplateSet;"),
+        ("sandbox/sts.rs", "use crate::{clock::Clock, policy::TemplateSet};"),
+        ("sandbox/sts.rs", "use crate::{sts::{TencentSts, sign}};"),
+        ("sandbox/sts.rs", "fn f() { crate::sts::TencentSts::new(); }"),
+        ("policy/store.rs", "use crate::identity::Verifier;"),
     ] {
         assert!(!breaches(path, text).is_empty(), "{path}: {text}");
     }
@@ -254,6 +295,11 @@ fn a_forbidden_use_is_seen_however_it_is_written() {
         ("policy/render.rs", "use super::cam; use crate::{identity::Identity, json};"),
         ("policy/render.rs", "#[cfg(test)] mod tests { use crate::sts::Sts; }"),
         ("broker.rs", "use crate::{policy::Grant, sts::Sts};"),
+        (
+            "sandbox/sts.rs",
+            "use crate::{clock::Clock, policy::cam::Policy, sts::sign::Signing}; use super::sts;",
+        ),
+        ("cli/sandbox.rs", "use crate::sandbox::Cloud;"),
     ] {
         assert_eq!(breaches(path, text), Vec::<String>::new(), "{path}: {text}");
     }
