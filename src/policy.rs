@@ -10,6 +10,8 @@
 //! ```
 
 mod action;
+mod counter_example;
+mod finding;
 pub mod cam;
 pub mod evaluate;
 mod explain;

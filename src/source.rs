@@ -18,18 +18,29 @@ pub struct Source {
 pub struct Diagnostic {
     /// The file, as it was named to us.
     pub path: PathBuf,
-    /// 1-based line and column; `None` where the problem is the file as a whole.
-    pub place: Option<(usize, usize)>,
+    /// Where; `None` where the problem is the file as a whole.
+    pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
     pub mend: String,
 }
 
+/// A place in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// The offending text, in bytes from the text's beginning.
+    pub span: Range<usize>,
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", one_line(&self.path.display().to_string()))?;
-        if let Some((line, column)) = self.place {
+        if let Some(Place { line, column, .. }) = self.place {
             write!(f, ":{line}:{column}")?;
         }
         write!(f, ": {}; {}", one_line(&self.message), one_line(&self.mend))
@@ -104,7 +115,7 @@ impl Source {
     ) -> Diagnostic {
         Diagnostic {
             path: self.path.clone(),
-            place: Some(self.line_and_column(span.start)),
+            place: Some(self.place_of(span)),
             message: message.into(),
             mend: mend.into(),
         }
@@ -112,15 +123,15 @@ impl Source {
 
     /// The start of a byte range, as `file:line:column`.
     pub fn place(&self, span: &Range<usize>) -> String {
-        let (line, column) = self.line_and_column(span.start);
+        let Place { line, column, .. } = self.place_of(span.clone());
         format!("{}:{line}:{column}", one_line(&self.path.display().to_string()))
     }
 
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
+    fn place_of(&self, span: Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
-        (line, column)
+        Place { line, column, span }
     }
 }
 
@@ -229,7 +240,7 @@ mod tests {
     #[test]
     fn broken_syntax_points_at_its_line() {
         let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n").parse::<Server>().unwrap_err();
-        assert_eq!(problem.place.map(|place| place.0), Some(2), "{problem}");
+        assert_eq!(problem.place.as_ref().map(|place| place.line), Some(2), "{problem}");
     }
 
     #[test]
@@ -242,6 +253,6 @@ mod tests {
     #[test]
     fn columns_count_characters_not_bytes() {
         let source = Source::new("c.toml", "用户 = 1");
-        assert_eq!(source.problem(7..8, "", "").place, Some((1, 4)));
+        assert_eq!(source.problem(7..8, "", "").place, Some(Place { line: 1, column: 4, span: 7..8 }));
     }
 }

@@ -1,7 +1,8 @@
-//! The COS actions a template may grant, and what each of them can reach.
+//! The actions a template may name, and what each of them can reach.
 //!
-//! An allow-list: an action that is not here cannot be granted, for nobody has proved what it
-//! touches. Names are COS's own and case-sensitive (docs 436/30580, 598/11085).
+//! Names are COS's own and case-sensitive (docs 436/30580, 598/11085). What the table does not list may be
+//! younger than the table: it is taken for a write on the objects its resource names, guarded like one, and
+//! `lint` says so. What by its name touches more than one user's objects is never granted.
 
 use crate::source::nearest;
 
@@ -16,27 +17,64 @@ pub(super) enum Reach {
     List,
 }
 
-/// One action of COS.
+/// One action of COS that this version knows.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Action {
+pub(super) struct Known {
+    name: &'static str,
+    reach: Reach,
+    takes_acl: bool,
+}
+
+/// What a statement speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// One of the table.
+    Known(&'static Known),
+    /// An object action of COS that the table lacks.
+    Unlisted(String),
+    /// An action of data processing, such as `name/ci:CreateMediaJobs`.
+    Processing(String),
+    /// A pattern of actions, in a deny only.
+    Pattern(String),
+}
+
+impl Action {
     /// As CAM spells it, such as `name/cos:PutObject`.
-    pub name: &'static str,
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Known(known) => known.name,
+            Self::Unlisted(name) | Self::Processing(name) | Self::Pattern(name) => name,
+        }
+    }
+
     /// What it works on.
-    pub reach: Reach,
-    /// Whether its request may carry `x-cos-acl` and `x-cos-grant-*` headers, with which its holder
-    /// could make the object public.
-    pub takes_acl: bool,
+    pub(super) fn reach(&self) -> Reach {
+        match self {
+            Self::Known(known) => known.reach,
+            Self::Unlisted(_) | Self::Processing(_) | Self::Pattern(_) => Reach::WriteObject,
+        }
+    }
+
+    /// Whether its request may carry `x-cos-acl` and `x-cos-grant-*` headers, with which its holder could
+    /// make the object public.
+    pub(super) fn takes_acl(&self) -> bool {
+        match self {
+            Self::Known(known) => known.takes_acl,
+            Self::Unlisted(_) => true,
+            Self::Processing(_) | Self::Pattern(_) => false,
+        }
+    }
 }
 
-const fn action(name: &'static str, reach: Reach) -> Action {
-    Action { name, reach, takes_acl: false }
+const fn action(name: &'static str, reach: Reach) -> Known {
+    Known { name, reach, takes_acl: false }
 }
 
-const fn creates(name: &'static str) -> Action {
-    Action { name, reach: Reach::WriteObject, takes_acl: true }
+const fn creates(name: &'static str) -> Known {
+    Known { name, reach: Reach::WriteObject, takes_acl: true }
 }
 
-static ACTIONS: [Action; 20] = [
+static ACTIONS: [Known; 20] = [
     creates("name/cos:PutObject"),
     creates("name/cos:PostObject"),
     creates("name/cos:AppendObject"),
@@ -62,7 +100,7 @@ static ACTIONS: [Action; 20] = [
 ];
 
 /// A named set of actions, and what it stands for.
-static SETS: [(&str, &[&str]); 5] = [
+pub(super) static SETS: [(&str, &[&str]); 5] = [
     ("@upload", &["name/cos:PutObject", "name/cos:PostObject"]),
     (
         "@multipart-upload",
@@ -81,15 +119,20 @@ static SETS: [(&str, &[&str]); 5] = [
 ];
 
 /// The action of this exact name.
-pub(super) fn find(name: &str) -> Option<&'static Action> {
-    ACTIONS.iter().find(|action| action.name == name)
+pub(super) fn find(name: &str) -> Option<Action> {
+    ACTIONS.iter().find(|action| action.name == name).map(Action::Known)
+}
+
+/// The action of the table that a person most likely meant.
+pub(super) fn nearest_known(name: &str) -> Option<&'static str> {
+    nearest(name, ACTIONS.iter().map(|action| action.name))
 }
 
 /// What one entry of a template's `action` list stands for: a set's members, or one action.
 ///
 /// # Errors
 /// Why the entry cannot be granted, and how to mend it.
-pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, String)> {
+pub(super) fn expand(entry: &str) -> Result<Vec<Action>, (String, String)> {
     if let Some((_, members)) = SETS.iter().find(|(name, _)| *name == entry) {
         return Ok(members.iter().filter_map(|name| find(name)).collect());
     }
@@ -103,10 +146,32 @@ pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, Strin
                 .to_owned(),
         ));
     }
+    let named = |service: &str| entry.strip_prefix(service).filter(|name| is_word(name));
+    match (named("name/cos:"), named("name/ci:")) {
+        (Some(name), _) if !is_everybodys(name) => Ok(vec![Action::Unlisted(entry.to_owned())]),
+        (_, Some(name)) if !is_everybodys(name) => Ok(vec![Action::Processing(entry.to_owned())]),
+        _ => Err(refused(entry)),
+    }
+}
+
+fn is_word(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether an action, by its name, changes or shows what belongs to all users, or who may do what: buckets,
+/// the account, ACLs, policies; or works on many objects under one resource (`DeleteMultipleObjects`).
+fn is_everybodys(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["bucket", "service", "acl", "policy", "multipleobjects"].iter().any(|part| name.contains(part))
+}
+
+fn refused(entry: &str) -> (String, String) {
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
-    let mend = if let Some(near) = nearest(entry, known) {
+    // CAM's newer documents leave `name/` out.
+    let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
+    let mend = if let Some(near) = nearest(&full, known) {
         format!("did you mean `{near}`?")
-    } else if entry.contains("Bucket") || entry.contains("ACL") || entry.contains("Service") {
+    } else if is_everybodys(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
     } else {
         format!(
@@ -114,7 +179,7 @@ pub(super) fn expand(entry: &str) -> Result<Vec<&'static Action>, (String, Strin
             SETS.map(|(name, _)| name).join(", ")
         )
     };
-    Err((format!("action `{entry}` is not one that a template may grant"), mend))
+    (format!("action `{entry}` is not one that a template may grant"), mend)
 }
 
 #[cfg(test)]
@@ -134,17 +199,23 @@ mod tests {
             "*",
             "name/cos:*",
             "name/cos:Put*",
+            "name/ci:*",
             "cos:PutObject",
             "name/cos:putobject",
+            "name/cos:Put Object",
             "name/cos:PutObjectACL",
+            "name/cos:PutObjectAcl",
             "name/cos:GetObjectACL",
             "name/cos:PutBucketPolicy",
             "name/cos:PutBucketACL",
+            "name/cos:PutAnythingPolicy",
             "name/cos:DeleteBucket",
             "name/cos:GetService",
             "name/cos:DeleteMultipleObjects",
+            "name/ci:CreateCIBucket",
             "name/sts:AssumeRole",
-            "name/cam:*",
+            "name/cam:AttachUserPolicy",
+            "name/cos:",
             "",
         ] {
             assert!(expand(name).is_err(), "{name}");
@@ -152,8 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn an_action_younger_than_the_table_is_taken_for_a_guarded_write() {
+        let [action] = expand("name/cos:PutSymlink").unwrap().try_into().unwrap();
+        assert_eq!(action, Action::Unlisted("name/cos:PutSymlink".to_owned()));
+        assert_eq!((action.reach(), action.takes_acl()), (Reach::WriteObject, true));
+    }
+
+    #[test]
     fn a_misspelt_action_is_told_its_nearest_name() {
-        assert_eq!(expand("name/cos:PutObjct").unwrap_err().1, "did you mean `name/cos:PutObject`?");
+        assert_eq!(nearest_known("name/cos:PutObjct"), Some("name/cos:PutObject"));
         assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
+        assert_eq!(expand("cos:PutObject").unwrap_err().1, "did you mean `name/cos:PutObject`?");
     }
 }

@@ -1,10 +1,12 @@
 //! CAM's decision on one request: an explicit deny beats an allow, and nothing matched is denied
 //! (docs 598/10604; conditions: docs 436/46205).
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
 use super::{
     cam::{Comparison, Conditions, Effect, Operand, Operator, Policy},
@@ -42,12 +44,69 @@ impl Decision {
     }
 }
 
-/// Decides.
+/// How a matcher may read resources: the vendor's documents leave open whether a pattern without `*` means
+/// all that begins with it, and what becomes of `//`, `..` and escapes in keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reading {
+    /// As written: `*` takes any run of characters, all else stands for itself.
+    Glob,
+    /// A pattern also takes whatever begins with it.
+    Prefix,
+    /// Repeated slashes are one, and `.` and `..` are resolved.
+    Merged,
+    /// Percent escapes are undone.
+    Decoded,
+}
+
+impl Reading {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Glob, Self::Prefix, Self::Merged, Self::Decoded];
+
+    /// A pattern as this reading takes it.
+    pub(super) fn pattern(self, pattern: &str) -> Cow<'_, str> {
+        match self {
+            Self::Prefix => Cow::Owned(format!("{pattern}*")),
+            Self::Glob | Self::Merged | Self::Decoded => self.text(pattern),
+        }
+    }
+
+    /// A resource as this reading takes it.
+    fn text(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Glob | Self::Prefix => Cow::Borrowed(text),
+            Self::Merged => Cow::Owned(merged(text)),
+            Self::Decoded => percent_decode_str(text).decode_utf8_lossy(),
+        }
+    }
+}
+
+fn merged(text: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    let mut parts = text.split('/').peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            ".." => drop(segments.pop()),
+            "" | "." if parts.peek().is_some() => {}
+            _ => segments.push(part),
+        }
+    }
+    segments.join("/")
+}
+
+/// Decides, resources read as written.
 pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
+    evaluate_as(Reading::Glob, policy, request)
+}
+
+/// Decides, resources read in one of the ways left open.
+pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> Decision {
+    let resource = reading.text(request.resource);
     let mut decision = Decision::NotMentioned;
     for (index, statement) in policy.statement.iter().enumerate() {
-        let matches = |patterns: &[String], text| patterns.iter().any(|one| pattern::matches(one, text));
-        if !matches(&statement.action, request.action) || !matches(&statement.resource, request.resource) {
+        let speaks = statement.action.iter().any(|one| pattern::matches(one, request.action))
+            && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), &resource));
+        if !speaks {
             continue;
         }
         match (statement.effect, hold(&statement.condition, request)) {
@@ -62,7 +121,7 @@ pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
     decision
 }
 
-fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
+pub(super) fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
     first_unmet(conditions, request).is_none()
 }
 
@@ -160,6 +219,24 @@ mod tests {
             ("name/cos:PutObject", "R/a/x"),
         ] {
             assert_eq!(decide(PUT_A, action, resource, &[]), Decision::NotMentioned);
+        }
+    }
+
+    #[test]
+    fn each_reading_takes_what_the_documents_leave_open() {
+        for (reading, pattern, resource) in [
+            (Reading::Prefix, "b/users/1", "b/users/10/x"),
+            (Reading::Merged, "b/u//x/*", "b/u/x/a"),
+            (Reading::Merged, "b/u/x/*", "b/u//./y/../x/a"),
+            (Reading::Decoded, "b/u%2Fx/*", "b/u/x/a"),
+            (Reading::Decoded, "b/u/x/*", "b/u%2fx/a"),
+        ] {
+            let statement = format!(r#"{{"effect":"allow","action":"a","resource":"{pattern}"}}"#);
+            let policy = format!(r#"{{"version":"2.0","statement":[{statement}]}}"#);
+            let policy = Policy::parse(policy.as_bytes()).unwrap();
+            let request = Request { action: "a", resource, ..Request::default() };
+            assert!(evaluate_as(reading, &policy, &request).is_allowed(), "{reading:?} {pattern}");
+            assert!(!evaluate(&policy, &request).is_allowed(), "{pattern} as written");
         }
     }
 

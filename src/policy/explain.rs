@@ -10,6 +10,7 @@ use super::{
     evaluate::{Decision, Request, evaluate, first_unmet},
     grant::Grant,
     render::encode_parameter,
+    template::Service,
 };
 
 /// What a developer wants to know about a request that COS refuses them.
@@ -43,12 +44,13 @@ pub struct Explanation {
 /// Never for a grant that was made by this room; the type does not say so.
 pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Malformed> {
     let policy = grant.policy().decoded()?;
-    let lists = action::find(question.action).is_some_and(|action| action.reach == Reach::List);
+    let lists = action::find(question.action).is_some_and(|action| action.reach() == Reach::List);
     let mut context = BTreeMap::new();
     if lists {
         context.insert("cos:prefix", encode_parameter(question.key));
     }
-    let resource = format!("{}{}", grant.bucket().resource(), question.key);
+    let service = Service::of(question.action);
+    let resource = format!("{}{}", grant.bucket().resource(service), question.key);
     context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
     context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
     let request = Request { action: question.action, resource: &resource, context };

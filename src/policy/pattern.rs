@@ -1,6 +1,8 @@
 //! Patterns of CAM resources and values: literal text in which `*` stands for any run of characters,
 //! `/` included (`docs/tencent.md`; docs 598/10606).
 
+use std::collections::VecDeque;
+
 /// Whether everything that `inner` matches, `outer` matches too.
 ///
 /// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in: which is
@@ -35,6 +37,56 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
         }
     }
     pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// A text that both patterns match, if there is one; none longer than it must be.
+pub(super) fn common(a: &str, b: &str) -> Option<String> {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let width = b.len() + 1;
+    // How each pair of places was come to: from where, and over which character.
+    let mut seen: Vec<Option<(usize, Option<char>)>> = vec![None; (a.len() + 1) * width];
+    let mut todo = VecDeque::from([(0, 0)]);
+    *seen.first_mut()? = Some((0, None));
+    while let Some((at, bt)) = todo.pop_front() {
+        let here = at * width + bt;
+        if at == a.len() && bt == b.len() {
+            return Some(way_to(here, &seen));
+        }
+        let mut step = |to: (usize, usize), over: Option<char>| {
+            if let Some(place @ None) = seen.get_mut(to.0 * width + to.1) {
+                *place = Some((here, over));
+                // A step over nothing comes first, so that the way found is a short one.
+                if over.is_some() { todo.push_back(to) } else { todo.push_front(to) }
+            }
+        };
+        match (a.get(at), b.get(bt)) {
+            (Some('*'), Some('*')) => {
+                step((at + 1, bt), None);
+                step((at, bt + 1), None);
+            }
+            (Some('*'), other) => {
+                step((at + 1, bt), None);
+                other.into_iter().for_each(|c| step((at, bt + 1), Some(*c)));
+            }
+            (other, Some('*')) => {
+                step((at, bt + 1), None);
+                other.into_iter().for_each(|c| step((at + 1, bt), Some(*c)));
+            }
+            (Some(c), Some(d)) if c == d => step((at + 1, bt + 1), Some(*c)),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The characters on the way to a place.
+fn way_to(mut here: usize, seen: &[Option<(usize, Option<char>)>]) -> String {
+    let mut backwards: Vec<char> = Vec::new();
+    while let Some(Some((from, over))) = seen.get(here).filter(|_| here != 0) {
+        backwards.extend(over);
+        here = *from;
+    }
+    backwards.into_iter().rev().collect()
 }
 
 #[cfg(test)]
@@ -86,6 +138,16 @@ mod tests {
         ) {
             if contains(&outer, &inner) && matches(&inner, &text) {
                 prop_assert!(matches(&outer, &text));
+            }
+        }
+
+        #[test]
+        fn a_common_text_is_found_exactly_where_there_is_one(
+            a in "[ab*]{0,5}", b in "[ab*]{0,5}", text in "[ab]{0,6}",
+        ) {
+            match common(&a, &b) {
+                Some(found) => prop_assert!(matches(&a, &found) && matches(&b, &found), "{found}"),
+                None => prop_assert!(!(matches(&a, &text) && matches(&b, &text))),
             }
         }
 

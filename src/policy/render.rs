@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    action::Action,
     cam::{self, Comparison, Conditions, Effect, Operator, Policy},
-    template::{Operand, Statement, Template},
+    template::{Operand, Service, Statement, Template},
     variable::{Unrenderable, Variable},
 };
 use crate::identity::Identity;
@@ -38,7 +39,12 @@ const LIKE: Operator = Operator { comparison: Comparison::StringLike, if_exist: 
 
 /// The policy of one identity, and the bytes of it that go to STS.
 pub(super) fn render(template: &Template, identity: &Identity) -> Result<String, Unrenderable> {
-    Ok(wire(&policy(template, |variable| variable.render(identity))?))
+    Ok(wire(&policy_for(template, identity)?))
+}
+
+/// What a template, proved or not, would have an identity's key do: to be looked at, never sent.
+pub(super) fn policy_for(template: &Template, identity: &Identity) -> Result<Policy, Unrenderable> {
+    policy(template, |variable| variable.render(identity))
 }
 
 /// The policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
@@ -60,9 +66,8 @@ fn policy<E>(template: &Template, fill: impl Fn(&Variable) -> Result<String, E> 
     for statement in &template.statements {
         let mut rendered = self::statement(template, statement, fill)?;
         if statement.effect == Effect::Allow && template.acl_guard_off.is_none() {
-            let writes = statement.known.iter().filter(|action| action.takes_acl).map(|action| action.name);
             let before = guarded.len();
-            guarded.extend(writes);
+            guarded.extend(statement.actions().filter(|action| action.takes_acl()).map(Action::name));
             if guarded.len() > before {
                 let harmless = HARMLESS_ACLS.map(|acl| cam::Operand::Text(acl.to_owned()));
                 let keys = rendered.condition.0.entry(ACL_GUARD).or_default();
@@ -75,8 +80,8 @@ fn policy<E>(template: &Template, fill: impl Fn(&Variable) -> Result<String, E> 
     if !guarded.is_empty() {
         guarded.sort_unstable();
         guarded.dedup();
-        let home = template.home.text().write(fill, str::to_owned)?;
-        let resource = format!("{}{home}*", template.bucket.resource());
+        let home = template.home.write(fill, str::to_owned)?;
+        let resource = format!("{}{home}*", template.bucket.resource(Service::Cos));
         // One statement each: keys in one block are ANDed, so a combined deny would fire only for a
         // request that carries all four.
         statements.extend(GRANTS.map(|key| cam::Statement {
@@ -97,17 +102,20 @@ fn statement<E>(
     statement: &Statement,
     fill: impl Fn(&Variable) -> Result<String, E> + Copy,
 ) -> Result<cam::Statement, E> {
-    let bucket = template.bucket.resource();
     let resource = statement
         .resources
         .iter()
-        .map(|key| Ok(format!("{bucket}{}", key.write(fill, str::to_owned)?)))
+        .map(|resource| {
+            let start = template.bucket.resource(resource.service);
+            Ok(start + &resource.key.write(fill, str::to_owned)?)
+        })
         .collect::<Result<_, E>>()?;
     let mut condition = BTreeMap::new();
     for (operator, keys) in &statement.condition {
         let mut rendered = BTreeMap::new();
         for (key, values) in keys {
             let values = values
+                .get_ref()
                 .iter()
                 .map(|value| match value {
                     Operand::Number(number) => Ok(cam::Operand::Number((*number).into())),
@@ -123,7 +131,7 @@ fn statement<E>(
     }
     Ok(cam::Statement {
         effect: statement.effect,
-        action: statement.actions.clone(),
+        action: statement.actions().map(|action| action.name().to_owned()).collect(),
         resource,
         condition: Conditions(condition),
     })

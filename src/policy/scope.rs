@@ -7,7 +7,7 @@ use super::{
     cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
     pattern,
     render::encode_parameter,
-    template::Bucket,
+    template::{Bucket, Service},
 };
 
 /// One thing a client asks to be able to do (the vendor's `STSScopeLimitCredentialProvider`).
@@ -121,7 +121,8 @@ fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<State
         keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
         granted.then(|| narrowed(statement.resource.clone(), condition))
     } else {
-        let wanted = format!("{}{}", bucket.resource(), item.prefix);
+        let service = Service::of(&item.action);
+        let wanted = format!("{}{}", bucket.resource(service), item.prefix);
         let granted = statement.resource.iter().any(|resource| pattern::contains(resource, &wanted));
         granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
     }

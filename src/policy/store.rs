@@ -153,7 +153,7 @@ impl TemplateSet {
     pub fn summaries(&self) -> impl Iterator<Item = String> {
         self.templates.values().map(|proved| {
             let Template { name, description, bucket, home, .. } = proved.template();
-            one_line(&format!("{name}: {} in {}; {description}", home.text(), bucket.name))
+            one_line(&format!("{name}: {home} in {}; {description}", bucket.name))
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Values are put between literals of a parsed tree; their text is never parsed again.
 
-use super::variable::Variable;
+use super::variable::{Subject, Variable};
 
 /// Literal text and variables, in order; no two literals stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,6 +117,25 @@ impl Text {
             }
             Ok(text)
         })
+    }
+
+    /// What its variables read.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.variables().map(|variable| &variable.subject)
+    }
+
+    /// Its variables, in order.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(variable),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The text with a plain letter for each variable.
+    pub(super) fn shape(&self) -> String {
+        let Ok(shape) = self.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
+        shape
     }
 
     /// The most bytes this text can render to.

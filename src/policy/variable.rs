@@ -194,6 +194,16 @@ impl Variable {
 }
 
 impl Encoding {
+    /// What every output begins with.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::Bare | Self::Integer => "",
+            Self::Base64Url => "_b64_",
+            Self::Hex => "_hex_",
+            Self::Sha256 => "_sha256_",
+        }
+    }
+
     /// Whether some value renders to `text` under this encoding.
     pub(super) fn can_yield(self, text: &str) -> bool {
         match self {
@@ -209,13 +219,28 @@ impl Encoding {
         }
     }
 
+    /// A claim's value that renders to `text`, where one can be told.
+    pub(super) fn value_of(self, text: &str) -> Option<Value> {
+        if !self.can_yield(text) {
+            return None;
+        }
+        let decoded = match self {
+            Self::Bare => return Some(Value::from(text)),
+            Self::Integer => return text.parse::<u64>().ok().map(Value::from),
+            Self::Base64Url => URL_SAFE_NO_PAD.decode(text.strip_prefix("_b64_")?).ok()?,
+            Self::Hex => hex::decode(text.strip_prefix("_hex_")?).ok()?,
+            Self::Sha256 => return None,
+        };
+        String::from_utf8(decoded).ok().map(Value::from)
+    }
+
     /// The longest text this encoding yields, in bytes.
     pub(super) fn longest(self) -> usize {
         match self {
             Self::Bare => LONGEST_BARE,
-            Self::Base64Url => "_b64_".len() + LONGEST_ENCODED.div_ceil(3) * 4,
-            Self::Hex => "_hex_".len() + LONGEST_ENCODED * 2,
-            Self::Sha256 => "_sha256_".len() + 64,
+            Self::Base64Url => self.tag().len() + LONGEST_ENCODED.div_ceil(3) * 4,
+            Self::Hex => self.tag().len() + LONGEST_ENCODED * 2,
+            Self::Sha256 => self.tag().len() + 64,
             Self::Integer => 20,
         }
     }

@@ -13,7 +13,7 @@ use super::{
     cam::{Malformed, Policy},
     evaluate::{Request, evaluate},
     proof::Proved,
-    template::{Operand, Template},
+    template::{Operand, Service, Statement, Template},
 };
 use crate::identity::Identity;
 
@@ -64,11 +64,17 @@ pub(super) fn verify(
 ) -> Result<ConfinedPolicy, Unconfined> {
     let template = proved.template();
     let check = || {
-        let home = derive_home(template.home.source(), identity)?;
+        let home = derive_home(template.home_written.get_ref(), identity)?;
         let json = decode(&wire).map_err(str::to_owned)?;
         let policy = crate::json::strict(&json).map_err(|error| format!("is not JSON: {error}"))?;
         let bucket = format!(
             "qcs::cos:{}:uid/{}:{}/",
+            template.bucket.region,
+            template.bucket.appid(),
+            template.bucket.name
+        );
+        let processing = format!(
+            "qcs::ci:{}:uid/{}:bucket/{}/",
             template.bucket.region,
             template.bucket.appid(),
             template.bucket.name
@@ -78,12 +84,18 @@ pub(super) fn verify(
             .iter()
             .filter(|statement| statement.shared.is_some())
             .flat_map(|statement| &statement.resources)
-            .map(|resource| format!("{bucket}{resource}"))
+            .filter(|resource| resource.service == Service::Cos)
+            .map(|resource| format!("{bucket}{}", resource.key))
             .collect();
         let listed = shared_prefixes(template).chain([percent_encoded(&home)]).collect::<Vec<_>>();
-        let own =
-            read(&policy, &Confines { bucket: &bucket, home: &home, shared: &shared, listed: &listed })?;
-        neighbours_are_out_of_reach(&own, &bucket, &home)?;
+        let confines = Confines {
+            bucket: &bucket,
+            processing: &processing,
+            home: &home,
+            shared: &shared,
+            listed: &listed,
+        };
+        neighbours_are_out_of_reach(&read(&policy, &confines)?, &confines)?;
         Ok(home)
     };
     match check() {
@@ -95,6 +107,7 @@ pub(super) fn verify(
 /// What every allow must lie in.
 struct Confines<'a> {
     bucket: &'a str,
+    processing: &'a str,
     home: &'a str,
     shared: &'a [String],
     listed: &'a [String],
@@ -103,13 +116,9 @@ struct Confines<'a> {
 /// The encoded prefixes that everybody may list.
 fn shared_prefixes(template: &Template) -> impl Iterator<Item = String> {
     let shared = template.statements.iter().filter(|statement| statement.shared.is_some());
-    let values =
-        shared.flat_map(|statement| statement.condition.values()).filter_map(|keys| keys.get("cos:prefix"));
-    let texts = values.flatten().filter_map(|value| match value {
-        Operand::Text(text) => text.as_literal(),
-        Operand::Number(_) => None,
-    });
-    texts
+    shared
+        .flat_map(Statement::prefixes)
+        .filter_map(Operand::as_literal)
         .map(|text| percent_encoded(text.split('*').next().unwrap_or_default()))
         .filter(|prefix| !prefix.is_empty())
 }
@@ -155,7 +164,8 @@ fn read<'a>(policy: &'a Value, confines: &Confines<'_>) -> Result<Vec<(&'a str, 
         }
         for resource in resources {
             let whole = resource == confines.bucket || resource.strip_prefix(confines.bucket) == Some("*");
-            let key = resource.strip_prefix(confines.bucket).unwrap_or_default();
+            let starts = [confines.bucket, confines.processing];
+            let key = starts.iter().find_map(|start| resource.strip_prefix(start)).unwrap_or_default();
             let shared = confines.shared.iter().any(|known| lies_in(resource, known))
                 && actions.iter().all(|action| is_read(action));
             if key.starts_with(confines.home) && !resource.contains('?') {
@@ -178,7 +188,8 @@ fn lies_in(resource: &str, shared: &str) -> bool {
 
 /// The evaluator must find none of the keys next to the home, under any of the grants on it,
 /// conditions and denies left aside.
-fn neighbours_are_out_of_reach(own: &[(&str, &str)], bucket: &str, home: &str) -> Result<(), String> {
+fn neighbours_are_out_of_reach(own: &[(&str, &str)], confines: &Confines<'_>) -> Result<(), String> {
+    let home = confines.home;
     let grants: Vec<Value> = own
         .iter()
         .map(|(action, resource)| {
@@ -202,8 +213,11 @@ fn neighbours_are_out_of_reach(own: &[(&str, &str)], bucket: &str, home: &str) -
         format!("!{home}x"),
         home.get(1..).unwrap_or_default().to_owned(),
     ];
-    for key in &neighbours {
-        let resource = format!("{bucket}{key}");
+    for (start, key) in [confines.bucket, confines.processing]
+        .iter()
+        .flat_map(|start| neighbours.iter().map(move |key| (start, key)))
+    {
+        let resource = format!("{start}{key}");
         for (action, _) in own {
             let request = Request { action, resource: &resource, ..Request::default() };
             if evaluate(&policy, &request).is_allowed() {
@@ -288,11 +302,13 @@ fn decode(wire: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 fn is_grantable(action: &str) -> bool {
-    let Some(name) = action.strip_prefix("name/cos:") else {
+    let services = ["name/cos:", "name/ci:"];
+    let Some(name) = services.iter().find_map(|service| action.strip_prefix(service)) else {
         return false;
     };
-    let shares = name.contains("Bucket") || name.contains("Service") || name.contains("ACL");
-    name.bytes().all(|byte| byte.is_ascii_alphabetic()) && !name.is_empty() && (!shares || is_list(action))
+    let lower = name.to_ascii_lowercase();
+    let shares = ["bucket", "service", "acl", "policy", "multiple"].iter().any(|part| lower.contains(part));
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !name.is_empty() && (!shares || is_list(action))
 }
 
 fn is_list(action: &str) -> bool {

@@ -5,7 +5,7 @@ use super::*;
 use crate::policy::{
     cam::Policy,
     evaluate::{Request, evaluate},
-    template::tests::UPLOAD,
+    template::{Service, tests::UPLOAD},
 };
 
 fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
@@ -153,7 +153,7 @@ proptest! {
                 prop_assert!(alice.0 == bob.0 && (!tenant_matters || alice.1 == bob.1));
                 continue;
             }
-            let bucket = a.bucket().resource();
+            let bucket = a.bucket().resource(Service::Cos);
             let (a_policy, b_policy) = (policy_of(&a), policy_of(&b));
             for key in keys_around(a.home()).iter().chain(&keys_around(b.home())) {
                 for action in ACTIONS {
@@ -253,7 +253,7 @@ fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
                     continue;
                 }
                 compared += 1;
-                let bucket = grant.bucket().resource();
+                let bucket = grant.bucket().resource(Service::Cos);
                 for key in keys_around(grant.home()).iter().chain(&keys_around(other.home())) {
                     for action in ["name/cos:PutObject", "name/cos:GetObject", "name/cos:GetBucket"] {
                         let both = allows(policy, &bucket, action, key)
@@ -310,7 +310,7 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     let narrowed = |scope: &[Scope]| templates.narrowed(Some("upload"), &alice, scope);
     let put = |prefix: &str| item("name/cos:PutObject", prefix);
     let grant = narrowed(&[put("users/alice/photos/*")]).unwrap();
-    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
+    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource(Service::Cos));
     assert!(allows(&policy, &bucket, "name/cos:PutObject", "users/alice/photos/a.jpg"));
     for (action, key) in [
         ("name/cos:PutObject", "users/alice/other/a.jpg"),
@@ -359,7 +359,7 @@ fn a_narrowed_list_stays_bound_to_its_prefix() {
     let alice = Identity::for_tests("i", "alice", &[]);
     let list = |prefix: &str| scope_item("name/cos:GetBucket", prefix);
     let grant = templates.narrowed(Some("upload"), &alice, &[list("users/alice/photos/*")]).unwrap();
-    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource());
+    let (policy, bucket) = (policy_of(&grant), grant.bucket().resource(Service::Cos));
     assert!(allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/photos/"));
     assert!(!allows(&policy, &bucket, "name/cos:GetBucket", "users/alice/"));
     assert!(templates.narrowed(Some("upload"), &alice, &[list("users/*")]).is_err());

@@ -4,7 +4,6 @@ use super::Operand;
 use crate::{
     policy::{
         cam::{Comparison, Operator},
-        home::Home,
         text::Text,
     },
     source::nearest,
@@ -52,7 +51,7 @@ pub(super) fn check_key(key: &str) -> Result<(), (String, String)> {
 pub(super) fn operands(
     operator: Operator,
     value: &toml::Value,
-    home: &Home,
+    home: &Text,
 ) -> Result<Vec<Operand>, (String, String)> {
     use Comparison as C;
     let list = match value {
@@ -119,7 +118,7 @@ pub(super) fn operands(
                         "leave it out: it may be read as a wildcard".to_owned(),
                     ));
                 }
-                Text::parse(text, Some(home.text())).map(Operand::Text)
+                Text::parse(text, Some(home)).map(Operand::Text)
             }
             _ => Err(wrong("strings", "\"image/*\"")),
         })

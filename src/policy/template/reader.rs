@@ -1,17 +1,19 @@
 //! From a template's file to a [`Template`]: every name resolved, every problem kept.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use serde_json::Value;
 use toml::Spanned;
 
-use super::{Bucket, Operand, Requirement, Statement, Template, condition};
+use super::{Bucket, Operands, Requirement, Resource, Service, Statement, Template, condition};
 use crate::{
     policy::{
         action::{self, Action},
         cam::{Effect, Operator},
-        home::Home,
         text::Text,
         variable::Subject,
     },
@@ -47,20 +49,41 @@ struct FileStatement {
     shared: Option<Spanned<String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string or a list of strings")]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// A string, or a list of them. One alone has no place of its own: it stands where the whole does.
+struct OneOrMany(Vec<Spanned<String>>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E>(self, one: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![Spanned::new(0..0, one.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = list.next_element()? {
+                    entries.push(entry);
+                }
+                Ok(OneOrMany(entries))
+            }
+        }
+        deserializer.deserialize_any(Entries)
+    }
 }
 
-impl OneOrMany {
-    fn as_slice(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
+/// Each entry and its place.
+fn entries(list: &Spanned<OneOrMany>) -> impl Iterator<Item = (&str, Range<usize>)> {
+    list.get_ref().0.iter().map(|entry| {
+        let span = if entry.span().is_empty() { list.span() } else { entry.span() };
+        (entry.get_ref().as_str(), span)
+    })
 }
 
 /// Reads one template file.
@@ -71,10 +94,8 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
     let mut keep = |problem| problems.push(problem);
     let bucket = reader.bucket(&file).map_err(&mut keep).ok();
     let owner = reader.owner(file.owner.as_ref()).map_err(&mut keep).ok();
-    let home = owner.as_ref().and_then(|owner| {
-        let parsed = Home::parse(file.home.get_ref(), owner);
-        parsed.map_err(|fault| keep(reader.problem(file.home.span(), fault))).ok()
-    });
+    let home = Text::parse(file.home.get_ref(), None);
+    let home = home.map_err(|fault| keep(reader.problem(file.home.span(), fault))).ok();
     if file.duration.get_ref().0.subsec_nanos() != 0 {
         keep(reader.problem(
             file.duration.span(),
@@ -102,18 +123,19 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
             .collect(),
         _ => Vec::new(),
     };
-    match (bucket, home) {
-        (Some(bucket), Some(home)) if problems.is_empty() => Ok(Template {
+    match (bucket, home, owner) {
+        (Some(bucket), Some(home), Some(owners)) if problems.is_empty() => Ok(Template {
             name: name.to_owned(),
             description: file.description,
             bucket,
             home,
-            home_span: file.home.span(),
+            home_written: file.home,
+            owners,
             duration: file.duration.get_ref().0,
             duration_span: file.duration.span(),
             require,
             statements,
-            acl_guard_off: file.acl_guard_off.map(Spanned::into_inner),
+            acl_guard_off: file.acl_guard_off,
             source,
         }),
         _ => Err(problems),
@@ -215,30 +237,27 @@ impl Reader<'_> {
         &self,
         statement: Spanned<FileStatement>,
         bucket: &Bucket,
-        home: &Home,
+        home: &Text,
     ) -> Result<Statement, Diagnostic> {
         let span = statement.span();
         let statement = statement.into_inner();
-        let mut known: Vec<&'static Action> = Vec::new();
         let mut actions = Vec::new();
-        for entry in statement.action.get_ref().as_slice() {
+        for (entry, span) in entries(&statement.action) {
             match action::expand(entry) {
-                Ok(expanded) => known.extend(expanded),
-                Err(_) if statement.effect == Effect::Deny && is_deny_pattern(entry) => {
-                    actions.push(entry.clone());
+                Ok(expanded) => {
+                    actions.extend(expanded.into_iter().map(|action| Spanned::new(span.clone(), action)));
                 }
-                Err(fault) => return Err(self.problem(statement.action.span(), fault)),
+                Err(_) if statement.effect == Effect::Deny && is_deny_pattern(entry) => {
+                    actions.push(Spanned::new(span, Action::Pattern(entry.to_owned())));
+                }
+                Err(fault) => return Err(self.problem(span, fault)),
             }
         }
-        actions.extend(known.iter().map(|action| action.name.to_owned()));
-        let resources = statement
-            .resource
-            .get_ref()
-            .as_slice()
-            .iter()
-            .map(|text| resource(text, bucket, home))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|fault| self.problem(statement.resource.span(), fault))?;
+        let resources = entries(&statement.resource)
+            .map(|(text, span)| {
+                resource(text, &span, bucket, home).map_err(|fault| self.problem(span, fault))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         if actions.is_empty() || resources.is_empty() {
             return Err(self.problem(
                 span,
@@ -251,10 +270,9 @@ impl Reader<'_> {
         Ok(Statement {
             effect: statement.effect,
             actions,
-            known,
             resources,
             condition: self.conditions(statement.condition, home)?,
-            shared: statement.shared.map(Spanned::into_inner),
+            shared: statement.shared,
             span,
         })
     }
@@ -262,8 +280,8 @@ impl Reader<'_> {
     fn conditions(
         &self,
         written: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<toml::Value>>>,
-        home: &Home,
-    ) -> Result<BTreeMap<Operator, BTreeMap<String, Vec<Operand>>>, Diagnostic> {
+        home: &Text,
+    ) -> Result<BTreeMap<Operator, BTreeMap<String, Operands>>, Diagnostic> {
         let mut conditions = BTreeMap::new();
         for (name, keys) in written {
             let operator: Operator = name.get_ref().parse().map_err(|_| {
@@ -279,13 +297,7 @@ impl Reader<'_> {
                 condition::check_key(key.get_ref()).map_err(|fault| self.problem(key.span(), fault))?;
                 let operands = condition::operands(operator, value.get_ref(), home)
                     .map_err(|fault| self.problem(value.span(), fault))?;
-                for operand in operands.iter().filter(|_| key.get_ref() == "cos:prefix") {
-                    if let Operand::Text(text) = operand {
-                        check_shape("prefix", &text.to_string(), text)
-                            .map_err(|fault| self.problem(value.span(), fault))?;
-                    }
-                }
-                read.insert(key.into_inner(), operands);
+                read.insert(key.into_inner(), Spanned::new(value.span(), operands));
             }
             conditions.insert(operator, read);
         }
@@ -308,46 +320,32 @@ fn scalar(value: &toml::Value) -> Option<Value> {
 
 /// A deny only takes away, so it may name actions by pattern.
 fn is_deny_pattern(entry: &str) -> bool {
-    entry.strip_prefix("name/cos:").is_some_and(|rest| {
+    ["name/cos:", "name/ci:"].iter().filter_map(|service| entry.strip_prefix(service)).any(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
     })
 }
 
-/// A key pattern must read the same whether slashes are merged, dots resolved or escapes decoded.
-fn check_shape(what: &str, text: &str, parsed: &Text) -> Result<(), (String, String)> {
-    let literals = parsed.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
-    let Ok(shape) = literals;
-    if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
-        return Err((
-            format!("{what} `{text}` holds `{}`", c.escape_default()),
-            "leave it out: it may be read as a wildcard or an escape".to_owned(),
-        ));
-    }
-    if shape.contains("//") || shape.starts_with('/') {
-        return Err((
-            format!("{what} `{text}` holds an empty segment"),
-            "keys have no leading or double slash".to_owned(),
-        ));
-    }
-    if shape.split('/').any(|segment| segment == "." || segment.contains("..")) {
-        return Err((format!("{what} `{text}` holds a `.` or `..`"), "name the folder itself".to_owned()));
-    }
-    Ok(())
-}
-
 /// A key pattern in the bucket, from a pattern or from six full segments.
-fn resource(text: &str, bucket: &Bucket, home: &Home) -> Result<Text, (String, String)> {
-    let key = if text.starts_with("qcs:") {
-        text.strip_prefix(&bucket.resource()).ok_or_else(|| {
+fn resource(
+    text: &str,
+    span: &Range<usize>,
+    bucket: &Bucket,
+    home: &Text,
+) -> Result<Resource, (String, String)> {
+    let of = |service| text.strip_prefix(&bucket.resource(service)).map(|key| (service, key));
+    let (service, key) = if text.starts_with("qcs:") {
+        of(Service::Cos).or_else(|| of(Service::Ci)).ok_or_else(|| {
             (
                 format!("resource `{text}` is not in this template's bucket"),
-                format!("begin it with `{}`, or write only the key pattern", bucket.resource()),
+                format!(
+                    "begin it with `{}` (data processing: `{}`), or write only the key pattern",
+                    bucket.resource(Service::Cos),
+                    bucket.resource(Service::Ci)
+                ),
             )
         })?
     } else {
-        text
+        (Service::Cos, text)
     };
-    let parsed = Text::parse(key, Some(home.text()))?;
-    check_shape("resource", text, &parsed)?;
-    Ok(parsed)
+    Ok(Resource { service, key: Text::parse(key, Some(home))?, span: span.clone() })
 }

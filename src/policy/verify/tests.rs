@@ -38,6 +38,7 @@ fn a_rendering_for_someone_else_is_refused() {
 }
 
 const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
+const PROCESSING: &str = "qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/";
 
 #[test]
 fn every_way_out_of_the_home_is_refused() {
@@ -155,7 +156,14 @@ fn an_empty_shared_prefix_binds_nothing() {
 fn the_evaluator_finds_a_neighbour() {
     let near = |key: &str| {
         let resource = format!("{BUCKET}{key}");
-        neighbours_are_out_of_reach(&[("name/cos:PutObject", resource.as_str())], BUCKET, "users/alice/")
+        let confines = Confines {
+            bucket: BUCKET,
+            processing: PROCESSING,
+            home: "users/alice/",
+            shared: &[],
+            listed: &[],
+        };
+        neighbours_are_out_of_reach(&[("name/cos:PutObject", resource.as_str())], &confines)
     };
     assert_eq!(near("users/alice/*"), Ok(()));
     for key in ["users/alice*", "users/*", "*", "users/alice", "*/alice/*", "!users/*", "sers/alice/"] {
