@@ -1,6 +1,11 @@
-//! The operators' listener: what the other rooms count, for those who watch.
+//! The operators' listener: what the other rooms count and hold, for those who watch.
 //!
-//! Reads the others and changes nothing; on any address but loopback it asks for a bearer token.
+//! Reads the others, and has the templates loaded anew when told to; on any address but loopback it asks for
+//! a bearer token.
+
+mod api;
+
+use std::sync::Arc;
 
 use actix_web::{
     App, Error, HttpResponse, HttpServer,
@@ -15,14 +20,16 @@ use prometheus_client::{encoding::text::encode, metrics::gauge::Gauge, registry:
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{broker::Broker, sts::TencentSts};
+use crate::{broker::Broker, clock::Clock, policy::TemplateStore, sts::TencentSts};
 
 /// What the operators' listener shows.
 #[derive(Debug)]
 pub struct Operators {
     registry: Registry,
     broker: Broker,
-    sts: std::sync::Arc<TencentSts>,
+    sts: Arc<TencentSts>,
+    templates: Arc<TemplateStore>,
+    clock: Arc<dyn Clock>,
     gauges: Gauges,
     token: Option<SecretString>,
 }
@@ -39,11 +46,18 @@ struct Gauges {
 
 impl Operators {
     /// Gathers every room's figures.
-    pub fn new(broker: Broker, sts: std::sync::Arc<TencentSts>, token: Option<SecretString>) -> Self {
+    pub fn new(
+        broker: Broker,
+        sts: Arc<TencentSts>,
+        templates: Arc<TemplateStore>,
+        clock: Arc<dyn Clock>,
+        token: Option<SecretString>,
+    ) -> Self {
         let mut registry = Registry::default();
         let gauges = Gauges::default();
         broker.register(&mut registry);
         sts.register(&mut registry);
+        templates.register(&mut registry);
         for (name, help, gauge) in [
             (
                 "cosbroker_sts_quota_available",
@@ -57,7 +71,7 @@ impl Operators {
         ] {
             registry.register(name, help, gauge.clone());
         }
-        Self { registry, broker, sts, gauges, token }
+        Self { registry, broker, sts, templates, clock, gauges, token }
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
@@ -101,6 +115,7 @@ pub fn serve(operators: Operators, listener: std::net::TcpListener) -> std::io::
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
             .route("/metrics", web::get().to(metrics))
+            .configure(api::routes)
             .default_service(web::to(nothing))
     })
     .workers(1)
@@ -136,5 +151,5 @@ async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
 }
 
 async fn nothing() -> HttpResponse {
-    HttpResponse::NotFound().body("see /metrics\n")
+    HttpResponse::NotFound().body("see /metrics and /api/templates\n")
 }

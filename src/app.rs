@@ -1,5 +1,7 @@
 //! The one place that wires the rooms together: a checked configuration becomes two listeners.
 
+mod watch;
+
 use std::{
     future::Future,
     net::{SocketAddr, TcpListener},
@@ -10,7 +12,11 @@ use std::{
 };
 
 use actix_web::dev::Server;
-use tokio::{net::TcpSocket, runtime::Handle};
+use tokio::{
+    net::TcpSocket,
+    runtime::Handle,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use crate::{
     admin::{self, Operators},
@@ -20,7 +26,7 @@ use crate::{
     entropy::Entropy,
     http::{self, Api},
     identity::Verifier,
-    policy::{Bounds, Issuers, TemplateSet},
+    policy::{Issuers, TemplateStore, Terms},
     source::Diagnostic,
     sts::TencentSts,
 };
@@ -61,6 +67,10 @@ pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
     verifier: Arc<Verifier>,
+    templates: Arc<TemplateStore>,
+    clock: Arc<dyn Clock>,
+    /// Taken before anybody is told that this process serves: a SIGHUP that nobody listens for ends it.
+    hangups: Signal,
     draining: Arc<AtomicBool>,
 }
 
@@ -73,14 +83,14 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// The templates of a configuration, proved.
-///
-/// # Errors
-/// Everything that cannot be proved, and every other problem of a template.
-pub fn templates(config: &Config) -> Result<TemplateSet, Vec<Diagnostic>> {
-    let bounds = Bounds { longest: config.sts.action.longest(), min_remaining: config.cache.min_remaining };
-    let default = config.templates.default.as_deref();
-    TemplateSet::load(&config.templates.dir, default, &proof_of_issuers(&config.issuers), &bounds)
+/// What a configuration asks of its templates.
+pub fn terms(config: &Config) -> Terms {
+    Terms {
+        issuers: proof_of_issuers(&config.issuers),
+        longest: config.sts.action.longest(),
+        min_remaining: config.cache.min_remaining,
+        default: config.templates.default.clone(),
+    }
 }
 
 /// What the proof must know of them: a claim is trusted only if every issuer vouches for it.
@@ -108,7 +118,8 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StartError> {
         let runtime = Handle::current();
-        let templates = Arc::new(templates(&config).map_err(StartError::Problems)?);
+        let templates = TemplateStore::open(config.templates.dir.clone(), terms(&config), clock.now());
+        let templates = Arc::new(templates.map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
         let broker = Broker::new(
@@ -121,20 +132,34 @@ impl App {
         );
         let draining = Arc::new(AtomicBool::new(false));
         let (operators_at, listener) = listen(config.admin.listen)?;
-        let operators = Operators::new(broker.clone(), sts, config.admin.token);
+        let operators = Operators::new(
+            broker.clone(),
+            sts,
+            Arc::clone(&templates),
+            Arc::clone(&clock),
+            config.admin.token,
+        );
         let operators = admin::serve(operators, listener)?;
         let (public_at, listener) = listen(config.server.listen)?;
         let api = Api {
             verifier: Arc::clone(&verifier),
-            templates,
+            templates: Arc::clone(&templates),
             broker,
-            clock,
+            clock: Arc::clone(&clock),
             entropy,
             trusted_proxies: config.server.trusted_proxies.clone(),
             draining: Arc::clone(&draining),
         };
         let public = http::serve(api, listener, config.server)?;
-        Ok(Self { public: (public_at, public), operators: (operators_at, operators), verifier, draining })
+        Ok(Self {
+            public: (public_at, public),
+            operators: (operators_at, operators),
+            verifier,
+            templates,
+            clock,
+            hangups: signal(SignalKind::hangup())?,
+            draining,
+        })
     }
 
     /// Where the public API listens.
@@ -158,6 +183,7 @@ impl App {
         tokio::pin!(serving);
         // Beside the rest: an issuer that hangs must not keep the process from being stopped.
         tokio::spawn(async move { self.verifier.warm_up().await });
+        let watch = tokio::spawn(watch::watch(self.templates, self.clock, self.hangups));
         tokio::select! {
             ended = &mut serving => ended?,
             () = stop => {
@@ -169,6 +195,7 @@ impl App {
                 ended?
             }
         };
+        watch.abort();
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ use self::{
     refusal::{Form, Refusal},
 };
 use crate::{
-    broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier, policy::TemplateSet,
+    broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier, policy::TemplateStore,
 };
 
 /// What the handlers need.
@@ -36,7 +36,7 @@ pub struct Api {
     /// Who asks.
     pub verifier: Arc<Verifier>,
     /// What they may do.
-    pub templates: Arc<TemplateSet>,
+    pub templates: Arc<TemplateStore>,
     /// Their key.
     pub broker: Broker,
     /// For what an answer says of time.

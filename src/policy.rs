@@ -10,30 +10,46 @@
 //! ```
 
 mod action;
-mod counter_example;
-mod finding;
 pub mod cam;
+mod compare;
+mod counter_example;
 pub mod evaluate;
 mod explain;
+mod finding;
+mod folder;
 mod grant;
 mod home;
+mod lint;
 mod pattern;
 mod proof;
 mod render;
+mod revision;
 mod scope;
+mod set;
+mod shadow;
 mod store;
 mod template;
+mod terms;
 mod text;
 mod variable;
 mod verify;
 
 pub use self::{
+    compare::{Access, Change, compare},
+    counter_example::{CounterExample, Holder},
     explain::{Explanation, Question, explain},
+    finding::{Finding, Level, Rule},
+    folder::Folder,
     grant::Grant,
+    lint::{Report, lint},
     proof::Issuers,
+    revision::Revision,
     scope::{Scope, ScopeRefused},
-    store::{Bounds, NoGrant, TemplateSet},
-    template::Bucket,
+    set::{NoGrant, TemplateSet, TemplateStatus},
+    shadow::{ShadowReport, Sizes},
+    store::{Reload, StoreStatus, TemplateStore},
+    template::{Bucket, Service},
+    terms::Terms,
     variable::Unrenderable,
     verify::{ConfinedPolicy, Unconfined},
 };

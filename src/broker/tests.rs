@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     clock::TestClock,
     entropy::FixedEntropy,
-    policy::{Bounds, Issuers, TemplateSet},
+    policy::{Issuers, TemplateSet, Terms},
     sts::TemporaryCredential,
 };
 
@@ -58,6 +58,16 @@ struct House {
 const LIFE: Duration = Duration::from_mins(30);
 const CALL: Duration = Duration::from_millis(100);
 
+fn load(dir: &std::path::Path) -> TemplateSet {
+    let terms = Terms {
+        issuers: Issuers { several: false, trusted_claims: vec!["team".to_owned()] },
+        longest: Duration::from_hours(2),
+        min_remaining: None,
+        default: Some("upload".to_owned()),
+    };
+    TemplateSet::load(dir, &terms, jiff::Timestamp::UNIX_EPOCH).unwrap()
+}
+
 impl House {
     fn new(life: Duration, max_bytes: u64) -> Self {
         let clock = TestClock::at(NOW);
@@ -78,9 +88,8 @@ impl House {
             Arc::new(FixedEntropy(0x80)),
             Handle::current(),
         );
-        let bounds = Bounds { longest: Duration::from_hours(2), min_remaining: None };
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        let templates = TemplateSet::load(&dir, Some("upload"), &Issuers::default(), &bounds).unwrap();
+        let templates = load(&dir);
         Self { broker, sts, templates }
     }
 
@@ -412,8 +421,7 @@ async fn a_changed_template_is_told_from_a_first_ask() {
     let dir = tempfile::tempdir().unwrap();
     let text = include_str!("../../policies/upload.toml").replace("10485760", "10485761");
     std::fs::write(dir.path().join("upload.toml"), text).unwrap();
-    let bounds = Bounds { longest: Duration::from_hours(2), min_remaining: None };
-    let changed = TemplateSet::load(dir.path(), Some("upload"), &Issuers::default(), &bounds).unwrap();
+    let changed = load(dir.path());
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
     assert_eq!(house.broker.key_for(&grant, None).await.unwrap().outcome, Outcome::Fetched);
     assert_eq!(house.figure("reason=\"policy_changed\""), 1);

@@ -7,11 +7,12 @@ use tokio::runtime::Handle;
 
 use crate::{
     app::{self, StartError},
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::SystemEntropy,
     http,
     identity::Verifier,
+    policy::{Folder, TemplateSet, lint},
     sts::{Sts, TencentSts, Urgency},
 };
 
@@ -34,9 +35,11 @@ pub(super) struct Options {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
-        let templates = app::templates(&config).map_err(StartError::Problems)?;
-        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+        let (terms, dir) = (app::terms(&config), &config.templates.dir);
         let clock = Arc::new(SystemClock::start());
+        let templates = TemplateSet::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
+        let files = Folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
         if let Some(tls) = &config.server.tls {
@@ -44,6 +47,9 @@ impl Options {
         }
         for template in templates.summaries() {
             super::say(&format!("proved: {template}"));
+        }
+        for finding in lint(files, Some(&terms)).findings {
+            super::say(&format!("warning: {}", finding.diagnostic));
         }
         if self.online {
             verifier.probe().await?;

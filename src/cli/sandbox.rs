@@ -39,8 +39,11 @@ pub(super) struct Options {
 }
 
 /// The templates that a newcomer starts with.
-const TEMPLATES: [(&str, &str); 2] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("upload.toml", include_str!("../../policies/upload.toml")),
+    ("avatar.toml", include_str!("../../policies/avatar.toml")),
+    ("team.toml", include_str!("../../policies/team.toml")),
+    ("downloads.toml", include_str!("../../policies/downloads.toml")),
     ("files.toml", include_str!("../../policies/files.toml")),
 ];
 const AUDIENCE: &str = "sandbox";
@@ -109,6 +112,7 @@ impl Options {
             audience = ["{AUDIENCE}"]
             algorithms = ["ES256"]
             jwks_url = "{issuer}jwks.json"
+            trusted_claims = ["team", "tenant", "org"]
             [templates]
             dir = {templates}
             default = "upload"

@@ -39,8 +39,9 @@ pub(super) async fn answer(
 ) -> HttpResponse {
     match ask.await {
         Err(refusal) => {
-            let named = template.or(api.templates.default_name());
-            let known = named.filter(|name| api.templates.names().any(|known| known == *name));
+            let templates = api.templates.current();
+            let named = template.or(templates.default_name());
+            let known = named.filter(|name| templates.names().any(|known| known == *name));
             api.broker.count_refused(known.unwrap_or_default());
             refusal.response(form, request_id)
         }

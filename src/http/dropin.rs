@@ -32,7 +32,7 @@ pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, id: RequestId
 
 async fn whole(api: &Api, request: &HttpRequest, shape: Shape) -> Result<Answered, Refusal> {
     let asker = ask::admitted(api, request).await?;
-    let grant = api.templates.grant(None, &asker)?;
+    let grant = api.templates.current().grant(None, &asker)?;
     Ok(Answered { served: api.broker.key_for(&grant, None).await?, shape, object_key: None })
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn sts_scoped(
     let ask = async {
         let asker = ask::admitted(&api, &request).await?;
         let scope: Vec<Scope> = body::json(payload).await?;
-        let grant = api.templates.narrowed(None, &asker, &scope)?;
+        let grant = api.templates.current().narrowed(None, &asker, &scope)?;
         let served = api.broker.key_for(&grant, None).await?;
         Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
     };
@@ -64,7 +64,7 @@ pub(super) async fn key_and_credentials(
         let KeyQuery { filename } = v1::query(&request)?;
         let filename = filename
             .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
-        let grant = api.templates.grant(None, &asker)?;
+        let grant = api.templates.current().grant(None, &asker)?;
         let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
         let served = api.broker.key_for(&grant, None).await?;
         Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })

@@ -58,7 +58,7 @@ pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, id: RequestId
     let ask = async {
         let asker = ask::admitted(&api, &request).await?;
         let (shape, min_remaining) = options(&request)?;
-        let grant = api.templates.grant(template, &asker)?;
+        let grant = api.templates.current().grant(template, &asker)?;
         let served = api.broker.key_for(&grant, min_remaining).await?;
         Ok(Answered { served, shape, object_key: None })
     };
@@ -77,7 +77,7 @@ pub(super) async fn post(
         let asker = ask::admitted(&api, &request).await?;
         let (shape, min_remaining) = options(&request)?;
         let ScopeBody { scope } = body::json(payload).await?;
-        let grant = api.templates.narrowed(template, &asker, &scope)?;
+        let grant = api.templates.current().narrowed(template, &asker, &scope)?;
         let served = api.broker.key_for(&grant, min_remaining).await?;
         Ok(Answered { served, shape, object_key: None })
     };
@@ -98,7 +98,7 @@ async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, R
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
-    let grant = api.templates.grant(template(request), &asker)?;
+    let grant = api.templates.current().grant(template(request), &asker)?;
     let question = Question {
         action: &action,
         key: &key,

@@ -123,9 +123,25 @@ pub(super) fn find(name: &str) -> Option<Action> {
     ACTIONS.iter().find(|action| action.name == name).map(Action::Known)
 }
 
-/// The action of the table that a person most likely meant.
-pub(super) fn nearest_known(name: &str) -> Option<&'static str> {
-    nearest(name, ACTIONS.iter().map(|action| action.name))
+/// What others call actions of COS: S3, and the label of a vendor's SDK.
+static ELSEWHERE: [(&str, &str); 10] = [
+    ("ListBucket", "name/cos:GetBucket"),
+    ("ListObjects", "name/cos:GetBucket"),
+    ("ListObjectsV2", "name/cos:GetBucket"),
+    ("ListObjectVersions", "name/cos:GetBucketObjectVersions"),
+    ("CreateMultipartUpload", "name/cos:InitiateMultipartUpload"),
+    ("CopyObject", "name/cos:PutObject` with `name/cos:GetObject"),
+    ("PutObjectCopy", "name/cos:PutObject` with `name/cos:GetObject"),
+    ("DeleteObjects", "name/cos:DeleteObject"),
+    ("DeleteMultipleObjects", "name/cos:DeleteObject"),
+    ("RestoreObject", "name/cos:PostObjectRestore"),
+];
+
+/// The action of the table that a person most likely meant by an unknown name.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    let bare = name.rsplit(':').next().unwrap_or(name);
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == bare).map(|(_, ours)| *ours);
+    elsewhere.or_else(|| nearest(name, ACTIONS.iter().map(|action| action.name)))
 }
 
 /// What one entry of a template's `action` list stands for: a set's members, or one action.
@@ -155,7 +171,8 @@ pub(super) fn expand(entry: &str) -> Result<Vec<Action>, (String, String)> {
 }
 
 fn is_word(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Whether an action, by its name, changes or shows what belongs to all users, or who may do what: buckets,
@@ -169,7 +186,7 @@ fn refused(entry: &str) -> (String, String) {
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
     // CAM's newer documents leave `name/` out.
     let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
-    let mend = if let Some(near) = nearest(&full, known) {
+    let mend = if let Some(near) = nearest(&full, known).or_else(|| meant(&full)) {
         format!("did you mean `{near}`?")
     } else if is_everybodys(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
@@ -231,7 +248,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_action_is_told_its_nearest_name() {
-        assert_eq!(nearest_known("name/cos:PutObjct"), Some("name/cos:PutObject"));
+        assert_eq!(meant("name/cos:PutObjct"), Some("name/cos:PutObject"));
+        assert_eq!(meant("name/cos:CreateMultipartUpload"), Some("name/cos:InitiateMultipartUpload"));
+        assert_eq!(expand("name/cos:ListBucket").unwrap_err().1, "did you mean `name/cos:GetBucket`?");
         assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
         assert_eq!(expand("cos:PutObject").unwrap_err().1, "did you mean `name/cos:PutObject`?");
     }

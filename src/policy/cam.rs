@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
@@ -206,6 +207,17 @@ impl Conditions {
         self.0.is_empty()
     }
 
+    /// Those that do not stand in `other` to the letter.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        let mut left = self.clone();
+        for (operator, keys) in &mut left.0 {
+            let theirs = other.0.get(operator);
+            keys.retain(|key, values| theirs.and_then(|theirs| theirs.get(key)) != Some(values));
+        }
+        left.0.retain(|_, keys| !keys.is_empty());
+        left
+    }
+
     fn read(place: &str, value: Value) -> Result<Self, Malformed> {
         let Value::Object(operators) = value else {
             return Err(malformed(place, "must be an object"));
@@ -237,6 +249,32 @@ impl Conditions {
             conditions.0.insert(operator, read);
         }
         Ok(conditions)
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = self.0.iter().flat_map(|(operator, keys)| keys.iter().map(move |one| (operator, one)));
+        for (index, (operator, (key, values))) in each.enumerate() {
+            let and = if index == 0 { "" } else { " and " };
+            // What requests carry URL-encoded is easier read decoded.
+            let shown = |value: &Operand| match key.as_str() {
+                "cos:prefix" => percent_decode_str(&value.to_string()).decode_utf8_lossy().into_owned(),
+                _ => value.to_string(),
+            };
+            let values: Vec<String> = values.iter().map(shown).collect();
+            write!(f, "{and}{key} {operator} {}", values.join(" or "))?;
+        }
+        Ok(())
     }
 }
 

@@ -189,9 +189,10 @@ fn ways_through(index: usize, statement: &cam::Statement, bucket: &Bucket) -> Ve
     let lists = statement.action.iter().filter_map(|name| action::find(name));
     if lists.into_iter().all(|action| action.reach() != Reach::List) {
         let starts = [Service::Cos, Service::Ci].map(|service| bucket.resource(service));
-        let keys = statement.resource.iter().filter_map(|resource| {
-            starts.iter().find_map(|start| resource.strip_prefix(start.as_str()))
-        });
+        let keys = statement
+            .resource
+            .iter()
+            .filter_map(|resource| starts.iter().find_map(|start| resource.strip_prefix(start.as_str())));
         return keys.map(|keys| way(keys.to_owned(), None)).collect();
     }
     let prefixes: Vec<String> = statement

@@ -146,10 +146,10 @@ pub(super) fn first_unmet<'a>(
 /// Values are `ORed`; a "not" holds where it holds for every value.
 fn compare(operator: Operator, found: &str, values: &[Operand]) -> bool {
     let any = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values.iter().any(|value| holds(&text(value)).unwrap_or(false))
+        values.iter().any(|value| holds(&value.to_string()).unwrap_or(false))
     };
     let none = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values.iter().all(|value| holds(&text(value)).is_some_and(|equal| !equal))
+        values.iter().all(|value| holds(&value.to_string()).is_some_and(|equal| !equal))
     };
     let equal = |value: &str| Some(value == found);
     let equal_ignoring_case = |value: &str| Some(value.to_lowercase() == found.to_lowercase());
@@ -186,13 +186,6 @@ fn compare(operator: Operator, found: &str, values: &[Operand]) -> bool {
         Comparison::DateGreaterThanEqual => any(&date(|a, b| a >= b)),
         Comparison::IpEqual => any(&within),
         Comparison::IpNotEqual => none(&within),
-    }
-}
-
-fn text(value: &Operand) -> String {
-    match value {
-        Operand::Text(text) => text.clone(),
-        Operand::Number(number) => number.to_string(),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::source::Diagnostic;
 /// One thing to say about a template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
+    /// Whether the template serves all the same.
+    pub level: Level,
     /// What it is held against.
     pub rule: Rule,
     /// The templates it keeps from serving, or warns of; the one it stands in comes first.
@@ -60,8 +62,8 @@ pub enum Rule {
     Duration,
     /// COS knows the action.
     UnknownAction,
-    /// The condition means something for the action.
-    IgnoredCondition,
+    /// The condition means something for the action, and one thing only.
+    Condition,
     /// A family of actions is granted whole.
     PartialFamily,
     /// What is written has an effect.
@@ -69,6 +71,21 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Whether breaking it lets somebody reach what is another's.
+    pub(super) fn is_about_reach(self) -> bool {
+        matches!(
+            self,
+            Self::Home
+                | Self::IssuerInHome
+                | Self::TrustedClaim
+                | Self::PlainSpelling
+                | Self::UnderHome
+                | Self::BoundList
+                | Self::Shared
+                | Self::HomesApart
+        )
+    }
+
     /// Its name, as `lint` prints it.
     pub fn name(self) -> &'static str {
         match self {
@@ -86,7 +103,7 @@ impl Rule {
             Self::PolicySize => "policy-size",
             Self::Duration => "duration",
             Self::UnknownAction => "unknown-action",
-            Self::IgnoredCondition => "ignored-condition",
+            Self::Condition => "condition",
             Self::PartialFamily => "partial-family",
             Self::Unused => "unused",
         }

@@ -215,8 +215,7 @@ impl Segment {
     /// variables differs, or what one has more of it could not begin or end a bare value.
     fn can_equal(&self, other: &Self) -> bool {
         // Two encodings in one place stay refused, tags or not: rule (e) wants one owner in one way.
-        let begin_alike =
-            self.before == other.before || one_begins_other(&self.start(), &other.start());
+        let begin_alike = self.before == other.before || one_begins_other(&self.start(), &other.start());
         if !begin_alike || !one_ends_other(&self.after, &other.after) {
             return false;
         }

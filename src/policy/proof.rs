@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::{
     action::Reach,
     cam::{Comparison, Effect},
-    finding::{Finding, Rule},
+    finding::{Finding, Level, Rule},
     home::Home,
     render,
     template::{Operand, Service, Statement, Template},
@@ -55,7 +55,7 @@ impl Issuers {
 /// # Errors
 /// Everything that cannot be proved, each with its place and mend.
 pub(super) fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<Proved>, Vec<Diagnostic>> {
-    let faults = examine(&templates, issuers);
+    let faults = examine(&templates.iter().collect::<Vec<_>>(), issuers);
     if faults.is_empty() {
         return Ok(templates.into_iter().map(Proved).collect());
     }
@@ -72,13 +72,30 @@ pub(super) struct Fault {
     pub(super) statement: Option<usize>,
 }
 
+/// Proves one more template beside those that serve, which are not judged again.
+///
+/// # Errors
+/// Everything about this one, or between it and another, that cannot be proved.
+pub(super) fn prove_beside(
+    template: Template,
+    others: &[&Template],
+    issuers: &Issuers,
+) -> Result<Proved, Vec<Diagnostic>> {
+    let set: Vec<&Template> = others.iter().copied().chain([&template]).collect();
+    let faults = examine(&set, issuers);
+    if faults.is_empty() {
+        return Ok(Proved(template));
+    }
+    Err(faults.into_iter().map(|fault| fault.finding.diagnostic).collect())
+}
+
 /// Everything that cannot be proved of a set of templates.
-pub(super) fn examine(templates: &[Template], issuers: &Issuers) -> Vec<Fault> {
+pub(super) fn examine(templates: &[&Template], issuers: &Issuers) -> Vec<Fault> {
     let mut faults = Vec::new();
     let homes: Vec<Option<Home>> = templates
         .iter()
         .enumerate()
-        .map(|(index, template)| {
+        .map(|(index, &template)| {
             let proved = Home::prove(&template.home, &template.owners);
             let refused = |(message, mend): (String, String)| {
                 faults.push(Examined { template, index }.home(Rule::Home, message, mend));
@@ -91,7 +108,7 @@ pub(super) fn examine(templates: &[Template], issuers: &Issuers) -> Vec<Fault> {
         let homes = templates.iter().zip(&homes).enumerate();
         homes.filter(move |(_, (other, _))| other.bucket.name == bucket)
     };
-    for (index, template) in templates.iter().enumerate() {
+    for (index, &template) in templates.iter().enumerate() {
         let examined = Examined { template, index };
         faults.extend(examined.home_is_owned(issuers));
         for (number, statement) in template.statements.iter().enumerate() {
@@ -137,6 +154,7 @@ impl Examined<'_> {
     ) -> Fault {
         Fault {
             finding: Finding {
+                level: Level::Error,
                 rule,
                 templates: vec![self.template.name.clone()],
                 diagnostic: self.template.source.problem(span, message, mend),
@@ -168,7 +186,9 @@ impl Examined<'_> {
             faults.push(self.home(
                 Rule::TrustedClaim,
                 format!("home holds ${{{subject}}}, which a user may be able to choose"),
-                format!("list \"{claim}\" in trusted_claims of every [[issuer]] if only the issuer can set it"),
+                format!(
+                    "list \"{claim}\" in trusted_claims of every [[issuer]] if only the issuer can set it"
+                ),
             ));
         }
         faults
@@ -343,8 +363,7 @@ impl ExaminedStatement<'_> {
         let read = self.statement.resources.iter().filter_map(|resource| resource.key.as_literal());
         let lists = self.statement.actions().all(|action| action.reach() == Reach::List);
         let mut shared = read.filter(|pattern| !(lists && matches!(*pattern, "" | "*"))).chain(listed);
-        let reached =
-            shared.find(|pattern| home.touches(pattern.split('*').next().unwrap_or_default()))?;
+        let reached = shared.find(|pattern| home.touches(pattern.split('*').next().unwrap_or_default()))?;
         let mut fault = self.fault(
             Rule::Shared,
             format!(
@@ -364,9 +383,8 @@ impl ExaminedStatement<'_> {
             return None;
         }
         let stated = self.statement.condition.get(&render::ACL_GUARD)?.get(render::ACL_KEY)?;
-        let harmless = |value: &Operand| {
-            value.as_literal().is_some_and(|acl| render::HARMLESS_ACLS.contains(&acl))
-        };
+        let harmless =
+            |value: &Operand| value.as_literal().is_some_and(|acl| render::HARMLESS_ACLS.contains(&acl));
         (!stated.get_ref().iter().all(harmless)).then(|| {
             self.at(
                 stated.span(),

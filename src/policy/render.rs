@@ -47,6 +47,12 @@ pub(super) fn policy_for(template: &Template, identity: &Identity) -> Result<Pol
     policy(template, |variable| variable.render(identity))
 }
 
+/// The same with every variable left standing: what a template grants to whomever it concerns.
+pub(super) fn for_everybody(template: &Template) -> Policy {
+    let Ok(policy) = policy(template, |variable| Ok::<_, std::convert::Infallible>(variable.to_string()));
+    policy
+}
+
 /// The policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
 pub(super) fn wire(policy: &Policy) -> String {
     utf8_percent_encode(&policy.to_json(), RESERVED).to_string()

@@ -28,9 +28,10 @@ pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, Str
         if holds(None) {
             continue;
         }
-        let stated = conditions.0.iter().flat_map(|(operator, keys)| {
-            keys.values().flatten().flat_map(|value| near(*operator, value))
-        });
+        let stated = conditions
+            .0
+            .iter()
+            .flat_map(|(operator, keys)| keys.values().flatten().flat_map(|value| near(*operator, value)));
         let value = stated.chain(["other".to_owned()]).find(|value| holds(Some(value.clone())))?;
         context.insert(key.to_owned(), value);
     }
@@ -40,10 +41,7 @@ pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, Str
 /// Values at and next to the one a condition names.
 fn near(operator: Operator, value: &Operand) -> Vec<String> {
     use Comparison as C;
-    let text = match value {
-        Operand::Text(text) => text.clone(),
-        Operand::Number(number) => number.to_string(),
-    };
+    let text = value.to_string();
     match operator.comparison {
         C::NumericEqual
         | C::NumericNotEqual

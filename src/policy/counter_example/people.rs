@@ -157,12 +157,13 @@ fn segments(text: &Text) -> Vec<Segment<'_>> {
     let mut segments = Vec::new();
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Literal(literal) => segments.extend(
-                literal
-                    .split(cuts)
-                    .filter(|part| !part.is_empty())
-                    .map(|part| Segment { before: part, variable: None, after: "" }),
-            ),
+            Piece::Literal(literal) => {
+                segments.extend(literal.split(cuts).filter(|part| !part.is_empty()).map(|part| Segment {
+                    before: part,
+                    variable: None,
+                    after: "",
+                }))
+            }
             Piece::Variable(variable) => segments.push(Segment {
                 before: literal(index.checked_sub(1)).rsplit(cuts).next().unwrap_or_default(),
                 variable: Some(variable),

@@ -320,9 +320,10 @@ fn scalar(value: &toml::Value) -> Option<Value> {
 
 /// A deny only takes away, so it may name actions by pattern.
 fn is_deny_pattern(entry: &str) -> bool {
-    ["name/cos:", "name/ci:"].iter().filter_map(|service| entry.strip_prefix(service)).any(|rest| {
-        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
-    })
+    ["name/cos:", "name/ci:"]
+        .iter()
+        .filter_map(|service| entry.strip_prefix(service))
+        .any(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*'))
 }
 
 /// A key pattern in the bucket, from a pattern or from six full segments.

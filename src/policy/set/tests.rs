@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::{
+    Issuers,
     cam::Policy,
     evaluate::{Request, evaluate},
     template::{Service, tests::UPLOAD},
@@ -10,8 +13,14 @@ use crate::policy::{
 
 fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
-    let bounds = Bounds { longest: Duration::from_hours(36), min_remaining: Some(Duration::from_mins(5)) };
-    TemplateSet::of_sources(Path::new("policies"), sources.collect(), None, issuers, &bounds)
+    let terms = Terms {
+        issuers: issuers.clone(),
+        longest: Duration::from_hours(36),
+        min_remaining: Some(Duration::from_mins(5)),
+        default: None,
+    };
+    let folder = Folder::of(sources.collect());
+    TemplateSet::of_folder(folder, Path::new("policies"), &terms, Timestamp::UNIX_EPOCH, None)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -420,9 +429,13 @@ fn a_folder_serves_whole_or_not_at_all() {
 fn the_templates_that_ship_are_proved_together() {
     let shipped = [
         ("upload", include_str!("../../../policies/upload.toml").to_owned()),
+        ("avatar", include_str!("../../../policies/avatar.toml").to_owned()),
+        ("team", include_str!("../../../policies/team.toml").to_owned()),
+        ("downloads", include_str!("../../../policies/downloads.toml").to_owned()),
         ("files", include_str!("../../../policies/files.toml").to_owned()),
     ];
-    assert!(set(&shipped, &Issuers::default()).is_ok());
+    let issuers = Issuers { several: false, trusted_claims: vec!["team".to_owned()] };
+    assert!(set(&shipped, &issuers).is_ok());
 }
 
 fn scope_item(action: &str, prefix: &str) -> Scope {

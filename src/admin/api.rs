@@ -1,0 +1,53 @@
+//! What operators and their scripts ask over HTTP, as JSON.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use serde_json::json;
+
+use super::Operators;
+use crate::policy::Reload;
+
+pub(super) fn routes(services: &mut web::ServiceConfig) {
+    services
+        .service(web::resource("/api/templates").route(web::get().to(templates)))
+        .service(web::resource("/api/reload").route(web::post().to(reload)));
+}
+
+/// `GET /api/templates`: what serves, since when, and what its shadows would change.
+async fn templates(operators: web::Data<Operators>) -> HttpResponse {
+    HttpResponse::Ok().json(operators.templates.status())
+}
+
+/// `POST /api/reload`: 200 when the folder serves, 409 when it cannot and the last good set goes on.
+async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    if is_from_a_page_elsewhere(&request) {
+        return HttpResponse::Forbidden().json(json!({
+            "outcome": "refused",
+            "problems": ["a page of another site asked for this; call it from a shell"],
+        }));
+    }
+    let now = operators.clock.now();
+    let store = operators.templates.clone();
+    match web::block(move || store.reload(now)).await {
+        Ok(Reload::Loaded(changes)) => {
+            let changes: serde_json::Map<_, _> =
+                changes.into_iter().map(|(template, change)| (template, change.into())).collect();
+            HttpResponse::Ok().json(json!({"outcome": "loaded", "changes": changes}))
+        }
+        Ok(Reload::Unchanged) => HttpResponse::Ok().json(json!({"outcome": "unchanged", "changes": {}})),
+        Ok(Reload::Refused(problems)) => {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            HttpResponse::Conflict().json(json!({"outcome": "refused", "problems": problems}))
+        }
+        Err(error) => HttpResponse::InternalServerError()
+            .json(json!({"outcome": "refused", "problems": [error.to_string()]})),
+    }
+}
+
+/// A browser names the page that sends a request that changes something; on loopback, any page an operator
+/// has open could send one.
+fn is_from_a_page_elsewhere(request: &HttpRequest) -> bool {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = header(header::ORIGIN) else { return false };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    host.is_none() || host != header(header::HOST)
+}

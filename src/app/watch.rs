@@ -1,0 +1,79 @@
+//! When the templates' folder is loaded anew: once it has changed and come to rest, and on SIGHUP.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::Signal,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{clock::Clock, fingerprint::Fingerprint, policy::TemplateStore};
+
+/// Between two looks. A change serves after the second look that finds it: a file that an editor is still
+/// writing is left alone, and whatever way it is replaced (rename, symbolic link, in place) is seen, because
+/// what is compared is what stands in the files.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Loads the folder anew whenever there is reason to, until dropped.
+pub(super) async fn watch(store: Arc<TemplateStore>, clock: Arc<dyn Clock>, mut hangups: Signal) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rest = Rest::default();
+    loop {
+        let store = Arc::clone(&store);
+        let asked = tokio::select! {
+            hangup = hangups.recv() => hangup.is_some(),
+            _ = looks.tick() => false,
+        };
+        let now = clock.now();
+        let loading = tokio::task::spawn_blocking(move || {
+            if asked || rest.is_over(store.look(), store.last_tried()) {
+                store.reload(now);
+            }
+            rest
+        });
+        rest = loading.await.unwrap_or_default();
+    }
+}
+
+/// What the last look found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    seen: Option<Fingerprint>,
+}
+
+impl Rest {
+    /// Whether the folder stands as it did at the last look, and was not yet tried like this.
+    fn is_over(&mut self, found: Option<Fingerprint>, tried: Option<Fingerprint>) -> bool {
+        let same = self.seen == found;
+        self.seen = found;
+        same && found != tried
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_loaded_once_it_stands_still_and_only_once() {
+        let version = |text: &str| Some(Fingerprint::of(&[text]));
+        let (serving, half, whole) = (version("serving"), version("half"), version("whole"));
+        let mut rest = Rest::default();
+        for (found, tried, expected) in [
+            (serving, serving, false),
+            (serving, serving, false),
+            (half, serving, false),
+            (whole, serving, false),
+            (whole, serving, true),
+            (whole, whole, false),
+            (None, whole, false),
+            (None, whole, true),
+            (None, None, false),
+            (whole, None, false),
+            (whole, None, true),
+        ] {
+            assert_eq!(rest.is_over(found, tried), expected, "{found:?} after {tried:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Everything a person should know about a set of templates before it serves: what cannot be proved, shown
+//! by a counter-example where one is found, and what serves but is likely not what was meant.
+
+mod warnings;
+
+use super::{
+    counter_example,
+    finding::{Finding, Level, Rule},
+    folder,
+    proof::{Issuers, examine},
+    template::Template,
+    terms::Terms,
+    variable::Subject,
+};
+use crate::source::{Diagnostic, Source};
+
+/// What is found about a set of templates.
+#[derive(Debug)]
+pub struct Report {
+    /// Each template by name, and whether it is proved.
+    pub verdicts: Vec<(String, bool)>,
+    /// Errors first.
+    pub findings: Vec<Finding>,
+    /// What was taken for granted, where no configuration was at hand.
+    pub assumptions: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything may serve.
+    pub fn is_proved(&self) -> bool {
+        self.findings.iter().all(|finding| finding.level == Level::Warning)
+    }
+}
+
+/// Examines files as one set, a `<name>.next.toml` in the place of its template. Without terms, one issuer is
+/// assumed, which vouches for the claims that stand in homes.
+pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Report {
+    let mut findings = Vec::new();
+    let mut templates = Vec::new();
+    for file in files {
+        match file.map_err(|problem| vec![problem]).and_then(folder::template) {
+            Ok(template) => templates.push(template),
+            Err(problems) => findings.extend(problems.into_iter().map(unreadable)),
+        }
+    }
+    let (assumed, assumptions) = match terms {
+        Some(terms) => (terms.issuers.clone(), Vec::new()),
+        None => assume(&templates),
+    };
+    let (next, serving): (Vec<&Template>, Vec<&Template>) =
+        templates.iter().partition(|template| template.name.ends_with(".next"));
+    findings.extend(errors(&serving, &assumed, |_| true));
+    for candidate in next {
+        let base = candidate.name.trim_end_matches(".next");
+        let mut set: Vec<&Template> =
+            serving.iter().copied().filter(|template| template.name != base).collect();
+        set.push(candidate);
+        findings.extend(errors(&set, &assumed, |finding| finding.templates.contains(&candidate.name)));
+    }
+    for template in &templates {
+        findings.extend(terms.and_then(|terms| terms.duration_fits(template).err()).map(|diagnostic| {
+            let templates = vec![template.name.clone()];
+            Finding {
+                level: Level::Error,
+                rule: Rule::Duration,
+                templates,
+                diagnostic,
+                counter_example: None,
+            }
+        }));
+        findings.extend(warnings::of(template, terms));
+    }
+    let is_refused = |name: &String| {
+        findings.iter().any(|finding| finding.level == Level::Error && finding.templates.contains(name))
+    };
+    let verdicts =
+        templates.iter().map(|template| (template.name.clone(), !is_refused(&template.name))).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    Report { verdicts, findings, assumptions }
+}
+
+fn unreadable(diagnostic: Diagnostic) -> Finding {
+    let stem = diagnostic.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+    Finding {
+        level: Level::Error,
+        rule: Rule::Readable,
+        templates: vec![stem],
+        diagnostic,
+        counter_example: None,
+    }
+}
+
+/// What cannot be proved of a set, as far as it matters, each with a counter-example where one is found.
+fn errors(
+    set: &[&Template],
+    issuers: &Issuers,
+    matters: impl Fn(&Finding) -> bool,
+) -> impl Iterator<Item = Finding> {
+    let faults = examine(set, issuers).into_iter().filter(move |fault| matters(&fault.finding));
+    faults.map(|fault| {
+        let (a, b) = fault.between;
+        let pair = set.get(a).zip(set.get(b)).filter(|_| fault.finding.rule.is_about_reach());
+        let found = pair.and_then(|(a, b)| counter_example::find(a, b, fault.statement, issuers));
+        Finding { counter_example: found, ..fault.finding }
+    })
+}
+
+/// One issuer that vouches for what stands in homes; and that said in words.
+fn assume(templates: &[Template]) -> (Issuers, Vec<String>) {
+    let mut trusted_claims: Vec<String> = Vec::new();
+    for template in templates {
+        let owned = template.home.subjects().filter(|subject| template.owners.contains(subject));
+        trusted_claims.extend(owned.filter_map(|subject| match subject {
+            Subject::Claim(path) => Some(path.join(".")),
+            Subject::Sub | Subject::Iss => None,
+        }));
+    }
+    trusted_claims.sort_unstable();
+    trusted_claims.dedup();
+    let mut assumptions = vec!["one issuer signs tokens".to_owned()];
+    if !trusted_claims.is_empty() {
+        assumptions.push(format!("its trusted_claims list {}", trusted_claims.join(", ")));
+    }
+    (Issuers { several: false, trusted_claims }, assumptions)
+}

@@ -1,0 +1,48 @@
+//! What the configuration asks of every template, besides the proof.
+
+use std::time::Duration;
+
+use super::{proof::Issuers, template::Template};
+use crate::source::Diagnostic;
+
+/// The terms under which templates serve.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Who may sign tokens.
+    pub issuers: Issuers,
+    /// The longest life the configured STS action gives.
+    pub longest: Duration,
+    /// The least life a key is handed out with, if the operator set one.
+    pub min_remaining: Option<Duration>,
+    /// The template used where none is named.
+    pub default: Option<String>,
+}
+
+impl Terms {
+    /// Whether keys of a template can live as long as it says, and long enough to be handed out.
+    pub(super) fn duration_fits(&self, template: &Template) -> Result<(), Diagnostic> {
+        let problem = |message: String, mend: &str| {
+            Err(template.source.problem(template.duration_span.clone(), message, mend))
+        };
+        let seconds = template.duration.as_secs();
+        if template.duration > self.longest {
+            return problem(
+                format!(
+                    "duration is {seconds} s; the configured sts.action gives {} s at most",
+                    self.longest.as_secs()
+                ),
+                "shorten it",
+            );
+        }
+        if let Some(least) = self.min_remaining.filter(|least| template.duration <= *least) {
+            return problem(
+                format!(
+                    "duration is {seconds} s, not more than cache.min_remaining ({} s): every key would be too old when new",
+                    least.as_secs()
+                ),
+                "lengthen duration, or lower cache.min_remaining",
+            );
+        }
+        Ok(())
+    }
+}
