@@ -22,7 +22,7 @@ use crate::{
     admin::{self, Operators},
     broker::Broker,
     clock::Clock,
-    config::{Config, Issuer},
+    config::{Config, Outline},
     entropy::Entropy,
     http::{self, Api},
     identity::Verifier,
@@ -83,27 +83,18 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// What a configuration asks of its templates.
-pub fn terms(config: &Config) -> Terms {
+/// What a configuration asks of its templates. A claim is trusted only if every issuer vouches for it.
+pub fn terms(outline: &Outline) -> Terms {
+    let trusted = outline.issuers.iter().map(|(_, trusted)| trusted);
+    let everywhere = |claim: &&String| trusted.clone().all(|trusted| trusted.contains(claim));
     Terms {
-        issuers: proof_of_issuers(&config.issuers),
-        longest: config.sts.action.longest(),
-        min_remaining: config.cache.min_remaining,
-        default: config.templates.default.clone(),
-    }
-}
-
-/// What the proof must know of them: a claim is trusted only if every issuer vouches for it.
-fn proof_of_issuers(issuers: &[Issuer]) -> Issuers {
-    let everywhere = |claim: &&String| issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim));
-    Issuers {
-        several: issuers.len() > 1,
-        trusted_claims: issuers
-            .iter()
-            .flat_map(|issuer| &issuer.trusted_claims)
-            .filter(everywhere)
-            .cloned()
-            .collect(),
+        issuers: Issuers {
+            several: outline.issuers.len() > 1,
+            trusted_claims: trusted.clone().flatten().filter(everywhere).cloned().collect(),
+        },
+        longest: outline.longest,
+        min_remaining: outline.min_remaining,
+        default: outline.templates.default.clone(),
     }
 }
 
@@ -118,7 +109,7 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StartError> {
         let runtime = Handle::current();
-        let templates = TemplateStore::open(config.templates.dir.clone(), terms(&config), clock.now());
+        let templates = TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);

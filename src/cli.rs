@@ -1,6 +1,8 @@
 //! The command line: which command, and how its failure is told.
 
 mod check;
+mod operators;
+mod policy;
 mod sandbox;
 mod serve;
 
@@ -21,6 +23,7 @@ enum Command {
     Serve(serve::Options),
     Sandbox(sandbox::Options),
     Check(check::Options),
+    Policy(policy::Options),
 }
 
 /// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
             Command::Serve(options) => options.run().await,
             Command::Sandbox(options) => options.run().await,
             Command::Check(options) => options.run().await,
+            Command::Policy(options) => options.run().await,
         }
     });
     match outcome {
@@ -85,7 +89,9 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example_in_its_help() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(nested) {
             let help = command.clone().render_long_help().to_string();
             assert!(help.contains("Example:"), "{help}");
         }

@@ -5,6 +5,7 @@
 //! plain types only: no template, no network.
 
 mod file;
+mod outline;
 mod reader;
 mod secrets;
 
@@ -20,7 +21,7 @@ use jsonwebtoken::Algorithm;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
-pub use self::secrets::Environment;
+pub use self::{outline::Outline, secrets::Environment};
 use self::{file::File, reader::Reader, secrets::Secrets};
 use crate::{
     source::{Diagnostic, Source},
@@ -125,7 +126,7 @@ pub enum KeySource {
 }
 
 /// `[templates]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Templates {
     /// The folder of `*.toml` templates.
     pub dir: PathBuf,

@@ -35,6 +35,15 @@ pub struct Identity {
 #[error("the token's `sub` is {0}; it must be a JSON string that is not empty")]
 pub struct NoSubject(&'static str);
 
+/// The claims that a token says, whoever signed it: to be shown to the person who holds it, never to grant
+/// anything.
+///
+/// # Errors
+/// When it does not read as a token.
+pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, Rejection> {
+    token::UnverifiedToken::parse(token).map(|token| token.claims)
+}
+
 impl Identity {
     /// The identity that these claims of this issuer describe. That the issuer did say so is for the
     /// caller to know.

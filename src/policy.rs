@@ -37,7 +37,7 @@ mod verify;
 pub use self::{
     compare::{Access, Change, compare},
     counter_example::{CounterExample, Holder},
-    explain::{Explanation, Question, explain},
+    explain::{Explanation, Question, Unmet, explain},
     finding::{Finding, Level, Rule},
     folder::Folder,
     grant::Grant,

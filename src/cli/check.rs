@@ -35,7 +35,7 @@ pub(super) struct Options {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
-        let (terms, dir) = (app::terms(&config), &config.templates.dir);
+        let (terms, dir) = (app::terms(&config.outline()), &config.templates.dir);
         let clock = Arc::new(SystemClock::start());
         let templates = TemplateSet::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
         let files = Folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;

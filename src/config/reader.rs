@@ -69,10 +69,7 @@ impl Reader<'_> {
                 "give the operators' listener a port of its own",
             ));
         }
-        let templates = Templates {
-            dir: self.base.join(file.templates.dir.into_inner()),
-            default: file.templates.default.map(toml::Spanned::into_inner),
-        };
+        let templates = templates(file.templates, self.base);
         let limits = Limits { per_user: file.limits.per_user };
         match (server, admin, sts, cache) {
             (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
@@ -132,7 +129,7 @@ impl Reader<'_> {
         })
     }
 
-    fn admin(&self, admin: file::Admin) -> Result<Admin, Diagnostic> {
+    pub(super) fn admin(&self, admin: file::Admin) -> Result<Admin, Diagnostic> {
         let token = self.secrets.one_of(admin.token_env, admin.token_file, "token")?;
         let listen = *admin.listen.get_ref();
         if token.is_none() && !listen.ip().is_loopback() {
@@ -214,11 +211,7 @@ impl Reader<'_> {
             audience: issuer.audience.into_inner(),
             algorithms,
             keys,
-            trusted_claims: issuer
-                .trusted_claims
-                .into_iter()
-                .map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim))
-                .collect(),
+            trusted_claims: trusted_claims(issuer.trusted_claims),
             leeway,
             required_typ: issuer.required_typ,
         })
@@ -410,6 +403,20 @@ impl Reader<'_> {
     fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
         self.source.problem(span, message, mend)
     }
+}
+
+/// `[templates]`, its folder relative to the configuration.
+pub(super) fn templates(section: file::Templates, base: &Path) -> Templates {
+    Templates {
+        dir: base.join(section.dir.into_inner()),
+        default: section.default.map(toml::Spanned::into_inner),
+    }
+}
+
+/// Claims by their paths, however they are written.
+pub(super) fn trusted_claims(written: Vec<String>) -> Vec<String> {
+    let bare = |claim: String| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim);
+    written.into_iter().map(bare).collect()
 }
 
 /// The server library's own bound.

@@ -1,6 +1,6 @@
 //! `/v1`: the broker's own API.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ struct ExplainQuery {
     key: Option<String>,
     size: Option<u64>,
     content_type: Option<String>,
+    ip: Option<IpAddr>,
+    acl: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +106,9 @@ async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, R
         key: &key,
         size: query.size,
         content_type: query.content_type.as_deref(),
+        ip: query.ip,
+        acl: query.acl.as_deref(),
+        more: &[],
     };
     let explanation = explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
     Ok(HttpResponse::Ok().json(Explained {

@@ -96,12 +96,11 @@ pub(super) fn find(
     people.iter().find_map(|person| {
         let held = Held::by(person, a)?;
         let differ = |other: &Person| are_different_owners(person, other, a, b, issuers);
-        let alike = held.ways.iter().flat_map(|way| people::written_alike(&way.keys, b, person));
         let overlaps = |other: &Held<'_>| overlap(&held, other, statement);
-        alike
-            .filter(|other| differ(other))
-            .find_map(|other| overlaps(&Held::by(&other, b)?))
-            .or_else(|| usual.iter().filter(|other| differ(other.person)).find_map(overlaps))
+        usual.iter().filter(|other| differ(other.person)).find_map(overlaps).or_else(|| {
+            let alike = held.ways.iter().flat_map(|way| people::written_alike(&way.keys, b, person));
+            alike.filter(|other| differ(other)).find_map(|other| overlaps(&Held::by(&other, b)?))
+        })
     })
 }
 

@@ -242,6 +242,34 @@ mod tests {
         }
     }
 
+    #[derive(serde::Deserialize)]
+    struct Case {
+        why: String,
+        source: String,
+        policy: serde_json::Value,
+        action: String,
+        resource: String,
+        context: BTreeMap<String, serde_json::Value>,
+        expect: String,
+    }
+
+    /// `tests/data/cam/cases.json`: what the vendor's documents say, row by row, each with its source.
+    #[test]
+    fn what_the_vendors_documents_say_is_what_is_decided() {
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../../tests/data/cam/cases.json")).unwrap();
+        assert!(cases.len() > 140);
+        for case in cases {
+            let policy = Policy::parse(case.policy.to_string().as_bytes());
+            let policy = policy.unwrap_or_else(|error| panic!("{}: {error}", case.why));
+            let value = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
+            let context = case.context.iter().map(|(key, found)| (key.as_str(), value(found))).collect();
+            let request = Request { action: &case.action, resource: &case.resource, context };
+            let allowed = evaluate(&policy, &request).is_allowed();
+            assert_eq!(allowed, case.expect == "allow", "{} ({})", case.why, case.source);
+        }
+    }
+
     fn condition(operator: &str, value: &str, found: Option<&str>) -> bool {
         let statement = format!(
             r#"{{"effect":"allow","action":"a","resource":"r","condition":{{"{operator}":{{"k":{value}}}}}}}"#

@@ -1,6 +1,6 @@
 //! Whether a grant allows one action on one key, and if not, which part says no.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Serialize;
 
@@ -24,6 +24,12 @@ pub struct Question<'a> {
     pub size: Option<u64>,
     /// The request's `Content-Type`, if it would have one.
     pub content_type: Option<&'a str>,
+    /// Where the request would come from.
+    pub ip: Option<IpAddr>,
+    /// The request's `x-cos-acl`, if it would have one.
+    pub acl: Option<&'a str>,
+    /// Any other condition key, and what the request has there.
+    pub more: &'a [(String, String)],
 }
 
 /// The answer, with the part that decided.
@@ -36,6 +42,20 @@ pub struct Explanation {
     /// The statement that decided, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<Statement>,
+    /// The condition that decided, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Unmet>,
+}
+
+/// A condition that a request does not meet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unmet {
+    /// Such as `numeric_less_than_equal`.
+    pub operator: String,
+    /// Such as `cos:content-length`.
+    pub key: String,
+    /// What the request has there; nothing if it lacks the key.
+    pub found: Option<String>,
 }
 
 /// Answers for the holder of a grant.
@@ -51,6 +71,9 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
     }
     let service = Service::of(question.action);
     let resource = format!("{}{}", grant.bucket().resource(service), question.key);
+    context.extend(question.ip.map(|ip| ("qcs:ip", ip.to_string())));
+    context.extend(question.acl.map(|acl| ("cos:x-cos-acl", acl.to_owned())));
+    context.extend(question.more.iter().map(|(key, value)| (key.as_str(), value.clone())));
     context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
     context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
     let request = Request { action: question.action, resource: &resource, context };
@@ -64,8 +87,13 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
         Decision::ConditionUnmet(index) => {
             let statement = statement(index);
             let unmet = statement.as_ref().and_then(|one| first_unmet(&one.condition, &request));
-            let reason = unmet.map_or_else(String::new, |unmet| unmet_in_words(&unmet));
-            explanation(false, reason, statement)
+            let reason = unmet.as_ref().map_or_else(String::new, unmet_in_words);
+            let condition = unmet.map(|(operator, key, found)| Unmet {
+                operator: operator.to_string(),
+                key: key.to_owned(),
+                found: found.map(str::to_owned),
+            });
+            Explanation { condition, ..explanation(false, reason, statement.clone()) }
         }
         Decision::NotMentioned => {
             let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
@@ -86,8 +114,9 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
 /// Which condition keeps a statement from allowing a request, and how to ask about one that meets it.
 fn unmet_in_words((operator, key, found): &(Operator, &str, Option<&str>)) -> String {
     let asked = match *key {
-        "cos:content-length" => "; ask again with `size=<bytes>`",
-        "cos:content-type" => "; ask again with `content_type=<type>`",
+        "cos:content-length" => "; ask again with its size",
+        "cos:content-type" => "; ask again with its content type",
+        "qcs:ip" => "; ask again with the address it comes from",
         _ => "",
     };
     match found {
@@ -101,5 +130,5 @@ fn unmet_in_words((operator, key, found): &(Operator, &str, Option<&str>)) -> St
 }
 
 fn explanation(allowed: bool, reason: String, statement: Option<Statement>) -> Explanation {
-    Explanation { allowed, reason, statement }
+    Explanation { allowed, reason, statement, condition: None }
 }

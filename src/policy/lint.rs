@@ -10,7 +10,6 @@ use super::{
     proof::{Issuers, examine},
     template::Template,
     terms::Terms,
-    variable::Subject,
 };
 use crate::source::{Diagnostic, Source};
 
@@ -43,19 +42,18 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
             Err(problems) => findings.extend(problems.into_iter().map(unreadable)),
         }
     }
-    let (assumed, assumptions) = match terms {
-        Some(terms) => (terms.issuers.clone(), Vec::new()),
-        None => assume(&templates),
-    };
+    let assumed = terms.is_none().then(|| Terms::assumed(&templates));
+    let assumptions = assumed.as_ref().map(Terms::in_words).unwrap_or_default();
+    let issuers = assumed.as_ref().or(terms).map(|terms| terms.issuers.clone()).unwrap_or_default();
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
         templates.iter().partition(|template| template.name.ends_with(".next"));
-    findings.extend(errors(&serving, &assumed, |_| true));
+    findings.extend(errors(&serving, &issuers, |_| true));
     for candidate in next {
         let base = candidate.name.trim_end_matches(".next");
         let mut set: Vec<&Template> =
             serving.iter().copied().filter(|template| template.name != base).collect();
         set.push(candidate);
-        findings.extend(errors(&set, &assumed, |finding| finding.templates.contains(&candidate.name)));
+        findings.extend(errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name)));
     }
     for template in &templates {
         findings.extend(terms.and_then(|terms| terms.duration_fits(template).err()).map(|diagnostic| {
@@ -73,8 +71,12 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
     let is_refused = |name: &String| {
         findings.iter().any(|finding| finding.level == Level::Error && finding.templates.contains(name))
     };
-    let verdicts =
-        templates.iter().map(|template| (template.name.clone(), !is_refused(&template.name))).collect();
+    let unread = findings.iter().filter(|finding| finding.rule == Rule::Readable);
+    let mut names: Vec<String> = unread.flat_map(|finding| finding.templates.clone()).collect();
+    names.extend(templates.iter().map(|template| template.name.clone()));
+    names.sort();
+    names.dedup();
+    let verdicts = names.into_iter().map(|name| (name.clone(), !is_refused(&name))).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     Report { verdicts, findings, assumptions }
 }
@@ -103,23 +105,4 @@ fn errors(
         let found = pair.and_then(|(a, b)| counter_example::find(a, b, fault.statement, issuers));
         Finding { counter_example: found, ..fault.finding }
     })
-}
-
-/// One issuer that vouches for what stands in homes; and that said in words.
-fn assume(templates: &[Template]) -> (Issuers, Vec<String>) {
-    let mut trusted_claims: Vec<String> = Vec::new();
-    for template in templates {
-        let owned = template.home.subjects().filter(|subject| template.owners.contains(subject));
-        trusted_claims.extend(owned.filter_map(|subject| match subject {
-            Subject::Claim(path) => Some(path.join(".")),
-            Subject::Sub | Subject::Iss => None,
-        }));
-    }
-    trusted_claims.sort_unstable();
-    trusted_claims.dedup();
-    let mut assumptions = vec!["one issuer signs tokens".to_owned()];
-    if !trusted_claims.is_empty() {
-        assumptions.push(format!("its trusted_claims list {}", trusted_claims.join(", ")));
-    }
-    (Issuers { several: false, trusted_claims }, assumptions)
 }

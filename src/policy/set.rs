@@ -108,6 +108,40 @@ impl TemplateSet {
         Self::of_folder(folder, dir, terms, now, None)
     }
 
+    /// Proves one file by itself, a `<name>.next.toml` as any other: to be looked at, not to serve. Without
+    /// terms, those are assumed under which it could be proved.
+    ///
+    /// # Errors
+    /// Every problem found, each with its place and mend.
+    pub fn of_file(file: Source, terms: Option<&Terms>) -> Result<Self, Vec<Diagnostic>> {
+        let version = Folder::of(vec![Ok(file.clone())]).version();
+        let template = folder::template(file)?;
+        let name = template.name.clone();
+        if let Some(terms) = terms {
+            terms.duration_fits(&template).map_err(|problem| vec![problem])?;
+        }
+        let templates = vec![template];
+        let issuers = terms.map_or_else(|| Terms::assumed(&templates).issuers, |terms| terms.issuers.clone());
+        let now = Timestamp::UNIX_EPOCH;
+        let proved = prove(templates, &issuers)?;
+        Ok(Self {
+            templates: proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect(),
+            default: Some(name),
+            version,
+            loaded_at: now,
+            remembered: moka::sync::Cache::new(REMEMBERED),
+        })
+    }
+
+    /// What the default template of another set changes for everybody against this one's.
+    pub fn revision_to(&self, new: &Self) -> Option<Revision> {
+        let template = |set: &'_ Self| -> Option<Arc<Proved>> {
+            Some(Arc::clone(&set.templates.get(set.default.as_ref()?)?.proved))
+        };
+        let (old, new) = (template(self)?, template(new)?);
+        Some(Revision::between(old.template(), new.template()))
+    }
+
     /// Proves what stands in a folder. What did not change since the `previous` set keeps its times and
     /// counts.
     pub(super) fn of_folder(

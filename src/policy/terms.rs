@@ -1,8 +1,8 @@
 //! What the configuration asks of every template, besides the proof.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{proof::Issuers, template::Template};
+use super::{proof::Issuers, template::Template, variable::Subject};
 use crate::source::Diagnostic;
 
 /// The terms under which templates serve.
@@ -19,6 +19,33 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Where no configuration is at hand: one issuer, which vouches for the claims that stand in homes, and
+    /// keys that live as long as they are asked to.
+    pub(super) fn assumed(templates: &[Template]) -> Self {
+        let owners = templates.iter().flat_map(|template| {
+            template.home.subjects().filter(|subject| template.owners.contains(subject))
+        });
+        let claims = owners.filter_map(|subject| match subject {
+            Subject::Claim(path) => Some(path.join(".")),
+            Subject::Sub | Subject::Iss => None,
+        });
+        let trusted_claims = claims.collect::<BTreeSet<_>>().into_iter().collect();
+        Self {
+            issuers: Issuers { several: false, trusted_claims },
+            longest: Duration::MAX,
+            min_remaining: None,
+            default: None,
+        }
+    }
+
+    /// What is said of the issuers.
+    pub(super) fn in_words(&self) -> Vec<String> {
+        let trusted = &self.issuers.trusted_claims;
+        let trusts = format!("its trusted_claims list {}", trusted.join(", "));
+        let several = if self.issuers.several { "several issuers sign tokens" } else { "one issuer signs tokens" };
+        [several.to_owned()].into_iter().chain((!trusted.is_empty()).then_some(trusts)).collect()
+    }
+
     /// Whether keys of a template can live as long as it says, and long enough to be handed out.
     pub(super) fn duration_fits(&self, template: &Template) -> Result<(), Diagnostic> {
         let problem = |message: String, mend: &str| {

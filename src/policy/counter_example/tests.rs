@@ -108,7 +108,7 @@ fn it_reads_as_a_sentence() {
     let found = find(&templates[0], &templates[0], None, &issuers()).unwrap();
     assert_eq!(
         found.to_string(),
-        "both sub \"alice\" (PutObject, template `t0`) and sub \"alic\" (PutObject, template `t0`) can reach `users/alicephoto.jpg`"
+        "both sub \"alice\" (PutObject, template `t0`) and sub \"alice0\" (PutObject, template `t0`) can reach `users/alice0photo.jpg`"
     );
 }
 
