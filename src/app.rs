@@ -109,7 +109,8 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, StartError> {
         let runtime = Handle::current();
-        let templates = TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
+        let templates =
+            TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);

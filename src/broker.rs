@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use self::{
     flight::{Flights, Seat},
-    limit::PerUser,
+    limit::{PerUser, Scopes},
     metrics::Metrics,
     store::{Found, Store},
 };
@@ -47,6 +47,7 @@ struct Inner {
     flights: Flights,
     failures: Cache<Fingerprint, (Duration, StsError)>,
     per_user: PerUser,
+    scopes: Scopes,
     rules: config::Cache,
     metrics: Arc<Metrics>,
     sts: Arc<dyn Sts>,
@@ -70,6 +71,12 @@ pub enum AskError {
     #[error("too many asks")]
     TooMany {
         /// When they may again.
+        retry_after: Duration,
+    },
+    /// This person holds keys for too many scopes.
+    #[error("too many scopes")]
+    TooManyScopes {
+        /// When the first of them ends.
         retry_after: Duration,
     },
     /// More life is wanted than the template's keys ever have.
@@ -101,6 +108,7 @@ impl Broker {
             flights: Flights::new(runtime),
             failures: Cache::new(MOST_FAILURES),
             per_user: PerUser::new(limits.per_user, Arc::clone(&clock)),
+            scopes: Scopes::new(limits.scopes_per_user, Arc::clone(&clock)),
             rules,
             metrics,
             sts,
@@ -133,11 +141,15 @@ impl Broker {
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
+                self.0.scopes.admit(grant).map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
                 match (self.fetch(grant, wanted.unwrap_or(least)).await, older) {
                     (Ok(served), _) => served,
                     (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
-                    (Err(error), None) => return Err(error.into()),
+                    (Err(error), None) => {
+                        self.0.scopes.give_back(grant);
+                        return Err(error.into());
+                    }
                 }
             }
         };

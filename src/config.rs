@@ -21,8 +21,8 @@ use jsonwebtoken::Algorithm;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
-pub use self::{outline::Outline, secrets::Environment};
 use self::{file::File, reader::Reader, secrets::Secrets};
+pub use self::{outline::Outline, secrets::Environment};
 use crate::{
     source::{Diagnostic, Source},
     units::Rate,
@@ -226,6 +226,8 @@ impl Cache {
 pub struct Limits {
     /// Asks of one user, hits included.
     pub per_user: Rate,
+    /// Keys for scopes of their own choosing that one user may hold at once.
+    pub scopes_per_user: NonZeroU32,
 }
 
 impl Config {

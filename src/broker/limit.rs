@@ -1,8 +1,10 @@
-//! How often one person may ask, hits included.
+//! How often one person may ask, hits included; and for how many scopes of their own choosing.
 
 use std::{
+    collections::HashMap,
+    num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,6 +18,7 @@ use governor::{
 use crate::{
     clock::{Clock, QuotaClock},
     fingerprint::Fingerprint,
+    policy::Grant,
     units::Rate,
 };
 
@@ -68,6 +71,51 @@ impl PerUser {
         {
             limiter.retain_recent();
             limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// How many keys for scopes of their own choosing one person may hold at once: each different scope costs a
+/// call to STS and a place in memory, and there is no end of them.
+#[derive(Debug)]
+pub(super) struct Scopes {
+    most: NonZeroU32,
+    /// Of each person: their scopes, and until when those keys live.
+    held: moka::sync::Cache<Fingerprint, Arc<Mutex<HashMap<Fingerprint, Duration>>>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// People remembered; who is forgotten begins anew.
+const MOST_PEOPLE: u64 = 50_000;
+
+impl Scopes {
+    pub(super) fn new(most: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
+        Self { most, held: moka::sync::Cache::new(MOST_PEOPLE), clock }
+    }
+
+    /// Leave for a person to be given a key of this grant, or how long until there is. Asked only where none
+    /// is in memory.
+    pub(super) fn admit(&self, grant: &Grant) -> Result<(), Duration> {
+        if !grant.is_narrowed() {
+            return Ok(());
+        }
+        let now = self.clock.monotonic();
+        let of_person = self.held.get_with(grant.person(), Arc::default);
+        let mut held = of_person.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, until| *until > now);
+        let full = u32::try_from(held.len()).is_ok_and(|count| count >= self.most.get());
+        if full && !held.contains_key(&grant.fingerprint()) {
+            let next = held.values().min().copied().unwrap_or(now);
+            return Err(next.saturating_sub(now));
+        }
+        held.insert(grant.fingerprint(), now + grant.duration());
+        Ok(())
+    }
+
+    /// No key came of it, so it does not count.
+    pub(super) fn give_back(&self, grant: &Grant) {
+        if let Some(of_person) = self.held.get(&grant.person()).filter(|_| grant.is_narrowed()) {
+            of_person.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
         }
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     clock::TestClock,
     entropy::FixedEntropy,
-    policy::{Issuers, TemplateSet, Terms},
+    policy::{Issuers, Scope, TemplateSet, Terms},
     sts::TemporaryCredential,
 };
 
@@ -58,6 +58,10 @@ struct House {
 const LIFE: Duration = Duration::from_mins(30);
 const CALL: Duration = Duration::from_millis(100);
 
+fn limits(per_user: crate::units::Rate) -> config::Limits {
+    config::Limits { per_user, scopes_per_user: 2.try_into().unwrap() }
+}
+
 fn load(dir: &std::path::Path) -> TemplateSet {
     let terms = Terms {
         issuers: Issuers { several: false, trusted_claims: vec!["team".to_owned()] },
@@ -79,7 +83,7 @@ impl House {
             clock: Arc::clone(&clock),
         });
         let rules = config::Cache { max_bytes, min_remaining: Some(Duration::from_mins(5)), refresh_at: 0.3 };
-        let limits = config::Limits { per_user: crate::units::Rate::Off };
+        let limits = limits(crate::units::Rate::Off);
         let broker = Broker::new(
             rules,
             &limits,
@@ -375,7 +379,7 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
     let key = house.ask("alice").await.unwrap().key;
     for (byte, share) in [(0, 0.27), (0xff, 0.33)] {
         let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
-        let limits = config::Limits { per_user: crate::units::Rate::Off };
+        let limits = limits(crate::units::Rate::Off);
         let broker = Broker::new(
             rules,
             &limits,
@@ -399,7 +403,7 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
 async fn the_limit_is_the_persons_whatever_token_they_bring() {
     let house = house();
     let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
-    let limits = config::Limits { per_user: "3/minute".parse().unwrap() };
+    let limits = limits("3/minute".parse().unwrap());
     let broker = Broker::new(
         rules,
         &limits,
@@ -425,4 +429,47 @@ async fn a_changed_template_is_told_from_a_first_ask() {
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
     assert_eq!(house.broker.key_for(&grant, None).await.unwrap().outcome, Outcome::Fetched);
     assert_eq!(house.figure("reason=\"policy_changed\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_holds_so_many_scopes_at_once_and_no_more() {
+    let house = house();
+    let ask = async |subject: &str, prefix: &str| {
+        let scope = Scope {
+            action: "name/cos:PutObject".to_owned(),
+            bucket: "examplebucket-1250000000".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            prefix: format!("users/{subject}/{prefix}"),
+        };
+        let identity = Identity::for_tests("i", subject, &[]);
+        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
+        house.broker.key_for(&grant, None).await.map(|served| served.outcome)
+    };
+    assert_eq!(ask("alice", "a/*").await, Ok(Outcome::Fetched));
+    assert_eq!(ask("alice", "b/*").await, Ok(Outcome::Fetched));
+    let Err(AskError::TooManyScopes { retry_after }) = ask("alice", "c/*").await else { panic!("a third") };
+    assert!(retry_after <= LIFE && retry_after > LIFE / 2, "{retry_after:?}");
+    assert_eq!(ask("alice", "a/*").await, Ok(Outcome::Hit), "what is held stays");
+    assert_eq!(ask("bob", "a/*").await, Ok(Outcome::Fetched), "others have their own");
+    assert_eq!(house.ask("alice").await.unwrap().outcome, Outcome::Fetched, "the whole grant is no scope");
+    tokio::time::advance(retry_after).await;
+    assert_eq!(ask("alice", "c/*").await, Ok(Outcome::Fetched));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_that_got_no_key_does_not_count() {
+    let house = house();
+    *house.sts.failing.lock().unwrap() = Some(StsError::Unavailable { detail: "down".into() });
+    for n in 0..5 {
+        let scope = Scope {
+            action: "name/cos:PutObject".to_owned(),
+            bucket: "examplebucket-1250000000".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            prefix: format!("users/alice/{n}/*"),
+        };
+        let identity = Identity::for_tests("i", "alice", &[]);
+        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
+        let refused = house.broker.key_for(&grant, None).await.unwrap_err();
+        assert!(matches!(refused, AskError::Sts(_)), "{refused}");
+    }
 }

@@ -38,7 +38,11 @@ impl Listener {
     pub(super) fn open(&self) -> anyhow::Result<Operators> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let Some(config) = &self.config else {
-            return Ok(Operators { base: self.operators.trim_end_matches('/').to_owned(), token: None, http });
+            return Ok(Operators {
+                base: self.operators.trim_end_matches('/').to_owned(),
+                token: None,
+                http,
+            });
         };
         let admin = Admin::load(config, &Environment::of_process())
             .map_err(|problem| StartError::Problems(vec![problem]))?;

@@ -122,8 +122,9 @@ impl Subject {
                 Some(path) => one_of_claims(path.as_ref())?,
                 None => object(claims, "--claims")?,
             },
-            (None, Some(token)) => identity::unverified_claims(token)
-                .map_err(|error| anyhow::anyhow!("--token is not a token: {error}; give a JWT, as the app sends it"))?,
+            (None, Some(token)) => identity::unverified_claims(token).map_err(|error| {
+                anyhow::anyhow!("--token is not a token: {error}; give a JWT, as the app sends it")
+            })?,
             (None, None) => anyhow::bail!("give --claims or --token"),
         };
         let outline = self.configuration.outline()?;

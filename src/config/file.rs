@@ -153,11 +153,15 @@ impl Default for Cache {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) per_user: Rate,
+    pub(super) scopes_per_user: NonZeroU32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let count = NonZeroU32::MIN.saturating_add(59);
-        Self { per_user: Rate::Per { count, period: std::time::Duration::from_mins(1) } }
+        Self {
+            per_user: Rate::Per { count, period: std::time::Duration::from_mins(1) },
+            scopes_per_user: NonZeroU32::MIN.saturating_add(31),
+        }
     }
 }

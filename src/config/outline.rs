@@ -40,9 +40,7 @@ impl Outline {
                 .issuer
                 .into_iter()
                 .map(toml::Spanned::into_inner)
-                .map(|issuer| {
-                    (issuer.issuer.into_inner(), reader::trusted_claims(issuer.trusted_claims))
-                })
+                .map(|issuer| (issuer.issuer.into_inner(), reader::trusted_claims(issuer.trusted_claims)))
                 .collect(),
             longest: action.longest(),
             min_remaining: file.cache.min_remaining.map(|span| span.0),

@@ -70,7 +70,7 @@ impl Reader<'_> {
             ));
         }
         let templates = templates(file.templates, self.base);
-        let limits = Limits { per_user: file.limits.per_user };
+        let limits = Limits { per_user: file.limits.per_user, scopes_per_user: file.limits.scopes_per_user };
         match (server, admin, sts, cache) {
             (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
                 Ok(Config { server, admin, issuers, templates, sts, cache, limits })

@@ -147,6 +147,16 @@ impl Refusal {
                 ),
                 *retry_after,
             ),
+            Self::Ask(AskError::TooManyScopes { retry_after }) => later(
+                row(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-many-scopes",
+                    "Too many scopes",
+                    (10006, "TooManyRequests"),
+                    "This user holds keys for as many different scopes as one may. Use one of those, ask for a wider one, or wait for Retry-After.",
+                ),
+                *retry_after,
+            ),
             Self::Ask(AskError::TooMuchLife { .. }) => row(
                 StatusCode::BAD_REQUEST,
                 "min-remaining-too-long",

@@ -121,6 +121,16 @@ fn beyond(wide: &Policy, base: &Policy) -> Vec<Access> {
     found
 }
 
+/// Whether one allow grants all that another does.
+pub(super) fn covers(wide: &Statement, narrow: &Statement) -> bool {
+    let holds = |wide: &[String], narrow: &[String]| {
+        narrow.iter().all(|one| wide.iter().any(|other| pattern::contains(other, one)))
+    };
+    holds(&wide.action, &narrow.action)
+        && holds(&wide.resource, &narrow.resource)
+        && implies(&narrow.condition, &wide.condition)
+}
+
 fn atoms(policy: &Policy, effect: Effect) -> impl Iterator<Item = (&Statement, &str, &str)> {
     let statements = policy.statement.iter().filter(move |statement| statement.effect == effect);
     statements.flat_map(|statement| {
@@ -189,9 +199,7 @@ fn narrows(operator: Operator, given: &[Operand], wanted: Operator, values: &[Op
         a.zip(b).is_some_and(|(a, b)| holds(&a, &b))
     };
     match (operator.comparison, wanted.comparison) {
-        (C::StringLike, C::StringLike) | (C::StringEqual, C::StringLike) => {
-            all_in(given, values, pattern::contains)
-        }
+        (C::StringLike | C::StringEqual, C::StringLike) => all_in(given, values, pattern::contains),
         (C::StringNotLike, C::StringNotLike) => all_in(values, given, pattern::contains),
         (C::IpEqual, C::IpEqual) => all_in(given, values, holds_net),
         (C::IpNotEqual, C::IpNotEqual) => all_in(values, given, holds_net),

@@ -256,8 +256,7 @@ mod tests {
     /// `tests/data/cam/cases.json`: what the vendor's documents say, row by row, each with its source.
     #[test]
     fn what_the_vendors_documents_say_is_what_is_decided() {
-        let cases: Vec<Case> =
-            serde_json::from_str(include_str!("../../tests/data/cam/cases.json")).unwrap();
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/data/cam/cases.json")).unwrap();
         assert!(cases.len() > 140);
         for case in cases {
             let policy = Policy::parse(case.policy.to_string().as_bytes());

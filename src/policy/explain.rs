@@ -114,9 +114,9 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
 /// Which condition keeps a statement from allowing a request, and how to ask about one that meets it.
 fn unmet_in_words((operator, key, found): &(Operator, &str, Option<&str>)) -> String {
     let asked = match *key {
-        "cos:content-length" => "; ask again with its size",
-        "cos:content-type" => "; ask again with its content type",
-        "qcs:ip" => "; ask again with the address it comes from",
+        "cos:content-length" => "; ask again with `size`",
+        "cos:content-type" => "; ask again with `content_type`",
+        "qcs:ip" => "; ask again with `ip`",
         _ => "",
     };
     match found {

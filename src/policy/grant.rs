@@ -17,6 +17,8 @@ use crate::{
 pub struct Grant {
     proved: Arc<Proved>,
     policy: ConfinedPolicy,
+    person: Fingerprint,
+    is_narrowed: bool,
     fingerprint: Fingerprint,
     line: Fingerprint,
 }
@@ -35,7 +37,7 @@ impl Grant {
             policy.wire(),
         ]);
         let line = Fingerprint::of(&[identity.issuer(), identity.subject(), &template.name, scope]);
-        Self { proved, policy, fingerprint, line }
+        Self { proved, policy, person: identity.person(), is_narrowed: !scope.is_empty(), fingerprint, line }
     }
 
     fn template(&self) -> &Template {
@@ -69,6 +71,16 @@ impl Grant {
     /// What its key may do.
     pub fn policy(&self) -> &ConfinedPolicy {
         &self.policy
+    }
+
+    /// Whose it is, whatever their claims.
+    pub fn person(&self) -> Fingerprint {
+        self.person
+    }
+
+    /// Whether it is a part of a template's grant that its asker chose.
+    pub fn is_narrowed(&self) -> bool {
+        self.is_narrowed
     }
 
     /// What its key is cached under.

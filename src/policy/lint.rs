@@ -46,12 +46,12 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
     let assumptions = assumed.as_ref().map(Terms::in_words).unwrap_or_default();
     let issuers = assumed.as_ref().or(terms).map(|terms| terms.issuers.clone()).unwrap_or_default();
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
-        templates.iter().partition(|template| template.name.ends_with(".next"));
+        templates.iter().partition(|template| folder::next_of(&template.source).is_some());
     findings.extend(errors(&serving, &issuers, |_| true));
     for candidate in next {
-        let base = candidate.name.trim_end_matches(".next");
-        let mut set: Vec<&Template> =
-            serving.iter().copied().filter(|template| template.name != base).collect();
+        let base = folder::next_of(&candidate.source);
+        let stays = |template: &&Template| base.as_ref() != Some(&template.name);
+        let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
         findings.extend(errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name)));
     }

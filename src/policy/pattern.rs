@@ -66,11 +66,15 @@ pub(super) fn common(a: &str, b: &str) -> Option<String> {
             }
             (Some('*'), other) => {
                 step((at + 1, bt), None);
-                other.into_iter().for_each(|c| step((at, bt + 1), Some(*c)));
+                if let Some(c) = other {
+                    step((at, bt + 1), Some(*c));
+                }
             }
             (other, Some('*')) => {
                 step((at, bt + 1), None);
-                other.into_iter().for_each(|c| step((at + 1, bt), Some(*c)));
+                if let Some(c) = other {
+                    step((at + 1, bt), Some(*c));
+                }
             }
             (Some(c), Some(d)) if c == d => step((at + 1, bt + 1), Some(*c)),
             _ => {}

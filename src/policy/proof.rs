@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::{
-    action::Reach,
+    action::{Action, Reach},
     cam::{Comparison, Effect},
     finding::{Finding, Level, Rule},
     home::Home,
@@ -378,7 +378,7 @@ impl ExaminedStatement<'_> {
 
     /// A template may narrow what the ACL guard allows, never widen it.
     fn guard_holds(&self) -> Option<Fault> {
-        let writes = self.statement.actions().any(|action| action.takes_acl());
+        let writes = self.statement.actions().any(Action::takes_acl);
         if !self.is_allow() || !writes || self.template.template.acl_guard_off.is_some() {
             return None;
         }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{
     cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
+    compare::covers,
     pattern,
     render::encode_parameter,
     template::{Bucket, Service},
@@ -74,24 +75,35 @@ pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<
                 item.prefix.escape_default()
             )));
         }
-        let before = statements.len();
-        statements.extend(
-            full.statement
-                .iter()
-                .filter(|statement| {
-                    statement.effect == Effect::Allow && statement.action.contains(&item.action)
-                })
-                .filter_map(|statement| part_of(statement, item, bucket)),
-        );
-        if statements.len() == before {
+        let parts: Vec<Statement> = full
+            .statement
+            .iter()
+            .filter(|statement| statement.effect == Effect::Allow && statement.action.contains(&item.action))
+            .filter_map(|statement| part_of(statement, item, bucket))
+            .collect();
+        if parts.is_empty() {
             return Err(refuse(format!(
                 "the template does not grant `{}` on `{}`",
                 item.action, item.prefix
             )));
         }
+        statements.extend(parts);
     }
+    let mut statements = without_covered(&statements);
     statements.extend(full.statement.iter().filter(|statement| statement.effect == Effect::Deny).cloned());
     Ok(Policy::new(statements))
+}
+
+/// What another statement grants already adds nothing: so scopes that mean the same are one key, however they
+/// are written.
+fn without_covered(statements: &[Statement]) -> Vec<Statement> {
+    let is_needed = |(index, statement): &(usize, &Statement)| {
+        !statements.iter().enumerate().any(|(other_index, other)| {
+            let twins = covers(statement, other);
+            other_index != *index && covers(other, statement) && (!twins || other_index < *index)
+        })
+    };
+    statements.iter().enumerate().filter(is_needed).map(|(_, statement)| statement.clone()).collect()
 }
 
 /// What one allow statement gives of one item, if it gives it whole.

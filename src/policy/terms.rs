@@ -42,7 +42,8 @@ impl Terms {
     pub(super) fn in_words(&self) -> Vec<String> {
         let trusted = &self.issuers.trusted_claims;
         let trusts = format!("its trusted_claims list {}", trusted.join(", "));
-        let several = if self.issuers.several { "several issuers sign tokens" } else { "one issuer signs tokens" };
+        let several =
+            if self.issuers.several { "several issuers sign tokens" } else { "one issuer signs tokens" };
         [several.to_owned()].into_iter().chain((!trusted.is_empty()).then_some(trusts)).collect()
     }
 

@@ -12,6 +12,8 @@ mod faults;
 mod herd;
 mod lifecycle;
 mod oracle;
+mod policy;
+mod reload;
 mod sandbox;
 mod secrets;
 mod support;

@@ -35,7 +35,7 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 /// A running `cosbroker serve`, ended with the test.
 pub(crate) struct Broker {
     child: Child,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) public: SocketAddr,
     pub(crate) operators: SocketAddr,
     log: Arc<Mutex<String>>,
@@ -138,7 +138,7 @@ per_user = "off"
             panic!("the broker did not start: {}", log.lock().unwrap());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker { child, _dir: dir, public, operators, log, http }
+        Broker { child, dir, public, operators, log, http }
     }
 }
 
@@ -188,6 +188,29 @@ impl Broker {
 
     pub(crate) async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
         Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
+    }
+
+    /// Where its configuration lies, and in `policies` its templates.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts a template there as an editor does: written beside it, then renamed over it.
+    pub(crate) fn put_template(&self, name: &str, text: &str) {
+        let policies = self.dir().join("policies");
+        std::fs::write(policies.join(".being-written"), text).unwrap();
+        std::fs::rename(policies.join(".being-written"), policies.join(name)).unwrap();
+    }
+
+    /// `POST /api/reload`: the status, and what became of it.
+    pub(crate) async fn reload(&self) -> (u16, Value) {
+        let answer = Answer::of(self.http.post(format!("http://{}/api/reload", self.operators))).await;
+        (answer.status, answer.json())
+    }
+
+    /// `GET /api/templates`
+    pub(crate) async fn templates(&self) -> Value {
+        Answer::of(self.http.get(format!("http://{}/api/templates", self.operators))).await.json()
     }
 
     pub(crate) async fn metrics(&self) -> String {

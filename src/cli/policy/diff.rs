@@ -57,7 +57,10 @@ impl Options {
         for versions in self.versions(terms.as_ref())? {
             widens |= versions.tell(&people)?;
         }
-        anyhow::ensure!(!(widens && self.refuse_widening), "somebody gains something, and --refuse-widening is set");
+        anyhow::ensure!(
+            !(widens && self.refuse_widening),
+            "somebody gains something, and --refuse-widening is set"
+        );
         Ok(())
     }
 
@@ -94,8 +97,8 @@ fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
 fn sample(path: &Path) -> anyhow::Result<Vec<(String, Identity)>> {
     let text = read(path)?;
     let wrong = "holds no list of claims; write it like [{\"sub\":\"alice\"},{\"sub\":\"bob\"}]";
-    let parsed: Value =
-        serde_json::from_str(text.text()).map_err(|error| anyhow::anyhow!("{} {wrong}: {error}", path.display()))?;
+    let parsed: Value = serde_json::from_str(text.text())
+        .map_err(|error| anyhow::anyhow!("{} {wrong}: {error}", path.display()))?;
     let list = match parsed {
         Value::Array(list) => list,
         one => vec![one],
@@ -112,7 +115,8 @@ fn sample(path: &Path) -> anyhow::Result<Vec<(String, Identity)>> {
 /// Somebody by their claims, in one line.
 fn told(claims: &Map<String, Value>) -> String {
     let value = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let said = claims.iter().filter(|(name, _)| *name != "sub").map(|(name, one)| format!("{name} {}", value(one)));
+    let said =
+        claims.iter().filter(|(name, _)| *name != "sub").map(|(name, one)| format!("{name} {}", value(one)));
     let more: Vec<String> = said.collect();
     let subject = claims.get("sub").map(value).unwrap_or_default();
     if more.is_empty() { subject } else { format!("{subject} ({})", more.join(", ")) }
@@ -127,7 +131,7 @@ impl Versions {
                 say(&format!("{}: new", self.name));
                 return Ok(true);
             }
-            (Some(_), None) | (None, None) => {
+            (Some(_) | None, None) => {
                 say(&format!("{}: removed", self.name));
                 return Ok(false);
             }
@@ -155,11 +159,7 @@ impl Versions {
     }
 }
 
-fn tell(
-    who: &str,
-    gains: impl IntoIterator<Item = String>,
-    losses: impl IntoIterator<Item = String>,
-) {
+fn tell(who: &str, gains: impl IntoIterator<Item = String>, losses: impl IntoIterator<Item = String>) {
     let gains = gains.into_iter().map(|one| format!("    gains {one}"));
     let losses = losses.into_iter().map(|one| format!("    loses {one}"));
     let lines: Vec<String> = gains.chain(losses).collect();

@@ -57,7 +57,8 @@ impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let grant = self.subject.templates()?.grant(None, &self.subject.identity()?)?;
         // COS's own name is meant where only its end is written.
-        let action = if self.action.contains(':') { self.action } else { format!("name/cos:{}", self.action) };
+        let action =
+            if self.action.contains(':') { self.action } else { format!("name/cos:{}", self.action) };
         let answer = explain(
             &grant,
             &Question {

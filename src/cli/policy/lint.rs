@@ -53,7 +53,11 @@ impl Options {
         let files: Vec<_> = if self.files.is_empty() {
             let dir = self.configuration.dir()?;
             let files = Folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
-            anyhow::ensure!(!files.is_empty(), "{} holds no template; name files, or --config", dir.display());
+            anyhow::ensure!(
+                !files.is_empty(),
+                "{} holds no template; name files, or --config",
+                dir.display()
+            );
             files
         } else {
             self.files.into_iter().map(Source::read).collect()
@@ -67,14 +71,16 @@ impl Options {
         let refused = report.verdicts.iter().filter(|(_, proved)| !proved).count();
         anyhow::ensure!(report.is_proved(), "{refused} of {} templates not proved", report.verdicts.len());
         let warnings = report.findings.len();
-        anyhow::ensure!(warnings == 0 || !self.deny_warnings, "{warnings} warnings, and --deny-warnings is set");
+        anyhow::ensure!(
+            warnings == 0 || !self.deny_warnings,
+            "{warnings} warnings, and --deny-warnings is set"
+        );
         Ok(())
     }
 }
 
 fn tell(report: &Report) {
-    let renderer =
-        if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let mut texts: HashMap<PathBuf, Option<Source>> = HashMap::new();
     for finding in &report.findings {
         let path = &finding.diagnostic.path;

@@ -158,11 +158,8 @@ fn segments(text: &Text) -> Vec<Segment<'_>> {
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Literal(literal) => {
-                segments.extend(literal.split(cuts).filter(|part| !part.is_empty()).map(|part| Segment {
-                    before: part,
-                    variable: None,
-                    after: "",
-                }))
+                let parts = literal.split(cuts).filter(|part| !part.is_empty());
+                segments.extend(parts.map(|before| Segment { before, variable: None, after: "" }));
             }
             Piece::Variable(variable) => segments.push(Segment {
                 before: literal(index.checked_sub(1)).rsplit(cuts).next().unwrap_or_default(),

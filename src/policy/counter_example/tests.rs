@@ -137,7 +137,7 @@ fn any_template(filter: &'static str) -> impl Strategy<Value = String> {
         prop_oneof!["[a-b]{1,2}", Just("users".to_owned()), Just("_hex_61".to_owned()), Just("u-".to_owned())]
     };
     let variable = prop_oneof![
-        6 => Just(sub.clone()),
+        6 => Just(sub),
         3 => Just(tenant.clone()),
         2 => Just("${iss|sha256}".to_owned()),
     ];

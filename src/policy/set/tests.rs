@@ -331,6 +331,12 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
     let same =
         |a: &[Scope], b: &[Scope]| narrowed(a).unwrap().fingerprint() == narrowed(b).unwrap().fingerprint();
     let (x, y) = (put("users/alice/x/*"), put("users/alice/y/*"));
+    let inside = put("users/alice/x/a.jpg");
+    assert!(
+        same(&[x.clone(), inside.clone()], std::slice::from_ref(&x)),
+        "what another item holds adds nothing"
+    );
+    assert!(!same(std::slice::from_ref(&x), &[inside]));
     assert!(same(&[x.clone(), y.clone()], &[y.clone(), x.clone(), y]), "order and repeats do not matter");
     for (prefix, why) in [
         ("users/alice*", "reaches alice0"),

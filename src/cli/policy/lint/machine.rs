@@ -56,10 +56,14 @@ pub(super) fn sarif(report: &Report) -> Value {
 fn result(finding: &Finding) -> Value {
     let diagnostic = &finding.diagnostic;
     let example = finding.counter_example.as_ref().map(|found| format!(" For example, {found}."));
-    let mut location = json!({"artifactLocation": {"uri": diagnostic.path.display().to_string()}});
-    if let Some(place) = &diagnostic.place {
-        location["region"] = json!({"startLine": place.line, "startColumn": place.column});
-    }
+    let file = json!({"uri": diagnostic.path.display().to_string()});
+    let location = match &diagnostic.place {
+        Some(place) => json!({
+            "artifactLocation": file,
+            "region": {"startLine": place.line, "startColumn": place.column},
+        }),
+        None => json!({"artifactLocation": file}),
+    };
     json!({
         "ruleId": finding.rule.name(),
         "level": match finding.level {

@@ -1,0 +1,253 @@
+//! `cosbroker policy …`, as an operator types it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use cosbroker::policy::{
+    cam::Policy,
+    evaluate::{Reading, Request, evaluate_as},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Setup, cosbroker, emulator, repository, token};
+
+/// The exit code, stdout and stderr of a command run in a folder.
+fn run(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = cosbroker(dir).arg("policy").args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A folder with these templates.
+fn folder(templates: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("policies")).unwrap();
+    for (name, text) in templates {
+        std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+    }
+    dir
+}
+
+const UPLOAD: &str = include_str!("../../policies/upload.toml");
+
+#[test]
+fn the_shipped_templates_are_proved_without_a_word() {
+    let (code, told, errors) =
+        run(&repository(""), &["lint", "--config", "config.example.toml", "--deny-warnings"]);
+    assert_eq!((code, errors.as_str()), (0, ""), "{told}");
+    assert_eq!(told, "proved: avatar\nproved: downloads\nproved: files\nproved: team\nproved: upload\n");
+}
+
+#[test]
+fn a_report_underlines_the_text_shows_two_people_and_says_the_mend() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let (code, told, errors) = run(dir.path(), &["lint"]);
+    assert_eq!((code, errors.trim()), (1, "cosbroker: 1 of 1 templates not proved"));
+    for part in [
+        "error[home]: home does not end in `/`",
+        "policies/upload.toml:13:8",
+        "home = \"users/${sub}\"",
+        "       ^^^^^^^^^^^^^^",
+        "for example: both sub \"alice\"",
+        "can reach `users/alice0",
+        "help: end it with `/`",
+        "not proved: upload",
+    ] {
+        assert!(told.contains(part), "{part}:\n{told}");
+    }
+}
+
+/// What `lint --format json` shows is true: the evaluator, asked anew, allows both sides.
+#[test]
+fn every_counter_example_that_is_shown_is_true() {
+    let rows: Vec<Value> = serde_json::from_str(
+        &std::fs::read_to_string(repository("tests/data/adversarial/homes.json")).unwrap(),
+    )
+    .unwrap();
+    let mut shown = 0;
+    for row in rows.iter().filter(|row| row["expect"] == "refused") {
+        let templates: Vec<(String, String)> = row["homes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .enumerate()
+            .map(|(index, home)| {
+                let mut text = UPLOAD.replace("\"users/${sub}/\"", &home["home"].to_string());
+                if home["owner"].is_array() {
+                    text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
+                }
+                (format!("t{index}.toml"), text)
+            })
+            .collect();
+        let named: Vec<(&str, &str)> =
+            templates.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let dir = folder(&named);
+        let (code, told, _) = run(dir.path(), &["lint", "--format", "json"]);
+        assert_eq!(code, 1, "{}", row["why"]);
+        let report: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(report["proved"], false);
+        for finding in report["findings"].as_array().unwrap() {
+            assert!(finding["line"].is_u64() && finding["mend"].is_string(), "{finding}");
+            let found = &finding["counterExample"];
+            if found.is_null() {
+                continue;
+            }
+            shown += 1;
+            let reading =
+                Reading::ALL.into_iter().find(|reading| json!(reading) == found["reading"]).unwrap();
+            let holders = found["holders"].as_array().unwrap();
+            assert_ne!(holders[0]["claims"], holders[1]["claims"], "{}", row["why"]);
+            for holder in holders {
+                let policy = Policy::parse(holder["policy"].to_string().as_bytes()).unwrap();
+                let context: BTreeMap<String, String> =
+                    serde_json::from_value(holder["context"].clone()).unwrap();
+                let request = Request {
+                    action: holder["action"].as_str().unwrap(),
+                    resource: holder["resource"].as_str().unwrap(),
+                    context: context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
+                };
+                assert!(evaluate_as(reading, &policy, &request).is_allowed(), "{}: {found:#}", row["why"]);
+                assert!(request.resource.ends_with(found["key"].as_str().unwrap()));
+            }
+        }
+    }
+    assert!(shown >= 8, "only {shown} counter-examples");
+}
+
+#[test]
+fn sarif_names_rule_file_and_line() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let (code, told, _) = run(dir.path(), &["lint", "--format", "sarif"]);
+    assert_eq!(code, 1);
+    let report: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(report["version"], "2.1.0");
+    let result = &report["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&json!("home"), &json!("error")));
+    let location = &result["locations"][0]["physicalLocation"];
+    assert_eq!(location["artifactLocation"]["uri"], "policies/upload.toml");
+    assert_eq!(location["region"]["startLine"], 13);
+}
+
+#[test]
+fn what_serves_and_is_likely_not_meant_is_a_warning() {
+    for (from, to, rule, said) in [
+        ("\"@upload\"", "\"name/cos:PutObjct\"", "unknown-action", "did you mean `name/cos:PutObject`?"),
+        ("\"@multipart-upload\"", "\"name/cos:UploadPart\"", "partial-family", "grant @multipart-upload"),
+        ("\"@upload\"", "\"name/cos:PutObject\"", "partial-family", "mini-programs"),
+        ("\"@upload\"", "\"@upload\", \"@multipart-upload\"", "condition", "UploadPart"),
+        ("30m", "3h", "duration", "2 h at most"),
+    ] {
+        let dir = folder(&[("upload.toml", &UPLOAD.replace(from, to))]);
+        let (code, told, _) = run(dir.path(), &["lint"]);
+        assert_eq!(code, 0, "{to}: {told}");
+        assert!(told.contains(&format!("warning[{rule}]")) && told.contains(said), "{to}: {told}");
+        assert!(told.contains("proved: upload"));
+        assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 1);
+    }
+    let long = Setup::new("127.0.0.1:1".parse().unwrap())
+        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
+    let dir = long.write();
+    std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
+    let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
+    assert!(code == 1 && told.contains("error[duration]") && told.contains("43200 s at most"), "{told}");
+}
+
+#[tokio::test]
+async fn render_prints_what_sts_is_sent() {
+    let (address, sts) = emulator();
+    let broker = Setup::new(address).start();
+    let answer = broker.get("/v1/credentials/upload", &token("alice")).await.json();
+    let sent = sts.open(answer["credentials"]["sessionToken"].as_str().unwrap()).unwrap().policy;
+    let by_claims = ["render", "upload", "--claims", r#"{"sub":"alice"}"#];
+    let (code, told, _) = run(broker.dir(), &by_claims);
+    assert_eq!((code, told.trim_end()), (0, sent.as_str()), "byte for byte");
+    let by_token = run(broker.dir(), &["render", "policies/upload.toml", "--token", &token("alice")]);
+    assert_eq!(by_token.1, told);
+    let (_, wire, _) = run(broker.dir(), &[&by_claims[..], &["--wire"]].concat());
+    assert!(wire.starts_with("%7B%22version%22") && !wire.contains('"'), "{wire}");
+    for (arguments, said) in [
+        (vec!["render", "upload", "--claims", r#"{"sub":"a/b"}"#], "base64url"),
+        (vec!["render", "upload", "--claims", "[]"], "not a JSON object"),
+        (vec!["render", "upload", "--token", "x"], "not a token"),
+        (vec!["render", "nope", "--claims", r#"{"sub":"alice"}"#], "policies/nope.toml"),
+    ] {
+        let (code, _, errors) = run(broker.dir(), &arguments);
+        assert!(code == 1 && errors.contains(said) && errors.lines().count() == 1, "{arguments:?}: {errors}");
+    }
+    assert_eq!(run(broker.dir(), &["render", "upload"]).0, 2);
+}
+
+#[tokio::test]
+async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
+    let broker = Setup::new(emulator().0).start();
+    let ask = |more: &[&str]| {
+        let base = ["explain", "upload", "--claims", r#"{"sub":"alice"}"#, "--format", "json"];
+        let (code, told, errors) = run(broker.dir(), &[&base[..], more].concat());
+        assert_eq!(code, 0, "{errors}");
+        serde_json::from_str::<Value>(&told).unwrap()
+    };
+    let put = ["--action", "name/cos:PutObject", "--key", "users/alice/a.jpg"];
+    assert_eq!(
+        ask(&[&put[..], &["--size", "5MB", "--content-type", "image/png", "--ip", "1.2.3.4"]].concat())["allowed"],
+        true
+    );
+    let large = ask(&[&put[..], &["--size", "11MiB"]].concat());
+    assert_eq!(large["allowed"], false);
+    assert_eq!(
+        large["condition"],
+        json!({"operator": "numeric_less_than_equal", "key": "cos:content-length", "found": "11534336"})
+    );
+    let public = ask(&[&put[..], &["--size", "1", "--acl", "public-read"]].concat());
+    assert_eq!(public["condition"]["key"], "cos:x-cos-acl");
+    let granted = ask(&[&put[..], &["--size", "1", "--with", "cos:x-cos-grant-read=id=\"x\""]].concat());
+    assert_eq!((&granted["allowed"], &granted["statement"]["effect"]), (&json!(false), &json!("deny")));
+    assert_eq!(ask(&["--action", "GetObject", "--key", "users/alice/a.jpg"])["allowed"], false);
+    let (_, told, _) = run(
+        broker.dir(),
+        &[
+            "explain",
+            "upload",
+            "--claims",
+            r#"{"sub":"alice"}"#,
+            "--action",
+            "PutObject",
+            "--key",
+            "users/bob/a.jpg",
+        ],
+    );
+    assert!(told.starts_with("denied: no statement grants it on `users/bob/a.jpg`"), "{told}");
+    let path = "/v1/explain?action=name/cos:PutObject&key=users/alice/a.jpg&size=11534336";
+    let api = broker.get(path, &token("alice")).await.json();
+    for field in ["allowed", "reason", "statement", "condition"] {
+        assert_eq!(api[field], large[field], "{field}");
+    }
+}
+
+#[test]
+fn diff_tells_what_each_sample_user_gains_and_loses() {
+    let wider = UPLOAD.replace("10485760", "20971520").replace("30m", "20m");
+    let member = UPLOAD.replace("duration", "require = { role = \"member\" }\nduration");
+    let dir = folder(&[("old.toml", UPLOAD), ("wider.toml", &wider), ("member.toml", &member)]);
+    let people = r#"[{"sub":"alice","role":"member"},{"sub":"bob"},{"sub":"a|b"}]"#;
+    std::fs::write(dir.path().join("users.json"), people).unwrap();
+    let diff = |new: &str, more: &[&str]| {
+        let paths = ["diff", "policies/old.toml", new, "--claims", "users.json"];
+        run(dir.path(), &[&paths[..], more].concat())
+    };
+    let (code, told, _) = diff("policies/wider.toml", &[]);
+    assert_eq!(code, 0);
+    for part in [
+        "everybody:\n    gains PutObject, PostObject on `users/${sub}/*` where cos:content-length",
+        "loses keys live 20m, 30m before",
+        "alice (role member):\n    gains PutObject, PostObject on `users/alice/*`",
+        "a|b: no key, before and after",
+    ] {
+        assert!(told.contains(part), "{part}:\n{told}");
+    }
+    assert_eq!(diff("policies/wider.toml", &["--refuse-widening"]).0, 1);
+    let (code, told, _) = diff("policies/member.toml", &["--refuse-widening"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("alice (role member): nothing changes"), "{told}");
+    assert!(told.contains("bob:\n    loses every key: this template requires the claim `role`"), "{told}");
+    let (_, told, _) = run(dir.path(), &["diff", "policies", "policies"]);
+    assert_eq!(told.matches("nothing changes").count(), 3);
+}
