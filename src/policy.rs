@@ -19,6 +19,7 @@ mod finding;
 mod folder;
 mod grant;
 mod home;
+mod issuers;
 mod lint;
 mod pattern;
 mod proof;
@@ -40,12 +41,12 @@ pub use self::{
     explain::{Explanation, Question, Unmet, explain},
     finding::{Finding, Level, Rule},
     folder::Folder,
-    grant::Grant,
+    grant::{Grant, NoGrant},
+    issuers::Issuers,
     lint::{Report, lint},
-    proof::Issuers,
     revision::Revision,
     scope::{Scope, ScopeRefused},
-    set::{NoGrant, TemplateSet, TemplateStatus},
+    set::{TemplateSet, TemplateStatus},
     shadow::{ShadowReport, Sizes},
     store::{Reload, StoreStatus, TemplateStore},
     template::{Bucket, Service},

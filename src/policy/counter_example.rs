@@ -18,9 +18,8 @@ use super::{
     action::{self, Reach},
     cam::{self, Effect, Operand, Policy},
     evaluate::{Reading, Request, evaluate_as},
-    pattern,
-    proof::Issuers,
-    render,
+    issuers::Issuers,
+    pattern, render,
     template::{Bucket, Service, Template},
     variable::Subject,
 };

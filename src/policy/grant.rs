@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     proof::Proved,
+    render,
+    scope::ScopeRefused,
     template::{Bucket, Template},
-    verify::ConfinedPolicy,
+    variable::Unrenderable,
+    verify::{ConfinedPolicy, Unconfined, verify},
 };
 use crate::{
     fingerprint::{Fingerprint, ShortId},
     identity::Identity,
+    source::one_line,
 };
 
 /// A confined policy, whose it is, where, and for how long.
@@ -97,4 +101,49 @@ impl Grant {
     pub fn id(&self) -> ShortId {
         self.fingerprint.short()
     }
+}
+
+/// Why an identity gets no grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoGrant {
+    /// No template of that name.
+    #[error("there is no template `{}`", one_line(.0))]
+    UnknownTemplate(String),
+    /// None was named, and there is no default.
+    #[error("no template was named, and none is the default")]
+    NoDefault,
+    /// The token lacks a claim that the template requires, or has another value there.
+    #[error("this template requires the claim `{0}` with a value the token does not carry")]
+    Requirement(String),
+    /// A claim cannot become part of a key.
+    #[error(transparent)]
+    Unrenderable(#[from] Unrenderable),
+    /// The scope asked for is outside the template.
+    #[error(transparent)]
+    Scope(#[from] ScopeRefused),
+    /// A fault of ours, caught before it could do harm.
+    #[error(transparent)]
+    Unconfined(#[from] Unconfined),
+}
+
+/// What a template lets an identity's key do, rendered and verified.
+pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, NoGrant> {
+    requirements_are_met(proved.template(), identity)?;
+    let wire = render::render(proved.template(), identity)?;
+    Ok(verify(wire, proved, identity)?)
+}
+
+/// A claim meets a requirement by being, or (a list) holding, one of the values.
+fn requirements_are_met(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
+    for (path, values) in &template.require {
+        let met = match identity.claim(path) {
+            Some(serde_json::Value::Array(held)) => held.iter().any(|one| values.contains(one)),
+            Some(held) => values.contains(held),
+            None => false,
+        };
+        if !met {
+            return Err(NoGrant::Requirement(path.join(".")));
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,8 @@ use super::{
     counter_example,
     finding::{Finding, Level, Rule},
     folder,
-    proof::{Issuers, examine},
+    issuers::Issuers,
+    proof::examine,
     template::Template,
     terms::Terms,
 };
@@ -50,7 +51,9 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
     findings.extend(errors(&serving, &issuers, |_| true));
     for candidate in next {
         let base = folder::next_of(&candidate.source);
-        let stays = |template: &&Template| base.as_ref() != Some(&template.name);
+        let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
+        findings.extend((!serving.iter().any(|one| is_base(one))).then(|| warnings::orphan(candidate)));
+        let stays = |template: &&Template| !is_base(template);
         let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
         findings.extend(errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name)));

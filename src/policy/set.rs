@@ -1,29 +1,23 @@
 //! The templates that serve, and the grants made of them.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+mod load;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{
-    folder::{self, Folder},
-    grant::Grant,
-    proof::{Proved, prove, prove_beside},
+    grant::{Grant, NoGrant, confined_policy},
+    proof::Proved,
     render,
     revision::Revision,
     scope::{self, Scope, ScopeRefused},
     shadow::{Shadow, ShadowReport},
     template::Template,
-    terms::Terms,
-    variable::Unrenderable,
-    verify::{ConfinedPolicy, Unconfined, verify},
+    verify::{Unconfined, verify},
 };
-use crate::{
-    fingerprint::Fingerprint,
-    identity::Identity,
-    source::{Diagnostic, Source, nearest, one_line},
-};
+use crate::{fingerprint::Fingerprint, identity::Identity, source::one_line};
 
 /// A proved set of templates. Grants are remembered, so that a hit renders nothing.
 #[derive(Debug)]
@@ -32,6 +26,8 @@ pub struct TemplateSet {
     default: Option<String>,
     version: Fingerprint,
     loaded_at: Timestamp,
+    /// Shadows without a template to follow.
+    orphans: Vec<String>,
     remembered: moka::sync::Cache<(Fingerprint, String), Arc<Grant>>,
 }
 
@@ -75,64 +71,7 @@ pub struct TemplateStatus {
 /// Grants remembered: some 4 KiB each.
 const REMEMBERED: u64 = 10_000;
 
-/// Why an identity gets no grant.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoGrant {
-    /// No template of that name.
-    #[error("there is no template `{}`", one_line(.0))]
-    UnknownTemplate(String),
-    /// None was named, and there is no default.
-    #[error("no template was named, and none is the default")]
-    NoDefault,
-    /// The token lacks a claim that the template requires, or has another value there.
-    #[error("this template requires the claim `{0}` with a value the token does not carry")]
-    Requirement(String),
-    /// A claim cannot become part of a key.
-    #[error(transparent)]
-    Unrenderable(#[from] Unrenderable),
-    /// The scope asked for is outside the template.
-    #[error(transparent)]
-    Scope(#[from] ScopeRefused),
-    /// A fault of ours, caught before it could do harm.
-    #[error(transparent)]
-    Unconfined(#[from] Unconfined),
-}
-
 impl TemplateSet {
-    /// Reads and proves every template of a folder, all or none.
-    ///
-    /// # Errors
-    /// Every problem found, each with its place and mend.
-    pub fn load(dir: &Path, terms: &Terms, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
-        let folder = Folder::read(dir).map_err(|problem| vec![problem])?;
-        Self::of_folder(folder, dir, terms, now, None)
-    }
-
-    /// Proves one file by itself, a `<name>.next.toml` as any other: to be looked at, not to serve. Without
-    /// terms, those are assumed under which it could be proved.
-    ///
-    /// # Errors
-    /// Every problem found, each with its place and mend.
-    pub fn of_file(file: Source, terms: Option<&Terms>) -> Result<Self, Vec<Diagnostic>> {
-        let version = Folder::of(vec![Ok(file.clone())]).version();
-        let template = folder::template(file)?;
-        let name = template.name.clone();
-        if let Some(terms) = terms {
-            terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-        }
-        let templates = vec![template];
-        let issuers = terms.map_or_else(|| Terms::assumed(&templates).issuers, |terms| terms.issuers.clone());
-        let now = Timestamp::UNIX_EPOCH;
-        let proved = prove(templates, &issuers)?;
-        Ok(Self {
-            templates: proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect(),
-            default: Some(name),
-            version,
-            loaded_at: now,
-            remembered: moka::sync::Cache::new(REMEMBERED),
-        })
-    }
-
     /// What the default template of another set changes for everybody against this one's.
     pub fn revision_to(&self, new: &Self) -> Option<Revision> {
         let template = |set: &'_ Self| -> Option<Arc<Proved>> {
@@ -140,91 +79,6 @@ impl TemplateSet {
         };
         let (old, new) = (template(self)?, template(new)?);
         Some(Revision::between(old.template(), new.template()))
-    }
-
-    /// Proves what stands in a folder. What did not change since the `previous` set keeps its times and
-    /// counts.
-    pub(super) fn of_folder(
-        folder: Folder,
-        dir: &Path,
-        terms: &Terms,
-        now: Timestamp,
-        previous: Option<&Self>,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let version = folder.version();
-        let mut problems = Vec::new();
-        let (mut templates, mut shadows) = (Vec::new(), Vec::new());
-        for file in folder.files {
-            match file.map_err(|problem| vec![problem]).map(Candidate::read) {
-                Ok(Candidate::Serving(Ok(template))) => templates.push(template),
-                Ok(Candidate::Serving(Err(found))) | Err(found) => problems.extend(found),
-                Ok(Candidate::Next(next)) => shadows.push(next),
-            }
-        }
-        problems.extend(templates.iter().filter_map(|template| terms.duration_fits(template).err()));
-        if templates.is_empty() && problems.is_empty() {
-            problems.push(Diagnostic::of_file(dir, "holds no template", "put a *.toml template there"));
-        }
-        if problems.is_empty() {
-            problems.extend(default_is_there(dir, terms, &templates));
-        }
-        match prove(templates, &terms.issuers) {
-            Ok(proved) if problems.is_empty() => {
-                let mut set = Self {
-                    templates: proved.into_iter().map(|proved| Serving::new(proved, now, previous)).collect(),
-                    default: terms.default.clone(),
-                    version,
-                    loaded_at: now,
-                    remembered: moka::sync::Cache::new(REMEMBERED),
-                };
-                for shadow in shadows {
-                    set.cast(shadow, terms, previous);
-                }
-                Ok(set)
-            }
-            Ok(_) => Err(problems),
-            Err(unproved) => {
-                problems.extend(unproved);
-                Err(problems)
-            }
-        }
-    }
-
-    /// Sets a shadow beside its template. One that could not serve is kept to say so; one without a
-    /// template has nothing to be compared with.
-    fn cast(&mut self, candidate: Next, terms: &Terms, previous: Option<&Self>) {
-        let base = candidate.base.clone();
-        let others: Vec<&Template> = self
-            .templates
-            .iter()
-            .filter(|(name, _)| **name != base)
-            .map(|(_, serving)| serving.proved.template())
-            .collect();
-        let Some(serving) = self.templates.get(&base) else {
-            tracing::warn!(
-                template = base,
-                "a .next.toml without a template to follow; name it {base}.toml to serve it"
-            );
-            return;
-        };
-        let now = serving.proved.template();
-        let next = candidate.template.and_then(|template| {
-            terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-            prove_beside(template, &others, &terms.issuers)
-        });
-        let revision = next.as_ref().map(|next| Revision::between(now, next.template())).unwrap_or_default();
-        let next = next.map(Arc::new).map_err(|found| found.iter().map(ToString::to_string).collect());
-        let before = previous.and_then(|set| set.templates.get(&base));
-        let unchanged = before.filter(|before| before.version == serving.version);
-        let tally = unchanged
-            .and_then(|before| before.shadow.as_ref())
-            .filter(|shadow| shadow.version == candidate.version)
-            .map(|shadow| Arc::clone(&shadow.tally))
-            .unwrap_or_default();
-        let shadow = Shadow { version: candidate.version, next, revision, tally };
-        if let Some(serving) = self.templates.get_mut(&base) {
-            serving.shadow = Some(shadow);
-        }
     }
 
     /// The templates' names.
@@ -240,6 +94,11 @@ impl TemplateSet {
     /// When it was loaded.
     pub fn loaded_at(&self) -> Timestamp {
         self.loaded_at
+    }
+
+    /// Files that are shadows of no template here.
+    pub fn orphans(&self) -> &[String] {
+        &self.orphans
     }
 
     /// Every template as operators see it.
@@ -348,83 +207,6 @@ impl TemplateSet {
         let policy = verify(wire, full.proved(), identity)?;
         Ok(Arc::new(Grant::new(Arc::clone(full.proved()), identity, policy, &scope)))
     }
-}
-
-impl Serving {
-    fn new(proved: Proved, now: Timestamp, previous: Option<&TemplateSet>) -> (String, Self) {
-        let name = proved.template().name.clone();
-        let version = version_of(&proved.template().source);
-        let before = previous.and_then(|set| set.templates.get(&name));
-        let loaded_at = before.filter(|before| before.version == version).map_or(now, |same| same.loaded_at);
-        (name, Self { proved: Arc::new(proved), version, loaded_at, shadow: None })
-    }
-}
-
-/// What a file of the folder asks to be.
-enum Candidate {
-    Serving(Result<Template, Vec<Diagnostic>>),
-    Next(Next),
-}
-
-/// A `<base>.next.toml`, read or not.
-struct Next {
-    base: String,
-    version: String,
-    template: Result<Template, Vec<Diagnostic>>,
-}
-
-impl Candidate {
-    fn read(source: Source) -> Self {
-        let version = version_of(&source);
-        match folder::next_of(&source) {
-            None => Self::Serving(folder::template(source)),
-            Some(base) => Self::Next(Next { base, version, template: folder::template(source) }),
-        }
-    }
-}
-
-/// SHA-256 of a file, as `sha256sum` prints it.
-fn version_of(source: &Source) -> String {
-    hex::encode(Sha256::digest(source.text()))
-}
-
-fn default_is_there(dir: &Path, terms: &Terms, templates: &[Template]) -> Option<Diagnostic> {
-    let default = terms.default.as_deref()?;
-    let names = templates.iter().map(|template| template.name.as_str());
-    if names.clone().any(|name| name == default) {
-        return None;
-    }
-    let mend = match nearest(default, names.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("found there: {}", names.collect::<Vec<_>>().join(", ")),
-    };
-    Some(Diagnostic::of_file(
-        dir,
-        format!("holds no template `{default}`, which templates.default names"),
-        mend,
-    ))
-}
-
-/// What a template lets an identity's key do, rendered and verified.
-pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, NoGrant> {
-    requirements_are_met(proved.template(), identity)?;
-    let wire = render::render(proved.template(), identity)?;
-    Ok(verify(wire, proved, identity)?)
-}
-
-/// A claim meets a requirement by being, or (a list) holding, one of the values.
-fn requirements_are_met(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
-    for (path, values) in &template.require {
-        let met = match identity.claim(path) {
-            Some(serde_json::Value::Array(held)) => held.iter().any(|one| values.contains(one)),
-            Some(held) => values.contains(held),
-            None => false,
-        };
-        if !met {
-            return Err(NoGrant::Requirement(path.join(".")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

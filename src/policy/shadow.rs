@@ -10,10 +10,9 @@ use serde::Serialize;
 
 use super::{
     compare::compare,
-    grant::Grant,
+    grant::{Grant, NoGrant, confined_policy},
     proof::Proved,
     revision::Revision,
-    set::{NoGrant, confined_policy},
     verify::ConfinedPolicy,
 };
 use crate::{fingerprint::Fingerprint, identity::Identity};

@@ -68,6 +68,8 @@ pub struct StoreStatus {
     pub last_attempt_at: Timestamp,
     /// Why the folder as it stands now does not serve, if it does not.
     pub problems: Vec<String>,
+    /// `<name>.next.toml` files without a `<name>.toml` to follow: they do nothing.
+    pub orphans: Vec<String>,
     /// Each template.
     pub templates: Vec<TemplateStatus>,
 }
@@ -179,6 +181,7 @@ impl TemplateStore {
             loaded_at: serving.loaded_at(),
             last_attempt_at,
             problems,
+            orphans: serving.orphans().to_vec(),
             templates: serving.status(),
         }
     }

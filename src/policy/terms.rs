@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{proof::Issuers, template::Template, variable::Subject};
+use super::{issuers::Issuers, template::Template, variable::Subject};
 use crate::source::Diagnostic;
 
 /// The terms under which templates serve.

@@ -62,6 +62,16 @@ pub(super) fn of(template: &Template, terms: Option<&Terms>) -> Vec<Finding> {
     findings
 }
 
+/// A `<name>.next.toml` that has no template to follow.
+pub(super) fn orphan(template: &Template) -> Finding {
+    About { template }.warn(
+        Rule::Unused,
+        template.home_written.span(),
+        "there is no template for this one to follow, so it does nothing",
+        "take `.next` out of its name to let it serve",
+    )
+}
+
 struct About<'a> {
     template: &'a Template,
 }

@@ -1,14 +1,17 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{
-    Issuers,
-    cam::Policy,
-    evaluate::{Request, evaluate},
-    template::{Service, tests::UPLOAD},
+use crate::{
+    policy::{
+        Folder, Issuers, Terms,
+        cam::Policy,
+        evaluate::{Request, evaluate},
+        template::{Service, tests::UPLOAD},
+    },
+    source::Source,
 };
 
 fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     policy::{
-        proof::{Issuers, prove},
+        issuers::Issuers,
+        proof::prove,
         render,
         template::{Template, tests::UPLOAD},
     },
