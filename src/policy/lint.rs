@@ -52,7 +52,7 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
     for candidate in next {
         let base = folder::next_of(&candidate.source);
         let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
-        findings.extend((!serving.iter().any(|one| is_base(one))).then(|| warnings::orphan(candidate)));
+        findings.extend((!serving.iter().any(is_base)).then(|| warnings::orphan(candidate)));
         let stays = |template: &&Template| !is_base(template);
         let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
