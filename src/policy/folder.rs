@@ -18,6 +18,9 @@ pub struct Folder {
     version: Fingerprint,
 }
 
+/// A policy ends at 6144 bytes; a template with all its comments is some thousand.
+const LARGEST: u64 = 1 << 20;
+
 /// How often a folder that changes under our hands is read again.
 const TRIES: usize = 5;
 
@@ -39,7 +42,8 @@ impl Folder {
         Ok(folder)
     }
 
-    fn glance(dir: &Path) -> Result<Self, Diagnostic> {
+    /// Reads it once, whatever happens to it meanwhile.
+    pub(super) fn glance(dir: &Path) -> Result<Self, Diagnostic> {
         let paths = paths(dir).map_err(|error| {
             Diagnostic::of_file(
                 dir,
@@ -47,7 +51,23 @@ impl Folder {
                 "name the folder of your templates: templates.dir (relative to the configuration file), or --templates in the sandbox",
             )
         })?;
-        Ok(Self::of(paths.into_iter().map(Source::read).collect()))
+        Ok(Self::of(paths.into_iter().map(file).collect()))
+    }
+
+    /// These files, and those of these folders, as if they were one folder's.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn gather(paths: impl IntoIterator<Item = PathBuf>) -> Result<Self, Diagnostic> {
+        let mut files = Vec::new();
+        for path in paths {
+            if path.is_dir() {
+                files.extend(Self::read(&path)?.files);
+            } else {
+                files.push(file(path));
+            }
+        }
+        Ok(Self::of(files))
     }
 
     /// These files, as if they were a folder's.
@@ -65,6 +85,18 @@ impl Folder {
     /// Names every file and all that stands in it.
     pub fn version(&self) -> Fingerprint {
         self.version
+    }
+}
+
+/// Reads one template file.
+fn file(path: PathBuf) -> Result<Source, Diagnostic> {
+    match std::fs::metadata(&path) {
+        Ok(found) if found.len() > LARGEST => Err(Diagnostic::of_file(
+            path,
+            format!("is larger than {LARGEST} bytes, which no template is"),
+            "take it out of the folder",
+        )),
+        _ => Source::read(path),
     }
 }
 

@@ -161,7 +161,7 @@ impl TemplateStore {
 
     /// What the folder holds right now; none where it cannot be listed. Reads files.
     pub fn look(&self) -> Option<Fingerprint> {
-        Folder::read(&self.dir).ok().map(|folder| folder.version())
+        Folder::glance(&self.dir).ok().map(|folder| folder.version())
     }
 
     /// What the last attempt to load found in the folder.

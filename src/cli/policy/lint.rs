@@ -25,7 +25,8 @@ use crate::{
     after_long_help = "Example:\n  cosbroker policy lint\n  cosbroker policy lint --config config.toml\n  cosbroker policy lint policies/upload.toml --format sarif > lint.sarif"
 )]
 pub(super) struct Options {
-    /// Template files, examined as one set; all of the folder without.
+    /// Template files, or folders of them, examined as one set; without any, the configuration's folder or
+    /// `policies`.
     files: Vec<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
@@ -50,18 +51,16 @@ enum Format {
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let terms = self.configuration.terms()?;
-        let files: Vec<_> = if self.files.is_empty() {
-            let dir = self.configuration.dir()?;
-            let files = Folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
-            anyhow::ensure!(
-                !files.is_empty(),
-                "{} holds no template; name files, or --config",
-                dir.display()
-            );
-            files
-        } else {
-            self.files.into_iter().map(Source::read).collect()
-        };
+        let mut paths = self.files;
+        if paths.is_empty() {
+            paths.push(self.configuration.dir()?);
+        }
+        let files =
+            Folder::gather(paths.clone()).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+        if files.is_empty() {
+            let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            anyhow::bail!("{} holds no template; name files, or --config", named.join(", "));
+        }
         let report = lint(files, terms.as_ref());
         match self.format {
             Format::Human => tell(&report),
