@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Number, Value};
 
 /// Reads one JSON document, refusing duplicate names at any depth and anything after the end.
@@ -17,6 +20,16 @@ pub(crate) fn strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let value = Strict.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
+}
+
+/// A document that another reader than `serde_json` takes apart, duplicate names refused all the same; how
+/// deep it may nest is for that reader to bound.
+pub(crate) struct Document(pub(crate) Value);
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Strict.deserialize(reader).map(Self)
+    }
 }
 
 struct Strict;

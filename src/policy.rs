@@ -19,6 +19,7 @@ mod finding;
 mod folder;
 mod grant;
 mod home;
+mod import;
 mod issuers;
 mod lint;
 mod pattern;
@@ -42,6 +43,7 @@ pub use self::{
     finding::{Finding, Level, Rule},
     folder::Folder,
     grant::{Grant, NoGrant},
+    import::{ImportFault, Imported, import},
     issuers::Issuers,
     lint::{Report, lint},
     revision::Revision,

@@ -4,6 +4,7 @@
 //! younger than the table: it is taken for a write on the objects its resource names, guarded like one, and
 //! `lint` says so. What by its name touches more than one user's objects is never granted.
 
+use super::pattern;
 use crate::source::nearest;
 
 /// What an action works on, which decides how it is confined.
@@ -123,6 +124,11 @@ pub(super) fn find(name: &str) -> Option<Action> {
     ACTIONS.iter().find(|action| action.name == name).map(Action::Known)
 }
 
+/// The actions of the table that a pattern of names takes in.
+pub(super) fn matching(pattern: &str) -> impl Iterator<Item = Action> {
+    ACTIONS.iter().filter(move |action| pattern::matches(pattern, action.name)).map(Action::Known)
+}
+
 /// What others call actions of COS: S3, and the label of a vendor's SDK.
 static ELSEWHERE: [(&str, &str); 10] = [
     ("ListBucket", "name/cos:GetBucket"),
@@ -137,11 +143,15 @@ static ELSEWHERE: [(&str, &str); 10] = [
     ("RestoreObject", "name/cos:PostObjectRestore"),
 ];
 
+/// What COS calls an action that others call so.
+pub(super) fn renamed(name: &str) -> Option<&'static str> {
+    let bare = name.rsplit(':').next().unwrap_or(name);
+    ELSEWHERE.iter().find(|(theirs, _)| *theirs == bare).map(|(_, ours)| *ours)
+}
+
 /// The action of the table that a person most likely meant by an unknown name.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
-    let bare = name.rsplit(':').next().unwrap_or(name);
-    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == bare).map(|(_, ours)| *ours);
-    elsewhere.or_else(|| nearest(name, ACTIONS.iter().map(|action| action.name)))
+    renamed(name).or_else(|| nearest(name, ACTIONS.iter().map(|action| action.name)))
 }
 
 /// What one entry of a template's `action` list stands for: a set's members, or one action.
@@ -170,6 +180,14 @@ pub(super) fn expand(entry: &str) -> Result<Vec<Action>, (String, String)> {
     }
 }
 
+/// Whether a deny may name this: it only takes away, so a pattern of actions will do.
+pub(super) fn is_deny_pattern(entry: &str) -> bool {
+    ["name/cos:", "name/ci:"]
+        .iter()
+        .filter_map(|service| entry.strip_prefix(service))
+        .any(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*'))
+}
+
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -177,7 +195,7 @@ fn is_word(name: &str) -> bool {
 
 /// Whether an action, by its name, changes or shows what belongs to all users, or who may do what: buckets,
 /// the account, ACLs, policies; or works on many objects under one resource (`DeleteMultipleObjects`).
-fn is_everybodys(name: &str) -> bool {
+pub(super) fn is_everybodys(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["bucket", "service", "acl", "policy", "multipleobjects"].iter().any(|part| name.contains(part))
 }

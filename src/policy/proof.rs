@@ -9,6 +9,8 @@
 mod statement;
 mod template;
 
+pub(super) use self::statement::unplain;
+
 use self::{statement::ExaminedStatement, template::Examined};
 use super::{
     finding::{Finding, Rule},

@@ -145,7 +145,7 @@ fn statement<E>(
 
 /// Whether a condition key stands for a request parameter, whose value the vendor wants URL-encoded
 /// (docs 436/46205).
-fn is_parameter(key: &str) -> bool {
+pub(super) fn is_parameter(key: &str) -> bool {
     matches!(key, "cos:prefix" | "cos:delimiter" | "cos:versionid") || key.starts_with("cos:response-")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Whether it confines anybody is for `proof`.
 
-mod condition;
+pub(super) mod condition;
 mod reader;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
@@ -109,6 +109,18 @@ pub(super) enum Operand {
 }
 
 impl Bucket {
+    /// Whether this can be a bucket's name with its appid.
+    pub(super) fn is_full_name(name: &str) -> bool {
+        name.rsplit_once('-').is_some_and(|(short, appid)| {
+            is_plain(short) && !appid.is_empty() && appid.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+
+    /// Whether this can be a region's name.
+    pub(super) fn is_region(name: &str) -> bool {
+        is_plain(name)
+    }
+
     /// The number after the name's last dash.
     pub fn appid(&self) -> &str {
         self.name.rsplit('-').next().unwrap_or_default()
@@ -122,6 +134,10 @@ impl Bucket {
             Service::Ci => format!("qcs::ci:{region}:uid/{}:bucket/{name}/", self.appid()),
         }
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 impl Service {

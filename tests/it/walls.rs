@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates, and the files or folders that may use them; what is not listed may be used anywhere.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("actix_web", &["http", "http.rs", "admin", "admin.rs", "sandbox", "sandbox.rs", "app.rs"]),
     ("actix_cors", &["http.rs"]),
     (
@@ -42,6 +42,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("arc_swap", &["policy/store.rs", "identity/jwks.rs"]),
     ("governor", &["sts/quota.rs", "broker/limit.rs", "clock.rs"]),
     ("moka", &["broker", "broker.rs", "identity/verifier.rs", "policy/set.rs"]),
+    ("jsonc_parser", &["policy/import"]),
     ("jsonwebtoken", &["identity", "config.rs", "config", "sandbox/issuer.rs"]),
     ("aws_lc_rs", &["sandbox/issuer.rs"]),
     ("rand", &["entropy.rs"]),

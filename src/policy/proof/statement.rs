@@ -179,7 +179,7 @@ impl ExaminedStatement<'_> {
 }
 
 /// What about a key pattern could be read in two ways, and the mend.
-fn unplain(text: &Text) -> Option<(String, &'static str)> {
+pub(in crate::policy) fn unplain(text: &Text) -> Option<(String, &'static str)> {
     let shape = text.shape();
     if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
         let mend = "leave it out: it may be read as a wildcard or an escape";

@@ -32,7 +32,11 @@ const KEYS: [&str; 19] = [
     "tls-version",
 ];
 
-pub(super) fn check_key(key: &str) -> Result<(), (String, String)> {
+/// Whether a template may name a key.
+///
+/// # Errors
+/// What is wrong, and the mend.
+pub(in crate::policy) fn check_key(key: &str) -> Result<(), (String, String)> {
     if KEYS.contains(&key) || key.starts_with("qcs:request_tag/") {
         return Ok(());
     }
@@ -48,7 +52,10 @@ pub(super) fn check_key(key: &str) -> Result<(), (String, String)> {
 }
 
 /// The values of one key, checked against what the operator compares.
-pub(super) fn operands(
+///
+/// # Errors
+/// What is wrong, and the mend.
+pub(in crate::policy) fn operands(
     operator: Operator,
     value: &toml::Value,
     home: &Text,

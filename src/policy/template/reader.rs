@@ -153,14 +153,7 @@ impl Reader<'_> {
 
     fn bucket(&self, file: &File) -> Result<Bucket, Diagnostic> {
         let name = file.bucket.get_ref();
-        let plain = |text: &str| {
-            !text.is_empty()
-                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        let appid = name.rsplit_once('-').filter(|(short, appid)| {
-            plain(short) && !appid.is_empty() && appid.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        if appid.is_none() {
+        if !Bucket::is_full_name(name) {
             return Err(self.problem(
                 file.bucket.span(),
                 (
@@ -169,7 +162,7 @@ impl Reader<'_> {
                 ),
             ));
         }
-        if !plain(file.region.get_ref()) {
+        if !Bucket::is_region(file.region.get_ref()) {
             return Err(self.problem(
                 file.region.span(),
                 (
@@ -247,7 +240,7 @@ impl Reader<'_> {
                 Ok(expanded) => {
                     actions.extend(expanded.into_iter().map(|action| Spanned::new(span.clone(), action)));
                 }
-                Err(_) if statement.effect == Effect::Deny && is_deny_pattern(entry) => {
+                Err(_) if statement.effect == Effect::Deny && action::is_deny_pattern(entry) => {
                     actions.push(Spanned::new(span, Action::Pattern(entry.to_owned())));
                 }
                 Err(fault) => return Err(self.problem(span, fault)),
@@ -316,14 +309,6 @@ fn scalar(value: &toml::Value) -> Option<Value> {
         toml::Value::Boolean(flag) => Some(Value::from(*flag)),
         _ => None,
     }
-}
-
-/// A deny only takes away, so it may name actions by pattern.
-fn is_deny_pattern(entry: &str) -> bool {
-    ["name/cos:", "name/ci:"]
-        .iter()
-        .filter_map(|service| entry.strip_prefix(service))
-        .any(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*'))
 }
 
 /// A key pattern in the bucket, from a pattern or from six full segments.
