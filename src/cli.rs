@@ -56,6 +56,12 @@ fn failed(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What a person should know beside the result, to stderr.
+#[expect(clippy::print_stderr, reason = "this is where a command's notes are told")]
+fn note(text: &str) {
+    eprintln!("note: {}", crate::source::one_line(text));
+}
+
 /// What a command has to tell, to stdout.
 #[expect(clippy::print_stdout, reason = "this is where a command's result is told")]
 fn say(text: &str) {

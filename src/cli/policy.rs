@@ -2,6 +2,7 @@
 
 mod diff;
 mod explain;
+mod import;
 mod lint;
 mod render;
 mod shadow;
@@ -37,6 +38,7 @@ enum Command {
     Render(render::Options),
     Explain(explain::Options),
     Diff(diff::Options),
+    Import(import::Options),
     Shadow(shadow::Options),
     Promote(shadow::Promotion),
 }
@@ -48,6 +50,7 @@ impl Options {
             Command::Render(options) => options.run(),
             Command::Explain(options) => options.run(),
             Command::Diff(options) => options.run(),
+            Command::Import(options) => options.run(),
             Command::Shadow(options) => options.run().await,
             Command::Promote(options) => options.run().await,
         }

@@ -72,6 +72,16 @@ pub struct TemplateStatus {
 const REMEMBERED: u64 = 10_000;
 
 impl TemplateSet {
+    fn new(
+        templates: BTreeMap<String, Serving>,
+        default: Option<String>,
+        version: Fingerprint,
+        loaded_at: Timestamp,
+    ) -> Self {
+        let remembered = moka::sync::Cache::new(REMEMBERED);
+        Self { templates, default, version, loaded_at, orphans: Vec::new(), remembered }
+    }
+
     /// What the default template of another set changes for everybody against this one's.
     pub fn revision_to(&self, new: &Self) -> Option<Revision> {
         let template = |set: &'_ Self| -> Option<Arc<Proved>> {

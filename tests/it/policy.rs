@@ -251,3 +251,37 @@ fn diff_tells_what_each_sample_user_gains_and_loses() {
     let (_, told, _) = run(dir.path(), &["diff", "policies", "policies"]);
     assert_eq!(told.matches("nothing changes").count(), 3);
 }
+
+/// Policies of the vendor's documents, as they are pasted: each becomes a template that `lint` proves, or is
+/// said to hold nothing that a template may grant.
+#[test]
+fn a_policy_from_the_vendors_documents_becomes_a_template_that_is_proved() {
+    let dir = folder(&[]);
+    let examples = std::fs::read_dir(repository("tests/data/cam/examples")).unwrap();
+    let (mut made, mut refused) = (0, 0);
+    for path in examples.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "json")
+    {
+        let (code, template, notes) = run(dir.path(), &["import", path.to_str().unwrap()]);
+        if code == 1 {
+            assert!(notes.starts_with("cosbroker: ") && template.is_empty(), "{path:?}: {notes}");
+            refused += 1;
+            continue;
+        }
+        assert!(notes.lines().all(|line| line.starts_with("note: ")), "{notes}");
+        std::fs::write(dir.path().join("policies/made.toml"), &template).unwrap();
+        let (code, told, _) = run(dir.path(), &["lint"]);
+        assert!(code == 0 && told.contains("proved: made"), "{path:?}: {told}\n{template}");
+        made += 1;
+    }
+    assert!(made >= 10 && refused >= 1, "{made} made, {refused} refused");
+    let cam = r#"{"version":"2.0","statement":{"effect":"allow","action":"name/cos:PutObject",// a comment
+        "resource":"qcs::cos:ap-beijing:uid/1:b-1/doc/*",}}"#;
+    std::fs::write(dir.path().join("cam.json"), cam).unwrap();
+    let (_, template, notes) = run(dir.path(), &["import", "cam.json", "--home", "docs/${sub}/"]);
+    assert!(
+        template.contains("home = \"docs/${sub}/\"") && notes.contains("each user's own folder"),
+        "{notes}"
+    );
+    let (_, _, notes) = run(dir.path(), &["import", "cam.json", "--home", "docs/"]);
+    assert!(notes.contains("note: not proved: ") && notes.contains("does not hold the owner"), "{notes}");
+}

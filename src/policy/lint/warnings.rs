@@ -203,9 +203,9 @@ impl About<'_> {
         let short = |name: &&str| name.trim_start_matches("name/cos:").to_owned();
         let families = SETS.iter().filter(|(set, _)| *set == "@multipart-upload");
         for (set, members) in families {
-            let (granted, missing): (Vec<&str>, Vec<&str>) =
-                members.iter().partition(|name| named(name).is_some());
-            if let Some(first) = granted.first().and_then(|name| named(name))
+            let missing: Vec<&str> = members.iter().copied().filter(|name| named(name).is_none()).collect();
+            let uploads = ["name/cos:InitiateMultipartUpload", "name/cos:UploadPart"];
+            if let Some(first) = uploads.into_iter().find_map(named)
                 && !missing.is_empty()
             {
                 let missing: Vec<String> = missing.iter().map(short).collect();

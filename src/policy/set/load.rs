@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{REMEMBERED, Serving, TemplateSet};
+use super::{Serving, TemplateSet};
 use crate::{
     policy::{
         folder::{self, Folder},
@@ -44,14 +44,8 @@ impl TemplateSet {
         let issuers = terms.map_or_else(|| Terms::assumed(&templates).issuers, |terms| terms.issuers.clone());
         let now = Timestamp::UNIX_EPOCH;
         let proved = prove(templates, &issuers)?;
-        Ok(Self {
-            templates: proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect(),
-            default: Some(name),
-            version,
-            loaded_at: now,
-            orphans: Vec::new(),
-            remembered: moka::sync::Cache::new(REMEMBERED),
-        })
+        let templates = proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect();
+        Ok(Self::new(templates, Some(name), version, now))
     }
 
     /// Proves what stands in a folder. What did not change since the `previous` set keeps its times and
@@ -82,14 +76,9 @@ impl TemplateSet {
         }
         match prove(templates, &terms.issuers) {
             Ok(proved) if problems.is_empty() => {
-                let mut set = Self {
-                    templates: proved.into_iter().map(|proved| Serving::new(proved, now, previous)).collect(),
-                    default: terms.default.clone(),
-                    version,
-                    loaded_at: now,
-                    orphans: Vec::new(),
-                    remembered: moka::sync::Cache::new(REMEMBERED),
-                };
+                let templates =
+                    proved.into_iter().map(|proved| Serving::new(proved, now, previous)).collect();
+                let mut set = Self::new(templates, terms.default.clone(), version, now);
                 for shadow in shadows {
                     set.cast(shadow, terms, previous);
                 }
