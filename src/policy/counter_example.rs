@@ -212,9 +212,10 @@ fn ways_through(index: usize, statement: &cam::Statement, bucket: &Bucket) -> Ve
 fn overlap(a: &Held<'_>, b: &Held<'_>, through: Option<usize>) -> Option<CounterExample> {
     let ways = a.ways.iter().filter(|way| through.is_none_or(|wanted| wanted == way.statement));
     let pairs = ways.flat_map(|way| b.ways.iter().map(move |other| (way, other)));
-    pairs
-        .filter(|(way, other)| !(a.shares(way) && b.shares(other)))
-        .find_map(|(way, other)| Reading::ALL.into_iter().find_map(|reading| meet(a, way, b, other, reading)))
+    pairs.filter(|(way, other)| !(a.shares(way) && b.shares(other))).find_map(|(way, other)| {
+        let matters = |reading: &Reading| reading.matters_to(&way.keys) || reading.matters_to(&other.keys);
+        Reading::ALL.into_iter().filter(matters).find_map(|reading| meet(a, way, b, other, reading))
+    })
 }
 
 fn meet(a: &Held<'_>, way: &Way, b: &Held<'_>, other: &Way, reading: Reading) -> Option<CounterExample> {

@@ -63,6 +63,15 @@ impl Reading {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Glob, Self::Prefix, Self::Merged, Self::Decoded];
 
+    /// Whether a text could mean something else under this reading than as written.
+    pub(super) fn matters_to(self, text: &str) -> bool {
+        match self {
+            Self::Glob | Self::Prefix => true,
+            Self::Merged => text.contains("//") || text.contains("/."),
+            Self::Decoded => text.contains('%'),
+        }
+    }
+
     /// A pattern as this reading takes it.
     pub(super) fn pattern(self, pattern: &str) -> Cow<'_, str> {
         match self {
