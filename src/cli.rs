@@ -6,7 +6,7 @@ mod policy;
 mod sandbox;
 mod serve;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -43,6 +43,8 @@ pub fn main() -> ExitCode {
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough of it.
+        Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => failed(&error.to_string()),
     }
 }
@@ -62,10 +64,13 @@ fn note(text: &str) {
     eprintln!("note: {}", crate::source::one_line(text));
 }
 
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
 /// What a command has to tell, to stdout.
-#[expect(clippy::print_stdout, reason = "this is where a command's result is told")]
-fn say(text: &str) {
-    println!("{text}");
+fn say(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
 }
 
 /// Comes when the process is asked to stop.

@@ -2,7 +2,7 @@
 //!
 //! Knows text and spans only; what the values mean is for the rooms that read them.
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{fmt, io::Read, ops::Range, path::PathBuf};
 
 use serde::de::DeserializeOwned;
 
@@ -12,6 +12,9 @@ pub struct Source {
     path: PathBuf,
     text: String,
 }
+
+/// No file that a person writes is larger.
+const LARGEST: u64 = 64 << 20;
 
 /// One problem in one file: where it stands, what it is, how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +68,28 @@ impl Source {
     /// # Errors
     /// When it cannot be opened or is not UTF-8.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
+        Self::read_at_most(path, LARGEST)
+    }
+
+    /// Reads a file that has no reason to be larger than so many bytes.
+    ///
+    /// # Errors
+    /// When it is larger, cannot be opened or is not UTF-8.
+    pub fn read_at_most(path: impl Into<PathBuf>, bytes: u64) -> Result<Self, Diagnostic> {
         let path = path.into();
         if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(Diagnostic::of_file(path, "is not a file", "name a file, or remove it"));
         }
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Self { path, text }),
+        let mut text = String::new();
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(bytes.saturating_add(1)).read_to_string(&mut text));
+        match read {
+            Ok(length) if length as u64 > bytes => Err(Diagnostic::of_file(
+                path,
+                format!("is larger than {bytes} bytes, which nothing of its kind is"),
+                "take it away, or name another",
+            )),
+            Ok(_) => Ok(Self { path, text }),
             Err(error) => Err(Diagnostic::of_file(
                 path,
                 format!("cannot be read: {error}"),
@@ -190,12 +209,23 @@ pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 1000;
     let mut line = String::new();
     for c in text.chars().take(LONGEST) {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else if turns_text_around(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
     }
     if text.chars().nth(LONGEST).is_some() {
         line.push('…');
     }
     line
+}
+
+/// Marks that change the direction of what follows (Unicode UAX #9).
+fn turns_text_around(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The known word a person most likely meant, if any is near.
@@ -247,6 +277,7 @@ mod tests {
     fn a_problem_is_one_line_whatever_stands_in_the_file() {
         let problem = Diagnostic::of_file("a\nb.toml", "key `x\ny\u{1b}[2J`", "mend\r\nit");
         assert_eq!(problem.to_string(), "a\\nb.toml: key `x\\ny\\u{1b}[2J`; mend\\r\\nit");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(one_line(&"x".repeat(5000)).chars().count(), 1001);
     }
 

@@ -44,9 +44,9 @@ struct Rest {
 
 impl Rest {
     /// Whether the folder stands as it did at the last look, and was not yet tried like this.
-    fn is_over(&mut self, found: Option<Fingerprint>, tried: Option<Fingerprint>) -> bool {
-        let same = self.seen == found;
-        self.seen = found;
+    fn is_over(&mut self, found: Fingerprint, tried: Fingerprint) -> bool {
+        let same = self.seen == Some(found);
+        self.seen = Some(found);
         same && found != tried
     }
 }
@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn a_folder_is_loaded_once_it_stands_still_and_only_once() {
-        let version = |text: &str| Some(Fingerprint::of(&[text]));
-        let (serving, half, whole) = (version("serving"), version("half"), version("whole"));
+        let version = |text: &str| Fingerprint::of(&[text]);
+        let [serving, half, whole, gone] = ["serving", "half", "whole", "gone"].map(version);
         let mut rest = Rest::default();
         for (found, tried, expected) in [
             (serving, serving, false),
@@ -67,11 +67,11 @@ mod tests {
             (whole, serving, false),
             (whole, serving, true),
             (whole, whole, false),
-            (None, whole, false),
-            (None, whole, true),
-            (None, None, false),
-            (whole, None, false),
-            (whole, None, true),
+            (gone, whole, false),
+            (gone, whole, true),
+            (gone, gone, false),
+            (whole, gone, false),
+            (whole, gone, true),
         ] {
             assert_eq!(rest.is_over(found, tried), expected, "{found:?} after {tried:?}");
         }

@@ -46,22 +46,22 @@ impl Options {
             http::check_tls(tls)?;
         }
         for template in templates.summaries() {
-            super::say(&format!("proved: {template}"));
+            super::say(&format!("proved: {template}"))?;
         }
         for finding in lint(files, Some(&terms)).findings {
-            super::say(&format!("warning: {}", finding.diagnostic));
+            super::say(&format!("warning: {}", finding.diagnostic))?;
         }
         if self.online {
             verifier.probe().await?;
-            super::say("online: every key set can be fetched");
+            super::say("online: every key set can be fetched")?;
             let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
             let Some(grant) = templates.probe_grant(&issuer) else {
                 anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
             };
             let key = sts.issue(grant, Urgency::UserWaits).await?;
-            super::say(&format!("online: STS made a key, request {}", key.request_id));
+            super::say(&format!("online: STS made a key, request {}", key.request_id))?;
         }
-        super::say("ok: serve would start");
+        super::say("ok: serve would start")?;
         Ok(())
     }
 }

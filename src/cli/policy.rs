@@ -17,6 +17,7 @@ use crate::{
     app::{self, StartError},
     config::Outline,
     identity::{self, Identity},
+    json,
     policy::{TemplateSet, Terms},
     source::Source,
 };
@@ -112,11 +113,14 @@ impl Subject {
     }
 
     fn file(&self) -> anyhow::Result<PathBuf> {
-        let is_file = self.template.extension().is_some() || self.template.components().count() > 1;
+        let is_file = self.template.extension().is_some_and(|extension| extension == "toml")
+            || self.template.components().count() > 1;
         if is_file {
             return Ok(self.template.clone());
         }
-        Ok(self.configuration.dir()?.join(&self.template).with_extension("toml"))
+        let mut name = self.template.clone().into_os_string();
+        name.push(".toml");
+        Ok(self.configuration.dir()?.join(name))
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {
@@ -150,7 +154,7 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 }
 
 fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
-    match serde_json::from_str(text) {
+    match json::strict(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
         Ok(_) => anyhow::bail!("{what} is not a JSON object; write it like '{{\"sub\":\"alice\"}}'"),
         Err(error) => anyhow::bail!("{what} is not JSON: {error}; write it like '{{\"sub\":\"alice\"}}'"),

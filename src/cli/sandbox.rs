@@ -92,7 +92,7 @@ impl Options {
         let cloud = sandbox::serve(cloud, cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
-        super::say(&welcome(&app, cloud_at, &account, &templates, &token));
+        super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
         app.run(super::asked_to_stop()).await?;
         cloud_handle.stop(true).await;
         cloud.await??;
@@ -147,7 +147,7 @@ fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, to
 cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in it is real.
 
   broker      http://{broker}
-  operators   http://{operators}/metrics
+  operators   http://{operators}  (/metrics, /api/templates)
   cloud       http://{cloud}  (token issuer, STS)
   account     SecretId {id}, SecretKey {key}  (what the broker calls that STS with)
   templates   {templates}

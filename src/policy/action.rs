@@ -204,7 +204,9 @@ fn refused(entry: &str) -> (String, String) {
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
     // CAM's newer documents leave `name/` out.
     let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
-    let mend = if let Some(near) = nearest(&full, known).or_else(|| meant(&full)) {
+    let rights = ["ACL", "Acl", "Policy"].iter().any(|part| entry.contains(part));
+    let near = nearest(&full, known).or_else(|| meant(&full)).filter(|_| !rights);
+    let mend = if let Some(near) = near {
         format!("did you mean `{near}`?")
     } else if is_everybodys(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()

@@ -7,16 +7,18 @@
 mod context;
 mod people;
 
-use std::{collections::BTreeMap, fmt};
+use std::{cell::Cell, collections::BTreeMap, fmt};
 
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::people::Person;
+use crate::identity::Identity;
+
 use super::{
     action::{self, Reach},
-    cam::{self, Effect, Operand, Policy},
+    cam::{self, Comparison, Effect, Policy},
     evaluate::{Reading, Request, evaluate_as},
     issuers::Issuers,
     pattern, render,
@@ -81,6 +83,11 @@ impl Holder {
     }
 }
 
+/// Somebody whose claims a template's variables take.
+pub(super) fn anybody(template: &Template) -> Option<Identity> {
+    people::around(&[template], false).first()?.identity()
+}
+
 /// Looks for two owners, one under each template, who could reach one object; through one statement of the
 /// first template alone, if that is asked for.
 pub(super) fn find(
@@ -92,16 +99,21 @@ pub(super) fn find(
     let people = people::around(&[a, b], issuers.several);
     let usual: Vec<Held<'_>> =
         people.iter().take(people::USUAL).filter_map(|person| Held::by(person, b)).collect();
-    people.iter().find_map(|person| {
+    let patience = Cell::new(PATIENCE);
+    people.iter().take_while(|_| patience.get() > 0).find_map(|person| {
         let held = Held::by(person, a)?;
         let differ = |other: &Person| are_different_owners(person, other, a, b, issuers);
-        let overlaps = |other: &Held<'_>| overlap(&held, other, statement);
+        let overlaps = |other: &Held<'_>| overlap(&held, other, statement, &patience);
         usual.iter().filter(|other| differ(other.person)).find_map(overlaps).or_else(|| {
             let alike = held.ways.iter().flat_map(|way| people::written_alike(&way.keys, b, person));
+            let alike = alike.take_while(|_| patience.get() > 0);
             alike.filter(|other| differ(other)).find_map(|other| overlaps(&Held::by(&other, b)?))
         })
     })
 }
+
+/// Pairs of patterns that one search compares; enough for any template that a person writes.
+const PATIENCE: usize = 50_000;
 
 /// Whether these two are different people as far as the owners of the templates tell people apart: a claim
 /// that users choose tells nobody apart.
@@ -193,25 +205,36 @@ fn ways_through(index: usize, statement: &cam::Statement, bucket: &Bucket) -> Ve
             .filter_map(|resource| starts.iter().find_map(|start| resource.strip_prefix(start.as_str())));
         return keys.map(|keys| way(keys.to_owned(), None)).collect();
     }
-    let prefixes: Vec<String> = statement
-        .condition
-        .0
-        .values()
-        .filter_map(|keys| keys.get("cos:prefix"))
-        .flatten()
-        .filter_map(|value| match value {
-            Operand::Text(text) => Some(percent_decode_str(text).decode_utf8_lossy().into_owned()),
-            Operand::Number(_) => None,
-        })
+    let bound = statement.condition.0.iter().filter_map(|(operator, keys)| {
+        Some((operator.comparison == Comparison::StringLike, keys.get("cos:prefix")?))
+    });
+    let prefixes: Vec<(bool, String)> = bound
+        .flat_map(|(like, values)| values.iter().map(move |value| (like, value.to_string())))
+        .map(|(like, value)| (like, percent_decode_str(&value).decode_utf8_lossy().into_owned()))
         .collect();
-    let any = prefixes.is_empty().then(|| "*".to_owned());
-    prefixes.into_iter().chain(any).map(|prefix| way(format!("{prefix}*"), Some(prefix))).collect()
+    if prefixes.is_empty() {
+        return vec![way("*".to_owned(), Some("*".to_owned()))];
+    }
+    // A star stands for other text only where it is compared so; and only at the end does the key itself
+    // show what text that was.
+    let plain = |(like, prefix): &(bool, String)| {
+        !prefix.contains('*') || *like && prefix.find('*') == prefix.len().checked_sub(1)
+    };
+    let plain = prefixes.into_iter().filter(plain);
+    plain.map(|(_, prefix)| way(format!("{prefix}*"), Some(prefix))).collect()
 }
 
 /// An object that two keys both reach, unless both were given it to share.
-fn overlap(a: &Held<'_>, b: &Held<'_>, through: Option<usize>) -> Option<CounterExample> {
+fn overlap(
+    a: &Held<'_>,
+    b: &Held<'_>,
+    through: Option<usize>,
+    patience: &Cell<usize>,
+) -> Option<CounterExample> {
     let ways = a.ways.iter().filter(|way| through.is_none_or(|wanted| wanted == way.statement));
     let pairs = ways.flat_map(|way| b.ways.iter().map(move |other| (way, other)));
+    let pairs = pairs.take(patience.get());
+    patience.set(patience.get().saturating_sub(a.ways.len() * b.ways.len()));
     pairs.filter(|(way, other)| !(a.shares(way) && b.shares(other))).find_map(|(way, other)| {
         let matters = |reading: &Reading| reading.matters_to(&way.keys) || reading.matters_to(&other.keys);
         Reading::ALL.into_iter().filter(matters).find_map(|reading| meet(a, way, b, other, reading))
@@ -221,8 +244,9 @@ fn overlap(a: &Held<'_>, b: &Held<'_>, through: Option<usize>) -> Option<Counter
 fn meet(a: &Held<'_>, way: &Way, b: &Held<'_>, other: &Way, reading: Reading) -> Option<CounterExample> {
     let found = pattern::common(&reading.pattern(&way.keys), &reading.pattern(&other.keys))?;
     // An object reads better with a name, where both patterns leave room for one.
-    let named = format!("{found}photo.jpg");
-    [named, found].into_iter().filter(|key| !key.is_empty()).find_map(|key| {
+    let slash = if found.is_empty() || found.ends_with('/') { "" } else { "/" };
+    let candidates = [format!("{found}{slash}photo.jpg"), format!("{found}photo.jpg"), found];
+    candidates.into_iter().filter(|key| !key.is_empty()).find_map(|key| {
         let holders = [a.request(way, &key, reading)?, b.request(other, &key, reading)?];
         Some(CounterExample { key, reading, holders })
     })

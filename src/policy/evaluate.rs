@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
-    cam::{Comparison, Conditions, Effect, Operand, Operator, Policy},
+    cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
     pattern,
 };
 
@@ -113,9 +113,7 @@ pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> 
     let resource = reading.text(request.resource);
     let mut decision = Decision::NotMentioned;
     for (index, statement) in policy.statement.iter().enumerate() {
-        let speaks = statement.action.iter().any(|one| pattern::matches(one, request.action))
-            && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), &resource));
-        if !speaks {
+        if !speaks_of(statement, reading, request.action, &resource) {
             continue;
         }
         match (statement.effect, hold(&statement.condition, request)) {
@@ -128,6 +126,12 @@ pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> 
         }
     }
     decision
+}
+
+/// Whether a statement is about an action on a resource, its conditions aside.
+pub(super) fn speaks_of(statement: &Statement, reading: Reading, action: &str, resource: &str) -> bool {
+    statement.action.iter().any(|one| pattern::matches(one, action))
+        && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), resource))
 }
 
 pub(super) fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {

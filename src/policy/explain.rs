@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{
     action::{self, Reach},
-    cam::{Malformed, Operator, Statement},
-    evaluate::{Decision, Request, evaluate, first_unmet},
+    cam::{Effect, Malformed, Operator, Policy, Statement},
+    evaluate::{Decision, Reading, Request, evaluate, first_unmet, speaks_of},
     grant::Grant,
     render::encode_parameter,
     template::Service,
@@ -80,7 +80,15 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
     let decision = evaluate(&policy, &request);
     let statement = |index: usize| policy.statement.get(index).cloned();
     Ok(match decision {
-        Decision::Allowed(index) => explanation(true, "a statement allows it".to_owned(), statement(index)),
+        Decision::Allowed(index) => {
+            let reason = match left_open(&policy, &request) {
+                None => "a statement allows it".to_owned(),
+                Some(key) => format!(
+                    "a statement allows it, and a deny depends on `{key}`, which every request has and this question does not say"
+                ),
+            };
+            explanation(true, reason, statement(index))
+        }
         Decision::ExplicitlyDenied(index) => {
             explanation(false, "a statement denies it, whatever else allows it".to_owned(), statement(index))
         }
@@ -109,6 +117,20 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
             explanation(false, reason, None)
         }
     })
+}
+
+/// What every request has, whether or not the question says it (docs 436/46205).
+const IN_EVERY_REQUEST: [&str; 4] = ["qcs:ip", "cos:secure-transport", "cos:tls-version", "tls-version"];
+
+/// What a deny asks of every request, and this one does not say.
+fn left_open<'a>(policy: &'a Policy, request: &Request<'_>) -> Option<&'a str> {
+    let denies = policy.statement.iter().filter(|statement| statement.effect == Effect::Deny);
+    let keys = denies
+        .filter(|deny| speaks_of(deny, Reading::Glob, request.action, request.resource))
+        .flat_map(|deny| deny.condition.0.values());
+    keys.flat_map(BTreeMap::keys)
+        .map(String::as_str)
+        .find(|key| IN_EVERY_REQUEST.contains(key) && !request.context.contains_key(key))
 }
 
 /// Which condition keeps a statement from allowing a request, and how to ask about one that meets it.

@@ -51,7 +51,7 @@ impl Folder {
                 "name the folder of your templates: templates.dir (relative to the configuration file), or --templates in the sandbox",
             )
         })?;
-        Ok(Self::of(paths.into_iter().map(file).collect()))
+        Ok(Self::of(paths.into_iter().map(|path| Source::read_at_most(path, LARGEST)).collect()))
     }
 
     /// These files, and those of these folders, as if they were one folder's.
@@ -64,7 +64,7 @@ impl Folder {
             if path.is_dir() {
                 files.extend(Self::read(&path)?.files);
             } else {
-                files.push(file(path));
+                files.push(Source::read_at_most(path, LARGEST));
             }
         }
         Ok(Self::of(files))
@@ -88,18 +88,6 @@ impl Folder {
     }
 }
 
-/// Reads one template file.
-fn file(path: PathBuf) -> Result<Source, Diagnostic> {
-    match std::fs::metadata(&path) {
-        Ok(found) if found.len() > LARGEST => Err(Diagnostic::of_file(
-            path,
-            format!("is larger than {LARGEST} bytes, which no template is"),
-            "take it out of the folder",
-        )),
-        _ => Source::read(path),
-    }
-}
-
 fn paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(dir)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -112,8 +100,8 @@ fn paths(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The name of the template that a `<name>.next.toml` may come to replace.
-pub(super) fn next_of(source: &Source) -> Option<String> {
-    stem(source).strip_suffix(".next").map(str::to_owned)
+pub(super) fn next_of(path: &Path) -> Option<String> {
+    stem(path).strip_suffix(".next").map(str::to_owned)
 }
 
 /// Reads a template under its file's stem.
@@ -121,7 +109,7 @@ pub(super) fn next_of(source: &Source) -> Option<String> {
 /// # Errors
 /// Every problem found, each with its place and mend.
 pub(super) fn template(source: Source) -> Result<Template, Vec<Diagnostic>> {
-    let stem = stem(&source).to_owned();
+    let stem = stem(source.path()).to_owned();
     let name = stem.strip_suffix(".next").unwrap_or(&stem);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
@@ -134,6 +122,6 @@ pub(super) fn template(source: Source) -> Result<Template, Vec<Diagnostic>> {
     Template::parse(&stem, source)
 }
 
-fn stem(source: &Source) -> &str {
-    source.path().file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+fn stem(path: &Path) -> &str {
+    path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    counter_example,
     proof::Proved,
     render,
     scope::ScopeRefused,
@@ -131,6 +132,16 @@ pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<Co
     requirements_are_met(proved.template(), identity)?;
     let wire = render::render(proved.template(), identity)?;
     Ok(verify(wire, proved, identity)?)
+}
+
+/// Whether what a template renders to passes the verifier, tried on somebody made up: where the two disagree,
+/// nobody would ever get a key.
+pub(super) fn trial(proved: &Proved) -> Result<(), Unconfined> {
+    let Some(identity) = counter_example::anybody(proved.template()) else { return Ok(()) };
+    match render::render(proved.template(), &identity) {
+        Ok(wire) => verify(wire, proved, &identity).map(|_| ()),
+        Err(Unrenderable { .. }) => Ok(()),
+    }
 }
 
 /// A claim meets a requirement by being, or (a list) holding, one of the values.

@@ -47,10 +47,10 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
     let assumptions = assumed.as_ref().map(Terms::in_words).unwrap_or_default();
     let issuers = assumed.as_ref().or(terms).map(|terms| terms.issuers.clone()).unwrap_or_default();
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
-        templates.iter().partition(|template| folder::next_of(&template.source).is_some());
+        templates.iter().partition(|template| folder::next_of(template.source.path()).is_some());
     findings.extend(errors(&serving, &issuers, |_| true));
     for candidate in next {
-        let base = folder::next_of(&candidate.source);
+        let base = folder::next_of(candidate.source.path());
         let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
         findings.extend((!serving.iter().any(is_base)).then(|| warnings::orphan(candidate)));
         let stays = |template: &&Template| !is_base(template);

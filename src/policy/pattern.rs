@@ -39,8 +39,15 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
-/// A text that both patterns match, if there is one; none longer than it must be.
+/// More pairs of places than these are not searched: keys end at 850 bytes.
+const MOST_PLACES: usize = 4 << 20;
+
+/// A text that both patterns match, if there is one; none longer than it must be. None is found either where
+/// the patterns are longer than keys can be.
 pub(super) fn common(a: &str, b: &str) -> Option<String> {
+    if a.len().saturating_mul(b.len()) > MOST_PLACES {
+        return None;
+    }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let width = b.len() + 1;
     // How each pair of places was come to: from where, and over which character.
@@ -81,6 +88,11 @@ pub(super) fn common(a: &str, b: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether some text may match both patterns; in doubt, yes.
+pub(super) fn may_meet(a: &str, b: &str) -> bool {
+    a.len().saturating_mul(b.len()) > MOST_PLACES || common(a, b).is_some()
 }
 
 /// The characters on the way to a place.

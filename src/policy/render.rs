@@ -124,7 +124,7 @@ fn statement<E>(
                 .get_ref()
                 .iter()
                 .map(|value| match value {
-                    Operand::Number(number) => Ok(cam::Operand::Number((*number).into())),
+                    Operand::Number(number) => Ok(cam::Operand::Number(number.clone())),
                     Operand::Text(text) if is_parameter(key) => {
                         text.write(fill, encode_parameter).map(cam::Operand::Text)
                     }

@@ -1,8 +1,9 @@
 //! What a new version of a template changes for everybody, in words.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     compare::compare,
@@ -35,9 +36,29 @@ impl Revision {
             std::cmp::Ordering::Greater => revision.losses.push(format!("keys live {now}, {before} before")),
             std::cmp::Ordering::Equal => {}
         }
-        revision.gains.extend(unmet(&old.require, &new.require).map(|one| format!("no need of {one}")));
-        revision.losses.extend(unmet(&new.require, &old.require).map(|one| format!("need of {one}")));
+        for path in old.require.iter().chain(&new.require).map(|(path, _)| path).collect::<BTreeSet<_>>() {
+            revision.ask(path, values_of(&old.require, path), values_of(&new.require, path));
+        }
         revision
+    }
+
+    /// Tells what changes about a claim that a token must carry.
+    fn ask(&mut self, path: &[String], old: Option<&[Value]>, new: Option<&[Value]>) {
+        let claim = format!("the claim `{}`", path.join("."));
+        let beyond = |list: &[Value], other: &[Value]| {
+            let more: Vec<&Value> = list.iter().filter(|value| !other.contains(value)).collect();
+            (!more.is_empty()).then(|| listed(more))
+        };
+        match (old, new) {
+            (Some(old), Some(new)) => {
+                let (more, less) = (beyond(new, old), beyond(old, new));
+                self.gains.extend(more.map(|values| format!("a key where {claim} is {values}")));
+                self.losses.extend(less.map(|values| format!("the key where {claim} is {values}")));
+            }
+            (Some(old), None) => self.gains.push(format!("a key where {claim} is not {}", listed(old))),
+            (None, Some(new)) => self.losses.push(format!("the key where {claim} is not {}", listed(new))),
+            (None, None) => {}
+        }
     }
 
     /// Whether anybody can do, or get, something new.
@@ -46,15 +67,13 @@ impl Revision {
     }
 }
 
-/// The requirements of one version that the other does not make as strictly.
-fn unmet<'a>(of: &'a [Requirement], other: &'a [Requirement]) -> impl Iterator<Item = String> + 'a {
-    let made = |(path, values): &Requirement| {
-        other.iter().any(|(also, strict)| also == path && strict.iter().all(|value| values.contains(value)))
-    };
-    of.iter().filter(move |one| !made(one)).map(|(path, values)| {
-        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-        format!("the claim `{}` with {}", path.join("."), values.join(" or "))
-    })
+/// The values of a claim that a version takes; none where it does not ask for the claim.
+fn values_of<'a>(require: &'a [Requirement], path: &[String]) -> Option<&'a [Value]> {
+    require.iter().find(|(of, _)| of == path).map(|(_, values)| values.as_slice())
+}
+
+fn listed<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
+    values.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 impl fmt::Display for Revision {
@@ -77,6 +96,24 @@ mod tests {
     }
 
     #[test]
+    fn a_deny_that_falls_away_is_a_gain_whomever_it_concerned() {
+        for resource in
+            ["users/alice/*", "users/${claim.blocked}/*", "${home}secret/*", "*", "${home}private"]
+        {
+            let deny = format!(
+                "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"{resource}\"\n"
+            );
+            let said = between(&deny, UPLOAD);
+            assert!(said.starts_with("+ ") && said.contains("denied before"), "{resource}: {said}");
+            assert!(between(UPLOAD, &deny).starts_with("- "), "{resource}");
+        }
+        let elsewhere = format!(
+            "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"public/*\"\n"
+        );
+        assert_eq!(between(&elsewhere, UPLOAD), "grants the same", "it forbade nothing that was allowed");
+    }
+
+    #[test]
     fn a_revision_is_told_for_everybody() {
         assert_eq!(between(UPLOAD, &UPLOAD.replace("own upload", "very own")), "grants the same");
         assert_eq!(
@@ -85,9 +122,10 @@ mod tests {
         );
         assert_eq!(between(UPLOAD, &UPLOAD.replace("30m", "1h")), "+ keys live 1h, 30m before");
         let member = UPLOAD.replace("[[statement]]", "[require]\nrole = \"member\"\n[[statement]]");
-        assert_eq!(between(UPLOAD, &member), "- need of the claim `role` with \"member\"");
-        assert_eq!(between(&member, UPLOAD), "+ no need of the claim `role` with \"member\"");
+        assert_eq!(between(UPLOAD, &member), "- the key where the claim `role` is not \"member\"");
+        assert_eq!(between(&member, UPLOAD), "+ a key where the claim `role` is not \"member\"");
         let either = member.replace("\"member\"\n", "[\"member\", \"guest\"]\n");
-        assert!(between(&member, &either).starts_with("+ no need"));
+        assert_eq!(between(&member, &either), "+ a key where the claim `role` is \"guest\"");
+        assert_eq!(between(&either, &member), "- the key where the claim `role` is \"guest\"");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,8 @@ pub struct TemplateStore {
     dir: PathBuf,
     terms: Terms,
     serving: ArcSwap<TemplateSet>,
+    /// Held while the folder is loaded, so that of two reloads at once the later folder comes last.
+    loading: Mutex<()>,
     last: Mutex<Attempt>,
     reloads: Family<ReloadLabels, Counter>,
     stale: Gauge,
@@ -37,7 +39,7 @@ pub struct TemplateStore {
 #[derive(Debug)]
 struct Attempt {
     at: Timestamp,
-    version: Option<Fingerprint>,
+    version: Fingerprint,
     problems: Vec<Diagnostic>,
 }
 
@@ -74,6 +76,14 @@ pub struct StoreStatus {
     pub templates: Vec<TemplateStatus>,
 }
 
+/// Problems told of one folder; the first hundred are enough to begin with.
+const MOST_PROBLEMS: usize = 100;
+
+/// Names a folder that cannot be listed, by why.
+fn unlisted(problem: &Diagnostic) -> Fingerprint {
+    Fingerprint::of(&[problem.to_string()])
+}
+
 impl TemplateStore {
     /// Loads a folder for the first time.
     ///
@@ -81,11 +91,12 @@ impl TemplateStore {
     /// Every problem found, each with its place and mend.
     pub fn open(dir: PathBuf, terms: Terms, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
         let set = TemplateSet::load(&dir, &terms, now)?;
-        let last = Attempt { at: now, version: Some(set.version()), problems: Vec::new() };
+        let last = Attempt { at: now, version: set.version(), problems: Vec::new() };
         Ok(Self {
             dir,
             terms,
             serving: ArcSwap::from_pointee(set),
+            loading: Mutex::new(()),
             last: Mutex::new(last),
             reloads: Family::default(),
             stale: Gauge::default(),
@@ -99,12 +110,14 @@ impl TemplateStore {
 
     /// Loads the folder anew, if it changed. Reads files: not for a thread that serves.
     pub fn reload(&self, now: Timestamp) -> Reload {
-        // Held throughout, so that two reloads at once cannot put the older folder last.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.load(&mut last, now);
+        let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.load(now);
         let labels = |outcome| ReloadLabels { outcome };
         match &outcome {
-            Reload::Unchanged => self.reloads.get_or_create(&labels("unchanged")).inc(),
+            Reload::Unchanged => {
+                tracing::info!("templates unchanged");
+                self.reloads.get_or_create(&labels("unchanged")).inc()
+            }
             Reload::Loaded(changes) => {
                 self.stale.set(0);
                 for (template, change) in changes {
@@ -124,55 +137,57 @@ impl TemplateStore {
         outcome
     }
 
-    fn load(&self, last: &mut Attempt, now: Timestamp) -> Reload {
+    fn load(&self, now: Timestamp) -> Reload {
         let serving = self.current();
-        last.at = now;
-        let loaded = match Folder::read(&self.dir) {
-            Ok(folder) if folder.version() == serving.version() => {
-                last.version = Some(folder.version());
-                // Back to what serves: nothing is wrong any more.
-                if std::mem::take(&mut last.problems).is_empty() {
-                    return Reload::Unchanged;
-                }
-                return Reload::Loaded(Vec::new());
-            }
+        let (version, loaded) = match Folder::read(&self.dir) {
+            Ok(folder) if folder.version() == serving.version() => (folder.version(), Ok(None)),
             Ok(folder) => {
-                last.version = Some(folder.version());
-                TemplateSet::of_folder(folder, &self.dir, &self.terms, now, Some(&serving))
+                let version = folder.version();
+                let set = TemplateSet::of_folder(folder, &self.dir, &self.terms, now, Some(&serving));
+                (version, set.map(Some))
             }
-            Err(problem) => {
-                last.version = None;
-                Err(vec![problem])
+            Err(problem) => (unlisted(&problem), Err(vec![problem])),
+        };
+        let (outcome, problems) = match loaded {
+            // Back to what serves: nothing is wrong any more.
+            Ok(None) if self.is_stale() => (Reload::Loaded(Vec::new()), Vec::new()),
+            Ok(None) => (Reload::Unchanged, Vec::new()),
+            Ok(Some(set)) => {
+                let changes = set.revisions(&serving);
+                self.serving.store(Arc::new(set));
+                (Reload::Loaded(changes), Vec::new())
+            }
+            Err(mut problems) => {
+                problems.truncate(MOST_PROBLEMS);
+                (Reload::Refused(problems.clone()), problems)
             }
         };
-        match loaded {
-            Ok(set) => {
-                let changes = set.revisions(&serving);
-                last.problems.clear();
-                self.serving.store(Arc::new(set));
-                Reload::Loaded(changes)
-            }
-            Err(problems) => {
-                last.problems.clone_from(&problems);
-                Reload::Refused(problems)
-            }
-        }
+        *self.last() = Attempt { at: now, version, problems };
+        outcome
     }
 
-    /// What the folder holds right now; none where it cannot be listed. Reads files.
-    pub fn look(&self) -> Option<Fingerprint> {
-        Folder::glance(&self.dir).ok().map(|folder| folder.version())
+    fn last(&self) -> MutexGuard<'_, Attempt> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stale(&self) -> bool {
+        !self.last().problems.is_empty()
+    }
+
+    /// What the folder holds right now. Reads files.
+    pub fn look(&self) -> Fingerprint {
+        Folder::glance(&self.dir).map_or_else(|problem| unlisted(&problem), |folder| folder.version())
     }
 
     /// What the last attempt to load found in the folder.
-    pub fn last_tried(&self) -> Option<Fingerprint> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).version
+    pub fn last_tried(&self) -> Fingerprint {
+        self.last().version
     }
 
     /// All that operators see.
     pub fn status(&self) -> StoreStatus {
         let (last_attempt_at, problems) = {
-            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = self.last();
             (last.at, last.problems.iter().map(ToString::to_string).collect())
         };
         let serving = self.current();

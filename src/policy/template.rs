@@ -105,7 +105,7 @@ pub(super) enum Operand {
     /// Text, variables and all.
     Text(Text),
     /// A number.
-    Number(i64),
+    Number(serde_json::Number),
 }
 
 impl Bucket {

@@ -84,8 +84,10 @@ pub(super) fn verify(
             .iter()
             .filter(|statement| statement.shared.is_some())
             .flat_map(|statement| &statement.resources)
-            .filter(|resource| resource.service == Service::Cos)
-            .map(|resource| format!("{bucket}{}", resource.key))
+            .map(|resource| match resource.service {
+                Service::Cos => format!("{bucket}{}", resource.key),
+                Service::Ci => format!("{processing}{}", resource.key),
+            })
             .collect();
         let listed = shared_prefixes(template).chain([percent_encoded(&home)]).collect::<Vec<_>>();
         let confines = Confines {
@@ -253,7 +255,8 @@ fn value(variable: &str, identity: &Identity) -> Result<String, String> {
         "sub" => Value::from(identity.subject()),
         "iss" => Value::from(identity.issuer()),
         _ => {
-            let path: Vec<String> = name.trim_start_matches("claim.").split('.').map(str::to_owned).collect();
+            let path: Vec<String> =
+                name.strip_prefix("claim.").unwrap_or(name).split('.').map(str::to_owned).collect();
             identity.claim(&path).cloned().ok_or_else(|| format!("`{name}` is missing"))?
         }
     };
@@ -307,7 +310,8 @@ fn is_grantable(action: &str) -> bool {
         return false;
     };
     let lower = name.to_ascii_lowercase();
-    let shares = ["bucket", "service", "acl", "policy", "multiple"].iter().any(|part| lower.contains(part));
+    let shares =
+        ["bucket", "service", "acl", "policy", "multipleobjects"].iter().any(|part| lower.contains(part));
     name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !name.is_empty() && (!shares || is_list(action))
 }
 

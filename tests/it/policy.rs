@@ -41,7 +41,7 @@ fn the_shipped_templates_are_proved_without_a_word() {
 fn a_report_underlines_the_text_shows_two_people_and_says_the_mend() {
     let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
     let (code, told, errors) = run(dir.path(), &["lint"]);
-    assert_eq!((code, errors.trim()), (1, "cosbroker: 1 of 1 templates not proved"));
+    assert_eq!((code, errors.trim()), (1, "cosbroker: not proved: 1 of 1"));
     for part in [
         "error[home]: home does not end in `/`",
         "policies/upload.toml:13:8",
@@ -247,6 +247,10 @@ fn diff_tells_what_each_sample_user_gains_and_loses() {
     let (code, told, _) = diff("policies/member.toml", &["--refuse-widening"]);
     assert_eq!(code, 0, "{told}");
     assert!(told.contains("alice (role member): nothing changes"), "{told}");
+    assert!(
+        told.contains("everybody:\n    loses the key where the claim `role` is not \"member\""),
+        "{told}"
+    );
     assert!(told.contains("bob:\n    loses every key: this template requires the claim `role`"), "{told}");
     let (_, told, _) = run(dir.path(), &["diff", "policies", "policies"]);
     assert_eq!(told.matches("nothing changes").count(), 3);
@@ -284,4 +288,70 @@ fn a_policy_from_the_vendors_documents_becomes_a_template_that_is_proved() {
     );
     let (_, _, notes) = run(dir.path(), &["import", "cam.json", "--home", "docs/"]);
     assert!(notes.contains("note: not proved: ") && notes.contains("does not hold the owner"), "{notes}");
+}
+
+#[test]
+fn nothing_in_a_file_or_a_claim_reaches_the_terminal_raw() {
+    let dir = folder(&[("a\u{1b}[31m.toml", UPLOAD), ("b\nproved: upload.toml", UPLOAD)]);
+    let (_, told, errors) = run(dir.path(), &["lint"]);
+    assert!(!told.contains('\u{1b}') && !told.contains("\nproved: upload"), "{told}");
+    assert!(!errors.contains('\u{1b}'));
+    let dir = folder(&[("old.toml", UPLOAD), ("new.toml", &UPLOAD.replace("10485760", "1"))]);
+    let people = r#"[{"sub":"alice","name":"\u001b[2Jx\n  everybody: nothing changes"}]"#;
+    std::fs::write(dir.path().join("users.json"), people).unwrap();
+    let (_, told, _) =
+        run(dir.path(), &["diff", "policies/old.toml", "policies/new.toml", "--claims", "users.json"]);
+    assert!(!told.contains('\u{1b}') && !told.contains("\n  everybody: nothing"), "{told}");
+    let ask = [
+        "explain",
+        "policies/old.toml",
+        "--claims",
+        r#"{"sub":"alice"}"#,
+        "--action",
+        "x:\u{1b}[2J",
+        "--key",
+        "a\nb",
+    ];
+    let (_, told, _) = run(dir.path(), &ask);
+    assert!(!told.contains('\u{1b}') && told.lines().count() == 1, "{told}");
+    let twice =
+        run(dir.path(), &["render", "policies/old.toml", "--claims", r#"{"sub":"alice","sub":"bob"}"#]);
+    assert!(twice.0 == 1 && twice.2.contains("is given twice"), "{}", twice.2);
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_ends_a_command_quietly() {
+    let mut child = cosbroker(&repository(""))
+        .args(["policy", "render", "upload", "--pretty", "--claims", r#"{"sub":"alice"}"#])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn explain_says_what_a_deny_still_depends_on() {
+    let deny = format!(
+        "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"*\"\n[statement.condition.ip_not_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n"
+    );
+    let dir = folder(&[("upload.toml", &deny)]);
+    let ask = |more: &[&str]| {
+        let base = [
+            "explain",
+            "upload",
+            "--claims",
+            r#"{"sub":"alice"}"#,
+            "--action",
+            "UploadPart",
+            "--key",
+            "users/alice/x",
+        ];
+        run(dir.path(), &[&base[..], more].concat()).1
+    };
+    assert!(ask(&[]).contains("a deny depends on `qcs:ip`"), "{}", ask(&[]));
+    assert!(ask(&["--ip", "1.2.3.4"]).starts_with("denied: "));
+    assert!(ask(&["--ip", "10.2.3.4"]).starts_with("allowed: a statement allows it\n"));
 }

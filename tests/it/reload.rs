@@ -256,8 +256,41 @@ async fn a_shadow_that_could_not_serve_says_so_and_keeps_nothing_from_loading() 
     broker.put_template("upload.toml", &limit(5));
     assert_eq!(broker.reload().await.0, 200);
     assert_eq!(limit_of_alice(&broker).await, 5);
+    std::fs::write(broker.dir().join("policies/files.next.toml"), [0xff, 0xfe]).unwrap();
+    broker.put_template("nobody.next.toml", SHIPPED);
+    broker.put_template("upload.toml", &limit(6));
+    assert_eq!(broker.reload().await.0, 200, "an unreadable shadow keeps nothing from loading");
+    assert_eq!(limit_of_alice(&broker).await, 6);
     let status = broker.templates().await;
     let upload = status["templates"].as_array().unwrap().iter().find(|one| one["name"] == "upload").unwrap();
     assert!(upload["shadow"]["problems"][0].as_str().unwrap().contains("upload.next.toml:13"), "{upload}");
+    assert_eq!(status["orphans"], json!(["nobody.next.toml"]));
     assert_eq!(broker.get("/v1/credentials/upload.next", &token("alice")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_huge_file_is_refused_unread() {
+    let broker = Setup::new(emulator().0).start();
+    let file = std::fs::File::create(broker.dir().join("policies/huge.toml")).unwrap();
+    file.set_len(8 << 30).unwrap();
+    let (status, body) = broker.reload().await;
+    assert_eq!(status, 409);
+    assert!(body["problems"][0].as_str().unwrap().contains("is larger than 1048576 bytes"), "{body}");
+    assert_eq!(limit_of_alice(&broker).await, 10_485_760);
+}
+
+#[tokio::test]
+async fn what_is_linked_to_is_not_promoted() {
+    let broker = Setup::new(emulator().0).start();
+    let policies = broker.dir().join("policies");
+    std::fs::write(broker.dir().join("elsewhere.toml"), limit(1)).unwrap();
+    std::os::unix::fs::symlink("../elsewhere.toml", policies.join("upload.next.toml")).unwrap();
+    let output = cosbroker(broker.dir())
+        .args(["policy", "promote", "upload", "--dir", "policies"])
+        .args(["--operators", &format!("http://{}", broker.operators)])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("is not a plain file"), "{told}");
+    assert_eq!(limit_of_alice(&broker).await, 10_485_760);
 }

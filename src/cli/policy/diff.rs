@@ -13,8 +13,9 @@ use crate::{
     app::StartError,
     cli::say,
     identity::Identity,
+    json,
     policy::{Folder, TemplateSet, Terms, compare},
-    source::Source,
+    source::{Source, one_line},
 };
 
 /// Say what everybody, and each of some sample users, gains and loses by a change.
@@ -66,7 +67,9 @@ impl Options {
 
     fn versions(&self, terms: Option<&Terms>) -> anyhow::Result<Vec<Versions>> {
         if !self.old.is_dir() && !self.new.is_dir() {
-            let name = self.new.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let (old, new) = (stem(&self.old), stem(&self.new));
+            let name = if old == new { new } else { format!("{old} -> {new}") };
             let set = |path: &Path| -> anyhow::Result<_> { proved(read(path)?, terms) };
             return Ok(vec![Versions { name, old: Some(set(&self.old)?), new: Some(set(&self.new)?) }]);
         }
@@ -97,7 +100,7 @@ fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
 fn sample(path: &Path) -> anyhow::Result<Vec<(String, Identity)>> {
     let text = read(path)?;
     let wrong = "holds no list of claims; write it like [{\"sub\":\"alice\"},{\"sub\":\"bob\"}]";
-    let parsed: Value = serde_json::from_str(text.text())
+    let parsed = json::strict(text.text().as_bytes())
         .map_err(|error| anyhow::anyhow!("{} {wrong}: {error}", path.display()))?;
     let list = match parsed {
         Value::Array(list) => list,
@@ -128,44 +131,51 @@ impl Versions {
         let (old, new) = match (&self.old, &self.new) {
             (Some(old), Some(new)) => (old, new),
             (None, Some(_)) => {
-                say(&format!("{}: new", self.name));
+                say(&format!("{}: new", one_line(&self.name)))?;
                 return Ok(true);
             }
             (Some(_) | None, None) => {
-                say(&format!("{}: removed", self.name));
+                say(&format!("{}: removed", one_line(&self.name)))?;
                 return Ok(false);
             }
         };
         let revision = old.revision_to(new).unwrap_or_default();
-        say(&format!("{}:", self.name));
-        tell("everybody", revision.gains.iter().cloned(), revision.losses.iter().cloned());
+        say(&format!("{}:", one_line(&self.name)))?;
+        tell("everybody", revision.gains.iter().cloned(), revision.losses.iter().cloned())?;
         let mut widens = revision.widens();
         for (name, identity) in people {
             match (old.grant(None, identity), new.grant(None, identity)) {
                 (Ok(before), Ok(after)) => {
                     let change = compare(&before.policy().decoded()?, &after.policy().decoded()?);
                     widens |= change.widens();
-                    tell(name, change.gained(), change.lost());
+                    tell(name, change.gained(), change.lost())?;
                 }
-                (Ok(_), Err(error)) => tell(name, [], [format!("every key: {error}")]),
+                (Ok(_), Err(error)) => tell(name, [], [format!("every key: {error}")])?,
                 (Err(error), Ok(_)) => {
                     widens = true;
-                    tell(name, [format!("a key at all; before: {error}")], []);
+                    tell(name, [format!("a key at all; before: {error}")], [])?;
                 }
-                (Err(_), Err(error)) => say(&format!("  {name}: no key, before and after: {error}")),
+                (Err(_), Err(error)) => {
+                    say(&format!("  {}: no key, before and after: {error}", one_line(name)))?;
+                }
             }
         }
         Ok(widens)
     }
 }
 
-fn tell(who: &str, gains: impl IntoIterator<Item = String>, losses: impl IntoIterator<Item = String>) {
-    let gains = gains.into_iter().map(|one| format!("    gains {one}"));
-    let losses = losses.into_iter().map(|one| format!("    loses {one}"));
+fn tell(
+    who: &str,
+    gains: impl IntoIterator<Item = String>,
+    losses: impl IntoIterator<Item = String>,
+) -> std::io::Result<()> {
+    let gains = gains.into_iter().map(|one| format!("    gains {}", one_line(&one)));
+    let losses = losses.into_iter().map(|one| format!("    loses {}", one_line(&one)));
     let lines: Vec<String> = gains.chain(losses).collect();
+    let who = one_line(who);
     if lines.is_empty() {
-        say(&format!("  {who}: nothing changes"));
+        say(&format!("  {who}: nothing changes"))
     } else {
-        say(&format!("  {who}:\n{}", lines.join("\n")));
+        say(&format!("  {who}:\n{}", lines.join("\n")))
     }
 }

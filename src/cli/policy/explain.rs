@@ -8,6 +8,7 @@ use super::{Subject, pretty};
 use crate::{
     cli::say,
     policy::{Question, explain},
+    source::one_line,
     units::Size,
 };
 
@@ -37,7 +38,8 @@ pub(super) struct Options {
     /// The header x-cos-acl it would carry.
     #[arg(long)]
     acl: Option<String>,
-    /// Any other condition key, such as cos:secure-transport=true; may be repeated.
+    /// Any other condition key, such as cos:secure-transport=true; may be repeated. Values of request
+    /// parameters (cos:delimiter, cos:versionid, cos:response-*) are URL-encoded, as CAM compares them.
     #[arg(long = "with", value_name = "KEY=VALUE", value_parser = pair)]
     more: Vec<(String, String)>,
     /// How the answer is written.
@@ -72,16 +74,16 @@ impl Options {
             },
         )?;
         if matches!(self.format, Format::Json) {
-            say(&pretty(&answer)?);
+            say(&pretty(&answer)?)?;
             return Ok(());
         }
         let verdict = if answer.allowed { "allowed" } else { "denied" };
-        say(&format!("{verdict}: {}", answer.reason));
+        say(&format!("{verdict}: {}", one_line(&answer.reason)))?;
         if let Some(statement) = &answer.statement {
-            say(&format!("decided by: {}", serde_json::to_string(statement)?));
+            say(&format!("decided by: {}", one_line(&serde_json::to_string(statement)?)))?;
         }
         if let Some(unmet) = &answer.condition {
-            say(&format!("unmet condition: {} on {}", unmet.operator, unmet.key));
+            say(&format!("unmet condition: {} on {}", unmet.operator, unmet.key))?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Options {
         for one in &imported.notes {
             note(one);
         }
-        say(imported.template.trim_end());
+        say(imported.template.trim_end())?;
         Ok(())
     }
 }

@@ -63,36 +63,40 @@ impl Options {
         }
         let report = lint(files, terms.as_ref());
         match self.format {
-            Format::Human => tell(&report),
-            Format::Json => say(&super::pretty(&machine::json(&report))?),
-            Format::Sarif => say(&super::pretty(&machine::sarif(&report))?),
+            Format::Human => tell(&report)?,
+            Format::Json => say(&super::pretty(&machine::json(&report))?)?,
+            Format::Sarif => say(&super::pretty(&machine::sarif(&report))?)?,
         }
         let refused = report.verdicts.iter().filter(|(_, proved)| !proved).count();
-        anyhow::ensure!(report.is_proved(), "{refused} of {} templates not proved", report.verdicts.len());
+        anyhow::ensure!(report.is_proved(), "not proved: {refused} of {}", report.verdicts.len());
         let warnings = report.findings.len();
         anyhow::ensure!(
             warnings == 0 || !self.deny_warnings,
-            "{warnings} warnings, and --deny-warnings is set"
+            "warnings: {warnings}, and --deny-warnings is set"
         );
         Ok(())
     }
 }
 
-fn tell(report: &Report) {
+fn tell(report: &Report) -> std::io::Result<()> {
     let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let mut texts: HashMap<PathBuf, Option<Source>> = HashMap::new();
     for finding in &report.findings {
         let path = &finding.diagnostic.path;
         let text = texts.entry(path.clone()).or_insert_with(|| read(path).ok());
-        say(&drawn(finding, text.as_ref(), &renderer));
-        say("");
+        say(&drawn(finding, text.as_ref(), &renderer))?;
+        say("")?;
     }
     for (name, proved) in &report.verdicts {
-        say(&format!("{}: {name}", if *proved { "proved" } else { "not proved" }));
+        say(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, one_line(name)))?;
     }
     if !report.assumptions.is_empty() {
-        say(&format!("assumed: {}; give --config to hold them against yours", report.assumptions.join("; ")));
+        say(&format!(
+            "assumed: {}; give --config to hold them against yours",
+            report.assumptions.join("; ")
+        ))?;
     }
+    Ok(())
 }
 
 /// A finding with the offending text underlined.
@@ -102,7 +106,7 @@ fn drawn(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> Strin
         Level::Warning => Weight::WARNING,
     };
     let message = one_line(&finding.diagnostic.message);
-    let path = finding.diagnostic.path.display().to_string();
+    let path = one_line(&finding.diagnostic.path.display().to_string());
     let mut group = Group::with_title(weight.primary_title(message.as_str()).id(finding.rule.name()));
     if let (Some(place), Some(text)) = (&finding.diagnostic.place, text) {
         let snippet = Snippet::source(text.text())

@@ -25,11 +25,11 @@ impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let grant = self.subject.templates()?.grant(None, &self.subject.identity()?)?;
         if self.wire {
-            say(grant.policy().wire());
+            say(grant.policy().wire())?;
         } else if self.pretty {
-            say(&pretty(&grant.policy().decoded()?)?);
+            say(&pretty(&grant.policy().decoded()?)?)?;
         } else {
-            say(&grant.policy().decoded()?.to_json());
+            say(&grant.policy().decoded()?.to_json())?;
         }
         Ok(())
     }

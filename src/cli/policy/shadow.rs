@@ -12,6 +12,7 @@ use crate::{
     app::StartError,
     cli::{operators::Listener, say},
     config::Outline,
+    source::one_line,
 };
 
 /// Say what templates that stand beside the serving ones (`<name>.next.toml`) would change for the people who
@@ -103,9 +104,11 @@ impl Options {
             let name = self.template.as_deref().unwrap_or("<name>");
             anyhow::bail!("there is no shadow; put {name}.next.toml beside {name}.toml");
         }
-        for (name, shadow) in shadows {
-            say(&shadow.told(name));
+        for (name, shadow) in &shadows {
+            say(&shadow.told(name))?;
         }
+        let broken = shadows.iter().filter(|(_, shadow)| !shadow.problems.is_empty()).count();
+        anyhow::ensure!(broken == 0, "{broken} of {} could not serve", shadows.len());
         Ok(())
     }
 }
@@ -113,7 +116,8 @@ impl Options {
 impl Shadow {
     fn told(&self, name: &str) -> String {
         if !self.problems.is_empty() {
-            return format!("{name}.next.toml could not serve:\n  {}", self.problems.join("\n  "));
+            let problems: Vec<String> = self.problems.iter().map(|one| one_line(one)).collect();
+            return format!("{name}.next.toml could not serve:\n  {}", problems.join("\n  "));
         }
         let sizes = &self.policy_bytes;
         let mut lines = vec![
@@ -131,7 +135,7 @@ impl Shadow {
         lines.extend(self.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
         lines.extend(self.revision.gains.iter().map(|one| format!("  everybody gains {one}")));
         lines.extend(self.revision.losses.iter().map(|one| format!("  everybody loses {one}")));
-        lines.join("\n")
+        lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -148,13 +152,25 @@ impl Promotion {
             .find(|one| one.name == *name)
             .and_then(|one| one.shadow.as_ref())
             .ok_or_else(|| anyhow::anyhow!("the broker knows no {name}.next.toml beside {name}.toml"))?;
-        say(&shadow.told(name));
+        say(&shadow.told(name))?;
         anyhow::ensure!(shadow.problems.is_empty(), "{name}.next.toml could not serve; mend it first");
         anyhow::ensure!(
             shadow.version == sha256(&next)?,
             "{} is not the file that the broker has read; is --dir its folder?",
             next.display()
         );
+        for path in [&file, &next] {
+            anyhow::ensure!(
+                path.symlink_metadata().is_ok_and(|found| found.is_file()),
+                "{} is not a plain file, so its place is not this command's to give; change what it links to",
+                path.display()
+            );
+        }
+        if shadow.users == 0 {
+            say(
+                "nobody has asked since it stands there: what it changes is known for everybody, not for anyone",
+            )?;
+        }
         let widens = shadow.widened > 0 || !shadow.revision.gains.is_empty();
         anyhow::ensure!(
             !widens || self.allow_widening,
@@ -163,7 +179,7 @@ impl Promotion {
         std::fs::rename(&next, &file)
             .with_context(|| format!("{} cannot take the place of {}", next.display(), file.display()))?;
         operators.post("/api/reload").await?;
-        say(&format!("promoted: {} serves", file.display()));
+        say(&format!("promoted: {} serves", file.display()))?;
         Ok(())
     }
 

@@ -66,6 +66,10 @@ fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
     }
 }
 
+/// A template that has more segments or calls for more people is searched in part.
+const MOST_SEGMENTS: usize = 40;
+const MOST_PEOPLE: usize = 80;
+
 /// How many of [`around`] are the usual ones: two names, two values of every claim, a name that begins with
 /// another, and where it matters two issuers.
 pub(super) const USUAL: usize = 7;
@@ -112,7 +116,8 @@ pub(super) fn around(templates: &[&Template], several_issuers: bool) -> Vec<Pers
         text.map(move |subject| (subject, Value::from(value)))
     });
     people.extend(borrowed.map(|(subject, value)| usual.with(subject, value)));
-    let segments: Vec<Segment<'_>> = texts.iter().flat_map(|text| segments(text)).collect();
+    let segments: Vec<Segment<'_>> =
+        texts.iter().flat_map(|text| segments(text)).take(MOST_SEGMENTS).collect();
     for (written, segment) in spellings(&segments, &usual).iter().flat_map(|written| {
         segments.iter().filter(|segment| segment.variable.is_some()).map(move |one| (written, one))
     }) {
@@ -120,7 +125,7 @@ pub(super) fn around(templates: &[&Template], several_issuers: bool) -> Vec<Pers
         let value = stripped.zip(segment.variable).and_then(|(text, one)| one.encoding.value_of(text));
         if let Some((value, variable)) = value.zip(segment.variable) {
             let unusual = usual.with(&variable.subject, value);
-            if !people.contains(&unusual) {
+            if people.len() < MOST_PEOPLE && !people.contains(&unusual) {
                 people.push(unusual);
             }
         }

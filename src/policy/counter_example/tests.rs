@@ -103,12 +103,44 @@ fn what_is_refused_is_shown_by_two_people_and_an_object() {
 }
 
 #[test]
+fn a_search_ends_soon_whatever_a_template_holds() {
+    let long = format!("users/{}*", "a".repeat(100_000));
+    let twice = format!(
+        "{}[[statement]]\neffect = \"allow\"\naction = \"@upload\"\nresource = \"{long}\"\n",
+        UPLOAD.replace("${home}*", &long)
+    );
+    let many: Vec<String> = (0..500).map(|n| format!("\"x{n}/${{sub}}/y{n}-${{claim.c{n}}}/*\"")).collect();
+    let many = UPLOAD.replace("\"${home}*\"", &many.join(", "));
+    for text in [twice, many] {
+        let templates = parsed(&[text]).unwrap();
+        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuers());
+        assert!(!faults.is_empty());
+        shown(&templates, &faults[0], &issuers());
+    }
+}
+
+#[test]
+fn a_star_inside_a_listed_prefix_is_no_key_of_anybody() {
+    let list = "[[statement]]\neffect = \"allow\"\naction = \"@list\"\nresource = \"*\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"${home}\"\n";
+    let templates = parsed(&[format!("{}{list}", UPLOAD.replace("users/${sub}/", "u/*/${sub}/"))]).unwrap();
+    for through in [Some(0), Some(1)] {
+        if let Some(found) = find(&templates[0], &templates[0], through, &issuers()) {
+            assert!(is_true(&found), "{found}");
+            for holder in found.holders.iter().filter(|holder| holder.action.ends_with("GetBucket")) {
+                let prefix = holder.context["cos:prefix"].replace("%2F", "/");
+                assert!(found.key.starts_with(&prefix), "{prefix} does not show {}", found.key);
+            }
+        }
+    }
+}
+
+#[test]
 fn it_reads_as_a_sentence() {
     let templates = parsed(&[UPLOAD.replace("users/${sub}/", "users/${sub}")]).unwrap();
     let found = find(&templates[0], &templates[0], None, &issuers()).unwrap();
     assert_eq!(
         found.to_string(),
-        "both sub \"alice\" (PutObject, template `t0`) and sub \"alice0\" (PutObject, template `t0`) can reach `users/alice0photo.jpg`"
+        "both sub \"alice\" (PutObject, template `t0`) and sub \"alice0\" (PutObject, template `t0`) can reach `users/alice0/photo.jpg`"
     );
 }
 

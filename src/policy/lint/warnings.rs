@@ -130,7 +130,7 @@ impl About<'_> {
                         Rule::Condition,
                         values.span(),
                         format!("`{key}` says nothing of {}, whose requests {then}", lacking.join(", ")),
-                        format!("give {} a statement of their own without it", lacking.join(", ")),
+                        format!("grant {} in another statement, without this condition", lacking.join(", ")),
                     ));
                 }
                 if operator.if_exist && key == "cos:content-length" {
@@ -252,7 +252,10 @@ impl About<'_> {
 
     /// Where the configuration is at hand, too long a life is an error already.
     fn duration(&self, terms: Option<&Terms>) -> Option<Finding> {
-        let may_be_main = terms.is_none_or(|terms| terms.longest > Duration::from_hours(12));
+        // Too long for any action is an error where the configuration says which; so is too long for a role.
+        let may_be_main = terms.is_none_or(|terms| {
+            terms.longest > Duration::from_hours(12) && self.template.duration <= terms.longest
+        });
         let long = may_be_main && self.template.duration > LONGEST_OF_MAIN_ACCOUNT;
         long.then(|| {
             self.warn(
@@ -274,7 +277,7 @@ impl About<'_> {
                     "the policy can grow to {longest} of {} bytes, for the longest names",
                     render::MAX_POLICY_BYTES
                 ),
-                "use the filter sha256, or fewer resources, before the next statement",
+                "write fewer or shorter resources; long claims take less room under the filter sha256",
             )
         })
     }

@@ -56,7 +56,9 @@ impl Examined<'_> {
         }
         for subject in self.template.home.subjects().filter(|subject| !issuers.vouch_for(subject)) {
             let claim = subject.to_string();
-            let claim = claim.strip_prefix("claim.").unwrap_or(&claim);
+            // The configuration takes a claim's path with or without `claim.` before it.
+            let bare = claim.strip_prefix("claim.").filter(|path| !path.starts_with("claim."));
+            let claim = bare.unwrap_or(&claim);
             faults.push(self.home(
                 Rule::TrustedClaim,
                 format!("home holds ${{{subject}}}, which a user may be able to choose"),

@@ -9,6 +9,7 @@ use super::{Serving, TemplateSet};
 use crate::{
     policy::{
         folder::{self, Folder},
+        grant::trial,
         proof::{Proved, prove, prove_beside},
         revision::Revision,
         shadow::Shadow,
@@ -43,7 +44,7 @@ impl TemplateSet {
         let templates = vec![template];
         let issuers = terms.map_or_else(|| Terms::assumed(&templates).issuers, |terms| terms.issuers.clone());
         let now = Timestamp::UNIX_EPOCH;
-        let proved = prove(templates, &issuers)?;
+        let proved = prove(templates, &issuers).and_then(all_pass_the_verifier)?;
         let templates = proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect();
         Ok(Self::new(templates, Some(name), version, now))
     }
@@ -61,10 +62,10 @@ impl TemplateSet {
         let mut problems = Vec::new();
         let (mut templates, mut shadows) = (Vec::new(), Vec::new());
         for file in folder.files {
-            match file.map_err(|problem| vec![problem]).map(Candidate::read) {
-                Ok(Candidate::Serving(Ok(template))) => templates.push(template),
-                Ok(Candidate::Serving(Err(found))) | Err(found) => problems.extend(found),
-                Ok(Candidate::Next(next)) => shadows.push(next),
+            match Candidate::read(file) {
+                Candidate::Serving(Ok(template)) => templates.push(template),
+                Candidate::Serving(Err(found)) => problems.extend(found),
+                Candidate::Next(next) => shadows.push(next),
             }
         }
         problems.extend(templates.iter().filter_map(|template| terms.duration_fits(template).err()));
@@ -74,7 +75,8 @@ impl TemplateSet {
         if problems.is_empty() {
             problems.extend(default_is_there(dir, terms, &templates));
         }
-        match prove(templates, &terms.issuers) {
+        let proved = prove(templates, &terms.issuers).and_then(all_pass_the_verifier);
+        match proved {
             Ok(proved) if problems.is_empty() => {
                 let templates =
                     proved.into_iter().map(|proved| Serving::new(proved, now, previous)).collect();
@@ -109,7 +111,9 @@ impl TemplateSet {
         let now = serving.proved.template();
         let next = candidate.template.and_then(|template| {
             terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-            prove_beside(template, &others, &terms.issuers)
+            let proved = prove_beside(template, &others, &terms.issuers)?;
+            passes_the_verifier(&proved).map_err(|problem| vec![problem])?;
+            Ok(proved)
         });
         let revision = next.as_ref().map(|next| Revision::between(now, next.template())).unwrap_or_default();
         let next = next.map(Arc::new).map_err(|found| found.iter().map(ToString::to_string).collect());
@@ -151,13 +155,31 @@ struct Next {
 }
 
 impl Candidate {
-    fn read(source: Source) -> Self {
-        let version = version_of(&source);
-        match folder::next_of(&source) {
-            None => Self::Serving(folder::template(source)),
-            Some(base) => Self::Next(Next { base, version, template: folder::template(source) }),
+    fn read(file: Result<Source, Diagnostic>) -> Self {
+        let path = file.as_ref().map_or_else(|problem| problem.path.as_path(), Source::path);
+        let base = folder::next_of(path);
+        let version = file.as_ref().map(version_of).unwrap_or_default();
+        let template = file.map_err(|problem| vec![problem]).and_then(folder::template);
+        match base {
+            None => Self::Serving(template),
+            Some(base) => Self::Next(Next { base, version, template }),
         }
     }
+}
+
+fn all_pass_the_verifier(proved: Vec<Proved>) -> Result<Vec<Proved>, Vec<Diagnostic>> {
+    let problems: Vec<Diagnostic> = proved.iter().filter_map(|one| passes_the_verifier(one).err()).collect();
+    if problems.is_empty() { Ok(proved) } else { Err(problems) }
+}
+
+fn passes_the_verifier(proved: &Proved) -> Result<(), Diagnostic> {
+    trial(proved).map_err(|unconfined| {
+        Diagnostic::of_file(
+            proved.template().source.path(),
+            format!("is proved, and {unconfined}"),
+            "leave that out, and report it: the proof and the verifier should agree",
+        )
+    })
 }
 
 /// SHA-256 of a file, as `sha256sum` prints it.

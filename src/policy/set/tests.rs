@@ -514,3 +514,24 @@ fn a_narrowed_list_keeps_its_other_conditions() {
         assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{prefix}: {refused:?}");
     }
 }
+
+#[test]
+fn what_is_proved_is_rendered_and_passes_the_verifier() {
+    let with = |statement: &str| format!("{UPLOAD}[[statement]]\neffect = \"allow\"\n{statement}\n");
+    for statement in [
+        "action = \"name/cos:PutMultipleThings\"\nresource = \"${home}*\"",
+        "action = \"name/ci:GetSnapshot\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/${home}*\"",
+        "action = \"@download\"\nshared = \"x\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/public/*\"",
+    ] {
+        let templates = one(&with(statement));
+        let grant = templates.grant(Some("upload"), &Identity::for_tests("i", "alice", &[]));
+        assert!(grant.is_ok(), "{statement}: {grant:?}");
+    }
+    let nested = UPLOAD
+        .replace("users/${sub}/", "teams/${claim.claim.team}/")
+        .replace("[[statement]]", "owner = [\"claim.claim.team\"]\n[[statement]]");
+    let issuers = Issuers { several: false, trusted_claims: vec!["claim.team".to_owned()] };
+    let templates = set(&[("upload", nested)], &issuers).unwrap();
+    let alice = Identity::for_tests("i", "alice", &[("claim", json!({"team": "red"}))]);
+    assert_eq!(templates.grant(Some("upload"), &alice).unwrap().home(), "teams/red/");
+}

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Condition keys COS knows (docs 436/46205); an unlisted one passes unless it looks like a slip.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "cos:content-type",
     "cos:content-length",
     "cos:x-cos-storage-class",
@@ -28,6 +28,8 @@ const KEYS: [&str; 19] = [
     "cos:tls-version",
     "qcs:ip",
     "qcs:vpc",
+    "vpc:requester_vpc",
+    "qcs:current_time",
     "qcs:request_tag",
     "tls-version",
 ];
@@ -82,7 +84,11 @@ pub(in crate::policy) fn operands(
                 | C::NumericGreaterThanEqual,
                 value,
             ) => match value {
-                toml::Value::Integer(number) => Ok(Operand::Number(*number)),
+                toml::Value::Integer(number) => Ok(Operand::Number((*number).into())),
+                // Such as 1.2, a version of TLS.
+                toml::Value::Float(number) => serde_json::Number::from_f64(*number)
+                    .map(Operand::Number)
+                    .ok_or_else(|| wrong("numbers", "10485760")),
                 _ => Err(wrong("numbers", "10485760")),
             },
             (C::BoolEqual, value) => match value {

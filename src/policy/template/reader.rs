@@ -86,6 +86,9 @@ fn entries(list: &Spanned<OneOrMany>) -> impl Iterator<Item = (&str, Range<usize
     })
 }
 
+/// The shortest statement takes some sixty bytes of a policy.
+const MOST_STATEMENTS: usize = 100;
+
 /// Reads one template file.
 pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnostic>> {
     let file: File = source.parse().map_err(|problem| vec![problem])?;
@@ -106,6 +109,15 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
     if let Some(reason) = file.acl_guard_off.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
         keep(reader.problem(reason.span(), no_reason("acl_guard_off")));
     }
+    if let Some(beyond) = file.statement.get(MOST_STATEMENTS) {
+        keep(reader.problem(
+            beyond.span(),
+            (
+                format!("more than {MOST_STATEMENTS} statements, and STS takes a policy of 6144 bytes"),
+                "split the template".to_owned(),
+            ),
+        ));
+    }
     if file.statement.is_empty() {
         keep(reader.problem(
             0..0,
@@ -119,6 +131,7 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
         (Some(bucket), Some(home)) => file
             .statement
             .into_iter()
+            .take(MOST_STATEMENTS)
             .filter_map(|statement| reader.statement(statement, bucket, home).map_err(&mut keep).ok())
             .collect(),
         _ => Vec::new(),
