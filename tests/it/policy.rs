@@ -355,3 +355,28 @@ fn explain_says_what_a_deny_still_depends_on() {
     assert!(ask(&["--ip", "1.2.3.4"]).starts_with("denied: "));
     assert!(ask(&["--ip", "10.2.3.4"]).starts_with("allowed: a statement allows it\n"));
 }
+
+/// The guide tells of every rule of `lint`, and of every action that a set stands for.
+#[test]
+fn the_guide_tells_of_every_rule_and_every_set() {
+    let read = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
+    let (guide, findings, actions) =
+        (read("docs/templates.md"), read("src/policy/finding.rs"), read("src/policy/action.rs"));
+    let rules: Vec<&str> = findings
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::"))
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
+    assert!(rules.len() >= 17, "{rules:?}");
+    for rule in rules {
+        assert!(guide.contains(&format!("| `{rule}` |")), "{rule}");
+    }
+    let sets =
+        &actions[actions.find("static SETS").unwrap()..actions.find("/// The action of this exact").unwrap()];
+    let names: Vec<&str> = sets.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let name = name.trim_start_matches("name/cos:");
+        assert!(guide.contains(&format!("`{name}`")), "{name}");
+    }
+}
