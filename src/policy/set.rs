@@ -220,4 +220,6 @@ impl TemplateSet {
 }
 
 #[cfg(test)]
+mod scope_tests;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use cosbroker::policy::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{BUCKET, Setup, cosbroker, emulator, repository, token_of};
+use crate::support::{BUCKET, Setup, cosbroker, emulator, repository, templates_of, token_of};
 
 fn rows(file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(repository("tests/data/adversarial").join(file)).unwrap();
@@ -63,24 +63,11 @@ async fn every_row_of_claims_is_refused_without_a_call_or_confined_to_a_home_of_
 
 #[test]
 fn every_row_of_homes_is_proved_or_refused_as_it_says() {
-    let upload = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
     for row in rows("homes.json") {
         let mut setup = Setup::new("127.0.0.1:1".parse().unwrap())
             .with("default = \"upload\"", "")
             .with("\"tenant\"", "\"tenant\", \"nick\"");
-        setup.templates = row["homes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .enumerate()
-            .map(|(index, home)| {
-                let mut text = upload.replace("\"users/${sub}/\"", &home["home"].to_string());
-                if home["owner"].is_array() {
-                    text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
-                }
-                (format!("t{index}.toml"), text)
-            })
-            .collect();
+        setup.templates = templates_of(&row);
         let dir = setup.write();
         let check = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
         let said = String::from_utf8_lossy(&check.stderr);

@@ -8,7 +8,7 @@ use cosbroker::policy::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Setup, cosbroker, emulator, repository, token};
+use crate::support::{Setup, cosbroker, emulator, repository, templates_of, token};
 
 /// The exit code, stdout and stderr of a command run in a folder.
 fn run(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
@@ -65,19 +65,7 @@ fn every_counter_example_that_is_shown_is_true() {
     .unwrap();
     let mut shown = 0;
     for row in rows.iter().filter(|row| row["expect"] == "refused") {
-        let templates: Vec<(String, String)> = row["homes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .enumerate()
-            .map(|(index, home)| {
-                let mut text = UPLOAD.replace("\"users/${sub}/\"", &home["home"].to_string());
-                if home["owner"].is_array() {
-                    text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
-                }
-                (format!("t{index}.toml"), text)
-            })
-            .collect();
+        let templates = templates_of(row);
         let named: Vec<(&str, &str)> =
             templates.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let dir = folder(&named);

@@ -153,6 +153,20 @@ pub(crate) fn cosbroker(dir: &Path) -> Command {
     command
 }
 
+/// The template files of a row of `homes.json`: the shipped one with other homes.
+pub(crate) fn templates_of(row: &Value) -> Vec<(String, String)> {
+    let upload = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
+    let homes = row["homes"].as_array().unwrap().iter().enumerate();
+    let template = |(index, home): (usize, &Value)| {
+        let mut text = upload.replace("\"users/${sub}/\"", &home["home"].to_string());
+        if home["owner"].is_array() {
+            text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
+        }
+        (format!("t{index}.toml"), text)
+    };
+    homes.map(template).collect()
+}
+
 /// An answer, read.
 #[derive(Debug)]
 pub(crate) struct Answer {
