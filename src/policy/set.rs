@@ -145,6 +145,17 @@ impl TemplateSet {
                 Some(_) => {}
             }
         }
+        for (name, serving) in &self.templates {
+            let before = old.templates.get(name).and_then(|before| before.shadow.as_ref());
+            let change = match (&serving.shadow, before) {
+                (Some(shadow), before) if before.is_none_or(|before| before.version != shadow.version) => {
+                    shadow.to_string()
+                }
+                (None, Some(_)) => "shadow removed".to_owned(),
+                (Some(_) | None, _) => continue,
+            };
+            changes.push((format!("{name}.next"), change));
+        }
         let gone = old.templates.keys().filter(|name| !self.templates.contains_key(*name));
         changes.extend(gone.map(|name| (name.clone(), "removed".to_owned())));
         changes

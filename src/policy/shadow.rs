@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -90,6 +91,15 @@ pub struct Sizes {
     pub now_mean: usize,
     /// The mean to come.
     pub next_mean: usize,
+}
+
+impl fmt::Display for Shadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.next {
+            Ok(_) => write!(f, "shadow: {}", self.revision),
+            Err(problems) => write!(f, "shadow that could not serve: {}", problems.join("; ")),
+        }
+    }
 }
 
 impl Shadow {

@@ -205,7 +205,8 @@ async fn a_shadow_counts_what_would_change_and_serves_nobody() {
     let broker = Setup::new(emulator().0).start();
     let next = limit(20_971_520).replace("duration", "require = { plan = \"paid\" }\nduration");
     broker.put_template("upload.next.toml", &next);
-    broker.reload().await;
+    let (_, body) = broker.reload().await;
+    assert!(body["changes"]["upload.next"].as_str().unwrap().starts_with("shadow: + PutObject"), "{body}");
     for (subject, plan) in [("alice", "paid"), ("bob", "free"), ("carol", "paid"), ("alice", "paid")] {
         let answer = broker.get("/v1/credentials", &token_of(&json!({"sub": subject, "plan": plan}))).await;
         assert_eq!(answer.status, 200, "the serving template knows no plan");
