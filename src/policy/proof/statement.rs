@@ -155,6 +155,9 @@ impl ExaminedStatement<'_> {
             "share a folder that is nobody's home, such as \"public/*\"",
         );
         fault.between.1 = at;
+        if other.name != self.template.template.name {
+            fault.finding.templates.push(other.name.clone());
+        }
         Some(fault)
     }
 
