@@ -457,6 +457,31 @@ async fn a_person_holds_so_many_scopes_at_once_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scope_makes_room_when_its_key_ends_and_is_renewed_without_room() {
+    let house = house();
+    let ask = async |prefix: &str, wanted: Option<Duration>| {
+        let scope = Scope {
+            action: "name/cos:PutObject".to_owned(),
+            bucket: "examplebucket-1250000000".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            prefix: format!("users/alice/{prefix}"),
+        };
+        let identity = Identity::for_tests("i", "alice", &[]);
+        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
+        house.broker.key_for(&grant, wanted).await.map(|served| served.outcome)
+    };
+    assert_eq!(ask("a/*", None).await, Ok(Outcome::Fetched));
+    tokio::time::advance(LIFE / 4).await;
+    assert_eq!(ask("b/*", None).await, Ok(Outcome::Fetched));
+    let Err(AskError::TooManyScopes { retry_after }) = ask("c/*", None).await else { panic!("a third") };
+    assert!(retry_after <= LIFE * 3 / 4, "the first key to end makes room: {retry_after:?}");
+    tokio::time::advance(retry_after).await;
+    assert_eq!(ask("c/*", None).await, Ok(Outcome::Fetched));
+    assert_eq!(ask("b/*", Some(LIFE / 2)).await, Ok(Outcome::Fetched), "one of the two, with more life");
+    assert!(matches!(ask("d/*", None).await, Err(AskError::TooManyScopes { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scope_that_got_no_key_does_not_count() {
     let house = house();
     *house.sts.failing.lock().unwrap() = Some(StsError::Unavailable { detail: "down".into() });

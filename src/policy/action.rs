@@ -267,6 +267,28 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_or_changes_an_object_is_never_taken_for_reading() {
+        // The second is whether its request may carry ACL headers.
+        for (name, takes_acl) in [
+            ("PutObject", true),
+            ("PostObject", true),
+            ("AppendObject", true),
+            ("InitiateMultipartUpload", true),
+            ("UploadPart", false),
+            ("UploadPartCopy", false),
+            ("CompleteMultipartUpload", false),
+            ("AbortMultipartUpload", false),
+            ("DeleteObject", false),
+            ("PutObjectTagging", false),
+            ("DeleteObjectTagging", false),
+            ("PostObjectRestore", false),
+        ] {
+            let action = find(&format!("name/cos:{name}")).unwrap();
+            assert_eq!((action.reach(), action.takes_acl()), (Reach::WriteObject, takes_acl), "{name}");
+        }
+    }
+
+    #[test]
     fn a_misspelt_action_is_told_its_nearest_name() {
         assert_eq!(meant("name/cos:PutObjct"), Some("name/cos:PutObject"));
         assert_eq!(meant("name/cos:CreateMultipartUpload"), Some("name/cos:InitiateMultipartUpload"));

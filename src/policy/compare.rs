@@ -267,6 +267,15 @@ mod tests {
         assert_eq!(change.gained().collect::<Vec<_>>(), ["GetObject on `u/a/*`"]);
         assert_eq!(change.lost().collect::<Vec<_>>(), ["PutObject on `u/a/*`"]);
         assert!(compare(&old, &old).is_none());
+        let ip = r#"{"ip_equal":{"qcs:ip":"10.0.0.0/8"}}"#;
+        let mixed = [("GetObject", ip), ("HeadObject", ip), ("PutObject", "{}")];
+        let mixed = mixed.map(|(action, condition)| allow(action, "u/b/*", condition)).join(",");
+        assert_eq!(
+            compare(&policy(&allow("PutObject", "u/a/*", "{}")), &policy(&mixed))
+                .gained()
+                .collect::<Vec<_>>(),
+            ["GetObject, HeadObject on `u/b/*` where qcs:ip ip_equal 10.0.0.0/8", "PutObject on `u/b/*`"]
+        );
     }
 
     #[test]
@@ -308,6 +317,24 @@ mod tests {
             (r#"{"numeric_greater_than":{"k":10}}"#, r#"{"numeric_greater_than":{"k":5}}"#, true),
             (r#"{"ip_equal":{"k":"10.1.0.0/16"}}"#, r#"{"ip_equal":{"k":"10.0.0.0/8"}}"#, true),
             (r#"{"ip_equal":{"k":"10.0.0.0/8"}}"#, r#"{"ip_equal":{"k":"10.1.0.0/16"}}"#, false),
+            (r#"{"ip_equal":{"k":"10.1.2.3"}}"#, r#"{"ip_equal":{"k":"10.0.0.0/8"}}"#, true),
+            (r#"{"ip_equal":{"k":"10.0.0.0/8"}}"#, r#"{"ip_equal":{"k":"10.1.2.3"}}"#, false),
+            // Of several bounds, the loosest holds.
+            (r#"{"numeric_less_than_equal":{"k":[5,20]}}"#, r#"{"numeric_less_than_equal":{"k":10}}"#, false),
+            (r#"{"numeric_less_than_equal":{"k":10}}"#, r#"{"numeric_less_than_equal":{"k":[5,20]}}"#, true),
+            (r#"{"numeric_greater_than":{"k":[5,20]}}"#, r#"{"numeric_greater_than":{"k":10}}"#, false),
+            (r#"{"numeric_greater_than":{"k":10}}"#, r#"{"numeric_greater_than":{"k":[5,20]}}"#, true),
+            (r#"{"numeric_greater_than_equal":{"k":10}}"#, r#"{"numeric_greater_than":{"k":10}}"#, false),
+            (
+                r#"{"date_less_than":{"k":"2030-01-01T00:00:00Z"}}"#,
+                r#"{"date_less_than":{"k":"2030-01-01T00:00:00Z"}}"#,
+                true,
+            ),
+            (
+                r#"{"date_less_than":{"k":"2031-01-01T00:00:00Z"}}"#,
+                r#"{"date_less_than":{"k":"2030-01-01T00:00:00Z"}}"#,
+                false,
+            ),
             (r#"{"string_equal":{"k":"a","l":"b"}}"#, r#"{"string_equal":{"k":"a"}}"#, true),
             (r#"{"string_equal":{"k":"a"}}"#, r#"{"string_equal":{"k":"a","l":"b"}}"#, false),
         ] {

@@ -352,6 +352,8 @@ mod tests {
             Decision::Allowed(1)
         );
         assert_eq!(decide(unmet, "name/cos:PutObject", "r/a/x", &[]), Decision::ConditionUnmet(0));
+        let twice = decide(&format!("{unmet},{unmet}"), "name/cos:PutObject", "r/a/x", &[]);
+        assert_eq!(twice, Decision::ConditionUnmet(0), "the first of those that would allow it");
     }
 
     #[test]

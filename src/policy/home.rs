@@ -330,6 +330,17 @@ mod tests {
     }
 
     #[test]
+    fn a_home_leaves_room_for_the_name_of_a_file() {
+        let longest = |letters: usize| {
+            let text = Text::parse(&format!("{}/${{sub|sha256}}/", "a".repeat(letters)), None).unwrap();
+            (text.longest(), Home::prove(&text, &[Subject::Sub]).is_ok())
+        };
+        let most = LONGEST_HOME - longest(0).0;
+        assert_eq!(longest(most), (LONGEST_HOME, true));
+        assert_eq!(longest(most + 1), (LONGEST_HOME + 1, false));
+    }
+
+    #[test]
     fn segments_are_told_apart_to_the_byte() {
         for (a, b, expected) in [
             ("u/${sub}/", "u/${sub}-/", false),

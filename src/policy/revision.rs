@@ -127,5 +127,23 @@ mod tests {
         let either = member.replace("\"member\"\n", "[\"member\", \"guest\"]\n");
         assert_eq!(between(&member, &either), "+ a key where the claim `role` is \"guest\"");
         assert_eq!(between(&either, &member), "- the key where the claim `role` is \"guest\"");
+        let paid = member.replace("role =", "plan =");
+        assert_eq!(
+            between(&member, &paid),
+            "+ a key where the claim `role` is not \"member\"; - the key where the claim `plan` is not \"member\""
+        );
+    }
+
+    #[test]
+    fn a_move_to_another_bucket_or_region_is_a_gain_and_a_loss() {
+        for (from, to, gained, lost) in [
+            ("ap-guangzhou", "ap-beijing", "examplebucket-1250000000` in ap-beijing", "in ap-guangzhou"),
+            ("examplebucket", "other", "other-1250000000` in ap-guangzhou", "examplebucket-1250000000`"),
+        ] {
+            let told = between(UPLOAD, &UPLOAD.replace(from, to));
+            assert!(told.contains(&format!("+ bucket `{gained}")), "{told}");
+            let lost = told.split("; ").any(|one| one.starts_with("- bucket `") && one.contains(lost));
+            assert!(lost, "{told}");
+        }
     }
 }

@@ -233,4 +233,6 @@ impl TemplateSet {
 #[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
+mod shadow_tests;
+#[cfg(test)]
 mod tests;

@@ -181,3 +181,33 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(n: usize) -> Fingerprint {
+        Fingerprint::of(&[n.to_string()])
+    }
+
+    #[test]
+    fn no_more_people_are_remembered_than_there_is_room_for() {
+        let tally = Tally::default();
+        for n in 0..MOST_PEOPLE {
+            assert!(!tally.knows(person(n)), "{n}");
+            tally.add(person(n), Seen::default(), None);
+        }
+        assert!(tally.knows(person(MOST_PEOPLE)), "there is no room for one more");
+    }
+
+    #[test]
+    fn so_many_kinds_of_failure_are_told_apart_and_those_are_counted_on() {
+        let tally = Tally::default();
+        for n in 0..MOST_KINDS * 2 {
+            tally.add(person(n), Seen::default(), Some(format!("kind {n}")));
+        }
+        tally.add(person(MOST_KINDS * 2), Seen::default(), Some("kind 0".to_owned()));
+        let failures = tally.lock().failures.clone();
+        assert_eq!((failures.len(), failures["kind 0"]), (MOST_KINDS, 2));
+    }
+}

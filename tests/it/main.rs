@@ -11,6 +11,7 @@ mod cli;
 mod faults;
 mod herd;
 mod lifecycle;
+mod lint;
 mod oracle;
 mod policy;
 mod reload;

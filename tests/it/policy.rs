@@ -1,24 +1,20 @@
 //! `cosbroker policy …`, as an operator types it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
-use cosbroker::policy::{
-    cam::Policy,
-    evaluate::{Reading, Request, evaluate_as},
-};
 use serde_json::{Value, json};
 
-use crate::support::{Setup, cosbroker, emulator, repository, templates_of, token};
+use crate::support::{Setup, cosbroker, emulator, repository, token};
 
 /// The exit code, stdout and stderr of a command run in a folder.
-fn run(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = cosbroker(dir).arg("policy").args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 /// A folder with these templates.
-fn folder(templates: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn folder(templates: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("policies")).unwrap();
     for (name, text) in templates {
@@ -27,116 +23,22 @@ fn folder(templates: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-const UPLOAD: &str = include_str!("../../policies/upload.toml");
+pub(crate) const UPLOAD: &str = include_str!("../../policies/upload.toml");
 
-#[test]
-fn the_shipped_templates_are_proved_without_a_word() {
-    let (code, told, errors) =
-        run(&repository(""), &["lint", "--config", "config.example.toml", "--deny-warnings"]);
-    assert_eq!((code, errors.as_str()), (0, ""), "{told}");
-    assert_eq!(told, "proved: avatar\nproved: downloads\nproved: files\nproved: team\nproved: upload\n");
-}
+pub(crate) const DOWNLOADS: &str = r#"
+bucket = "examplebucket-1250000000"
+region = "ap-guangzhou"
+home = "files/${sub}/"
+duration = "30m"
+[[statement]]
+effect = "allow"
+action = "@download"
+resource = "${home}*"
+"#;
 
-#[test]
-fn a_report_underlines_the_text_shows_two_people_and_says_the_mend() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
-    let (code, told, errors) = run(dir.path(), &["lint"]);
-    assert_eq!((code, errors.trim()), (1, "cosbroker: not proved: 1 of 1"));
-    for part in [
-        "error[home]: home does not end in `/`",
-        "policies/upload.toml:13:8",
-        "home = \"users/${sub}\"",
-        "       ^^^^^^^^^^^^^^",
-        "for example: both sub \"alice\"",
-        "can reach `users/alice0",
-        "help: end it with `/`",
-        "not proved: upload",
-    ] {
-        assert!(told.contains(part), "{part}:\n{told}");
-    }
-}
-
-/// What `lint --format json` shows is true: the evaluator, asked anew, allows both sides.
-#[test]
-fn every_counter_example_that_is_shown_is_true() {
-    let rows: Vec<Value> = serde_json::from_str(
-        &std::fs::read_to_string(repository("tests/data/adversarial/homes.json")).unwrap(),
-    )
-    .unwrap();
-    let mut shown = 0;
-    for row in rows.iter().filter(|row| row["expect"] == "refused") {
-        let templates = templates_of(row);
-        let named: Vec<(&str, &str)> =
-            templates.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let dir = folder(&named);
-        let (code, told, _) = run(dir.path(), &["lint", "--format", "json"]);
-        assert_eq!(code, 1, "{}", row["why"]);
-        let report: Value = serde_json::from_str(&told).unwrap();
-        assert_eq!(report["proved"], false);
-        for finding in report["findings"].as_array().unwrap() {
-            assert!(finding["line"].is_u64() && finding["mend"].is_string(), "{finding}");
-            let found = &finding["counterExample"];
-            if found.is_null() {
-                continue;
-            }
-            shown += 1;
-            let reading =
-                Reading::ALL.into_iter().find(|reading| json!(reading) == found["reading"]).unwrap();
-            let holders = found["holders"].as_array().unwrap();
-            assert_ne!(holders[0]["claims"], holders[1]["claims"], "{}", row["why"]);
-            for holder in holders {
-                let policy = Policy::parse(holder["policy"].to_string().as_bytes()).unwrap();
-                let context: BTreeMap<String, String> =
-                    serde_json::from_value(holder["context"].clone()).unwrap();
-                let request = Request {
-                    action: holder["action"].as_str().unwrap(),
-                    resource: holder["resource"].as_str().unwrap(),
-                    context: context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
-                };
-                assert!(evaluate_as(reading, &policy, &request).is_allowed(), "{}: {found:#}", row["why"]);
-                assert!(request.resource.ends_with(found["key"].as_str().unwrap()));
-            }
-        }
-    }
-    assert!(shown >= 8, "only {shown} counter-examples");
-}
-
-#[test]
-fn sarif_names_rule_file_and_line() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
-    let (code, told, _) = run(dir.path(), &["lint", "--format", "sarif"]);
-    assert_eq!(code, 1);
-    let report: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(report["version"], "2.1.0");
-    let result = &report["runs"][0]["results"][0];
-    assert_eq!((&result["ruleId"], &result["level"]), (&json!("home"), &json!("error")));
-    let location = &result["locations"][0]["physicalLocation"];
-    assert_eq!(location["artifactLocation"]["uri"], "policies/upload.toml");
-    assert_eq!(location["region"]["startLine"], 13);
-}
-
-#[test]
-fn what_serves_and_is_likely_not_meant_is_a_warning() {
-    for (from, to, rule, said) in [
-        ("\"@upload\"", "\"name/cos:PutObjct\"", "unknown-action", "did you mean `name/cos:PutObject`?"),
-        ("\"@multipart-upload\"", "\"name/cos:UploadPart\"", "partial-family", "grant @multipart-upload"),
-        ("\"@upload\"", "\"name/cos:PutObject\"", "partial-family", "mini-programs"),
-        ("\"@upload\"", "\"@upload\", \"@multipart-upload\"", "condition", "UploadPart"),
-        ("30m", "3h", "duration", "2 h at most"),
-    ] {
-        let dir = folder(&[("upload.toml", &UPLOAD.replace(from, to))]);
-        let (code, told, _) = run(dir.path(), &["lint"]);
-        assert_eq!(code, 0, "{to}: {told}");
-        assert!(told.contains(&format!("warning[{rule}]")) && told.contains(said), "{to}: {told}");
-        assert!(told.contains("proved: upload"));
-        assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 1);
-    }
-    let long = Setup::new("127.0.0.1:1".parse().unwrap())
-        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
-    let dir = long.write();
-    std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
-    let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
-    assert!(code == 1 && told.contains("error[duration]") && told.contains("43200 s at most"), "{told}");
+/// The shipped template with another statement below.
+pub(crate) fn upload_and(statement: &str) -> String {
+    format!("{UPLOAD}\n[[statement]]\n{statement}\n")
 }
 
 #[tokio::test]
@@ -344,27 +246,101 @@ fn explain_says_what_a_deny_still_depends_on() {
     assert!(ask(&["--ip", "10.2.3.4"]).starts_with("allowed: a statement allows it\n"));
 }
 
-/// The guide tells of every rule of `lint`, and of every action that a set stands for.
 #[test]
-fn the_guide_tells_of_every_rule_and_every_set() {
-    let read = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
-    let (guide, findings, actions) =
-        (read("docs/templates.md"), read("src/policy/finding.rs"), read("src/policy/action.rs"));
-    let rules: Vec<&str> = findings
-        .lines()
-        .filter(|line| line.trim_start().starts_with("Self::"))
-        .filter_map(|line| line.split('"').nth(1))
-        .collect();
-    assert!(rules.len() >= 17, "{rules:?}");
-    for rule in rules {
-        assert!(guide.contains(&format!("| `{rule}` |")), "{rule}");
-    }
-    let sets =
-        &actions[actions.find("static SETS").unwrap()..actions.find("/// The action of this exact").unwrap()];
-    let names: Vec<&str> = sets.split('"').skip(1).step_by(2).collect();
-    assert!(names.len() >= 18, "{names:?}");
-    for name in names {
-        let name = name.trim_start_matches("name/cos:");
-        assert!(guide.contains(&format!("`{name}`")), "{name}");
-    }
+fn a_widening_of_any_template_or_person_fails_where_it_is_refused() {
+    let dir = folder(&[]);
+    let diff = |old: &[(&str, &str)], new: &[(&str, &str)], people: &str| {
+        for (name, files) in [("old", old), ("new", new)] {
+            let path = dir.path().join(name);
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir(&path).unwrap();
+            for (file, text) in files {
+                std::fs::write(path.join(file), text).unwrap();
+            }
+        }
+        std::fs::write(dir.path().join("users.json"), people).unwrap();
+        let (code, told, errors) =
+            run(dir.path(), &["diff", "old", "new", "--claims", "users.json", "--refuse-widening"]);
+        assert_eq!(code == 1, errors.contains("--refuse-widening"), "{errors}");
+        (code, told)
+    };
+    let alice = r#"[{"sub":"alice"}]"#;
+    let (upload, larger) = (("a.toml", UPLOAD), UPLOAD.replace("10485760", "20971520"));
+    let downloads = ("b.toml", DOWNLOADS);
+    assert_eq!(diff(&[upload, downloads], &[upload, downloads], alice).0, 0);
+    let (code, told) = diff(&[upload], &[upload, downloads], alice);
+    assert!(code == 1 && told.contains("b: new"), "{told}");
+    let (code, told) = diff(&[upload, downloads], &[upload], alice);
+    assert!(code == 0 && told.contains("b: removed"), "{told}");
+    assert_eq!(diff(&[upload, downloads], &[("a.toml", &larger), downloads], alice).0, 1, "the first alone");
+    // Who lacks a claim that only one statement names gets no key; without the statement, they do.
+    let team =
+        upload_and("effect = \"allow\"\naction = \"@download\"\nresource = \"${home}${claim.team}/*\"");
+    let (code, told) = diff(&[("a.toml", &team)], &[upload], alice);
+    assert!(code == 1 && told.contains("alice:\n    gains a key at all"), "{told}");
+    assert_eq!(diff(&[("a.toml", &team)], &[upload], r#"{"sub":"alice","team":"red"}"#).0, 0);
+    // What a deny takes back from whom can depend on their claims.
+    let shown = DOWNLOADS.replace("${home}*", "${home}${claim.shown}/*");
+    let hidden = format!(
+        "{shown}[[statement]]\neffect = \"deny\"\naction = \"@download\"\nresource = \"${{home}}${{claim.hidden}}/*\"\n"
+    );
+    let both = r#"{"sub":"alice","shown":"x","hidden":"x"}"#;
+    let (code, told) = diff(&[("a.toml", &hidden)], &[("a.toml", &shown)], both);
+    assert!(code == 1 && told.contains("on `files/alice/x/*`, denied before"), "{told}");
+}
+
+#[test]
+fn a_file_is_held_to_the_configurations_terms() {
+    let dir = Setup::new("127.0.0.1:1".parse().unwrap()).write();
+    std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "37h")).unwrap();
+    let render = ["render", "upload", "--claims", r#"{"sub":"alice"}"#, "--config", "config.toml"];
+    let (code, told, errors) = run(dir.path(), &render);
+    assert!(code == 1 && told.is_empty() && errors.contains("129600 s at most"), "{errors}");
+}
+
+#[test]
+fn explain_takes_the_address_and_the_type_into_account() {
+    let text = UPLOAD.replace(
+        "10485760",
+        "10485760\n[statement.condition.ip_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n[statement.condition.string_like]\n\"cos:content-type\" = \"image/*\"",
+    );
+    let dir = folder(&[("upload.toml", &text)]);
+    let ask = |more: &[&str]| {
+        let base = ["explain", "upload", "--claims", r#"{"sub":"alice"}"#];
+        run(dir.path(), &[&base[..], more].concat()).1
+    };
+    let put = |more: &[&str]| {
+        ask(&[&["--action", "PutObject", "--key", "users/alice/a.jpg", "--size", "1"][..], more].concat())
+    };
+    let good = ["--ip", "10.1.2.3", "--content-type", "image/png"];
+    assert!(put(&good).starts_with("allowed: "), "{}", put(&good));
+    assert!(put(&["--ip", "11.1.2.3", "--content-type", "image/png"]).contains("`qcs:ip` is `11.1.2.3`"));
+    assert!(put(&["--ip", "10.1.2.3", "--content-type", "text/html"]).contains("is `text/html`"));
+    assert!(put(&good[2..]).contains("ask again with `ip`"));
+    let other = ask(&["--action", "GetObject", "--key", "users/alice/a.jpg"]);
+    assert!(other.starts_with("denied: the template does not grant `name/cos:GetObject`"), "{other}");
+    let list = upload_and(
+        "effect = \"allow\"\naction = \"@list\"\nresource = \"*\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"",
+    );
+    std::fs::write(dir.path().join("policies/upload.toml"), list).unwrap();
+    let list = ask(&["--action", "GetBucket", "--key", "users/alice/my photos/"]);
+    assert!(list.starts_with("allowed: "), "{list}");
+}
+
+#[test]
+fn import_reads_a_policy_from_stdin() {
+    use std::{io::Write, process::Stdio};
+    let dir = folder(&[]);
+    let mut child = cosbroker(dir.path())
+        .args(["policy", "import", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let policy = br#"{"statement":{"effect":"allow","action":"cos:PutObject","resource":"*"}}"#;
+    child.stdin.take().unwrap().write_all(policy).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("home = \"users/${sub}/\""));
 }

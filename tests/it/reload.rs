@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cosbroker::policy::cam::Policy;
+use cosbroker::policy::{Issuers, Reload, TemplateStore, Terms, cam::Policy};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{Broker, Setup, cosbroker, emulator, token, token_of};
@@ -36,6 +37,16 @@ async fn comes_to(broker: &Broker, bytes: u64) {
     let start = Instant::now();
     while limit_of_alice(broker).await != bytes {
         assert!(start.elapsed() < Duration::from_secs(10), "{bytes} never came: {}", broker.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until so many reloads have come to this.
+async fn counts_to(broker: &Broker, outcome: &str, least: u64) {
+    let start = Instant::now();
+    let outcome = format!("\"{outcome}\"");
+    while broker.figure(&["cosbroker_template_reloads_total", &outcome]).await < least {
+        assert!(start.elapsed() < Duration::from_secs(10), "{outcome}: {}", broker.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -79,8 +90,9 @@ async fn sighup_and_the_api_load_at_once_and_tell_what_changed() {
     broker.put_template("upload.toml", &limit(2));
     broker.signal("-HUP");
     comes_to(&broker, 2).await;
+    // It serves before it is counted.
+    counts_to(&broker, "loaded", 2).await;
     assert!(broker.log().contains("template changed"), "{}", broker.log());
-    assert!(broker.figure(&["cosbroker_template_reloads_total", "\"loaded\""]).await >= 2);
     assert_eq!(broker.figure(&["cosbroker_template_reloads_total", "\"unchanged\""]).await, 1);
 }
 
@@ -294,4 +306,120 @@ async fn what_is_linked_to_is_not_promoted() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && told.contains("is not a plain file"), "{told}");
     assert_eq!(limit_of_alice(&broker).await, 10_485_760);
+}
+
+#[test]
+fn what_was_tried_is_not_tried_again_until_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let policies = dir.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let put = |text: &str| std::fs::write(policies.join("upload.toml"), text).unwrap();
+    put(SHIPPED);
+    std::fs::write(policies.join("uplaod.next.toml"), SHIPPED).unwrap();
+    let terms = Terms {
+        issuers: Issuers::default(),
+        longest: Duration::from_hours(36),
+        min_remaining: None,
+        default: None,
+    };
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let store = TemplateStore::open(policies.clone(), terms, at(0)).unwrap();
+    let reload = |second: i64, loads: bool, problems: usize| {
+        assert_ne!(store.look(), store.last_tried(), "{second}");
+        let outcome = store.reload(at(second));
+        assert_eq!(matches!(outcome, Reload::Loaded(_)), loads, "{outcome:?}");
+        assert_eq!(store.look(), store.last_tried(), "{second}");
+        let status = store.status();
+        assert_eq!((status.last_attempt_at, status.problems.len()), (at(second), problems));
+        assert_eq!(status.orphans, ["uplaod.next.toml"]);
+        status.loaded_at
+    };
+    put(&limit(1).replace("@upload", "@uplod"));
+    assert_eq!(reload(1, false, 1), at(0));
+    put(&limit(2));
+    assert_eq!(reload(2, true, 0), at(2));
+    std::fs::rename(&policies, dir.path().join("gone")).unwrap();
+    assert_eq!(reload(3, false, 1), at(2));
+    std::fs::rename(dir.path().join("gone"), &policies).unwrap();
+    assert_eq!(reload(4, true, 0), at(2));
+}
+
+#[tokio::test]
+async fn sighup_tries_even_a_folder_that_has_not_changed() {
+    let broker = Setup::new(emulator().0).start();
+    broker.signal("-HUP");
+    counts_to(&broker, "unchanged", 1).await;
+}
+
+/// `cosbroker policy …` beside a running broker: the exit code, and all it said.
+fn policy(broker: &Broker, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = cosbroker(broker.dir())
+        .arg("policy")
+        .args(arguments)
+        .args(["--operators", &format!("http://{}", broker.operators)])
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[tokio::test]
+async fn only_what_was_counted_and_widens_for_nobody_is_promoted_unasked() {
+    let broker = Setup::new(emulator().0).start();
+    let promote = |dir: &str| policy(&broker, &["promote", "upload", "--dir", dir]);
+    let stays = |said: &str, (code, told): (Option<i32>, String)| {
+        assert!(code == Some(1) && told.contains(said), "{said}: {told}");
+        assert!(broker.dir().join("policies/upload.next.toml").exists(), "{said}");
+    };
+    broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub}/\"", "users/${sub}\""));
+    stays("could not serve; mend it first", promote("policies"));
+    // Nobody has asked yet, and everybody would gain.
+    broker.put_template("upload.next.toml", &limit(20_971_520));
+    stays("--allow-widening", promote("policies"));
+    // Everybody loses, but somebody who has no key would get one.
+    let team =
+        "[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"${home}${claim.tenant}/*\"";
+    broker.put_template("upload.toml", &format!("{SHIPPED}\n{team}\n"));
+    broker.put_template("upload.next.toml", SHIPPED);
+    broker.reload().await;
+    assert_ne!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    for subject in ["bob", "carol"] {
+        let token = token_of(&json!({"sub": subject, "tenant": "red"}));
+        assert_eq!(broker.get("/v1/credentials", &token).await.status, 200);
+    }
+    stays("--allow-widening", promote("policies"));
+    let (_, told) = policy(&broker, &["shadow", "upload"]);
+    for line in [
+        "people who asked     3",
+        "nothing changes for  0",
+        "could do more        1",
+        "could do less        2",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    // Another folder's file is not the one that was counted.
+    let elsewhere = broker.dir().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("upload.next.toml"), limit(1)).unwrap();
+    broker.put_template("upload.toml", &limit(20_971_520));
+    broker.put_template("upload.next.toml", SHIPPED);
+    stays("is not the file that the broker has read", promote("elsewhere"));
+    // What was put there just now is looked at first, and serves at once.
+    broker.put_template("upload.next.toml", &limit(5));
+    let (code, told) = promote("policies");
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(limit_of_alice(&broker).await, 5);
+}
+
+#[tokio::test]
+async fn one_shadow_is_shown_where_one_is_named() {
+    let broker = Setup::new(emulator().0).with("default = \"upload\"", "").start();
+    broker.put_template("upload.next.toml", &limit(1));
+    let files = SHIPPED.replace("users/", "files/");
+    broker.put_template("files.toml", &files);
+    broker.put_template("files.next.toml", &files.replace("10485760", "1"));
+    broker.reload().await;
+    let (_, all) = policy(&broker, &["shadow"]);
+    assert!(all.contains("files.next.toml") && all.contains("upload.next.toml"), "{all}");
+    let (code, one) = policy(&broker, &["shadow", "upload"]);
+    assert!(code == Some(0) && one.contains("upload.next.toml") && !one.contains("files"), "{one}");
 }

@@ -120,6 +120,18 @@ fn a_search_ends_soon_whatever_a_template_holds() {
 }
 
 #[test]
+fn it_goes_through_the_statement_that_is_at_fault() {
+    let open = UPLOAD.replace("${home}*", "users/*");
+    let text = format!("{open}[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"*\"\n");
+    let templates = parsed(&[text]).unwrap();
+    for (statement, action) in [(0, "name/cos:PutObject"), (1, "name/cos:GetObject")] {
+        let found = find(&templates[0], &templates[0], Some(statement), &issuers()).unwrap();
+        assert_eq!(found.holders[0].action, action);
+        assert!(is_true(&found), "{found:#?}");
+    }
+}
+
+#[test]
 fn a_star_inside_a_listed_prefix_is_no_key_of_anybody() {
     let list = "[[statement]]\neffect = \"allow\"\naction = \"@list\"\nresource = \"*\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"${home}\"\n";
     let templates = parsed(&[format!("{}{list}", UPLOAD.replace("users/${sub}/", "u/*/${sub}/"))]).unwrap();
@@ -131,6 +143,19 @@ fn a_star_inside_a_listed_prefix_is_no_key_of_anybody() {
                 assert!(found.key.starts_with(&prefix), "{prefix} does not show {}", found.key);
             }
         }
+    }
+}
+
+#[test]
+fn conditions_are_met_at_their_edges() {
+    for condition in
+        ["numeric_less_than", "numeric_greater_than", "numeric_greater_than_equal", "numeric_not_equal"]
+    {
+        let text =
+            UPLOAD.replace("numeric_less_than_equal", condition).replace("users/${sub}/", "users/${sub}");
+        let templates = parsed(&[text]).unwrap();
+        let found = find(&templates[0], &templates[0], None, &issuers());
+        assert!(is_true(&found.unwrap_or_else(|| panic!("{condition}"))), "{condition}");
     }
 }
 

@@ -356,6 +356,136 @@ fn what_others_call_it_and_bucket_level_actions_are_told() {
     }
 }
 
+#[test]
+fn a_condition_in_two_spellings_is_not_halved() {
+    let statement = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "condition": {
+        "ip_equal": {"qcs:ip": "10.0.0.0/8"}, "IP_equal": {"qcs:ip": "11.0.0.0/8"},
+    }});
+    let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
+    let imported = of(&json!([statement, kept])).unwrap();
+    assert!(imported.notes.join("\n").contains("`ip_equal` in two spellings"), "{:?}", imported.notes);
+    for address in ["10.1.1.1", "11.1.1.1"] {
+        assert!(!allows(&imported, PUT, "users/alice/a", &[("qcs:ip", address)]), "{address}");
+    }
+}
+
+#[test]
+fn a_narrower_list_stays_as_narrow() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
+        {"effect": "allow", "action": LIST, "resource": "*",
+         "condition": {"string_like": {"cos:prefix": "doc%2Fphotos%2F*"}}},
+    ]))
+    .unwrap();
+    let list = |prefix| allows(&imported, LIST, "", &[("cos:prefix", prefix)]);
+    assert!(list("doc%2Falice%2Fphotos%2F"), "{}", imported.template);
+    assert!(!list("doc%2Falice%2F") && !list("doc%2Fphotos%2F"), "{}", imported.template);
+}
+
+#[test]
+fn a_list_of_one_object_is_no_list_of_the_home() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": [PUT, LIST], "resource": resource("doc/a.jpg")},
+    ]))
+    .unwrap();
+    assert!(
+        imported.notes.join("\n").contains("a list works on the bucket or a folder"),
+        "{:?}",
+        imported.notes
+    );
+    assert!(!allows(&imported, LIST, "", &[("cos:prefix", "doc%2Falice%2F")]), "{}", imported.template);
+}
+
+#[test]
+fn a_deny_of_everything_forbids_lists_and_processing_too() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": [PUT, LIST, "name/ci:CreateMediaJobs"], "resource": "*"},
+        {"effect": "deny", "action": "*", "resource": "*", "condition": {"ip_not_equal": {"qcs:ip": "10.0.0.0/8"}}},
+    ]))
+    .unwrap();
+    let template = proved(&imported);
+    let bucket = &template.template().bucket;
+    let policy = alices(&imported);
+    for (action, resource) in [
+        (PUT, bucket.resource(crate::policy::Service::Cos) + "users/alice/a"),
+        (LIST, bucket.resource(crate::policy::Service::Cos)),
+        ("name/ci:CreateMediaJobs", bucket.resource(crate::policy::Service::Ci) + "users/alice/a"),
+    ] {
+        for (address, allowed) in [("10.1.1.1", true), ("11.1.1.1", false)] {
+            let context =
+                [("qcs:ip", address), ("cos:prefix", "users%2Falice%2F"), ("cos:x-cos-acl", "private")];
+            let context = context.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+            let request = Request { action, resource: &resource, context };
+            let found = evaluate(&policy, &request).is_allowed();
+            assert_eq!(found, allowed, "{action} from {address}: {}", imported.template);
+        }
+    }
+}
+
+#[test]
+fn what_is_in_another_bucket_or_region_is_left_out_and_told() {
+    let elsewhere =
+        |region: &str, bucket: &str| format!("qcs::cos:{region}:uid/1250000000:{bucket}-1250000000/theirs/*");
+    for other in [elsewhere("ap-beijing", "other"), elsewhere("ap-shanghai", "examplebucket")] {
+        let imported = of(&json!([
+            {"effect": "allow", "action": PUT, "resource": [resource("doc/*"), other]},
+        ]))
+        .unwrap();
+        assert!(
+            imported.notes.iter().any(|note| note.contains(&format!("`{other}` is left out"))),
+            "{:?}",
+            imported.notes
+        );
+        assert!(!imported.template.contains("theirs/*\""), "{}", imported.template);
+        assert!(imported.template.contains("region = \"ap-beijing\""), "{}", imported.template);
+    }
+    // Of the bucket that is taken, not of another that comes later.
+    let unsaid = "qcs::cos::uid/1250000000:examplebucket-1250000000/doc/*";
+    let imported = of(&json!([
+        {"effect": "allow", "action": PUT, "resource": [unsaid, elsewhere("ap-shanghai", "other")]},
+    ]))
+    .unwrap();
+    assert!(imported.notes.contains(&"set region: the policy names none".to_owned()), "{:?}", imported.notes);
+}
+
+#[test]
+fn a_deny_that_cannot_be_said_is_told_aloud() {
+    for denied in [resource("doc/u${uin}x"), resource("doc/a?b"), "qcs::cvm:::instance/*".to_owned()] {
+        let imported = of(&json!([
+            {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
+            {"effect": "deny", "action": PUT, "resource": denied},
+        ]))
+        .unwrap();
+        let told = imported.notes.iter().any(|note| note.contains("WHAT THIS DENY FORBADE"));
+        assert!(told, "{denied}: {:?}", imported.notes);
+    }
+}
+
+#[test]
+fn an_action_is_granted_alone_where_it_stood_alone() {
+    let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": resource("*")}])).unwrap();
+    assert!(allows(&imported, PUT, "users/alice/a", &[]));
+    assert!(!allows(&imported, "name/cos:PostObject", "users/alice/a", &[]), "{}", imported.template);
+}
+
+#[test]
+fn the_older_spelling_names_the_same_bucket() {
+    for bucket in ["examplebucket", "examplebucket-1250000000"] {
+        let older = format!("qcs::cos:ap-beijing:uid/1250000000:prefix//1250000000/{bucket}/doc/*");
+        let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": older}])).unwrap();
+        assert!(imported.template.contains("bucket = \"examplebucket-1250000000\""), "{}", imported.template);
+    }
+}
+
+#[test]
+fn a_statement_that_says_more_than_is_understood_grants_nothing() {
+    let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
+    let more = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "expires": "2030-01-01"});
+    let imported = of(&json!([kept, more])).unwrap();
+    assert!(imported.notes.join("\n").contains("`expires`"), "{:?}", imported.notes);
+    assert!(!allows(&imported, PUT, "users/alice/a", &[]), "{}", imported.template);
+}
+
 const ACTIONS: [&str; 10] = [
     "*",
     "name/cos:*",

@@ -201,6 +201,9 @@ fn a_deny_shares_nothing_and_a_list_stands_alone() {
     let mixed = with(&format!("action = [\"@list\", \"@download\"]\nresource = \"${{home}}*\"\n{bound}"));
     assert!(verdict(&mixed).unwrap_err().contains("stand in one statement"));
     assert_eq!(verdict(&with(&format!("action = \"@list\"\nresource = \"\"\n{bound}"))), Ok(()));
+    let processing = "action = \"@list\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/*\"";
+    let processing = verdict(&with(&format!("{processing}\n{bound}"))).unwrap_err();
+    assert!(processing.contains("does not begin with the home"), "{processing}");
     let loose = "[statement.condition.string_equal_ignore_case]\n\"cos:prefix\" = \"${home}\"";
     let loose = with(&format!("action = \"@list\"\nresource = \"*\"\n{loose}"));
     assert!(verdict(&loose).unwrap_err().contains("not bound"));
@@ -228,4 +231,47 @@ fn a_buckets_name_alone_tells_buckets_apart() {
     let other = UPLOAD.replace("ap-guangzhou", "ap-beijing").replace("users/${sub}/", "${sub}/");
     let set = vec![template("a", UPLOAD).unwrap(), template("b", &other).unwrap()];
     assert!(prove(set, &Issuers::default()).is_err());
+}
+
+#[test]
+fn every_two_homes_of_a_bucket_are_held_against_each_other() {
+    let homes = ["users/${sub}/", "inbox/${sub}/", "users/a-${sub}/"];
+    let set = homes
+        .iter()
+        .enumerate()
+        .map(|(index, home)| template(&format!("t{index}"), &UPLOAD.replace("users/${sub}/", home)).unwrap());
+    let problems = prove(set.collect(), &Issuers::default()).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let told = problems[0].to_string();
+    assert!(told.starts_with("t2.toml") && told.contains("of template `t0`"), "{told}");
+}
+
+#[test]
+fn every_claim_of_a_home_must_be_one_that_users_cannot_choose() {
+    let text = UPLOAD
+        .replace("users/${sub}/", "teams/${claim.tenant}/${claim.nick}/")
+        .replace("[[statement]]", "owner = [\"claim.tenant\", \"claim.nick\"]\n[[statement]]");
+    assert!(verdict(&text).unwrap_err().contains("list \"nick\" in trusted_claims"));
+}
+
+#[test]
+fn a_resource_reads_the_same_however_it_is_read() {
+    for (resource, said) in [
+        ("${home}a..b/*", "holds a `.` or `..`"),
+        ("${home}../bob/*", "holds a `.` or `..`"),
+        ("${home}a\\\\b", "holds `"),
+        ("${home}a\\u0007b", "holds `"),
+        ("${home}a%2Fb", "holds `%`"),
+        ("${home}a?b", "holds `?`"),
+        ("${home}a//b", "holds an empty segment"),
+    ] {
+        let told = verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\""))).unwrap_err();
+        assert!(told.contains(said), "{resource}: {told}");
+    }
+}
+
+#[test]
+fn every_shared_resource_spares_the_homes() {
+    let statement = "action = \"@download\"\nresource = [\"public/*\", \"users/*\"]\nshared = \"stickers\"";
+    assert!(verdict(&with(statement)).unwrap_err().contains("the shared `users/*` reaches into the home"));
 }

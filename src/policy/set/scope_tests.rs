@@ -1,8 +1,11 @@
 use super::{
-    tests::{allows, one, policy_of},
+    tests::{allows, one, policy_of, set},
     *,
 };
-use crate::policy::template::{Service, tests::UPLOAD};
+use crate::policy::{
+    Issuers,
+    template::{Service, tests::UPLOAD},
+};
 
 #[test]
 fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
@@ -176,5 +179,66 @@ fn a_narrowed_list_keeps_its_other_conditions() {
     for prefix in ["users/*", "users/bob/*", "*"] {
         let refused = list(prefix);
         assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{prefix}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_two_statements_grant_is_neither_lost_nor_mixed_up_in_a_scope() {
+    let head = UPLOAD.split("[[statement]]").next().unwrap();
+    let allow = |action: &str, resource: &str, condition: &str| {
+        format!(
+            "[[statement]]\neffect = \"allow\"\naction = \"{action}\"\nresource = \"{resource}\"\n{condition}"
+        )
+    };
+    let office = "[statement.condition.ip_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n";
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let get = scope_item("name/cos:GetObject", "users/alice/photos/*");
+    let narrowed = |statements: &str, scope: &[Scope]| {
+        policy_of(&one(&[head, statements].concat()).narrowed(Some("upload"), &alice, scope).unwrap())
+    };
+    let photos = allow("@download", "${home}photos/*", "");
+    let twice =
+        narrowed(&[allow("@download", "${home}*", ""), photos.clone()].concat(), std::slice::from_ref(&get));
+    assert_eq!(twice.statement.len(), 1, "{twice:?}");
+    let both =
+        narrowed(&[allow("@download", "${home}*", office), photos].concat(), std::slice::from_ref(&get));
+    let bucket = one(UPLOAD).grant(Some("upload"), &alice).unwrap().bucket().resource(Service::Cos);
+    assert!(allows(&both, &bucket, "name/cos:GetObject", "users/alice/photos/a.jpg"), "from anywhere");
+    let scope = [get, scope_item("name/cos:HeadObject", "users/alice/photos/*")];
+    let policy = narrowed(&allow("@download", "${home}*", ""), &scope);
+    for action in ["name/cos:GetObject", "name/cos:HeadObject"] {
+        assert!(allows(&policy, &bucket, action, "users/alice/photos/a.jpg"), "{action}: {policy:?}");
+    }
+}
+
+#[test]
+fn a_refused_item_is_named_by_its_place_in_the_request() {
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let put = |prefix: &str| scope_item("name/cos:PutObject", prefix);
+    let scope = [put("users/alice/y"), put("users/alice/x"), put("users/alice/z"), put("a/bob")];
+    let refused = one(UPLOAD).narrowed(Some("upload"), &alice, &scope);
+    assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { index: 3, .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_key_is_told_from_another_by_its_life_template_and_scope() {
+    let alice = Identity::for_tests("i", "alice", &[]);
+    let grant = |text: &str| one(text).grant(Some("upload"), &alice).unwrap();
+    assert_ne!(grant(UPLOAD).fingerprint(), grant(&UPLOAD.replace("30m", "1h")).fingerprint());
+    assert_eq!(grant(UPLOAD).line(), grant(&UPLOAD.replace("30m", "1h")).line(), "another version of it");
+    let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
+    let templates = set(&files, &Issuers::default()).unwrap();
+    let narrowed = |prefix: &str| {
+        let scope = [scope_item("name/cos:PutObject", prefix)];
+        templates.narrowed(Some("upload"), &alice, &scope).unwrap().line()
+    };
+    let lines = [
+        templates.grant(Some("upload"), &alice).unwrap().line(),
+        templates.grant(Some("other"), &alice).unwrap().line(),
+        narrowed("users/alice/a"),
+        narrowed("users/alice/b"),
+    ];
+    for (index, line) in lines.iter().enumerate() {
+        assert!(!lines[..index].contains(line), "{index}");
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     source::Source,
 };
 
-fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
+pub(super) fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
     let terms = Terms {
         issuers: issuers.clone(),
@@ -325,6 +325,10 @@ fn a_folder_serves_whole_or_not_at_all() {
     assert!(set(&[("a", long)], &Issuers::default()).unwrap_err().contains("gives 129600 s at most"));
     assert!(set(&[], &Issuers::default()).unwrap_err().contains("holds no template"));
     assert!(set(&[("bad name", UPLOAD.to_owned())], &Issuers::default()).unwrap_err().contains("name"));
+    let names = ["a".repeat(64), "a".repeat(65)];
+    let [longest, longer] =
+        names.each_ref().map(|name| set(&[(name, UPLOAD.to_owned())], &Issuers::default()));
+    assert!(longest.is_ok() && longer.unwrap_err().contains("1 to 64 letters"));
 }
 
 #[test]
@@ -359,4 +363,27 @@ fn what_is_proved_is_rendered_and_passes_the_verifier() {
     let templates = set(&[("upload", nested)], &issuers).unwrap();
     let alice = Identity::for_tests("i", "alice", &[("claim", json!({"team": "red"}))]);
     assert_eq!(templates.grant(Some("upload"), &alice).unwrap().home(), "teams/red/");
+}
+
+#[test]
+fn one_template_is_never_served_for_another() {
+    let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
+    let templates = set(&files, &Issuers::default()).unwrap();
+    let alice = Identity::for_tests("i", "alice", &[]);
+    for _ in 0..2 {
+        for (name, home) in [("upload", "users/alice/"), ("other", "other/alice/")] {
+            let grant = templates.grant(Some(name), &alice).unwrap();
+            assert_eq!((grant.template_name(), grant.home()), (name, home));
+        }
+    }
+}
+
+#[test]
+fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
+    // The least is five minutes and the most 36 hours.
+    for (duration, serves) in [("301s", true), ("300s", false), ("36h", true), ("129601s", false)] {
+        let other = UPLOAD.replace("users/", "other/").replace("30m", duration);
+        let found = set(&[("first", UPLOAD.to_owned()), ("second", other)], &Issuers::default());
+        assert_eq!(found.is_ok(), serves, "{duration}: {found:?}");
+    }
 }

@@ -1,0 +1,339 @@
+//! `cosbroker policy lint`, as an operator and a CI system meet it.
+
+use std::collections::BTreeMap;
+
+use cosbroker::policy::{
+    cam::Policy,
+    evaluate::{Reading, Request, evaluate_as},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    policy::{DOWNLOADS, UPLOAD, folder, run, upload_and},
+    support::{Setup, repository, templates_of},
+};
+
+#[test]
+fn the_shipped_templates_are_proved_without_a_word() {
+    let (code, told, errors) =
+        run(&repository(""), &["lint", "--config", "config.example.toml", "--deny-warnings"]);
+    assert_eq!((code, errors.as_str()), (0, ""), "{told}");
+    assert_eq!(told, "proved: avatar\nproved: downloads\nproved: files\nproved: team\nproved: upload\n");
+}
+
+#[test]
+fn a_report_underlines_the_text_shows_two_people_and_says_the_mend() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let (code, told, errors) = run(dir.path(), &["lint"]);
+    assert_eq!((code, errors.trim()), (1, "cosbroker: not proved: 1 of 1"));
+    for part in [
+        "error[home]: home does not end in `/`",
+        "policies/upload.toml:13:8",
+        "home = \"users/${sub}\"",
+        "       ^^^^^^^^^^^^^^",
+        "for example: both sub \"alice\"",
+        "can reach `users/alice0",
+        "help: end it with `/`",
+        "not proved: upload",
+    ] {
+        assert!(told.contains(part), "{part}:\n{told}");
+    }
+}
+
+/// What `lint --format json` shows is true: the evaluator, asked anew, allows both sides.
+#[test]
+fn every_counter_example_that_is_shown_is_true() {
+    let rows: Vec<Value> = serde_json::from_str(
+        &std::fs::read_to_string(repository("tests/data/adversarial/homes.json")).unwrap(),
+    )
+    .unwrap();
+    let mut shown = 0;
+    for row in rows.iter().filter(|row| row["expect"] == "refused") {
+        let templates = templates_of(row);
+        let named: Vec<(&str, &str)> =
+            templates.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let dir = folder(&named);
+        let (code, told, _) = run(dir.path(), &["lint", "--format", "json"]);
+        assert_eq!(code, 1, "{}", row["why"]);
+        let report: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(report["proved"], false);
+        for finding in report["findings"].as_array().unwrap() {
+            assert!(finding["line"].is_u64() && finding["mend"].is_string(), "{finding}");
+            let found = &finding["counterExample"];
+            if found.is_null() {
+                continue;
+            }
+            shown += 1;
+            let reading =
+                Reading::ALL.into_iter().find(|reading| json!(reading) == found["reading"]).unwrap();
+            let holders = found["holders"].as_array().unwrap();
+            assert_ne!(holders[0]["claims"], holders[1]["claims"], "{}", row["why"]);
+            for holder in holders {
+                let policy = Policy::parse(holder["policy"].to_string().as_bytes()).unwrap();
+                let context: BTreeMap<String, String> =
+                    serde_json::from_value(holder["context"].clone()).unwrap();
+                let request = Request {
+                    action: holder["action"].as_str().unwrap(),
+                    resource: holder["resource"].as_str().unwrap(),
+                    context: context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
+                };
+                assert!(evaluate_as(reading, &policy, &request).is_allowed(), "{}: {found:#}", row["why"]);
+                assert!(request.resource.ends_with(found["key"].as_str().unwrap()));
+            }
+        }
+    }
+    assert!(shown >= 8, "only {shown} counter-examples");
+}
+
+#[test]
+fn sarif_names_rule_file_and_line() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let (code, told, _) = run(dir.path(), &["lint", "--format", "sarif"]);
+    assert_eq!(code, 1);
+    let report: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(report["version"], "2.1.0");
+    let result = &report["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&json!("home"), &json!("error")));
+    let location = &result["locations"][0]["physicalLocation"];
+    assert_eq!(location["artifactLocation"]["uri"], "policies/upload.toml");
+    assert_eq!(location["region"]["startLine"], 13);
+}
+
+#[test]
+fn what_serves_and_is_likely_not_meant_is_a_warning() {
+    for (from, to, rule, said) in [
+        ("\"@upload\"", "\"name/cos:PutObjct\"", "unknown-action", "did you mean `name/cos:PutObject`?"),
+        ("\"@multipart-upload\"", "\"name/cos:UploadPart\"", "partial-family", "grant @multipart-upload"),
+        ("\"@upload\"", "\"name/cos:PutObject\"", "partial-family", "mini-programs"),
+        ("\"@upload\"", "\"@upload\", \"@multipart-upload\"", "condition", "UploadPart"),
+        ("30m", "3h", "duration", "2 h at most"),
+        ("numeric_less_than_equal]", "numeric_less_than_equal_if_exist]", "condition", "limits nothing"),
+        ("duration =", "owner = [\"sub\", \"sub\"]\nduration =", "unused", "`sub` twice"),
+        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "nobody would get a key"),
+        (
+            "\"@multipart-upload\"",
+            "\"name/cos:InitiateMultipartUpload\", \"name/cos:UploadPart\", \"name/cos:ListParts\", \
+             \"name/cos:CompleteMultipartUpload\", \"name/cos:AbortMultipartUpload\"",
+            "partial-family",
+            "ListMultipartUploads",
+        ),
+        (
+            "action = [\"@multipart-upload\"]\nresource = [\"",
+            "action = [\"name/ci:CreateMediaJobs\"]\nresource = [\"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/",
+            "unknown-action",
+            "no documented action of data processing",
+        ),
+    ] {
+        let dir = folder(&[("upload.toml", &UPLOAD.replace(from, to))]);
+        let (code, told, _) = run(dir.path(), &["lint"]);
+        assert_eq!(code, 0, "{to}: {told}");
+        assert!(told.contains(&format!("warning[{rule}]")) && told.contains(said), "{to}: {told}");
+        assert!(told.contains("proved: upload"));
+        assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 1);
+    }
+    let long = Setup::new("127.0.0.1:1".parse().unwrap())
+        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
+    let dir = long.write();
+    std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
+    let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
+    assert!(code == 1 && told.contains("error[duration]") && told.contains("43200 s at most"), "{told}");
+}
+
+/// The guide tells of every rule of `lint`, and of every action that a set stands for.
+#[test]
+fn the_guide_tells_of_every_rule_and_every_set() {
+    let read = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
+    let (guide, findings, actions) =
+        (read("docs/templates.md"), read("src/policy/finding.rs"), read("src/policy/action.rs"));
+    let rules: Vec<&str> = findings
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::"))
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
+    assert!(rules.len() >= 17, "{rules:?}");
+    for rule in rules {
+        assert!(guide.contains(&format!("| `{rule}` |")), "{rule}");
+    }
+    let sets =
+        &actions[actions.find("static SETS").unwrap()..actions.find("/// The action of this exact").unwrap()];
+    let names: Vec<&str> = sets.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let name = name.trim_start_matches("name/cos:");
+        assert!(guide.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn a_statement_that_is_likely_not_meant_is_a_warning() {
+    let not = |effect: &str, condition: &str| {
+        upload_and(&format!(
+            "effect = \"{effect}\"\naction = \"@download\"\nresource = \"${{home}}*\"\n[statement.condition.{condition}"
+        ))
+    };
+    let wide: Vec<String> = (0..24).map(|n| format!(", \"${{home}}folder-{n}/*\"")).collect();
+    let wide = wide.concat();
+    for (text, rule, said) in [
+        (
+            not("allow", "ip_not_equal]\n\"qcs:ip\" = [\"10.0.0.0/8\", \"11.0.0.0/8\"]"),
+            "condition",
+            "several values is documented nowhere",
+        ),
+        (
+            not("deny", "string_not_equal]\n\"cos:secure-transport\" = [\"true\", \"yes\"]"),
+            "condition",
+            "several values is documented nowhere",
+        ),
+        (
+            upload_and(
+                "effect = \"allow\"\naction = \"@download\"\nresource = \"${home}*\"\nshared = \"all may\"",
+            ),
+            "unused",
+            "nothing here lies outside the home",
+        ),
+        (
+            DOWNLOADS.replace("[[statement]]", "acl_guard_off = \"public\"\n[[statement]]"),
+            "unused",
+            "nothing here writes",
+        ),
+        (
+            DOWNLOADS.replace("resource = \"${home}*\"", &format!("resource = [\"${{home}}*\"{wide}]")),
+            "policy-size",
+            "of 6144 bytes",
+        ),
+    ] {
+        let dir = folder(&[("upload.toml", &text)]);
+        let (code, told, _) = run(dir.path(), &["lint"]);
+        assert_eq!(code, 0, "{told}");
+        assert!(told.contains(&format!("warning[{rule}]")) && told.contains(said), "{said}: {told}");
+        let (code, _, errors) = run(dir.path(), &["lint", "--deny-warnings"]);
+        assert!(code == 1 && errors.contains("warnings: 1"), "{errors}");
+    }
+}
+
+#[test]
+fn what_is_meant_is_no_warning() {
+    let typed = UPLOAD.replace("\"@upload\"", "\"name/cos:PutObject\"").replace(
+        "10485760",
+        "10485760\n[statement.condition.string_like]\n\"cos:content-type\" = \"image/*\"",
+    );
+    let one = upload_and(
+        "effect = \"deny\"\naction = \"@download\"\nresource = \"${home}*\"\n[statement.condition.ip_not_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"",
+    );
+    for text in [typed, one, UPLOAD.replace("30m", "2h"), DOWNLOADS.to_owned()] {
+        let dir = folder(&[("upload.toml", &text)]);
+        let (code, told, errors) = run(dir.path(), &["lint", "--deny-warnings"]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{told}");
+        assert!(!told.contains("warning"), "{told}");
+    }
+    let assumed = Setup::new("127.0.0.1:1".parse().unwrap())
+        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"")
+        .write();
+    for hours in ["3h", "12h"] {
+        std::fs::write(assumed.path().join("policies/upload.toml"), UPLOAD.replace("30m", hours)).unwrap();
+        let (code, told, _) = run(assumed.path(), &["lint", "--config", "config.toml", "--deny-warnings"]);
+        assert_eq!(code, 0, "a role's keys live so long: {told}");
+    }
+}
+
+#[test]
+fn a_next_version_is_linted_in_the_place_of_its_template() {
+    for (name, next, code, said) in [
+        ("upload.next.toml", UPLOAD.replace("users/", ""), 0, "proved: upload.next"),
+        (
+            "upload.next.toml",
+            UPLOAD.replace("users/${sub}/\"", "users/${sub}\""),
+            1,
+            "not proved: upload.next",
+        ),
+        ("upload.next.toml", UPLOAD.replace("30m", "3h"), 0, "warning[duration]"),
+        ("uplaod.next.toml", UPLOAD.to_owned(), 0, "there is no template for this one to follow"),
+    ] {
+        let dir = folder(&[("upload.toml", UPLOAD), (name, &next)]);
+        let (found, told, errors) = run(dir.path(), &["lint"]);
+        assert_eq!(found, code, "{told}{errors}");
+        assert!(told.lines().any(|line| line == "proved: upload"), "{said}: {told}");
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}
+
+#[test]
+fn errors_come_first_and_what_cannot_be_read_is_not_proved() {
+    let warned = UPLOAD.replace("30m", "3h");
+    let open = UPLOAD.replace("users/${sub}/\"", "u/${sub}\"");
+    let dir = folder(&[("a.toml", &warned), ("b.toml", &open), ("c.toml", "bucket = ")]);
+    let (code, told, errors) = run(dir.path(), &["lint", "--format", "json"]);
+    assert_eq!((code, errors.trim()), (1, "cosbroker: not proved: 2 of 3"));
+    let report: Value = serde_json::from_str(&told).unwrap();
+    let levels: Vec<&str> =
+        report["findings"].as_array().unwrap().iter().map(|one| one["level"].as_str().unwrap()).collect();
+    assert_eq!(levels.iter().position(|level| *level == "warning"), Some(levels.len() - 1), "{levels:?}");
+    let proved: Vec<&Value> =
+        report["templates"].as_array().unwrap().iter().map(|one| &one["proved"]).collect();
+    assert_eq!(proved, [true, false, false]);
+    let (_, told, _) = run(dir.path(), &["lint", "--format", "sarif"]);
+    let sarif: Value = serde_json::from_str(&told).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let found: Vec<&str> = results.iter().map(|one| one["level"].as_str().unwrap()).collect();
+    assert_eq!(found, levels);
+    for (index, result) in results.iter().enumerate() {
+        let place = (&report["findings"][index]["line"], &report["findings"][index]["column"]);
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        assert_eq!((&region["startLine"], &region["startColumn"]), place);
+    }
+    let home = report["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "home").unwrap();
+    assert_eq!((&home["line"], &home["column"]), (&json!(13), &json!(8)));
+}
+
+#[test]
+fn an_empty_folder_is_not_proved_and_odd_files_are_told_or_left_alone() {
+    let (code, _, errors) = run(folder(&[]).path(), &["lint"]);
+    assert!(code == 1 && errors.contains("policies holds no template"), "{errors}");
+    // Editors' locks and backups, and what is no template at all.
+    let dir = folder(&[("upload.toml", UPLOAD), (".#upload.toml", "half"), ("upload.toml~", "half")]);
+    assert_eq!(run(dir.path(), &["lint"]).0, 0);
+    let dir = folder(&[("upload.toml", &format!("{UPLOAD}#{}", " ".repeat(1 << 20)))]);
+    let (code, told, _) = run(dir.path(), &["lint"]);
+    assert!(code == 1 && told.contains("is larger than 1048576 bytes"), "{told}");
+}
+
+#[test]
+fn an_error_of_a_later_template_comes_before_the_warnings_of_an_earlier_one() {
+    let dir = Setup::new("127.0.0.1:1".parse().unwrap()).write();
+    let policies = dir.path().join("policies");
+    let warned = UPLOAD.replace("\"@upload\"", "\"name/cos:PutObject\"");
+    std::fs::write(policies.join("files.toml"), warned).unwrap();
+    std::fs::write(policies.join("upload.toml"), UPLOAD.replace("30m", "37h")).unwrap();
+    let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
+    let titles: Vec<&str> =
+        told.lines().filter(|line| line.starts_with("error") || line.starts_with("warning")).collect();
+    assert!(code == 1 && titles.len() > 1, "{told}");
+    assert!(titles[0].starts_with("error[duration]"), "{titles:?}");
+    assert!(titles[1..].iter().all(|title| title.starts_with("warning")), "{titles:?}");
+}
+
+#[test]
+fn what_was_taken_for_granted_is_said_where_no_configuration_is_at_hand() {
+    let team = std::fs::read_to_string(repository("policies/team.toml")).unwrap();
+    let dir = folder(&[("team.toml", &team), ("upload.toml", UPLOAD)]);
+    let (code, told, _) = run(dir.path(), &["lint"]);
+    let assumed = "assumed: one issuer signs tokens; its trusted_claims list team; give --config";
+    assert!(code == 0 && told.contains(assumed), "{told}");
+    let dir = Setup::new("127.0.0.1:1".parse().unwrap()).write();
+    let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
+    assert!(code == 0 && !told.contains("assumed"), "{told}");
+}
+
+#[test]
+fn a_next_version_whose_home_others_share_is_refused() {
+    let shares = upload_and(
+        "effect = \"allow\"\naction = \"@download\"\nresource = \"public/*\"\nshared = \"stickers\"",
+    );
+    let next = UPLOAD.replace("users/${sub}/", "public/${sub}/");
+    let files = UPLOAD.replace("users/${sub}/", "files/${sub}/");
+    let dir = folder(&[("upload.toml", &shares), ("files.toml", &files), ("files.next.toml", &next)]);
+    let (code, told, _) = run(dir.path(), &["lint"]);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("not proved: files.next") && told.contains("error[shared]"), "{told}");
+    assert!(told.contains("\nproved: files\n"), "{told}");
+}
