@@ -56,7 +56,9 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
         let stays = |template: &&Template| !is_base(template);
         let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
-        findings.extend(errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name)));
+        // What serves is not at fault for what may come.
+        let own = errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name));
+        findings.extend(own.map(|finding| Finding { templates: vec![candidate.name.clone()], ..finding }));
     }
     for template in &templates {
         findings.extend(terms.and_then(|terms| terms.duration_fits(template).err()).map(|diagnostic| {

@@ -335,5 +335,5 @@ fn a_next_version_whose_home_others_share_is_refused() {
     let (code, told, _) = run(dir.path(), &["lint"]);
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("not proved: files.next") && told.contains("error[shared]"), "{told}");
-    assert!(told.contains("\nproved: files\n"), "{told}");
+    assert!(told.contains("\nproved: files\n") && told.contains("\nproved: upload\n"), "{told}");
 }
