@@ -268,11 +268,15 @@ fn the_proof_is_never_wrong_on_the_safe_side_and_seldom_on_the_other() {
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     let sum = |count: fn(&Survey) -> usize| surveys.iter().map(count).sum::<usize>();
-    let (proved, shown, unshown) = (sum(|one| one.proved), sum(|one| one.shown), sum(|one| one.unshown));
-    let too_long = sum(|one| one.too_long);
+    let (proved, shown, too_long) = (sum(|one| one.proved), sum(|one| one.shown), sum(|one| one.too_long));
+    let mut unshown_by_rule = BTreeMap::<&str, usize>::new();
+    for (rule, count) in surveys.iter().flat_map(|survey| &survey.unshown) {
+        *unshown_by_rule.entry(rule).or_default() += count;
+    }
+    let unshown: usize = unshown_by_rule.values().sum();
     let doubtful = unshown * 1000 / (shown + unshown);
     println!(
-        "{proved} proved; {too_long} too long for COS; {shown} refused and shown why, {unshown} refused and not: {doubtful} in 1000"
+        "{proved} proved; {too_long} too long for COS; {shown} refused and shown why, {unshown} refused and not: {doubtful} in 1000, {unshown_by_rule:?}"
     );
     assert_eq!(proved + too_long + shown + unshown, share * threads);
     assert!(proved > SETS / 5 && shown > SETS / 4, "too few to mean anything");
@@ -284,7 +288,8 @@ struct Survey {
     proved: usize,
     too_long: usize,
     shown: usize,
-    unshown: usize,
+    /// By the rule of the first fault.
+    unshown: BTreeMap<&'static str, usize>,
 }
 
 fn survey(seed: usize, sets: usize) -> Survey {
@@ -309,7 +314,7 @@ fn survey(seed: usize, sets: usize) -> Survey {
                 Some(found) if survey.shown % 100 == 0 => assert!(is_true(&found), "{found:#?}"),
                 Some(_) => {}
                 None => {
-                    survey.unshown += 1;
+                    *survey.unshown.entry(faults[0].finding.rule.name()).or_default() += 1;
                     continue;
                 }
             }
