@@ -97,6 +97,24 @@ impl House {
         Self { broker, sts, templates }
     }
 
+    /// Asks for a key that may only put objects under a prefix of one's own.
+    async fn ask_for(
+        &self,
+        subject: &str,
+        prefix: &str,
+        wanted: Option<Duration>,
+    ) -> Result<Outcome, AskError> {
+        let scope = Scope {
+            action: "name/cos:PutObject".to_owned(),
+            bucket: "examplebucket-1250000000".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            prefix: format!("users/{subject}/{prefix}"),
+        };
+        let identity = Identity::for_tests("i", subject, &[]);
+        let grant = self.templates.narrowed(None, &identity, &[scope]).unwrap();
+        self.broker.key_for(&grant, wanted).await.map(|served| served.outcome)
+    }
+
     fn grant(&self, subject: &str) -> Arc<Grant> {
         self.templates.grant(None, &Identity::for_tests("i", subject, &[])).unwrap()
     }
@@ -434,17 +452,7 @@ async fn a_changed_template_is_told_from_a_first_ask() {
 #[tokio::test(start_paused = true)]
 async fn a_person_holds_so_many_scopes_at_once_and_no_more() {
     let house = house();
-    let ask = async |subject: &str, prefix: &str| {
-        let scope = Scope {
-            action: "name/cos:PutObject".to_owned(),
-            bucket: "examplebucket-1250000000".to_owned(),
-            region: "ap-guangzhou".to_owned(),
-            prefix: format!("users/{subject}/{prefix}"),
-        };
-        let identity = Identity::for_tests("i", subject, &[]);
-        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
-        house.broker.key_for(&grant, None).await.map(|served| served.outcome)
-    };
+    let ask = async |subject: &str, prefix: &str| house.ask_for(subject, prefix, None).await;
     assert_eq!(ask("alice", "a/*").await, Ok(Outcome::Fetched));
     assert_eq!(ask("alice", "b/*").await, Ok(Outcome::Fetched));
     let Err(AskError::TooManyScopes { retry_after }) = ask("alice", "c/*").await else { panic!("a third") };
@@ -459,17 +467,7 @@ async fn a_person_holds_so_many_scopes_at_once_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_scope_makes_room_when_its_key_ends_and_is_renewed_without_room() {
     let house = house();
-    let ask = async |prefix: &str, wanted: Option<Duration>| {
-        let scope = Scope {
-            action: "name/cos:PutObject".to_owned(),
-            bucket: "examplebucket-1250000000".to_owned(),
-            region: "ap-guangzhou".to_owned(),
-            prefix: format!("users/alice/{prefix}"),
-        };
-        let identity = Identity::for_tests("i", "alice", &[]);
-        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
-        house.broker.key_for(&grant, wanted).await.map(|served| served.outcome)
-    };
+    let ask = async |prefix: &str, wanted| house.ask_for("alice", prefix, wanted).await;
     assert_eq!(ask("a/*", None).await, Ok(Outcome::Fetched));
     tokio::time::advance(LIFE / 4).await;
     assert_eq!(ask("b/*", None).await, Ok(Outcome::Fetched));
@@ -486,15 +484,7 @@ async fn a_scope_that_got_no_key_does_not_count() {
     let house = house();
     *house.sts.failing.lock().unwrap() = Some(StsError::Unavailable { detail: "down".into() });
     for n in 0..5 {
-        let scope = Scope {
-            action: "name/cos:PutObject".to_owned(),
-            bucket: "examplebucket-1250000000".to_owned(),
-            region: "ap-guangzhou".to_owned(),
-            prefix: format!("users/alice/{n}/*"),
-        };
-        let identity = Identity::for_tests("i", "alice", &[]);
-        let grant = house.templates.narrowed(None, &identity, &[scope]).unwrap();
-        let refused = house.broker.key_for(&grant, None).await.unwrap_err();
+        let refused = house.ask_for("alice", &format!("{n}/*"), None).await.unwrap_err();
         assert!(matches!(refused, AskError::Sts(_)), "{refused}");
     }
 }

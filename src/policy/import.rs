@@ -128,4 +128,6 @@ impl Notes {
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
