@@ -10,6 +10,8 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::source::{one_line, plain};
+
 /// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
 #[derive(Debug, Parser)]
 #[command(name = "cosbroker", version, about, arg_required_else_help = true)]
@@ -53,7 +55,7 @@ pub fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
 fn failed(message: &str) -> ExitCode {
     for line in message.lines() {
-        eprintln!("cosbroker: {line}");
+        eprintln!("cosbroker: {}", plain(line));
     }
     ExitCode::FAILURE
 }
@@ -61,7 +63,7 @@ fn failed(message: &str) -> ExitCode {
 /// What a person should know beside the result, to stderr.
 #[expect(clippy::print_stderr, reason = "this is where a command's notes are told")]
 fn note(text: &str) {
-    eprintln!("note: {}", crate::source::one_line(text));
+    eprintln!("note: {}", one_line(text));
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

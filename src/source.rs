@@ -5,6 +5,7 @@
 use std::{fmt, io::Read, ops::Range, path::PathBuf};
 
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 /// A file's text beside its path.
 #[derive(Debug, Clone)]
@@ -108,6 +109,11 @@ impl Source {
         &self.text
     }
 
+    /// SHA-256 of the text in hexadecimal, as `sha256sum` prints a file's.
+    pub fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(&self.text))
+    }
+
     /// Deserializes the whole text as TOML.
     ///
     /// # Errors
@@ -207,8 +213,16 @@ fn mend_of(message: &str) -> &'static str {
 /// written as escapes, and what is too long is cut.
 pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 1000;
+    match text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)) {
+        Some(begun) => format!("{}…", plain(begun)),
+        None => plain(text),
+    }
+}
+
+/// The same, however long it is.
+pub fn plain(text: &str) -> String {
     let mut line = String::new();
-    for c in text.chars().take(LONGEST) {
+    for c in text.chars() {
         if c.is_control() {
             line.extend(c.escape_default());
         } else if turns_text_around(c) {
@@ -216,9 +230,6 @@ pub fn one_line(text: &str) -> String {
         } else {
             line.push(c);
         }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
     }
     line
 }

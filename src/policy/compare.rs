@@ -4,7 +4,6 @@
 //! split differently and grants the same may be told as a change, and a widening is never overlooked.
 
 use ipnet::IpNet;
-use serde::Serialize;
 
 use super::{
     cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
@@ -12,7 +11,7 @@ use super::{
 };
 
 /// What the holder of a new policy gains and loses against an old one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Change {
     /// Allowed now, or no longer denied.
     pub gains: Vec<Access>,
@@ -21,7 +20,7 @@ pub struct Change {
 }
 
 /// Actions on a resource under the same conditions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// Such as `name/cos:PutObject`.
     pub actions: Vec<String>,
@@ -31,7 +30,6 @@ pub struct Access {
     /// differ.
     pub conditions: String,
     /// The other side's conditions for the same actions and resource, as far as they differ, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub other_conditions: Option<String>,
     /// It is a deny that falls away, not an allow that comes.
     pub deny_lifted: bool,
@@ -59,11 +57,6 @@ impl Access {
 }
 
 impl Change {
-    /// Whether nothing changes.
-    pub fn is_none(&self) -> bool {
-        self.gains.is_empty() && self.losses.is_empty()
-    }
-
     /// Whether the holder can do something new.
     pub fn widens(&self) -> bool {
         !self.gains.is_empty()
@@ -266,7 +259,7 @@ mod tests {
         let change = compare(&old, &new);
         assert_eq!(change.gained().collect::<Vec<_>>(), ["GetObject on `u/a/*`"]);
         assert_eq!(change.lost().collect::<Vec<_>>(), ["PutObject on `u/a/*`"]);
-        assert!(compare(&old, &old).is_none());
+        assert_eq!(compare(&old, &old), Change::default());
         let ip = r#"{"ip_equal":{"qcs:ip":"10.0.0.0/8"}}"#;
         let mixed = [("GetObject", ip), ("HeadObject", ip), ("PutObject", "{}")];
         let mixed = mixed.map(|(action, condition)| allow(action, "u/b/*", condition)).join(",");

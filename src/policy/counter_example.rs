@@ -14,8 +14,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::people::Person;
-use crate::identity::Identity;
-
 use super::{
     action::{self, Reach},
     cam::{self, Comparison, Effect, Policy},
@@ -25,6 +23,7 @@ use super::{
     template::{Bucket, Service, Template},
     variable::Subject,
 };
+use crate::identity::Identity;
 
 /// Two owners who could both reach one object.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,6 +1,6 @@
 //! What is found about a template: under which rule, where, and how to mend it.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::counter_example::CounterExample;
 use crate::source::Diagnostic;
@@ -31,8 +31,7 @@ pub enum Level {
 }
 
 /// What a template is held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// The file reads as a template.
     Readable,
@@ -68,6 +67,19 @@ pub enum Rule {
     PartialFamily,
     /// What is written has an effect.
     Unused,
+}
+
+impl Finding {
+    /// Something about one template, without a counter-example.
+    pub(super) fn new(level: Level, rule: Rule, template: &str, diagnostic: Diagnostic) -> Self {
+        Self { level, rule, templates: vec![template.to_owned()], diagnostic, counter_example: None }
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        writer.serialize_str(self.name())
+    }
 }
 
 impl Rule {

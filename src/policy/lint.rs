@@ -44,7 +44,7 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
         }
     }
     let assumed = terms.is_none().then(|| Terms::assumed(&templates));
-    let assumptions = assumed.as_ref().map(Terms::in_words).unwrap_or_default();
+    let assumptions = assumed.as_ref().map(Terms::assumptions).unwrap_or_default();
     let issuers = assumed.as_ref().or(terms).map(|terms| terms.issuers.clone()).unwrap_or_default();
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
         templates.iter().partition(|template| folder::next_of(template.source.path()).is_some());
@@ -61,16 +61,9 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
         findings.extend(own.map(|finding| Finding { templates: vec![candidate.name.clone()], ..finding }));
     }
     for template in &templates {
-        findings.extend(terms.and_then(|terms| terms.duration_fits(template).err()).map(|diagnostic| {
-            let templates = vec![template.name.clone()];
-            Finding {
-                level: Level::Error,
-                rule: Rule::Duration,
-                templates,
-                diagnostic,
-                counter_example: None,
-            }
-        }));
+        let misfit = terms.and_then(|terms| terms.duration_fits(template).err());
+        findings
+            .extend(misfit.map(|misfit| Finding::new(Level::Error, Rule::Duration, &template.name, misfit)));
         findings.extend(warnings::of(template, terms));
     }
     let is_refused = |name: &String| {
@@ -88,13 +81,7 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
 
 fn unreadable(diagnostic: Diagnostic) -> Finding {
     let stem = diagnostic.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-    Finding {
-        level: Level::Error,
-        rule: Rule::Readable,
-        templates: vec![stem],
-        diagnostic,
-        counter_example: None,
-    }
+    Finding::new(Level::Error, Rule::Readable, &stem, diagnostic)
 }
 
 /// What cannot be proved of a set, as far as it matters, each with a counter-example where one is found.

@@ -3,7 +3,7 @@
 //! homes meet.
 //!
 //! Why it is enough: a home is wildcard-free and closed by `/`, so whatever a matcher makes of the
-//! text after it, a matching key begins with the home. Rules (a) to (e) are those of `README.md`;
+//! text after it, a matching key begins with the home. Rules (a) to (e) are those of `docs/templates.md`;
 //! (a) is [`Home::prove`].
 
 mod statement;
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::source::Diagnostic;
 
-/// A template that may serve. Only [`prove`] makes one.
+/// A template that may serve. Only [`prove`] and [`prove_beside`] make one.
 #[derive(Debug)]
 pub(super) struct Proved(Template);
 

@@ -5,7 +5,7 @@ mod load;
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     grant::{Grant, NoGrant, confined_policy},
@@ -42,7 +42,7 @@ struct Serving {
 }
 
 /// A template as operators see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemplateStatus {
     /// Its name.
     pub name: String,

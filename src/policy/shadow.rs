@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     compare::compare,
@@ -56,7 +56,7 @@ const MOST_PEOPLE: usize = 100_000;
 const MOST_KINDS: usize = 20;
 
 /// What a shadow would change, as far as live asks have shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ShadowReport {
     /// SHA-256 of the file, in hexadecimal.
     pub version: String,
@@ -81,7 +81,7 @@ pub struct ShadowReport {
 }
 
 /// Sizes of the same people's policies.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Sizes {
     /// The largest now.
     pub now_largest: usize,

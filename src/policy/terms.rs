@@ -38,13 +38,12 @@ impl Terms {
         }
     }
 
-    /// What is said of the issuers.
-    pub(super) fn in_words(&self) -> Vec<String> {
+    /// What was assumed, in words.
+    pub(super) fn assumptions(&self) -> Vec<String> {
         let trusted = &self.issuers.trusted_claims;
         let trusts = format!("its trusted_claims list {}", trusted.join(", "));
-        let several =
-            if self.issuers.several { "several issuers sign tokens" } else { "one issuer signs tokens" };
-        [several.to_owned()].into_iter().chain((!trusted.is_empty()).then_some(trusts)).collect()
+        let one = "one issuer signs tokens".to_owned();
+        [one].into_iter().chain((!trusted.is_empty()).then_some(trusts)).collect()
     }
 
     /// Whether keys of a template can live as long as it says, and long enough to be handed out.

@@ -1,17 +1,18 @@
 //! `cosbroker policy shadow` and `promote`: what a `.next.toml` would change for those who ask, and making it
 //! the one that serves.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::read;
 use crate::{
     app::StartError,
     cli::{operators::Listener, say},
     config::Outline,
+    policy::{ShadowReport, TemplateStatus},
     source::one_line,
 };
 
@@ -49,43 +50,8 @@ pub(super) struct Promotion {
     listener: Listener,
 }
 
-/// What the operators' listener says of a template.
-#[derive(Deserialize)]
-struct Template {
-    name: String,
-    shadow: Option<Shadow>,
-}
-
-#[derive(Deserialize)]
-struct Shadow {
-    version: String,
-    problems: Vec<String>,
-    revision: Revision,
-    users: usize,
-    unchanged: usize,
-    widened: usize,
-    narrowed: usize,
-    failed: usize,
-    failures: std::collections::BTreeMap<String, usize>,
-    policy_bytes: Sizes,
-}
-
-#[derive(Deserialize)]
-struct Revision {
-    gains: Vec<String>,
-    losses: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Sizes {
-    now_largest: usize,
-    next_largest: usize,
-    now_mean: usize,
-    next_mean: usize,
-}
-
 /// Every template as a broker shows it.
-async fn templates(listener: &Listener) -> anyhow::Result<Vec<Template>> {
+async fn templates(listener: &Listener) -> anyhow::Result<Vec<TemplateStatus>> {
     let mut status = listener.open()?.get("/api/templates").await?;
     let list = status.get_mut("templates").map(Value::take).unwrap_or_default();
     serde_json::from_value(list).context("this broker's version speaks of templates in another way")
@@ -94,8 +60,8 @@ async fn templates(listener: &Listener) -> anyhow::Result<Vec<Template>> {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let all = templates(&self.listener).await?;
-        let wanted = |one: &&Template| self.template.as_ref().is_none_or(|name| *name == one.name);
-        let shadows: Vec<(&str, &Shadow)> = all
+        let wanted = |one: &&TemplateStatus| self.template.as_ref().is_none_or(|name| *name == one.name);
+        let shadows: Vec<(&str, &ShadowReport)> = all
             .iter()
             .filter(wanted)
             .filter_map(|one| Some((one.name.as_str(), one.shadow.as_ref()?)))
@@ -105,7 +71,7 @@ impl Options {
             anyhow::bail!("there is no shadow; put {name}.next.toml beside {name}.toml");
         }
         for (name, shadow) in &shadows {
-            say(&shadow.told(name))?;
+            say(&told(name, shadow))?;
         }
         let broken = shadows.iter().filter(|(_, shadow)| !shadow.problems.is_empty()).count();
         anyhow::ensure!(broken == 0, "{broken} of {} could not serve", shadows.len());
@@ -113,30 +79,29 @@ impl Options {
     }
 }
 
-impl Shadow {
-    fn told(&self, name: &str) -> String {
-        if !self.problems.is_empty() {
-            let problems: Vec<String> = self.problems.iter().map(|one| one_line(one)).collect();
-            return format!("{name}.next.toml could not serve:\n  {}", problems.join("\n  "));
-        }
-        let sizes = &self.policy_bytes;
-        let mut lines = vec![
-            format!("{name}.next.toml, beside {name}.toml:"),
-            format!("  people who asked     {}", self.users),
-            format!("  nothing changes for  {}", self.unchanged),
-            format!("  could do more        {}", self.widened),
-            format!("  could do less        {}", self.narrowed),
-            format!("  would get no key     {}", self.failed),
-            format!(
-                "  policy, bytes        mean {} -> {}, largest {} -> {}",
-                sizes.now_mean, sizes.next_mean, sizes.now_largest, sizes.next_largest
-            ),
-        ];
-        lines.extend(self.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
-        lines.extend(self.revision.gains.iter().map(|one| format!("  everybody gains {one}")));
-        lines.extend(self.revision.losses.iter().map(|one| format!("  everybody loses {one}")));
-        lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
+/// A report for a person.
+fn told(name: &str, shadow: &ShadowReport) -> String {
+    if !shadow.problems.is_empty() {
+        let problems: Vec<String> = shadow.problems.iter().map(|one| one_line(one)).collect();
+        return format!("{name}.next.toml could not serve:\n  {}", problems.join("\n  "));
     }
+    let sizes = &shadow.policy_bytes;
+    let mut lines = vec![
+        format!("{name}.next.toml, beside {name}.toml:"),
+        format!("  people who asked     {}", shadow.users),
+        format!("  nothing changes for  {}", shadow.unchanged),
+        format!("  could do more        {}", shadow.widened),
+        format!("  could do less        {}", shadow.narrowed),
+        format!("  would get no key     {}", shadow.failed),
+        format!(
+            "  policy, bytes        mean {} -> {}, largest {} -> {}",
+            sizes.now_mean, sizes.next_mean, sizes.now_largest, sizes.next_largest
+        ),
+    ];
+    lines.extend(shadow.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
+    lines.extend(shadow.revision.gains.iter().map(|one| format!("  everybody gains {one}")));
+    lines.extend(shadow.revision.losses.iter().map(|one| format!("  everybody loses {one}")));
+    lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl Promotion {
@@ -152,10 +117,10 @@ impl Promotion {
             .find(|one| one.name == *name)
             .and_then(|one| one.shadow.as_ref())
             .ok_or_else(|| anyhow::anyhow!("the broker knows no {name}.next.toml beside {name}.toml"))?;
-        say(&shadow.told(name))?;
+        say(&told(name, shadow))?;
         anyhow::ensure!(shadow.problems.is_empty(), "{name}.next.toml could not serve; mend it first");
         anyhow::ensure!(
-            shadow.version == sha256(&next)?,
+            shadow.version == read(&next)?.sha256(),
             "{} is not the file that the broker has read; is --dir its folder?",
             next.display()
         );
@@ -171,7 +136,7 @@ impl Promotion {
                 "nobody has asked since it stands there: what it changes is known for everybody, not for anyone",
             )?;
         }
-        let widens = shadow.widened > 0 || !shadow.revision.gains.is_empty();
+        let widens = shadow.widened > 0 || shadow.revision.widens();
         anyhow::ensure!(
             !widens || self.allow_widening,
             "somebody could do something new, so nothing was promoted; say --allow-widening if that is meant"
@@ -193,11 +158,4 @@ impl Promotion {
             (None, None) => anyhow::bail!("give --config, or the templates' folder with --dir"),
         }
     }
-}
-
-/// As `sha256sum` prints it.
-fn sha256(path: &Path) -> anyhow::Result<String> {
-    use sha2::{Digest, Sha256};
-    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(hex::encode(Sha256::digest(bytes)))
 }

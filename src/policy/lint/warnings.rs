@@ -84,13 +84,12 @@ impl About<'_> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) -> Finding {
-        Finding {
-            level: Level::Warning,
+        Finding::new(
+            Level::Warning,
             rule,
-            templates: vec![self.template.name.clone()],
-            diagnostic: self.template.source.problem(span, message, mend),
-            counter_example: None,
-        }
+            &self.template.name,
+            self.template.source.problem(span, message, mend),
+        )
     }
 
     fn unknown_actions(&self, statement: &Statement) -> impl Iterator<Item = Finding> {

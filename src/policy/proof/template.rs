@@ -27,13 +27,12 @@ impl Examined<'_> {
         mend: impl Into<String>,
     ) -> Fault {
         Fault {
-            finding: Finding {
-                level: Level::Error,
+            finding: Finding::new(
+                Level::Error,
                 rule,
-                templates: vec![self.template.name.clone()],
-                diagnostic: self.template.source.problem(span, message, mend),
-                counter_example: None,
-            },
+                &self.template.name,
+                self.template.source.problem(span, message, mend),
+            ),
             between: (self.index, self.index),
             statement: None,
         }

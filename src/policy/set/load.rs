@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::{Serving, TemplateSet};
 use crate::{
@@ -134,7 +133,7 @@ impl TemplateSet {
 impl Serving {
     fn new(proved: Proved, now: Timestamp, previous: Option<&TemplateSet>) -> (String, Self) {
         let name = proved.template().name.clone();
-        let version = version_of(&proved.template().source);
+        let version = proved.template().source.sha256();
         let before = previous.and_then(|set| set.templates.get(&name));
         let loaded_at = before.filter(|before| before.version == version).map_or(now, |same| same.loaded_at);
         (name, Self { proved: Arc::new(proved), version, loaded_at, shadow: None })
@@ -158,7 +157,7 @@ impl Candidate {
     fn read(file: Result<Source, Diagnostic>) -> Self {
         let path = file.as_ref().map_or_else(|problem| problem.path.as_path(), Source::path);
         let base = folder::next_of(path);
-        let version = file.as_ref().map(version_of).unwrap_or_default();
+        let version = file.as_ref().map(Source::sha256).unwrap_or_default();
         let template = file.map_err(|problem| vec![problem]).and_then(folder::template);
         match base {
             None => Self::Serving(template),
@@ -180,11 +179,6 @@ fn passes_the_verifier(proved: &Proved) -> Result<(), Diagnostic> {
             "leave that out, and report it: the proof and the verifier should agree",
         )
     })
-}
-
-/// SHA-256 of a file, as `sha256sum` prints it.
-fn version_of(source: &Source) -> String {
-    hex::encode(Sha256::digest(source.text()))
 }
 
 fn default_is_there(dir: &Path, terms: &Terms, templates: &[Template]) -> Option<Diagnostic> {
