@@ -204,6 +204,10 @@ fn nothing_in_a_file_or_a_claim_reaches_the_terminal_raw() {
     ];
     let (_, told, _) = run(dir.path(), &ask);
     assert!(!told.contains('\u{1b}') && told.lines().count() == 1, "{told}");
+    for arguments in [&["promote", "x\u{1b}[2J", "--dir", "\u{1b}[2J"][..], &["lint", "\u{1b}[2J"]] {
+        let (code, _, errors) = run(dir.path(), arguments);
+        assert!(code == 1 && !errors.contains('\u{1b}'), "{errors}");
+    }
     let twice =
         run(dir.path(), &["render", "policies/old.toml", "--claims", r#"{"sub":"alice","sub":"bob"}"#]);
     assert!(twice.0 == 1 && twice.2.contains("is given twice"), "{}", twice.2);

@@ -195,10 +195,13 @@ async fn reloads_under_load_disturb_nobody() {
         refused += u64::from(broker.reload().await.0 == 409);
     }
     done.store(true, Ordering::Relaxed);
+    let mut seen = BTreeSet::new();
     for user in users {
         let limits = user.await.unwrap();
         assert!(limits.iter().all(|limit| [1, 2, 10_485_760].contains(limit)), "{limits:?}");
+        seen.extend(limits);
     }
+    assert!(seen.contains(&1) && seen.contains(&2), "both versions served: {seen:?}");
     assert_eq!(refused, RELOADS / 10);
     assert!(asks.load(Ordering::Relaxed) > 2 * USERS, "{asks:?} asks");
     println!("{RELOADS} reloads, {} asks, {} calls to STS", asks.load(Ordering::Relaxed), sts.calls());
