@@ -7,6 +7,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cos;
 pub mod entropy;
 pub mod fingerprint;
 pub mod http;

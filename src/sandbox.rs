@@ -1,19 +1,24 @@
-//! The embedded cloud, for trying and testing: a token issuer and an STS emulator on loopback.
+//! The embedded cloud, for trying and testing: a token issuer, an STS and a COS on loopback.
 //!
-//! Judges what the broker sends by Tencent's rules, not by the broker's: of the rest of the house it
-//! knows CAM's language and the signature. `serve` never uses it.
+//! Judges what the broker and its clients send by Tencent's rules, not by the broker's: of the rest of the
+//! house it knows CAM's language and the signatures. `serve` never uses it.
 
+mod cos;
 mod issuer;
 mod session;
+mod storage;
 mod sts;
 
 use std::sync::Arc;
 
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use actix_cors::Cors;
+use actix_web::{App, HttpServer, dev::Server, guard, web};
 
 pub use self::{
+    cos::Cos,
     issuer::TokenIssuer,
     session::{Session, SessionKey},
+    storage::Storage,
     sts::{Account, StsEmulator},
 };
 
@@ -24,6 +29,8 @@ pub struct Cloud {
     pub issuer: Arc<TokenIssuer>,
     /// Makes keys.
     pub sts: Arc<StsEmulator>,
+    /// Keeps objects.
+    pub cos: Arc<Cos>,
 }
 
 /// Starts the cloud.
@@ -35,19 +42,31 @@ pub fn serve(cloud: Cloud, listener: std::net::TcpListener) -> std::io::Result<S
         App::new()
             .app_data(web::Data::from(Arc::clone(&cloud.issuer)))
             .app_data(web::Data::from(Arc::clone(&cloud.sts)))
+            .app_data(web::Data::from(Arc::clone(&cloud.cos)))
+            // Pages of any origin may come: nothing here is real, and a bucket for browsers is open alike.
+            .wrap(
+                Cors::default()
+                    .allow_any_origin()
+                    .allow_any_method()
+                    .allow_any_header()
+                    .expose_any_header()
+                    .send_wildcard()
+                    .max_age(600),
+            )
+            .service(
+                web::scope("")
+                    .guard(guard::fn_guard(cos::has_bucket_host))
+                    .default_service(web::to(cos::handle)),
+            )
             .route("/", web::post().to(sts::handle))
             .route("/token", web::get().to(issuer::token))
             .route("/jwks.json", web::get().to(issuer::jwks))
             .route("/.well-known/openid-configuration", web::get().to(issuer::discovery))
-            .default_service(web::to(nothing))
+            .default_service(web::to(cos::handle))
     })
     .workers(1)
     .shutdown_timeout(1)
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())
-}
-
-async fn nothing() -> HttpResponse {
-    HttpResponse::NotFound().body("the sandbox has POST / (STS), /token?sub=, /jwks.json\n")
 }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context;
 use clap::Args;
 
 use super::serve::{Log, start_log};
@@ -14,7 +15,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::{Entropy, SystemEntropy},
-    sandbox::{self, Account, Cloud, SessionKey, StsEmulator, TokenIssuer},
+    sandbox::{self, Account, Cloud, Cos, SessionKey, Storage, StsEmulator, TokenIssuer},
     source::Source,
 };
 
@@ -36,7 +37,15 @@ pub(super) struct Options {
     /// A folder of templates; the built-in ones without. The default template is `upload`.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
+    /// A folder that keeps the objects; without it they are in memory, 512 MiB at most, and end with the sandbox.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
+
+/// What objects in memory may take.
+const MEMORY: u64 = 512 << 20;
+/// Where buckets are whose address does not say; the shipped templates' region.
+const REGION: &str = "ap-guangzhou";
 
 /// The templates that a newcomer starts with.
 const TEMPLATES: [(&str, &str); 5] = [
@@ -68,11 +77,25 @@ impl Options {
         seal.iter_mut()
             .zip(entropy.bytes().into_iter().chain(entropy.bytes()))
             .for_each(|(to, from)| *to = from);
+        let sessions = Arc::new(SessionKey::new(seal));
+        let storage = match &self.data {
+            None => Storage::in_memory(MEMORY),
+            Some(dir) => Storage::in_folder(dir)
+                .with_context(|| format!("--data {}: objects cannot be kept there", dir.display()))?,
+        };
         let cloud = Cloud {
             issuer: Arc::new(TokenIssuer::new(&issuer, AUDIENCE, Arc::clone(&clock))?),
             sts: Arc::new(StsEmulator::new(
                 account.clone(),
-                SessionKey::new(seal),
+                Arc::clone(&sessions),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )),
+            cos: Arc::new(Cos::new(
+                account.clone(),
+                sessions,
+                storage,
+                REGION,
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
             )),
@@ -117,7 +140,7 @@ impl Options {
             dir = {templates}
             default = "upload"
             [sts]
-            region = "ap-guangzhou"
+            region = "{REGION}"
             endpoint = "{issuer}"
             secret_id_env = "SECRET_ID"
             secret_key_env = "SECRET_KEY"

@@ -32,7 +32,7 @@ pub struct Account {
 #[derive(Debug)]
 pub struct StsEmulator {
     account: Account,
-    sessions: SessionKey,
+    sessions: Arc<SessionKey>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     calls: AtomicU64,
@@ -52,7 +52,7 @@ impl StsEmulator {
     /// An STS for one account.
     pub fn new(
         account: Account,
-        sessions: SessionKey,
+        sessions: Arc<SessionKey>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {

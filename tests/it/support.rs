@@ -17,7 +17,7 @@ use std::{
 use cosbroker::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
-    sandbox::{Account, Cloud, SessionKey, StsEmulator, TokenIssuer},
+    sandbox::{Account, Cloud, Cos, SessionKey, Storage, StsEmulator, TokenIssuer},
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -285,10 +285,14 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let address = listener.local_addr().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
-    let seal = SessionKey::new([7; 32]);
-    let sts = Arc::new(StsEmulator::new(account, seal, Arc::clone(&clock), Arc::new(SystemEntropy)));
+    let sessions = Arc::new(SessionKey::new([7; 32]));
+    let entropy = Arc::new(SystemEntropy);
+    let sts = StsEmulator::new(account.clone(), Arc::clone(&sessions), Arc::clone(&clock), entropy.clone());
+    let sts = Arc::new(sts);
+    let storage = Storage::in_memory(1 << 20);
+    let cos = Arc::new(Cos::new(account, sessions, storage, "ap-guangzhou", Arc::clone(&clock), entropy));
     let issuer = Arc::new(TokenIssuer::new("http://issuer.test/", "app", clock).unwrap());
-    let cloud = Cloud { issuer, sts: Arc::clone(&sts) };
+    let cloud = Cloud { issuer, sts: Arc::clone(&sts), cos };
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

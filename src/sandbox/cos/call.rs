@@ -1,0 +1,116 @@
+//! A request to COS as plain values: what its signature is over, and what a policy may ask of it.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use actix_web::{
+    HttpRequest,
+    http::{Method, header},
+};
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+
+use super::{address::Address, operation::Operation, refusal::Refusal};
+use crate::cos::sign::encoded;
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) address: Address,
+    /// What came over the wire as the path, decoded.
+    pub(super) path: String,
+    /// Names in lower case, and values.
+    pub(super) headers: Vec<(String, String)>,
+    /// The query, decoded.
+    pub(super) query: Vec<(String, String)>,
+    pub(super) peer: Option<IpAddr>,
+    /// When it came, by the emulator's clock.
+    pub(super) at: Timestamp,
+}
+
+/// The bucket and key that a request names, if it is one to COS at all.
+pub(super) fn address_of(request: &HttpRequest, home: &str) -> Option<Address> {
+    Address::of(host(request)?, request.uri().path(), home)
+}
+
+/// RFC 9112 §3.2.2: the host of an absolute request line, as proxies get it, goes before the header's.
+fn host(request: &HttpRequest) -> Option<&str> {
+    let in_header = || request.headers().get(header::HOST)?.to_str().ok();
+    request.uri().authority().map(|authority| authority.as_str()).or_else(in_header)
+}
+
+impl Call {
+    pub(super) fn of(request: &HttpRequest, address: Address, at: Timestamp) -> Self {
+        let text = |value: &header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let mut headers: Vec<_> =
+            request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        headers.retain(|(name, _)| name != "host");
+        headers.extend(host(request).map(|host| ("host".to_owned(), host.to_owned())));
+        let query = request.uri().query().unwrap_or_default();
+        Self {
+            method: request.method().clone(),
+            address,
+            path: percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned(),
+            headers,
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            peer: request.peer_addr().map(|peer| peer.ip()),
+            at,
+        }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that is a number, or what it is when it is not given.
+    pub(super) fn number<N: std::str::FromStr>(&self, name: &str, usual: N) -> Result<N, Refusal> {
+        self.parameter(name).filter(|text| !text.is_empty()).map_or(Ok(usual), |text| {
+            text.parse().map_err(|_| Refusal::InvalidArgument(format!("{name} is not a number in range.")))
+        })
+    }
+
+    /// What it wants.
+    pub(super) fn operation(&self) -> Result<Operation, Refusal> {
+        let copies = self.header("x-cos-copy-source").is_some();
+        Operation::of(&self.method, !self.address.key.is_empty(), copies, &self.query)
+    }
+
+    /// The resource that a policy must speak of.
+    ///
+    /// An unfinished upload is listed by the bucket's address and granted by the folder: the vendor's
+    /// examples of multipart uploads give it the folder's resource (docs 436/30580).
+    pub(super) fn resource(&self, operation: Operation) -> String {
+        let key = match operation {
+            Operation::ListUploads => self.parameter("prefix").unwrap_or_default(),
+            _ => &self.address.key,
+        };
+        self.address.resource(key)
+    }
+
+    /// The condition keys it has (docs 436/71307): values of parameters stay encoded.
+    pub(super) fn context(&self, operation: Operation) -> BTreeMap<String, String> {
+        let simple = matches!(operation, Operation::PutObject | Operation::PostObject);
+        let counts = |name: &str| match name {
+            "content-type" => true,
+            "content-length" => simple,
+            "x-cos-security-token" => false,
+            name => name.starts_with("x-cos-"),
+        };
+        let headers = self.headers.iter().filter(|(name, _)| counts(name));
+        let parameters =
+            self.query.iter().filter(|(name, _)| !name.starts_with("q-") && !name.starts_with("x-cos-"));
+        // Of one's own machine, as W3C's Secure Contexts §3.1 has it, what comes is as good as over TLS.
+        let secure = self.peer.is_some_and(|peer| peer.is_loopback());
+        let mut context: BTreeMap<String, String> = headers
+            .map(|(name, value)| (format!("cos:{name}"), value.clone()))
+            .chain(parameters.map(|(name, value)| (format!("cos:{name}"), encoded(value))))
+            .collect();
+        context.insert("cos:secure-transport".to_owned(), secure.to_string());
+        context.extend(self.peer.map(|peer| ("qcs:ip".to_owned(), peer.to_string())));
+        context
+    }
+}

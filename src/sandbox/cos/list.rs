@@ -1,0 +1,84 @@
+//! A bucket's keys, page by page.
+
+use actix_web::{HttpResponse, http::StatusCode};
+
+use super::{Cos, call::Call, object::iso, refusal::Refusal, xml};
+use crate::{
+    cos::sign::encoded,
+    sandbox::storage::{Object, Page, Wanted},
+};
+
+/// Whether keys are told percent-encoded: XML cannot hold every character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Url,
+}
+
+impl Encoding {
+    /// As the answer tells it.
+    pub(super) fn name(self) -> Option<&'static str> {
+        (self == Self::Url).then_some("url")
+    }
+
+    pub(super) fn of(self, key: String) -> String {
+        match self {
+            Self::Plain => key,
+            Self::Url => encoded(&key),
+        }
+    }
+
+    pub(super) fn common(self, prefixes: Vec<String>) -> Vec<xml::CommonPrefix> {
+        prefixes.into_iter().map(|prefix| xml::CommonPrefix { prefix: self.of(prefix) }).collect()
+    }
+}
+
+impl Call {
+    pub(super) fn encoding(&self) -> Result<Encoding, Refusal> {
+        match self.parameter("encoding-type") {
+            None | Some("") => Ok(Encoding::Plain),
+            Some("url") => Ok(Encoding::Url),
+            Some(_) => Err(Refusal::InvalidArgument("encoding-type is url or not given.".to_owned())),
+        }
+    }
+}
+
+impl Cos {
+    pub(super) fn list_objects(&self, call: &Call) -> Result<HttpResponse, Refusal> {
+        let wanted = Wanted {
+            prefix: call.parameter("prefix").unwrap_or_default().to_owned(),
+            delimiter: call.parameter("delimiter").map(str::to_owned),
+            marker: call.parameter("marker").unwrap_or_default().to_owned(),
+            most: call.number("max-keys", 1000)?.min(1000),
+        };
+        let encoding = call.encoding()?;
+        let Page { entries, common_prefixes, next_marker } = self.storage.list(&call.address.bucket, &wanted);
+        let content = |(key, object): (String, std::sync::Arc<Object>)| xml::Content {
+            key: encoding.of(key),
+            last_modified: iso(object.modified),
+            etag: object.etag.clone(),
+            size: object.length,
+            owner: xml::OWNER,
+            storage_class: object
+                .headers
+                .get("x-cos-storage-class")
+                .map_or("STANDARD", String::as_str)
+                .to_owned(),
+        };
+        Ok(xml::answer(
+            StatusCode::OK,
+            &xml::Objects {
+                name: call.address.bucket.clone(),
+                encoding_type: encoding.name(),
+                prefix: encoding.of(wanted.prefix),
+                marker: encoding.of(wanted.marker),
+                max_keys: wanted.most,
+                delimiter: wanted.delimiter.map(|delimiter| encoding.of(delimiter)),
+                is_truncated: next_marker.is_some(),
+                next_marker: next_marker.map(|marker| encoding.of(marker)),
+                contents: entries.into_iter().map(content).collect(),
+                common_prefixes: encoding.common(common_prefixes),
+            },
+        ))
+    }
+}

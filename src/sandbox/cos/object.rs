@@ -1,0 +1,197 @@
+//! Whole objects: put, copied, got, told, deleted.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
+    dev::Payload,
+    http::{StatusCode, header},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::stream;
+use jiff::Timestamp;
+
+use super::{Cos, address::Address, authority::Caller, call::Call, refusal::Refusal, xml};
+use crate::sandbox::storage::{Blob, Headers, Object};
+
+/// The most that a `PUT` may bring (docs 436/14518).
+pub(super) const LARGEST: u64 = 5 << 30;
+/// The longest key, in bytes (docs 436/14518).
+const LONGEST_KEY: usize = 850;
+
+/// What of a request's headers an object is told with.
+pub(super) fn kept_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
+    let kept = |name: &str| {
+        matches!(
+            name,
+            "cache-control"
+                | "content-disposition"
+                | "content-encoding"
+                | "content-language"
+                | "content-type"
+                | "expires"
+                | "x-cos-storage-class"
+        ) || name.starts_with("x-cos-meta-")
+    };
+    headers
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, value)| kept(name) && (name != "x-cos-storage-class" || *value != "STANDARD"))
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect()
+}
+
+impl Call {
+    /// What an object of this request is told with.
+    pub(super) fn kept_headers(&self) -> Headers {
+        kept_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// `Content-MD5`, if it is given, is that of what came (RFC 1864).
+    pub(super) fn check_digest(&self, blob: &Blob) -> Result<(), Refusal> {
+        let digest = self.header("content-md5").map(|digest| STANDARD.decode(digest));
+        match digest {
+            Some(Ok(digest)) if digest == blob.md5 => Ok(()),
+            None => Ok(()),
+            Some(_) => Err(Refusal::BadDigest),
+        }
+    }
+}
+
+impl Cos {
+    /// Refuses what cannot be a new object's key, or one that must not be overwritten.
+    pub(super) fn check_new(&self, call: &Call, key: &str) -> Result<(), Refusal> {
+        if key.len() > LONGEST_KEY {
+            return Err(Refusal::KeyTooLong(LONGEST_KEY));
+        }
+        let forbidden = call.header("x-cos-forbid-overwrite").is_some_and(|value| value == "true");
+        if forbidden && self.storage.get(&call.address.bucket, key).is_some() {
+            return Err(Refusal::FileAlreadyExists);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn put_object(&self, call: &Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
+        let Address { bucket, key, .. } = &call.address;
+        self.check_new(call, key)?;
+        let blob = self.storage.receive(body, LARGEST).await?;
+        call.check_digest(&blob)?;
+        let object = self.storage.put(bucket, key, Object::of(call.kept_headers(), blob, call.at))?;
+        Ok(stored(HttpResponse::Ok(), &object).finish())
+    }
+
+    pub(super) fn copy_object(&self, call: &Call, caller: &Caller) -> Result<HttpResponse, Refusal> {
+        let source = call.header("x-cos-copy-source").unwrap_or_default();
+        let source = source
+            .trim_start_matches("http://")
+            .split_once('/')
+            .and_then(|(host, path)| Address::of(host, &format!("/{path}"), &self.region))
+            .filter(|source| !source.key.is_empty());
+        let source = source.ok_or_else(|| {
+            Refusal::InvalidArgument(
+                "x-cos-copy-source is `<bucket>.cos.<region>.myqcloud.com/<key>`.".to_owned(),
+            )
+        })?;
+        let context = call.context(super::operation::Operation::GetObject);
+        caller.may("name/cos:GetObject", &source.resource(&source.key), &context)?;
+        let Address { bucket, key, .. } = &call.address;
+        self.check_new(call, key)?;
+        let object = self.storage.get(&source.bucket, &source.key).ok_or(Refusal::NoSuchKey)?;
+        let replaced = call.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
+        let headers = if replaced { call.kept_headers() } else { object.headers.clone() };
+        let object = self.storage.put(bucket, key, self.storage.copy(&object, headers, call.at)?)?;
+        let (etag, last_modified) = (object.etag.clone(), iso(object.modified));
+        Ok(xml::answer(StatusCode::OK, &xml::Copied { etag, last_modified, crc64: object.crc64 }))
+    }
+
+    pub(super) fn get_object(&self, call: &Call, with_body: bool) -> Result<HttpResponse, Refusal> {
+        let Address { bucket, key, .. } = &call.address;
+        let object = self.storage.get(bucket, key).ok_or(Refusal::NoSuchKey)?;
+        if let Some(unchanged) = check_conditions(call, &object)? {
+            return Ok(unchanged);
+        }
+        let range = range(call, object.length)?;
+        let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let mut response = stored(HttpResponse::build(status), &object);
+        response.insert_header((header::ACCEPT_RANGES, "bytes"));
+        response.insert_header((header::LAST_MODIFIED, http_date(object.modified)));
+        response.content_type("application/octet-stream");
+        let asked =
+            call.query.iter().filter_map(|(name, value)| Some((name.strip_prefix("response-")?, value)));
+        let asked = kept_headers(asked.map(|(name, value)| (name, value.as_str())));
+        for (name, value) in object.headers.iter().chain(&asked) {
+            response.insert_header((name.as_str(), value.as_str()));
+        }
+        let (first, last) = range.unwrap_or((0, object.length.saturating_sub(1)));
+        if range.is_some() {
+            let told = format!("bytes {first}-{last}/{}", object.length);
+            response.insert_header((header::CONTENT_RANGE, told));
+        }
+        let end = if object.length == 0 { 0 } else { last + 1 };
+        let length = end - first;
+        if with_body {
+            Ok(response.body(SizedStream::new(length, object.read(first..end))))
+        } else {
+            Ok(response.body(SizedStream::new(length, stream::empty::<std::io::Result<_>>())))
+        }
+    }
+
+    pub(super) fn delete_object(&self, call: &Call) -> Result<HttpResponse, Refusal> {
+        self.storage.delete(&call.address.bucket, &call.address.key)?;
+        Ok(HttpResponse::NoContent().finish())
+    }
+}
+
+/// What every answer about a stored object tells.
+pub(super) fn stored(mut response: HttpResponseBuilder, object: &Object) -> HttpResponseBuilder {
+    response
+        .insert_header((header::ETAG, object.etag.as_str()))
+        .insert_header(("x-cos-hash-crc64ecma", object.crc64.to_string()));
+    response
+}
+
+/// RFC 9110 §13.2.2: what the client already has is not sent again, and what it no longer knows not at all.
+fn check_conditions(call: &Call, object: &Object) -> Result<Option<HttpResponse>, Refusal> {
+    let names = |list: &str| {
+        list.split(',')
+            .map(str::trim)
+            .any(|one| one == "*" || one.trim_matches('"') == object.etag.trim_matches('"'))
+    };
+    let since = |date: &str| {
+        let date = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+        Some(object.modified.as_second() > date.as_second())
+    };
+    let failed = match (call.header("if-match"), call.header("if-unmodified-since")) {
+        (Some(list), _) => !names(list),
+        (None, Some(date)) => since(date).unwrap_or(false),
+        (None, None) => false,
+    };
+    if failed {
+        return Err(Refusal::PreconditionFailed);
+    }
+    let same = match (call.header("if-none-match"), call.header("if-modified-since")) {
+        (Some(list), _) => names(list),
+        (None, Some(date)) => since(date).is_some_and(|changed| !changed),
+        (None, None) => false,
+    };
+    Ok(same.then(|| stored(HttpResponse::NotModified(), object).finish()))
+}
+
+/// The first and last byte that are asked for, if a range is. What is no range of bytes counts as none, and
+/// so do several (RFC 9110 §14.2).
+fn range(call: &Call, length: u64) -> Result<Option<(u64, u64)>, Refusal> {
+    let Some(Ok(header::Range::Bytes(specs))) = call.header("range").map(str::parse) else { return Ok(None) };
+    match specs.as_slice() {
+        [one] => one.to_satisfiable_range(length).map(Some).ok_or(Refusal::InvalidRange),
+        _ => Ok(None),
+    }
+}
+
+/// As HTTP writes a time (RFC 9110 §5.6.7).
+pub(super) fn http_date(at: Timestamp) -> String {
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap_or_default()
+}
+
+/// As COS's XML writes a time.
+pub(super) fn iso(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+}

@@ -1,0 +1,116 @@
+use futures::stream;
+
+use super::{blob::tests::whole, *};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+async fn blob(storage: &Storage, bytes: &[u8]) -> Blob {
+    let body = stream::iter([Ok::<_, ()>(Bytes::copy_from_slice(bytes))]);
+    storage.receive(body, 1 << 30).await.unwrap()
+}
+
+async fn put(storage: &Storage, key: &str, bytes: &[u8]) -> Arc<Object> {
+    let headers = Headers::from([("content-type".to_owned(), "text/plain".to_owned())]);
+    let object = Object::of(headers, blob(storage, bytes).await, NOW);
+    storage.put("b-1", key, object).unwrap()
+}
+
+async fn bytes(object: &Object) -> Vec<u8> {
+    whole(object.read(0..object.length)).await
+}
+
+#[tokio::test]
+async fn what_is_put_in_a_folder_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = ["a", "a/b", "../../etc/passwd", "", "ключ", &"long/".repeat(170)];
+    {
+        let storage = Storage::in_folder(dir.path()).unwrap();
+        for key in keys {
+            put(&storage, key, b"old").await;
+            put(&storage, key, key.as_bytes()).await;
+        }
+        put(&storage, "gone", b"x").await;
+        storage.delete("b-1", "gone").unwrap();
+        let copy = storage.copy(&storage.get("b-1", "a/b").unwrap(), Headers::new(), NOW).unwrap();
+        storage.put("b-1", "copy", copy).unwrap();
+        storage.delete("b-1", "a/b").unwrap();
+        std::mem::forget(blob(&storage, b"the process died").await);
+    }
+    let storage = Storage::in_folder(dir.path()).unwrap();
+    for key in keys.into_iter().filter(|key| *key != "a/b") {
+        let object = storage.get("b-1", key).unwrap();
+        assert_eq!(bytes(&object).await, key.as_bytes());
+        assert_eq!(object.headers["content-type"], "text/plain");
+    }
+    assert_eq!(bytes(&storage.get("b-1", "copy").unwrap()).await, b"a/b", "a copy is on its own");
+    assert!(storage.get("b-1", "gone").is_none() && storage.get("b-1", "a/b").is_none());
+    let files = std::fs::read_dir(dir.path().join("blobs")).unwrap().count();
+    assert_eq!(files, keys.len(), "nothing is left of what was replaced, deleted or unfinished");
+}
+
+#[tokio::test]
+async fn who_reads_an_object_reads_it_whole_whatever_becomes_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for storage in [Storage::in_memory(1 << 20), Storage::in_folder(dir.path()).unwrap()] {
+        let object = put(&storage, "k", b"the first").await;
+        put(&storage, "k", b"the second").await;
+        storage.delete("b-1", "k").unwrap();
+        assert_eq!(bytes(&object).await, b"the first");
+    }
+}
+
+#[tokio::test]
+async fn parts_make_an_object_in_their_order_and_only_as_they_are() {
+    let storage = Storage::in_memory(16 << 20);
+    let upload = ("b-1", "k", "u");
+    storage.initiate("u".to_owned(), Upload::of("b-1", "k", Headers::new(), NOW));
+    let long = vec![7; 1 << 20];
+    for (number, content) in [(2, &b"end"[..]), (1, &long), (3, &b"unused"[..])] {
+        let blob = blob(&storage, content).await;
+        storage.upload(upload, |upload| upload.put(number, blob, NOW)).unwrap();
+    }
+    let etags: Vec<(u16, String)> = storage
+        .upload(upload, |upload| upload.parts_after(0).map(|(number, part)| (number, part.etag())).collect())
+        .unwrap();
+    let (first, second, third) = (&etags[0], &etags[1], &etags[2]);
+    let refused = |parts: &[&(u16, String)]| {
+        let parts: Vec<_> = parts.iter().map(|part| (*part).clone()).collect();
+        storage.complete(upload, &parts, NOW).unwrap_err()
+    };
+    assert_eq!(refused(&[second, first]), Incomplete::InvalidPartOrder);
+    assert_eq!(refused(&[first, first]), Incomplete::InvalidPartOrder);
+    assert_eq!(refused(&[first, second, third]), Incomplete::EntityTooSmall);
+    assert_eq!(refused(&[first, &(2, first.1.clone())]), Incomplete::InvalidPart);
+    assert_eq!(refused(&[first, &(9, second.1.clone())]), Incomplete::InvalidPart);
+    assert_eq!(refused(&[]), Incomplete::InvalidPart);
+    for (bucket, key, id) in [("b-2", "k", "u"), ("b-1", "l", "u"), ("b-1", "k", "v")] {
+        let other = storage.complete((bucket, key, id), &etags[..2], NOW).unwrap_err();
+        assert_eq!(other, Incomplete::NoSuchUpload);
+    }
+    let object = storage.complete(upload, &etags[..2], NOW).unwrap();
+    assert_eq!(bytes(&object).await, [&long[..], b"end"].concat());
+    // As S3's and COS's documents tell it: the MD5 of the parts' MD5s, and how many they are.
+    let concatenated =
+        [hex::decode(first.1.trim_matches('"')).unwrap(), hex::decode(second.1.trim_matches('"')).unwrap()];
+    let expected = hex::encode(<md5::Md5 as md5::Digest>::digest(concatenated.concat()));
+    assert_eq!(object.etag, format!("\"{expected}-2\""));
+    assert_eq!(storage.abort("b-1", "k", "u"), Err(Incomplete::NoSuchUpload), "it has ended");
+}
+
+#[tokio::test]
+async fn uploads_are_listed_by_key_and_aborted_ones_give_their_room_back() {
+    let storage = Storage::in_memory(10);
+    for (id, key) in [("1", "b"), ("2", "a/1"), ("3", "a/2")] {
+        storage.initiate(id.to_owned(), Upload::of("b-1", key, Headers::new(), NOW));
+    }
+    let wanted = Wanted { prefix: "a/".to_owned(), most: 10, ..Wanted::default() };
+    let page = storage.uploads("b-1", &wanted);
+    assert_eq!(page.entries, [("a/1".into(), "2".into(), NOW), ("a/2".into(), "3".into(), NOW)]);
+    assert_eq!(storage.uploads("b-2", &wanted).entries, []);
+    let eight = blob(&storage, b"12345678").await;
+    storage.upload(("b-1", "b", "1"), |upload| upload.put(1, eight, NOW)).unwrap();
+    let body = || stream::iter([Ok::<_, ()>(Bytes::from_static(b"123"))]);
+    assert!(matches!(storage.receive(body(), 99).await, Err(Unkept::Full(10))));
+    storage.abort("b-1", "b", "1").unwrap();
+    assert!(storage.receive(body(), 99).await.is_ok());
+}
