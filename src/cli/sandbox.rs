@@ -111,8 +111,8 @@ impl Options {
             built_in.path().to_owned()
         };
         let config = self.config(&issuer, &templates, &account)?;
+        let cloud = sandbox::serve(cloud, cloud_listener, &*entropy)?;
         let app = App::build(config, clock, entropy)?;
-        let cloud = sandbox::serve(cloud, cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
         super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
@@ -171,8 +171,8 @@ cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in 
 
   broker      http://{broker}
   operators   http://{operators}  (/metrics, /api/templates)
-  cloud       http://{cloud}  (token issuer, STS)
-  account     SecretId {id}, SecretKey {key}  (what the broker calls that STS with)
+  cloud       http://{cloud}  (token issuer, STS, COS)
+  account     SecretId {id}, SecretKey {key}  (the cloud's own keys; only the broker has them)
   templates   {templates}
 
 Alice is logged in; this is her app asking for a key:
@@ -182,6 +182,10 @@ Alice is logged in; this is her app asking for a key:
 And asking again: the same key, from memory (Cache-Status: cosbroker; hit):
 
   curl -si -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | grep -i cache-status
+
+And uploading a file of hers with it (an app's SDK signs by itself; curl has the sandbox sign):
+
+  curl -s -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | curl -s -d @- 'http://{cloud}/presign?name=hello.txt' | xargs curl -i -d 'Hello, COS' -X PUT
 
 A token for anybody:  curl 'http://{cloud}/token?sub=bob'
 Stop with Ctrl-C.",

@@ -93,22 +93,19 @@ impl Cos {
 
 /// Whether the host names a bucket: then nothing of the path is the sandbox's own.
 pub(super) fn has_bucket_host(context: &GuardContext<'_>) -> bool {
-    let head = context.head();
-    let in_header = || head.headers.get(header::HOST)?.to_str().ok();
-    let host = head.uri.authority().map(|authority| authority.as_str()).or_else(in_header);
-    host.is_some_and(|host| Address::of(host, "/", "").is_some())
+    call::host(context.head()).is_some_and(|host| Address::of(host, "/", "").is_some())
 }
 
 /// What a request wants of COS, as policies call it after `name/cos:`; nothing, if it is not to COS.
 pub(super) fn action_of(request: &HttpRequest) -> Option<&'static str> {
-    let call = Call::of(request, address_of(request, "")?, jiff::Timestamp::UNIX_EPOCH);
+    let call = Call::of(request, address_of(request.head(), "")?, jiff::Timestamp::UNIX_EPOCH);
     let action = call.operation().map_or("", Operation::action);
     Some(action.strip_prefix("name/cos:").unwrap_or_default())
 }
 
 /// Every request to COS.
 pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Some(address) = address_of(&request, &cos.region) else {
+    let Some(address) = address_of(request.head(), &cos.region) else {
         return HttpResponse::NotFound().body(format!("the sandbox has nothing at {}\n", request.path()));
     };
     let (now, id) = (cos.clock.now(), cos.entropy.name());

@@ -296,7 +296,7 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            cosbroker::sandbox::serve(cloud, listener).unwrap().await.unwrap();
+            cosbroker::sandbox::serve(cloud, listener, &SystemEntropy).unwrap().await.unwrap();
         });
     });
     (address, sts)

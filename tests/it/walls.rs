@@ -32,11 +32,15 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates, and the files or folders that may use them; what is not listed may be used anywhere.
-const CRATES: [(&str, &[&str]); 20] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("actix_web", &["http", "http.rs", "admin", "admin.rs", "sandbox", "sandbox.rs", "app.rs"]),
     ("actix_cors", &["http.rs", "sandbox.rs"]),
+    ("actix_http", &["sandbox.rs"]),
+    ("actix_server", &["sandbox.rs"]),
+    ("actix_service", &["sandbox.rs"]),
     ("actix_multipart", &["sandbox/cos/form.rs"]),
     ("crc_fast", &["sandbox/storage/blob.rs"]),
+    ("memchr", &["sandbox/wire.rs"]),
     ("md5", &["sandbox/storage"]),
     ("quick_xml", &["sandbox/cos/xml.rs"]),
     ("sha1", &["cos/sign.rs"]),
@@ -68,7 +72,9 @@ const CRATES: [(&str, &[&str]); 20] = [
             "clock.rs",
             "http",
             "identity",
+            "sandbox.rs",
             "sandbox/storage/blob.rs",
+            "sandbox/wire.rs",
             "sts",
             "sts.rs",
         ],

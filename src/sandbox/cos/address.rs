@@ -28,13 +28,11 @@ impl Address {
             .nth(1)
             .filter(|label| !["localhost", "accelerate"].contains(label));
         let region = region.unwrap_or(home).to_owned();
-        match bucket {
-            Some(bucket) => Some(Self { bucket, region, key: path.into_owned() }),
-            None => {
-                let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
-                is_bucket(bucket).then(|| Self { bucket: bucket.to_owned(), region, key: key.to_owned() })
-            }
+        if let Some(bucket) = bucket {
+            return Some(Self { bucket, region, key: path.into_owned() });
         }
+        let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
+        is_bucket(bucket).then(|| Self { bucket: bucket.to_owned(), region, key: key.to_owned() })
     }
 
     /// The six-segment name of a key in this bucket; of the bucket, if the key is empty.

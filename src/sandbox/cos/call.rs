@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use actix_web::{
     HttpRequest,
-    http::{Method, header},
+    dev::RequestHead,
+    http::{Method, header, uri::Authority},
 };
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -29,14 +30,14 @@ pub(super) struct Call {
 }
 
 /// The bucket and key that a request names, if it is one to COS at all.
-pub(super) fn address_of(request: &HttpRequest, home: &str) -> Option<Address> {
-    Address::of(host(request)?, request.uri().path(), home)
+pub(super) fn address_of(request: &RequestHead, home: &str) -> Option<Address> {
+    Address::of(host(request)?, request.uri.path(), home)
 }
 
 /// RFC 9112 §3.2.2: the host of an absolute request line, as proxies get it, goes before the header's.
-fn host(request: &HttpRequest) -> Option<&str> {
-    let in_header = || request.headers().get(header::HOST)?.to_str().ok();
-    request.uri().authority().map(|authority| authority.as_str()).or_else(in_header)
+pub(super) fn host(request: &RequestHead) -> Option<&str> {
+    let in_header = || request.headers.get(header::HOST)?.to_str().ok();
+    request.uri.authority().map(Authority::as_str).or_else(in_header)
 }
 
 impl Call {
@@ -45,7 +46,7 @@ impl Call {
         let mut headers: Vec<_> =
             request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         headers.retain(|(name, _)| name != "host");
-        headers.extend(host(request).map(|host| ("host".to_owned(), host.to_owned())));
+        headers.extend(host(request.head()).map(|host| ("host".to_owned(), host.to_owned())));
         let query = request.uri().query().unwrap_or_default();
         Self {
             method: request.method().clone(),

@@ -133,7 +133,7 @@ impl Call {
         headers.extend(self.headers.into_iter().filter(|(name, _)| own.contains(&name.as_str())));
         let mut address = self.address;
         address.key = key;
-        Ok(Self { headers, address, ..self })
+        Ok(Self { address, headers, ..self })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::sandbox::storage::{Page, Upload, Wanted};
 
 /// The highest number of a part (docs 436/14518).
 const MOST_PARTS: u16 = 10_000;
-/// The most that is read of the list that completes an upload: ten thousand parts and their ETags.
+/// The most that is read of the list that completes an upload: ten thousand parts and their tags.
 const LONGEST_LIST: usize = 4 << 20;
 
 impl Cos {

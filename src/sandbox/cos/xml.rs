@@ -1,5 +1,7 @@
 //! The XML that COS answers with and is told.
 
+#![expect(clippy::struct_field_names, reason = "the names are COS's")]
+
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -134,7 +134,7 @@ enum Sink {
 }
 
 impl Sink {
-    async fn open(place: &Place) -> Result<Self, Unkept> {
+    fn open(place: &Place) -> Result<Self, Unkept> {
         Ok(match place {
             Place::Memory(memory) => {
                 Self::Memory { pieces: Vec::new(), last: BytesMut::new(), room: Room::none(memory) }
@@ -187,7 +187,7 @@ where
     S: Stream<Item = Result<Bytes, E>>,
 {
     let mut body = std::pin::pin!(body);
-    let mut sink = Sink::open(place).await?;
+    let mut sink = Sink::open(place)?;
     let (mut length, mut md5, mut crc64) = (0, Md5::new(), crc_fast::Digest::new(CRC64));
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|_| Unkept::BrokenOff)?;
@@ -258,13 +258,12 @@ impl Blob {
                 if from >= to { Err(gone()) } else { Ok(piece.slice(from..to)) }
             }
             Held::File(blob) => {
-                let file = match file {
-                    Some(file) => file,
-                    None => {
-                        let mut opened = tokio::fs::File::open(&blob.path).await?;
-                        opened.seek(SeekFrom::Start(at)).await?;
-                        file.insert(opened)
-                    }
+                let file = if let Some(file) = file {
+                    file
+                } else {
+                    let mut opened = tokio::fs::File::open(&blob.path).await?;
+                    opened.seek(SeekFrom::Start(at)).await?;
+                    file.insert(opened)
                 };
                 let wanted = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
                 let mut piece = BytesMut::with_capacity(wanted);
@@ -331,22 +330,15 @@ pub(in crate::sandbox) mod tests {
 
     #[tokio::test]
     async fn every_range_of_every_cut_comes_back_as_it_was() {
-        static LONG: [u8; 600_000] = {
-            let mut bytes = [0; 600_000];
-            let mut at = 0;
-            while at < bytes.len() {
-                bytes[at] = (at % 251) as u8;
-                at += 1;
-            }
-            bytes
-        };
+        let pattern: Vec<u8> = (0..=250).cycle().take(600_000).collect();
+        let bytes: &'static [u8] = pattern.leak();
         let dir = tempfile::tempdir().unwrap();
         for place in places(&dir) {
             let first = Arc::new(kept(&place, &[b"ab", b"", b"cde"], 9).await.unwrap());
             let long = Arc::new(
-                kept(&place, &[&LONG[..7], &LONG[7..400_000], &LONG[400_000..]], 1 << 20).await.unwrap(),
+                kept(&place, &[&bytes[..7], &bytes[7..400_000], &bytes[400_000..]], 1 << 20).await.unwrap(),
             );
-            let all = [b"abcde", &LONG[..], b"abcde"].concat();
+            let all = [b"abcde", bytes, b"abcde"].concat();
             let blobs = [Arc::clone(&first), Arc::clone(&long), first];
             let edges = [0, 1, 4, 5, 6, 262_144 + 5, 262_150, 600_004, 600_005, 600_009, 600_010];
             for from in edges {

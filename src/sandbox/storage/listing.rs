@@ -71,16 +71,16 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     use super::*;
 
     const KEYS: [&str; 7] = ["a/1", "a/2", "a/b/3", "a/b/4", "a/c/5", "a1", "b/6"];
 
     fn page(wanted: &Wanted) -> Page<String> {
-        let keys: BTreeMap<&str, ()> = KEYS.into_iter().map(|key| (key, ())).collect();
+        let keys = BTreeSet::from(KEYS);
         let range = keys.range::<str, _>((wanted.from(), Bound::Unbounded));
-        wanted.page(range.map(|(key, ())| (*key, (*key).to_owned())))
+        wanted.page(range.map(|key| (*key, (*key).to_owned())))
     }
 
     fn wanted(prefix: &str, delimiter: Option<&str>, most: usize) -> Wanted {
