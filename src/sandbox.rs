@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 pub use self::{
     cos::Cos,
-    issuer::TokenIssuer,
+    issuer::{IssuerFault, Signature, TokenIssuer, UnknownSignature, Wanted},
     session::{Session, SessionKey},
     storage::Storage,
     sts::{Account, StsEmulator},
@@ -78,8 +78,10 @@ fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
         .app_data(web::Data::from(Arc::clone(&cloud.cos)))
         .service(web::scope("").guard(bucket_host).default_service(web::to(cos::handle)))
         .route("/", web::post().to(sts::handle))
+        .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
         .route("/presign", web::post().to(presign::handle))
         .route("/token", web::get().to(issuer::token))
+        .route("/rotate", web::post().to(issuer::rotate))
         .route("/jwks.json", web::get().to(issuer::jwks))
         .route("/.well-known/openid-configuration", web::get().to(issuer::discovery))
         .default_service(web::to(cos::handle));
