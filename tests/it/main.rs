@@ -10,6 +10,7 @@ mod api;
 mod cli;
 mod faults;
 mod herd;
+mod issuer;
 mod lifecycle;
 mod lint;
 mod oracle;

@@ -50,7 +50,8 @@ def outcome(call, sts):
 
 def main(endpoint, secret_id, secret_key):
     good = client(endpoint, secret_id, secret_key)
-    foreign = {**POLICY, "statement": [{**ALLOW, "principal": {"qcs": "*"}}]}
+    anybody = {**POLICY, "statement": [{**ALLOW, "principal": {"qcs": "*"}}]}
+    somebody = {**POLICY, "statement": [{**ALLOW, "principal": {"qcs": ["qcs::cam::uin/1:uin/2"]}}]}
     loose = {**POLICY, "statement": [{**ALLOW, "resource": ["a/*"]}]}
     for name, call, sts in [
         ("federation", federation(), good),
@@ -59,7 +60,8 @@ def main(endpoint, secret_id, secret_key):
         ("unknown-id", federation(), client(endpoint, "AKIDnobody", secret_key)),
         ("name-with-digit", federation(name="u1"), good),
         ("too-long-a-life", federation(duration=129601), good),
-        ("principal", federation(policy=foreign), good),
+        ("principal-anybody", federation(policy=anybody), good),
+        ("principal-somebody", federation(policy=somebody), good),
         ("no-statement", federation(policy={"version": "2.0"}), good),
         ("not-a-resource", federation(policy=loose), good),
         ("not-a-role", role(arn="uploader"), good),
