@@ -17,11 +17,11 @@ use cosbroker::{
     clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::SystemEntropy,
-    sandbox::{Account, Cloud, SessionKey, Signature, StsEmulator, TokenIssuer, Wanted},
+    sandbox::{Signature, TokenIssuer, Wanted},
 };
 use serde_json::{Map, Value};
 
-use crate::support::{Answer, SECRET_ID, SECRET_KEY, Setup, cosbroker, repository};
+use crate::support::{Answer, SECRET_ID, SECRET_KEY, Setup, cloud, cosbroker, repository};
 
 /// A running `cosbroker sandbox`, ended with the test.
 struct Sandbox {
@@ -160,11 +160,8 @@ fn broker_of(clock: &Arc<AheadClock>) -> (SocketAddr, Arc<TokenIssuer>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let cloud_at = listener.local_addr().unwrap();
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
-    let entropy = Arc::new(SystemEntropy);
-    let sts = StsEmulator::new(account, SessionKey::new([7; 32]), Arc::clone(&clock), entropy.clone());
-    let issuer = Arc::new(TokenIssuer::new("https://id.test/", "app", Arc::clone(&clock)).unwrap());
-    let cloud = Cloud { issuer: Arc::clone(&issuer), sts: Arc::new(sts) };
+    let cloud = cloud("https://id.test/", &clock);
+    let issuer = Arc::clone(&cloud.issuer);
     let (found, serving) = mpsc::channel();
     std::thread::spawn(move || {
         let dir = Setup::new(cloud_at)
@@ -179,7 +176,7 @@ fn broker_of(clock: &Arc<AheadClock>) -> (SocketAddr, Arc<TokenIssuer>) {
         let config = Config::load(&dir.path().join("config.toml"), &Environment(&environment)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let app = App::build(config, clock, entropy).unwrap();
+            let app = App::build(config, clock, Arc::new(SystemEntropy)).unwrap();
             found.send(app.public_address()).unwrap();
             tokio::spawn(cosbroker::sandbox::serve(cloud, listener).unwrap());
             app.run(std::future::pending()).await.unwrap();

@@ -279,20 +279,25 @@ pub(crate) fn token_of(claims: &Value) -> String {
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &all, &key).unwrap()
 }
 
+/// A cloud with the operator's account.
+pub(crate) fn cloud(issuer: &str, clock: &Arc<dyn Clock>) -> Cloud {
+    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
+    let sessions = Arc::new(SessionKey::new([7; 32]));
+    let entropy = Arc::new(SystemEntropy);
+    let sts = StsEmulator::new(account.clone(), Arc::clone(&sessions), Arc::clone(clock), entropy.clone());
+    let storage = Storage::in_memory(1 << 20);
+    let cos = Cos::new(account, sessions, storage, "ap-guangzhou", Arc::clone(clock), entropy);
+    let issuer = TokenIssuer::new(issuer, "app", Arc::clone(clock)).unwrap();
+    Cloud { issuer: Arc::new(issuer), sts: Arc::new(sts), cos: Arc::new(cos) }
+}
+
 /// The strict emulator, for as long as the test process lives.
 pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
-    let sessions = Arc::new(SessionKey::new([7; 32]));
-    let entropy = Arc::new(SystemEntropy);
-    let sts = StsEmulator::new(account.clone(), Arc::clone(&sessions), Arc::clone(&clock), entropy.clone());
-    let sts = Arc::new(sts);
-    let storage = Storage::in_memory(1 << 20);
-    let cos = Arc::new(Cos::new(account, sessions, storage, "ap-guangzhou", Arc::clone(&clock), entropy));
-    let issuer = Arc::new(TokenIssuer::new("http://issuer.test/", "app", clock).unwrap());
-    let cloud = Cloud { issuer, sts: Arc::clone(&sts), cos };
+    let cloud = cloud("http://issuer.test/", &clock);
+    let sts = Arc::clone(&cloud.sts);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

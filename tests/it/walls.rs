@@ -43,7 +43,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("memchr", &["sandbox/wire.rs"]),
     ("md5", &["sandbox/storage"]),
     ("quick_xml", &["sandbox/cos/xml.rs"]),
-    ("sha1", &["cos/sign.rs"]),
+    ("sha1", &["cos/sign.rs", "sandbox/sts/v1.rs"]),
     (
         "reqwest",
         &["identity/jwks.rs", "sts/client.rs", "sts/own_keys.rs", "sts.rs", "app.rs", "cli/operators.rs"],

@@ -89,7 +89,7 @@ pub(super) struct Keys {
 impl SigningKey {
     fn new(signature: Signature, generation: u32) -> Result<Self, IssuerFault> {
         let failed = |_| IssuerFault::Key;
-        let (private, kind) = match signature {
+        let (private, family) = match signature {
             Signature::Es256 => {
                 let der =
                     EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
@@ -108,7 +108,7 @@ impl SigningKey {
                 (EncodingKey::from_ed_der(der.as_ref()), "eddsa")
             }
         };
-        let kid = format!("sandbox-{kind}-{generation}");
+        let kid = format!("sandbox-{family}-{generation}");
         let mut public = Jwk::from_encoding_key(&private, signature.algorithm())?;
         public.common.key_id = Some(kid.clone());
         public.common.public_key_use = Some(PublicKeyUse::Signature);

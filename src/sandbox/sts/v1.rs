@@ -1,5 +1,5 @@
-//! The signature before TC3, as the vendor's older STS SDKs still use it (npm
-//! `qcloud-cos-sts`, PyPI `qcloud-python-sts`): everything is a parameter of one form, the signature too.
+//! The signature before TC3, as the vendor's older STS SDKs still use it (`qcloud-cos-sts`,
+//! `qcloud-python-sts`; `docs/tencent.md`): everything is a parameter of one form, the signature too.
 
 use std::collections::BTreeMap;
 
