@@ -178,7 +178,7 @@ fn broker_of(clock: &Arc<AheadClock>) -> (SocketAddr, Arc<TokenIssuer>) {
         runtime.block_on(async {
             let app = App::build(config, clock, Arc::new(SystemEntropy)).unwrap();
             found.send(app.public_address()).unwrap();
-            tokio::spawn(cosbroker::sandbox::serve(cloud, listener).unwrap());
+            tokio::spawn(cosbroker::sandbox::serve(cloud, listener, &SystemEntropy).unwrap());
             app.run(std::future::pending()).await.unwrap();
         });
     });

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{call::Call, refusal::Refusal};
 use crate::{
     cos::sign::{Authorization, Request, Window},
-    policy::{cam::Policy, evaluate},
+    policy::cam::Policy,
+    policy::evaluate,
     sandbox::{Account, SessionKey},
 };
 
