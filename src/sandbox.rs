@@ -71,12 +71,12 @@ pub fn serve(
 }
 
 fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
-    let bucket_host = guard::fn_guard(cos::has_bucket_host);
+    let cos_host = guard::fn_guard(cos::has_cos_host);
     services
         .app_data(web::Data::from(Arc::clone(&cloud.issuer)))
         .app_data(web::Data::from(Arc::clone(&cloud.sts)))
         .app_data(web::Data::from(Arc::clone(&cloud.cos)))
-        .service(web::scope("").guard(bucket_host).default_service(web::to(cos::handle)))
+        .service(web::scope("").guard(cos_host).default_service(web::to(cos::handle)))
         .route("/", web::post().to(sts::handle))
         .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
         .route("/presign", web::post().to(presign::handle))

@@ -21,7 +21,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     dev::Payload,
     guard::GuardContext,
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
     web,
 };
 use bytes::{Bytes, BytesMut};
@@ -91,9 +94,10 @@ impl Cos {
     }
 }
 
-/// Whether the host names a bucket: then nothing of the path is the sandbox's own.
-pub(super) fn has_bucket_host(context: &GuardContext<'_>) -> bool {
-    call::host(context.head()).is_some_and(|host| Address::of(host, "/", "").is_some())
+/// Whether the host is COS's: then nothing of the path is the sandbox's own.
+pub(super) fn has_cos_host(context: &GuardContext<'_>) -> bool {
+    call::host(context.head())
+        .is_some_and(|host| host.contains(".myqcloud.com") || Address::of(host, "/", "").is_some())
 }
 
 /// What a request wants of COS, as policies call it after `name/cos:`; nothing, if it is not to COS.
@@ -106,7 +110,7 @@ pub(super) fn action_of(request: &HttpRequest) -> Option<&'static str> {
 /// Every request to COS.
 pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(address) = address_of(request.head(), &cos.region) else {
-        return HttpResponse::NotFound().body(format!("the sandbox has nothing at {}\n", request.path()));
+        return nothing(&request);
     };
     let (now, id) = (cos.clock.now(), cos.entropy.name());
     let resource = format!("{}/{}", address.bucket, address.key);
@@ -128,6 +132,18 @@ pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: w
         }
     }
     response
+}
+
+/// What is said to a request that names no bucket, and nothing else of the sandbox.
+fn nothing(request: &HttpRequest) -> HttpResponse {
+    if request.method() == Method::CONNECT {
+        return HttpResponse::NotImplemented()
+            .body("the sandbox speaks plain HTTP: set your SDK's protocol to http (`Protocol: 'http:'`, `Scheme='http'`)\n");
+    }
+    HttpResponse::NotFound().body(format!(
+        "the sandbox has nothing at {}: no bucket is named, by the host (<bucket>.cos.localhost) or the path (/<bucket>/<key>)\n",
+        request.uri(),
+    ))
 }
 
 async fn drain(body: &mut Payload) {
