@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 ORACLE := target/oracle
+SDK := target/sdk
 
-.PHONY: all check test oracle deny sandbox
+.PHONY: all check test oracle sdk deny sandbox
 
 all: check test
 
@@ -13,16 +14,29 @@ check:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
-# Every test. The official SDKs that judge what we send are installed first.
-test: oracle
+# Every test. The official SDKs that judge what we send and answer are installed first.
+test: oracle sdk
 	$(CARGO) test --locked
 
-# Tencent's own Python SDK, in an environment of its own.
+# Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed
 
 $(ORACLE)/installed: tests/oracle/requirements.txt
 	python3 -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Tencent's own JavaScript SDKs, and the browser that one of them is for.
+sdk: $(SDK)/installed
+	command -v chromium >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	|| { echo "make sdk: chromium is missing, and apt-get cannot install it; install it"; exit 1; }
+
+$(SDK)/installed: tests/sdk/package.json tests/sdk/package-lock.json tests/sdk/.npmrc
+	command -v node >/dev/null && command -v npm >/dev/null || { echo "make sdk: install node (20 or newer) and npm"; exit 1; }
+	mkdir -p $(SDK)
+	cp $^ $(SDK)
+	npm ci --prefix $(SDK) --ignore-scripts --silent
 	touch $@
 
 # Licences, duplicate and banned crates, sources; advisories where their database can be fetched.
