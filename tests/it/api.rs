@@ -89,6 +89,8 @@ async fn the_drop_in_routes_answer_what_their_clients_know() {
         (&json!(0), &json!(""), &json!("Success"))
     );
     assert_eq!(keys(&sign["data"]), ["credentials", "expiredTime"]);
+    assert_eq!(keys(&sign["data"]["credentials"]), ["sessionToken", "tmpSecretId", "tmpSecretKey"]);
+    assert!(sign["data"]["expiredTime"].is_i64());
     let sts = broker.get("/sts", &token("alice")).await.json();
     assert_eq!(keys(&sts), ["credentials", "expiration", "expiredTime", "requestId", "startTime"]);
     assert_eq!(sign["data"]["credentials"], sts["credentials"], "one key, however it is asked for");

@@ -17,6 +17,7 @@ mod oracle;
 mod policy;
 mod reload;
 mod sandbox;
+mod sdks;
 mod secrets;
 mod support;
 mod walls;
