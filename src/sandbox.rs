@@ -3,7 +3,9 @@
 //! Judges what the broker and its clients send by Tencent's rules, not by the broker's: of the rest of the
 //! house it knows CAM's language and the signatures. `serve` never uses it.
 
+mod clock;
 mod cos;
+mod fault;
 mod issuer;
 mod presign;
 mod session;
@@ -17,57 +19,105 @@ use actix_cors::Cors;
 use actix_http::{HttpService, Protocol};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App, dev::AppConfig, guard, web};
+use actix_web::{App, dev::AppConfig, guard, middleware, web};
 use tokio::net::TcpStream;
 
 pub use self::{
-    cos::Cos,
+    clock::MovableClock,
     issuer::{IssuerFault, Signature, TokenIssuer, UnknownSignature, Wanted},
     session::{Session, SessionKey},
     storage::Storage,
     sts::{Account, StsEmulator},
 };
 
-use self::wire::Wire;
-use crate::entropy::Entropy;
+use self::{
+    cos::Cos,
+    fault::Faults,
+    wire::{Cased, Wire},
+};
+use crate::{clock::Clock, entropy::Entropy};
 
-/// What the cloud is made of.
+/// What a cloud is made of.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The name of its token issuer, and the audience of its tokens.
+    pub issuer: (&'a str, &'a str),
+    /// Whose cloud it is.
+    pub account: Account,
+    /// What seals its session tokens.
+    pub sessions: SessionKey,
+    /// Where objects go.
+    pub storage: Storage,
+    /// Where buckets are whose address does not say.
+    pub region: &'a str,
+}
+
+/// A cloud: it signs tokens for whoever is named, makes keys, keeps objects, and fails as it is asked to.
 #[derive(Debug, Clone)]
 pub struct Cloud {
-    /// Signs tokens for whoever is named.
+    /// Signs tokens.
     pub issuer: Arc<TokenIssuer>,
     /// Makes keys.
     pub sts: Arc<StsEmulator>,
-    /// Keeps objects.
-    pub cos: Arc<Cos>,
+    cos: Arc<Cos>,
+    faults: Arc<Faults>,
+    clock: Arc<MovableClock>,
+    wire: Wire,
 }
 
-/// Starts the cloud.
-///
-/// # Errors
-/// When the socket cannot be used.
-pub fn serve(
-    cloud: Cloud,
-    listener: std::net::TcpListener,
-    entropy: &dyn Entropy,
-) -> std::io::Result<Server> {
-    let wire = Wire::new(&entropy.name());
-    let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
-    // What `actix_web::HttpServer` does, with a `Wire` between the socket and HTTP.
-    let server = server.listen("cloud", listener, move || {
-        let app = App::new()
-            .configure(|services| routes(services, &cloud))
-            .wrap(open_to_pages())
-            .wrap(wire.marks());
-        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-        let wire = wire.clone();
-        fn_service(move |socket: TcpStream| {
-            let peer = socket.peer_addr().ok();
-            ready(Ok((wire.cased(socket), Protocol::Http1, peer)))
+impl Cloud {
+    /// A cloud that goes by this clock.
+    ///
+    /// # Errors
+    /// When the machine gives no randomness for the issuer's keys.
+    pub fn new(
+        plan: Plan<'_>,
+        clock: &Arc<MovableClock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<Self, IssuerFault> {
+        let Plan { issuer: (name, audience), account, sessions, storage, region } = plan;
+        let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let sessions = Arc::new(sessions);
+        let sts =
+            StsEmulator::new(account.clone(), Arc::clone(&sessions), Arc::clone(&time), Arc::clone(entropy));
+        let cos = Cos::new(account, sessions, storage, region, Arc::clone(&time), Arc::clone(entropy));
+        Ok(Self {
+            issuer: Arc::new(TokenIssuer::new(name, audience, time)?),
+            sts: Arc::new(sts),
+            cos: Arc::new(cos),
+            faults: Arc::new(Faults::new(Arc::clone(entropy))),
+            clock: Arc::clone(clock),
+            wire: Wire::new(&entropy.name()),
         })
-        .and_then(HttpService::build().finish(map_config(app, |()| AppConfig::default())))
-    })?;
-    Ok(server.run())
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn serve(self, listener: std::net::TcpListener) -> std::io::Result<Server> {
+        let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
+        // What `actix_web::HttpServer` does, with a `Wire` between the socket and HTTP.
+        let server = server.listen("cloud", listener, move || {
+            let app = App::new()
+                .configure(|services| routes(services, &self))
+                .wrap(middleware::from_fn(fault::strike))
+                // Outside the faults: to a page, an answer without these is no answer.
+                .wrap(open_to_pages())
+                .wrap(self.wire.marks());
+            let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+            let http = HttpService::build()
+                .on_connect_ext(|io: &Cased<TcpStream>, data| fault::connected(io.socket(), data))
+                .finish(map_config(app, |()| AppConfig::default()));
+            let wire = self.wire.clone();
+            let cased = fn_service(move |socket: TcpStream| {
+                let peer = socket.peer_addr().ok();
+                ready(Ok((wire.cased(socket), Protocol::Http1, peer)))
+            });
+            cased.and_then(http)
+        })?;
+        Ok(server.run())
+    }
 }
 
 fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
@@ -76,7 +126,11 @@ fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
         .app_data(web::Data::from(Arc::clone(&cloud.issuer)))
         .app_data(web::Data::from(Arc::clone(&cloud.sts)))
         .app_data(web::Data::from(Arc::clone(&cloud.cos)))
+        .app_data(web::Data::from(Arc::clone(&cloud.faults)))
+        .app_data(web::Data::from(Arc::clone(&cloud.clock)))
         .service(web::scope("").guard(cos_host).default_service(web::to(cos::handle)))
+        .configure(fault::control)
+        .configure(clock::control)
         .route("/", web::post().to(sts::handle))
         .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
         .route("/presign", web::post().to(presign::handle))

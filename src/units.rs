@@ -2,7 +2,8 @@
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
-use serde::Deserialize;
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A positive span of time, written like `"30m"`, `"2s"` or `"1h30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Deserialize)]
@@ -13,12 +14,27 @@ impl TryFrom<String> for Span {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse::<jiff::SignedDuration>()
+        text.parse::<SignedDuration>()
             .ok()
             .and_then(|signed| Duration::try_from(signed).ok())
             .filter(|duration| !duration.is_zero())
             .map(Self)
             .ok_or_else(|| format!("`{text}` is not a duration; write it like \"30m\", \"2s\" or \"1h30m\""))
+    }
+}
+
+/// A span of time that may also be none or lie in the past, written like `"25m"`, `"0s"` or `"-20m"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Offset(pub SignedDuration);
+
+impl TryFrom<String> for Offset {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| {
+            format!("`{text}` is not a duration; write it like \"25m\", \"90s\", \"0s\" or \"-20m\"")
+        })
     }
 }
 
@@ -96,10 +112,30 @@ impl TryFrom<String> for Rate {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::SignedDuration::try_from(self.0) {
+        match SignedDuration::try_from(self.0) {
             Ok(signed) => write!(f, "{signed:#}"),
             Err(_) => write!(f, "{}s", self.0.as_secs()),
         }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// `-20m`, not the `20m ago` of people who talk.
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0.is_negative() { "-" } else { "" };
+        write!(f, "{sign}{}", Span(self.0.unsigned_abs()))
+    }
+}
+
+impl Serialize for Offset {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -115,6 +151,17 @@ mod tests {
         assert_eq!(Span::try_from("250ms".to_owned()), Ok(Span(Duration::from_millis(250))));
         for text in ["", "30", "-5s", "0s", "soon", "1 fortnight"] {
             assert!(Span::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_may_be_none_or_lie_in_the_past_and_are_written_as_they_are_read() {
+        for (text, seconds) in [("25m", 1500), ("0s", 0), ("-20m", -1200), ("-1h 30s", -3630)] {
+            let read = Offset::try_from(text.to_owned()).unwrap();
+            assert_eq!((read.0.as_secs(), read.to_string()), (seconds, text.to_owned()));
+        }
+        for text in ["", "25", "soon", "1d"] {
+            assert!(Offset::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::{Entropy, SystemEntropy},
-    sandbox::{self, Account, Cloud, Cos, SessionKey, Storage, StsEmulator, TokenIssuer},
+    sandbox::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, TokenIssuer},
     source::Source,
 };
 
@@ -66,7 +66,8 @@ impl Options {
                 "the sandbox signs tokens for anybody, so it listens on loopback only, not on {address}"
             );
         }
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let movable = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
+        let clock: Arc<dyn Clock> = Arc::clone(&movable) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
             .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
@@ -77,29 +78,19 @@ impl Options {
         seal.iter_mut()
             .zip(entropy.bytes().into_iter().chain(entropy.bytes()))
             .for_each(|(to, from)| *to = from);
-        let sessions = Arc::new(SessionKey::new(seal));
         let storage = match &self.data {
             None => Storage::in_memory(MEMORY),
             Some(dir) => Storage::in_folder(dir)
                 .with_context(|| format!("--data {}: objects cannot be kept there", dir.display()))?,
         };
-        let cloud = Cloud {
-            issuer: Arc::new(TokenIssuer::new(&issuer, AUDIENCE, Arc::clone(&clock))?),
-            sts: Arc::new(StsEmulator::new(
-                account.clone(),
-                Arc::clone(&sessions),
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )),
-            cos: Arc::new(Cos::new(
-                account.clone(),
-                sessions,
-                storage,
-                REGION,
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )),
+        let plan = Plan {
+            issuer: (&issuer, AUDIENCE),
+            account: account.clone(),
+            sessions: SessionKey::new(seal),
+            storage,
+            region: REGION,
         };
+        let cloud = Cloud::new(plan, &movable, &entropy)?;
         let token = cloud.issuer.token("alice", serde_json::Map::new())?;
         let built_in = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
         let templates = if let Some(dir) = &self.templates {
@@ -111,7 +102,7 @@ impl Options {
             built_in.path().to_owned()
         };
         let config = self.config(&issuer, &templates, &account)?;
-        let cloud = sandbox::serve(cloud, cloud_listener, &*entropy)?;
+        let cloud = cloud.serve(cloud_listener)?;
         let app = App::build(config, clock, entropy)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);

@@ -30,6 +30,7 @@ use actix_web::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
+pub(super) use self::refusal::error;
 use self::{
     address::Address,
     authority::Authority,
@@ -37,7 +38,7 @@ use self::{
     operation::Operation,
     refusal::Refusal,
 };
-use super::{Account, SessionKey, storage::Storage};
+use super::{Account, SessionKey, fault, storage::Storage};
 use crate::{clock::Clock, entropy::Entropy};
 
 /// How much of a refused request's body is read, so that its client comes to read the answer.
@@ -45,7 +46,7 @@ const MOST_DRAINED: usize = 1 << 30;
 
 /// The emulator.
 #[derive(Debug)]
-pub struct Cos {
+pub(super) struct Cos {
     authority: Authority,
     storage: Storage,
     region: String,
@@ -56,7 +57,7 @@ pub struct Cos {
 impl Cos {
     /// A COS that knows an account's keys, and those that this session key sealed. `region` is where
     /// buckets are whose host does not say.
-    pub fn new(
+    pub(super) fn new(
         account: Account,
         sessions: Arc<SessionKey>,
         storage: Storage,
@@ -112,7 +113,7 @@ pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: w
     let Some(address) = address_of(request.head(), &cos.region) else {
         return nothing(&request);
     };
-    let (now, id) = (cos.clock.now(), cos.entropy.name());
+    let (now, id) = (fault::now(&request, &*cos.clock), cos.entropy.name());
     let resource = format!("{}/{}", address.bucket, address.key);
     let mut body = payload.into_inner();
     let mut response = match cos.answer(Call::of(&request, address, now), &mut body).await {
@@ -124,12 +125,8 @@ pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: w
     };
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("tencent-cos"));
-    for (name, value) in
-        [(header::DATE, object::http_date(now)), (HeaderName::from_static("x-cos-request-id"), id)]
-    {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-cos-request-id"), id);
     }
     response
 }

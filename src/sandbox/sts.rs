@@ -19,7 +19,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::call::Call;
-use super::session::{Session, SessionKey};
+use super::{
+    fault,
+    session::{Session, SessionKey},
+};
 use crate::{clock::Clock, entropy::Entropy};
 
 /// The account whose keys the emulator knows.
@@ -70,19 +73,20 @@ impl StsEmulator {
     }
 
     fn answer(&self, request: &HttpRequest, body: &[u8]) -> Result<Value, Fault> {
-        let now = self.clock.now();
+        let now = fault::now(request, &*self.clock);
         let call = if v1::is_used(request) {
             v1::call(request, body, &self.account, now)?
         } else {
             tc3::call(request, body, &self.account, now)?
         };
-        self.key_for(&call, now)
+        self.key_for(&call, request, now)
     }
 
-    fn key_for(&self, call: &Call, now: Timestamp) -> Result<Value, Fault> {
+    fn key_for(&self, call: &Call, request: &HttpRequest, now: Timestamp) -> Result<Value, Fault> {
         let duration = call.duration()?;
         let policy = policy::read(call.policy()?)?;
         let secret_id = format!("AKID{}", self.entropy.name());
+        let duration = fault::lifetime(request, duration);
         let expires = now.as_second() + duration.cast_signed();
         let session = Session { secret_id, policy, expires };
         Ok(json!({

@@ -51,6 +51,13 @@ pub(super) struct Cased<T> {
     head: BytesMut,
 }
 
+impl<T> Cased<T> {
+    /// The connection underneath.
+    pub(super) fn socket(&self) -> &T {
+        &self.io
+    }
+}
+
 impl<T: AsyncWrite + Unpin> Cased<T> {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.head.is_empty() {

@@ -8,6 +8,9 @@
 mod adversarial;
 mod api;
 mod cli;
+mod cloud_clock;
+mod cloud_faults;
+mod cos;
 mod faults;
 mod herd;
 mod issuer;

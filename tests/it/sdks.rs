@@ -4,16 +4,11 @@
 //! The programs in `tests/sdk` do the same steps with each SDK and tell how each went; what it must come to stands
 //! here, for all of them at once.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::support::{cosbroker, repository};
+use crate::support::{repository, sandbox::Sandbox};
 
 /// What a step comes to.
 #[derive(Debug, Clone, Copy)]
@@ -157,24 +152,24 @@ impl Sdk {
 
 #[test]
 fn the_node_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
-    let sandbox = Sandbox::start();
-    let told = told(node("node.mjs").args([&sandbox.broker, &sandbox.cloud]));
+    let (_sandbox, places, _templates) = sandbox();
+    let told = told(node("node.mjs").args(&places));
     let breaches = Sdk::Node.breaches(&told);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
 #[test]
 fn the_javascript_sdk_in_a_browser_works_in_its_own_home_and_is_refused_elsewhere() {
-    let sandbox = Sandbox::start();
-    let told = told(node("browser.mjs").args([&sandbox.broker, &sandbox.cloud, "/usr/bin/chromium"]));
+    let (_sandbox, places, _templates) = sandbox();
+    let told = told(node("browser.mjs").args(&places).arg("/usr/bin/chromium"));
     let breaches = Sdk::Browser.breaches(&told);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
 #[test]
 fn the_python_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
-    let sandbox = Sandbox::start();
-    let told = told(python("python_sdk.py").args([&sandbox.broker, &sandbox.cloud]));
+    let (_sandbox, places, _templates) = sandbox();
+    let told = told(python("python_sdk.py").args(&places));
     let breaches = Sdk::Python.breaches(&told);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
@@ -182,7 +177,8 @@ fn the_python_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
 #[test]
 fn the_sts_packages_get_keys_and_tencents_own_codes_from_the_emulator() {
     let sandbox = Sandbox::start();
-    let account = [&sandbox.cloud, &sandbox.secret_id, &sandbox.secret_key];
+    let cloud = sandbox.url("");
+    let account = [&cloud, &sandbox.secret_id, &sandbox.secret_key];
     let both = [
         ("a key", "ok"),
         ("a key of a role", "ok"),
@@ -216,59 +212,17 @@ fn outcomes(told: &[Value]) -> BTreeMap<&str, &str> {
     told.collect()
 }
 
-/// A running `cosbroker sandbox`, ended with the test.
-struct Sandbox {
-    child: Child,
-    _templates: tempfile::TempDir,
-    broker: String,
-    cloud: String,
-    secret_id: String,
-    secret_key: String,
-}
-
-impl Sandbox {
-    /// Its default template, which the drop-in routes serve, is the shipped one for everything in one's own home;
-    /// the shipped upload template stands beside it as `capped`.
-    fn start() -> Self {
-        let templates = tempfile::tempdir().unwrap();
-        for (name, shipped) in [("upload", "files"), ("files", "files"), ("capped", "upload")] {
-            let shipped = repository(&format!("policies/{shipped}.toml"));
-            std::fs::copy(shipped, templates.path().join(format!("{name}.toml"))).unwrap();
-        }
-        let any = "127.0.0.1:0";
-        let mut child = cosbroker(&repository(""))
-            .args(["sandbox", "--listen", any, "--admin-listen", any, "--cloud-listen", any, "--templates"])
-            .arg(templates.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let printed: Vec<String> = lines.take_while(|line| !line.contains("Ctrl-C")).collect();
-        let after = |label: &str| {
-            let line = printed.iter().find(|line| line.trim_start().starts_with(label));
-            let line = line.unwrap_or_else(|| panic!("no {label} in {printed:#?}"));
-            line.trim_start().trim_start_matches(label).trim_start().to_owned()
-        };
-        let word = |text: String| text.split([' ', ',']).next().unwrap().to_owned();
-        let account = after("account");
-        let (secret_id, secret_key) = account.split_once(", SecretKey ").unwrap();
-        Self {
-            child,
-            _templates: templates,
-            broker: word(after("broker")),
-            cloud: word(after("cloud  ")),
-            secret_id: secret_id.trim_start_matches("SecretId ").to_owned(),
-            secret_key: word(secret_key.to_owned()),
-        }
+/// Its default template, which the drop-in routes serve, is the shipped one for everything in one's own home;
+/// the shipped upload template stands beside it as `capped`.
+fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
+    let templates = tempfile::tempdir().unwrap();
+    for (name, shipped) in [("upload", "files"), ("files", "files"), ("capped", "upload")] {
+        let shipped = repository(&format!("policies/{shipped}.toml"));
+        std::fs::copy(shipped, templates.path().join(format!("{name}.toml"))).unwrap();
     }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let sandbox = Sandbox::with(&["--templates", templates.path().to_str().unwrap()]);
+    let places = [sandbox.broker, sandbox.cloud].map(|address| format!("http://{address}"));
+    (sandbox, places, templates)
 }
 
 fn node(program: &str) -> Command {

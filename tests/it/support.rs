@@ -1,4 +1,6 @@
-//! A broker of one's own for each test, an STS to put behind it, and tokens.
+//! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
+
+pub(crate) mod sandbox;
 
 use std::{
     fmt::Write as _,
@@ -16,8 +18,8 @@ use std::{
 
 use cosbroker::{
     clock::{Clock, SystemClock},
-    entropy::SystemEntropy,
-    sandbox::{Account, Cloud, Cos, SessionKey, Storage, StsEmulator, TokenIssuer},
+    entropy::{Entropy, SystemEntropy},
+    sandbox::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, StsEmulator},
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -228,15 +230,12 @@ impl Broker {
     }
 
     pub(crate) async fn metrics(&self) -> String {
-        Answer::of(self.http.get(format!("http://{}/metrics", self.operators))).await.body
+        metrics(&self.http, self.operators).await
     }
 
     /// The sum of a metric's samples whose line holds every one of `parts`.
     pub(crate) async fn figure(&self, parts: &[&str]) -> u64 {
-        let metrics = self.metrics().await;
-        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
-        let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
-        matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        figure(&self.http, self.operators, parts).await
     }
 
     pub(crate) fn log(&self) -> String {
@@ -263,6 +262,17 @@ impl Drop for Broker {
     }
 }
 
+async fn metrics(http: &reqwest::Client, operators: SocketAddr) -> String {
+    Answer::of(http.get(format!("http://{operators}/metrics"))).await.body
+}
+
+async fn figure(http: &reqwest::Client, operators: SocketAddr, parts: &[&str]) -> u64 {
+    let metrics = metrics(http, operators).await;
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
+    matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
 /// A token of the test's issuer, good for ten minutes.
 pub(crate) fn token(subject: &str) -> String {
     token_of(&json!({"sub": subject}))
@@ -280,28 +290,29 @@ pub(crate) fn token_of(claims: &Value) -> String {
 }
 
 /// A cloud with the operator's account.
-pub(crate) fn cloud(issuer: &str, clock: &Arc<dyn Clock>) -> Cloud {
-    let account = Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() };
-    let sessions = Arc::new(SessionKey::new([7; 32]));
-    let entropy = Arc::new(SystemEntropy);
-    let sts = StsEmulator::new(account.clone(), Arc::clone(&sessions), Arc::clone(clock), entropy.clone());
-    let storage = Storage::in_memory(1 << 20);
-    let cos = Cos::new(account, sessions, storage, "ap-guangzhou", Arc::clone(clock), entropy);
-    let issuer = TokenIssuer::new(issuer, "app", Arc::clone(clock)).unwrap();
-    Cloud { issuer: Arc::new(issuer), sts: Arc::new(sts), cos: Arc::new(cos) }
+pub(crate) fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let plan = Plan {
+        issuer: (issuer, "app"),
+        account: Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() },
+        sessions: SessionKey::new([7; 32]),
+        storage: Storage::in_memory(1 << 20),
+        region: "ap-guangzhou",
+    };
+    Cloud::new(plan, clock, &entropy).unwrap()
 }
 
 /// The strict emulator, for as long as the test process lives.
 pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
     let cloud = cloud("http://issuer.test/", &clock);
     let sts = Arc::clone(&cloud.sts);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            cosbroker::sandbox::serve(cloud, listener, &SystemEntropy).unwrap().await.unwrap();
+            cloud.serve(listener).unwrap().await.unwrap();
         });
     });
     (address, sts)

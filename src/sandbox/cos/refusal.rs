@@ -62,7 +62,7 @@ pub(super) enum Refusal {
 #[serde(rename = "Error", rename_all = "PascalCase")]
 struct Told<'a> {
     code: &'a str,
-    message: String,
+    message: &'a str,
     resource: &'a str,
     request_id: &'a str,
     trace_id: &'a str,
@@ -106,7 +106,17 @@ impl Refusal {
         } else {
             tracing::info!(request_id, resource, why = %self, "COS refuses: {code}");
         }
-        let message = self.to_string();
-        xml::answer(status, &Told { code, message, resource, request_id, trace_id: request_id })
+        error(status, code, &self.to_string(), resource, request_id)
     }
+}
+
+/// An error as COS tells it.
+pub(in crate::sandbox) fn error(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    resource: &str,
+    request_id: &str,
+) -> HttpResponse {
+    xml::answer(status, &Told { code, message, resource, request_id, trace_id: request_id })
 }

@@ -1,0 +1,355 @@
+//! The sandbox's COS over its own protocol, where the official SDKs do not go (those are in `sdks`).
+
+use std::{fmt::Write as _, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use cosbroker::cos::sign::{Request, Window, encoded, form_signature};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, sandbox::Sandbox};
+
+mod store;
+
+const BUCKET: &str = "examplebucket-1250000000";
+
+/// Whoever signs requests to COS.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    secret: String,
+    token: Option<String>,
+    window: Window,
+}
+
+/// A request before it is signed.
+struct Ask<'a> {
+    method: Method,
+    key: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    headers: &'a [(&'a str, &'a str)],
+    body: reqwest::Body,
+}
+
+impl<'a> Ask<'a> {
+    fn new(method: Method, key: &'a str) -> Self {
+        Self { method, key, query: &[], headers: &[], body: reqwest::Body::default() }
+    }
+
+    fn put(key: &'a str, body: impl Into<reqwest::Body>) -> Self {
+        Self { body: body.into(), ..Self::new(Method::PUT, key) }
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+impl Key {
+    /// What the broker gives this user under this template.
+    async fn of(sandbox: &Sandbox, template: &str, subject: &str) -> Self {
+        let answer = sandbox.get(&format!("/v1/credentials/{template}"), subject).await.json();
+        let text = |name: &str| answer["credentials"][name].as_str().unwrap().to_owned();
+        let time = |name: &str| answer[name].as_i64().unwrap();
+        Self {
+            id: text("tmpSecretId"),
+            secret: text("tmpSecretKey"),
+            token: Some(text("sessionToken")),
+            window: Window { from: time("startTime"), until: time("expiredTime") },
+        }
+    }
+
+    /// The account itself.
+    fn of_account(sandbox: &Sandbox) -> Self {
+        let window = Window { from: 0, until: 4_000_000_000 };
+        Self { id: sandbox.secret_id.clone(), secret: sandbox.secret_key.clone(), token: None, window }
+    }
+
+    /// Signs and sends, path-style.
+    async fn send(&self, sandbox: &Sandbox, ask: Ask<'_>) -> Answer {
+        let path = format!("/{BUCKET}/{}", ask.key);
+        let mut headers = pairs(ask.headers);
+        headers.extend(self.token.clone().map(|token| ("x-cos-security-token".to_owned(), token)));
+        let mut signed = headers.clone();
+        signed.push(("host".to_owned(), sandbox.cloud.to_string()));
+        let parameters = pairs(ask.query);
+        let method = ask.method.as_str();
+        let request = Request { method, path: &path, parameters: &parameters, headers: &signed };
+        let fields = request.authorize(&self.id, &self.secret, self.window);
+        let authorization: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut url = format!("{}{}", sandbox.url(""), encoded(&path).replace("%2F", "/"));
+        for (index, (name, value)) in ask.query.iter().enumerate() {
+            write!(url, "{}{name}={}", if index == 0 { '?' } else { '&' }, encoded(value)).unwrap();
+        }
+        let mut request = sandbox.http.request(ask.method, url).body(ask.body);
+        for (name, value) in &headers {
+            request = request.header(name, value);
+        }
+        Answer::of(request.header("authorization", authorization.join("&"))).await
+    }
+
+    /// A URL that is signed by itself.
+    fn presigned(&self, sandbox: &Sandbox, method: &str, key: &str, query: &[(&str, &str)]) -> String {
+        let path = format!("/{BUCKET}/{key}");
+        let mut parameters = pairs(query);
+        parameters.extend(self.token.clone().map(|token| ("x-cos-security-token".to_owned(), token)));
+        let headers = pairs(&[("host", &sandbox.cloud.to_string())]);
+        let request = Request { method, path: &path, parameters: &parameters, headers: &headers };
+        let fields = request.authorize(&self.id, &self.secret, self.window);
+        let mut url = url::Url::parse(&sandbox.url(&path)).unwrap();
+        url.query_pairs_mut().extend_pairs(&parameters).extend_pairs(&fields);
+        url.to_string()
+    }
+}
+
+fn code(answer: &Answer) -> (u16, &str) {
+    let code = answer.body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    (answer.status, code.map_or("", |(code, _)| code))
+}
+
+const DENIED: (u16, &str) = (403, "AccessDenied");
+
+#[tokio::test]
+async fn a_key_reaches_its_own_home_and_no_other_by_any_way_of_saying_so() {
+    let sandbox = Sandbox::start();
+    let (alice, account) = (Key::of(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    for key in ["users/alice/a", "users/bob/a", "users/alice2/a"] {
+        assert_eq!(account.send(&sandbox, Ask::put(key, "theirs")).await.status, 200);
+    }
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/a")).await.body, "theirs");
+    for key in
+        ["users/bob/a", "users/alice2/a", "users/alice", "users//alice/a", "/users/alice/a", "Users/alice/a"]
+    {
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+            let answer = alice.send(&sandbox, Ask::new(method.clone(), key)).await;
+            assert_eq!(answer.status, 403, "{method} {key}: {answer:?}");
+        }
+        for (method, query) in [(Method::POST, ("uploads", "")), (Method::GET, ("uploadId", "1"))] {
+            let ask = Ask { query: &[query], ..Ask::new(method, key) };
+            assert_eq!(code(&alice.send(&sandbox, ask).await), DENIED, "{key} {query:?}");
+        }
+    }
+    for prefix in
+        [None, Some(""), Some("users/"), Some("users/alic"), Some("users/alice"), Some("users/bob/")]
+    {
+        let query: Vec<_> = prefix.map(|prefix| ("prefix", prefix)).into_iter().collect();
+        let listed = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, "") }).await;
+        assert_eq!(code(&listed), DENIED, "{prefix:?}");
+    }
+    let listed =
+        alice.send(&sandbox, Ask { query: &[("prefix", "users/alice/")], ..Ask::new(Method::GET, "") }).await;
+    assert!(listed.status == 200 && listed.body.contains("<Key>users/alice/a</Key>"), "{listed:?}");
+    assert!(!listed.body.contains("alice2"), "{listed:?}");
+    let unsigned = Answer::of(sandbox.http.get(sandbox.url(&format!("/{BUCKET}/users/alice/a")))).await;
+    assert_eq!(code(&unsigned), DENIED);
+}
+
+#[tokio::test]
+async fn a_signature_holds_for_its_request_its_key_and_its_time() {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let bob = Key::of(&sandbox, "files", "bob").await;
+    let get = || Ask::new(Method::GET, "users/alice/none");
+    assert_eq!(code(&alice.send(&sandbox, get()).await), (404, "NoSuchKey"));
+    let past = Window { from: 1, until: 2 };
+    let future = Window { from: alice.window.until + 1000, until: alice.window.until + 2000 };
+    let tampered = alice.token.as_ref().map(|token| format!("A{token}"));
+    for (key, expected) in [
+        (Key { secret: bob.secret.clone(), ..alice.clone() }, "SignatureDoesNotMatch"),
+        (Key { id: bob.id.clone(), ..alice.clone() }, "InvalidAccessKeyId"),
+        (Key { token: bob.token.clone(), ..alice.clone() }, "InvalidAccessKeyId"),
+        (Key { token: tampered, ..alice.clone() }, "InvalidAccessKeyId"),
+        (Key { token: None, ..alice.clone() }, "InvalidAccessKeyId"),
+        (Key { window: past, ..alice.clone() }, "AccessDenied"),
+        (Key { window: future, ..alice.clone() }, "RequestTimeTooSkewed"),
+    ] {
+        let refused = key.send(&sandbox, get()).await;
+        assert_eq!(code(&refused), (403, expected), "{}", refused.body);
+        assert_eq!(
+            expected == "AccessDenied",
+            refused.body.contains("<Message>Request has expired</Message>")
+        );
+    }
+    let url = alice.presigned(&sandbox, "GET", "users/alice/none", &[]);
+    assert_eq!(Answer::of(sandbox.http.get(&url)).await.status, 404);
+    assert_eq!(code(&Answer::of(sandbox.http.delete(&url)).await), (403, "SignatureDoesNotMatch"));
+    let other = url.replace("/none", "/other");
+    assert_eq!(code(&Answer::of(sandbox.http.get(other)).await), (403, "SignatureDoesNotMatch"));
+    // The key outlives its end only in the holder's hands.
+    assert_eq!(sandbox.put_clock("31m").await.status, 200);
+    let lasting = Key { window: Window { from: 0, until: 4_000_000_000 }, ..alice };
+    assert_eq!(code(&lasting.send(&sandbox, get()).await), (403, "ExpiredToken"));
+}
+
+#[tokio::test]
+async fn what_the_policy_asks_of_headers_is_asked() {
+    fn put<'a>(headers: &'a [(&'a str, &'a str)]) -> Ask<'a> {
+        Ask { headers, ..Ask::put("users/alice/a", "x") }
+    }
+    let sandbox = Sandbox::start();
+    let uploads = Key::of(&sandbox, "upload", "alice").await;
+    assert_eq!(uploads.send(&sandbox, put(&[])).await.status, 200);
+    assert_eq!(uploads.send(&sandbox, put(&[("x-cos-acl", "private")])).await.status, 200);
+    for header in [
+        ("x-cos-acl", "public-read"),
+        ("x-cos-grant-read", "id=\"1\""),
+        ("x-cos-grant-full-control", "id=\"1\""),
+    ] {
+        assert_eq!(code(&uploads.send(&sandbox, put(&[header])).await), DENIED, "{header:?}");
+    }
+    let large = vec![0; (10 << 20) + 1];
+    assert_eq!(code(&uploads.send(&sandbox, Ask::put("users/alice/a", large)).await), DENIED);
+    assert_eq!(uploads.send(&sandbox, Ask::put("users/alice/a", vec![0; 10 << 20])).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_copy_needs_the_source_as_much_as_the_target() {
+    let sandbox = Sandbox::start();
+    let (alice, account) = (Key::of(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    for key in ["users/alice/a", "users/bob/a"] {
+        assert_eq!(account.send(&sandbox, Ask::put(key, key.to_owned())).await.status, 200);
+    }
+    let copy = |from: &str| format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/{from}");
+    for (from, to, expected) in [
+        ("users/alice/a", "users/alice/b%2B", (200, "")),
+        ("users/bob/a", "users/alice/c", DENIED),
+        ("users/alice/a", "users/bob/c", DENIED),
+        ("users/alice/none", "users/alice/c", (404, "NoSuchKey")),
+    ] {
+        let source = copy(from);
+        let headers = [("x-cos-copy-source", source.as_str())];
+        let copied = alice.send(&sandbox, Ask { headers: &headers, ..Ask::new(Method::PUT, to) }).await;
+        assert_eq!(code(&copied), expected, "{from} {to}");
+    }
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/b%2B")).await.body, "users/alice/a");
+}
+
+/// A form's fields in their order, the file last.
+async fn post(sandbox: &Sandbox, fields: &[(&str, String)], file: &str) -> Answer {
+    let form = fields.iter().fold(String::new(), |mut form, (name, value)| {
+        write!(form, "--cut\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
+        form
+    });
+    let body = format!(
+        "{form}--cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"p.txt\"\r\n\r\n{file}\r\n--cut--\r\n"
+    );
+    let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/")));
+    Answer::of(request.header("content-type", "multipart/form-data; boundary=cut").body(body)).await
+}
+
+/// The fields of a form of this key's (docs 436/14690).
+fn form(by: &Key, key: &str, conditions: &[Value]) -> Vec<(&'static str, String)> {
+    let time = by.window.to_string();
+    let own = [json!({"q-sign-algorithm": "sha1"}), json!({"q-ak": by.id}), json!({"q-sign-time": time})];
+    let conditions: Vec<_> = conditions.iter().chain(&own).collect();
+    let policy = json!({"expiration": "2126-01-01T00:00:00.000Z", "conditions": conditions}).to_string();
+    vec![
+        ("key", key.to_owned()),
+        ("policy", STANDARD.encode(&policy)),
+        ("q-sign-algorithm", "sha1".to_owned()),
+        ("q-ak", by.id.clone()),
+        ("q-key-time", time.clone()),
+        ("q-signature", form_signature(&by.secret, &time, policy.as_bytes())),
+        ("x-cos-security-token", by.token.clone().unwrap()),
+    ]
+}
+
+#[tokio::test]
+async fn a_browsers_form_uploads_as_far_as_its_key_and_its_policy_go() {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let in_home = json!(["starts-with", "$key", "users/alice/"]);
+    let mine = |extra: &[(&'static str, &str)]| {
+        let mut fields = form(&alice, "users/alice/${filename}", std::slice::from_ref(&in_home));
+        fields.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        fields
+    };
+    assert_eq!(post(&sandbox, &mine(&[]), "content").await.status, 204);
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await.body, "content");
+    let created =
+        post(&sandbox, &mine(&[("success_action_status", "201"), ("Content-Type", "text/plain")]), "x").await;
+    assert!(created.status == 201 && created.body.contains("<Key>users/alice/p.txt</Key>"), "{created:?}");
+    let told = alice.send(&sandbox, Ask::new(Method::HEAD, "users/alice/p.txt")).await;
+    assert_eq!(told.header("content-type"), "text/plain");
+
+    let bobs = form(&alice, "users/bob/p.txt", &[]);
+    let short = form(&alice, "users/alice/p.txt", &[json!(["content-length-range", 1, 3])]);
+    let elsewhere = form(&alice, "users/alice/p.txt", &[json!(["eq", "$key", "users/alice/q.txt"])]);
+    let mut unsigned = mine(&[]);
+    unsigned.retain(|(name, _)| *name != "policy");
+    let mut forged = mine(&[]);
+    forged[1].1 = STANDARD.encode(r#"{"expiration": "2126-01-01T00:00:00.000Z", "conditions": []}"#);
+    for (fields, expected) in [
+        (bobs, DENIED),
+        (elsewhere, DENIED),
+        (unsigned, DENIED),
+        (forged, (403, "SignatureDoesNotMatch")),
+        (mine(&[("acl", "public-read")]), DENIED),
+        (short, (400, "EntityTooLarge")),
+    ] {
+        assert_eq!(code(&post(&sandbox, &fields, "four").await), expected, "{fields:?}");
+    }
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await.body, "x");
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_speak_to_a_bucket() {
+    let sandbox = Sandbox::start();
+    let url = sandbox.url(&format!("/{BUCKET}/users/alice/a"));
+    let preflight = sandbox
+        .http
+        .request(Method::OPTIONS, &url)
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "PUT")
+        .header("access-control-request-headers", "authorization,x-cos-security-token,content-type");
+    let preflight = Answer::of(preflight).await;
+    assert_eq!(preflight.status, 200);
+    assert_eq!(preflight.header("access-control-allow-origin"), "*");
+    assert!(preflight.header("access-control-allow-methods").contains("PUT"));
+    assert!(preflight.header("access-control-allow-headers").contains("x-cos-security-token"));
+    let account = Key::of_account(&sandbox);
+    let headers = [("origin", "https://app.example.com")];
+    let stored = account.send(&sandbox, Ask { headers: &headers, ..Ask::put("a", "x") }).await;
+    assert_eq!(stored.header("access-control-allow-origin"), "*");
+    for told in ["etag", "x-cos-request-id", "date"] {
+        assert!(stored.header("access-control-expose-headers").contains(told), "{told}");
+    }
+}
+
+/// The host names the bucket, so that `/token` is a key there, and nothing of the sandbox's own.
+#[tokio::test]
+async fn through_the_cloud_as_a_proxy_a_bucket_has_its_real_name() {
+    let sandbox = Sandbox::start();
+    let proxy = reqwest::Proxy::http(sandbox.url("")).unwrap();
+    let http = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(10)).build().unwrap();
+    for host in [format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com"), format!("{BUCKET}.cos.localhost")] {
+        for path in ["/token?sub=alice", "/", "/jwks.json", "/presign"] {
+            let answer = Answer::of(http.get(format!("http://{host}{path}"))).await;
+            assert_eq!(code(&answer), DENIED, "{host}{path}");
+            assert!(answer.body.contains(&format!("<Resource>{BUCKET}/")), "{answer:?}");
+        }
+    }
+}
+
+/// The Python SDK hands header names on as they came, and its callers ask for `ETag`.
+#[tokio::test]
+async fn header_names_leave_as_cos_writes_them() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let sandbox = Sandbox::start();
+    let account = Key::of_account(&sandbox);
+    assert_eq!(account.send(&sandbox, Ask::put("a", "etag: kept\r\ncontent-length: kept")).await.status, 200);
+    let url = account.presigned(&sandbox, "GET", "a", &[]);
+    let path = url.strip_prefix(&sandbox.url("")).unwrap();
+    let mut socket = tokio::net::TcpStream::connect(sandbox.cloud).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", sandbox.cloud);
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    for name in
+        ["ETag: \"", "Content-Length: 32\r\n", "Last-Modified: ", "Content-Type: ", "x-cos-request-id: "]
+    {
+        assert!(answer.contains(&format!("\r\n{name}")), "{name}: {answer}");
+    }
+    assert!(answer.ends_with("etag: kept\r\ncontent-length: kept"), "{answer}");
+    assert!(!answer.contains("cosbroker"), "{answer}");
+}

@@ -1,0 +1,177 @@
+//! What COS keeps, and how it tells it.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const KEY: &str = "users/alice/a";
+
+async fn sandbox_with(body: &'static str) -> (Sandbox, Key) {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let headers =
+        [("content-type", "text/plain"), ("cache-control", "max-age=60"), ("x-cos-meta-who", "alice")];
+    assert_eq!(alice.send(&sandbox, Ask { headers: &headers, ..Ask::put(KEY, body) }).await.status, 200);
+    (sandbox, alice)
+}
+
+#[tokio::test]
+async fn an_object_is_told_with_what_it_was_stored_with() {
+    let (sandbox, alice) = sandbox_with("0123456789").await;
+    for method in [Method::GET, Method::HEAD] {
+        let told = alice.send(&sandbox, Ask::new(method.clone(), KEY)).await;
+        assert_eq!(told.status, 200);
+        assert_eq!(told.body, if method == Method::GET { "0123456789" } else { "" });
+        for (name, value) in [
+            ("content-length", "10"),
+            ("content-type", "text/plain"),
+            ("cache-control", "max-age=60"),
+            ("x-cos-meta-who", "alice"),
+            ("etag", "\"781e5e245d69b566979b86e28d23f2c7\""),
+            ("accept-ranges", "bytes"),
+        ] {
+            assert_eq!(told.header(name), value, "{method} {name}");
+        }
+    }
+    let query = [("response-content-type", "text/x-other"), ("response-content-disposition", "attachment")];
+    let told = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, KEY) }).await;
+    assert_eq!(told.header("content-type"), "text/x-other");
+    assert_eq!(told.header("content-disposition"), "attachment");
+}
+
+#[tokio::test]
+async fn a_range_is_given_as_asked() {
+    let (sandbox, alice) = sandbox_with("0123456789").await;
+    for (range, status, body, told) in [
+        ("bytes=2-4", 206, "234", "bytes 2-4/10"),
+        ("bytes=7-", 206, "789", "bytes 7-9/10"),
+        ("bytes=-2", 206, "89", "bytes 8-9/10"),
+        ("bytes=0-99", 206, "0123456789", "bytes 0-9/10"),
+        ("bytes=1-2,4-5", 200, "0123456789", ""),
+        ("lines=1-2", 200, "0123456789", ""),
+    ] {
+        let answer =
+            alice.send(&sandbox, Ask { headers: &[("range", range)], ..Ask::new(Method::GET, KEY) }).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{range}");
+        assert_eq!(answer.header("content-range"), told, "{range}");
+    }
+    let beyond = Ask { headers: &[("range", "bytes=10-")], ..Ask::new(Method::GET, KEY) };
+    assert_eq!(code(&alice.send(&sandbox, beyond).await), (416, "InvalidRange"));
+}
+
+#[tokio::test]
+async fn what_a_client_has_is_not_sent_again() {
+    let (sandbox, alice) = sandbox_with("0123456789").await;
+    let etag = "\"781e5e245d69b566979b86e28d23f2c7\"";
+    let told = alice.send(&sandbox, Ask::new(Method::HEAD, KEY)).await;
+    let modified = told.header("last-modified");
+    for (name, value, expected) in [
+        ("if-none-match", etag, 304),
+        ("if-none-match", "\"other\"", 200),
+        ("if-match", etag, 200),
+        ("if-match", "\"other\"", 412),
+        ("if-modified-since", modified, 304),
+        ("if-modified-since", "Thu, 01 Jan 2015 00:00:00 GMT", 200),
+        ("if-unmodified-since", modified, 200),
+        ("if-unmodified-since", "Thu, 01 Jan 2015 00:00:00 GMT", 412),
+    ] {
+        let answer =
+            alice.send(&sandbox, Ask { headers: &[(name, value)], ..Ask::new(Method::GET, KEY) }).await;
+        assert_eq!(answer.status, expected, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_come_as_it_was_meant_is_not_stored() {
+    let (sandbox, alice) = sandbox_with("before").await;
+    let md5 = [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")];
+    let wrong = alice.send(&sandbox, Ask { headers: &md5, ..Ask::put(KEY, "after") }).await;
+    assert_eq!(code(&wrong), (400, "BadDigest"));
+    assert_eq!(
+        alice.send(&sandbox, Ask { headers: &md5, ..Ask::put("users/alice/empty", "") }).await.status,
+        200
+    );
+    let keep = [("x-cos-forbid-overwrite", "true")];
+    let kept = alice.send(&sandbox, Ask { headers: &keep, ..Ask::put(KEY, "after") }).await;
+    assert_eq!(code(&kept), (409, "FileAlreadyExists"));
+    let long = format!("users/alice/{}", "x".repeat(840));
+    assert_eq!(code(&alice.send(&sandbox, Ask::put(&long, "")).await), (400, "KeyTooLong"));
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, KEY)).await.body, "before");
+}
+
+#[tokio::test]
+async fn what_the_sandbox_lacks_is_said_and_not_taken_for_something_else() {
+    let (sandbox, alice) = sandbox_with("content").await;
+    for (method, query) in
+        [(Method::GET, "acl"), (Method::PUT, "acl"), (Method::PUT, "tagging"), (Method::POST, "append")]
+    {
+        let ask = Ask { query: &[(query, "")], ..Ask::new(method.clone(), KEY) };
+        assert_eq!(code(&alice.send(&sandbox, ask).await), (501, "NotImplemented"), "{method} {query}");
+    }
+    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, KEY)).await.body, "content");
+}
+
+/// Puts a gigabyte, in pieces that are made as they are sent: the status, and the whole answer.
+async fn put_gigabyte(sandbox: &Sandbox, by: &Key, key: &str) -> (u16, String) {
+    let url = by.presigned(sandbox, "PUT", key, &[]);
+    let path = url.strip_prefix(&sandbox.url("")).unwrap();
+    let mut socket = tokio::net::TcpStream::connect(sandbox.cloud).await.unwrap();
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        sandbox.cloud,
+        1 << 30
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..1024 {
+        socket.write_all(&piece).await.unwrap();
+    }
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+#[tokio::test]
+async fn a_gigabyte_goes_through_to_the_folder_and_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("objects").display().to_string();
+    let sandbox = Sandbox::with(&["--data", &data]);
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let before = sandbox.peak_memory();
+    assert_eq!(put_gigabyte(&sandbox, &alice, KEY).await.0, 200);
+    let url = alice.presigned(&sandbox, "GET", KEY, &[]);
+    let mut answer = sandbox.http.get(url).send().await.unwrap();
+    let mut read = 0;
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        assert!(chunk.iter().all(|byte| *byte == b'x'));
+        read += chunk.len();
+    }
+    assert_eq!(read, 1 << 30);
+    let grown = sandbox.peak_memory() - before;
+    assert!(grown < 64 << 20, "it took {} MiB", grown >> 20);
+    assert!(sandbox.interrupt().success());
+
+    let sandbox = Sandbox::with(&["--data", &data]);
+    let account = Key::of_account(&sandbox);
+    let told = account.send(&sandbox, Ask::new(Method::HEAD, KEY)).await;
+    assert_eq!((told.status, told.header("content-length")), (200, "1073741824"));
+    assert_eq!(account.send(&sandbox, Ask::new(Method::DELETE, KEY)).await.status, 204);
+    assert_eq!(code(&account.send(&sandbox, Ask::new(Method::GET, KEY)).await), (404, "NoSuchKey"));
+}
+
+#[tokio::test]
+async fn memory_that_is_full_is_said_and_how_to_have_more() {
+    let sandbox = Sandbox::start();
+    let account = Key::of_account(&sandbox);
+    let (status, refused) = put_gigabyte(&sandbox, &account, "a").await;
+    assert_eq!(status, 507);
+    assert!(
+        refused.contains("<Code>InsufficientStorage</Code>") && refused.contains("--data DIR"),
+        "{refused}"
+    );
+    assert_eq!(
+        account.send(&sandbox, Ask::put("a", "small")).await.status,
+        200,
+        "what was refused took no room"
+    );
+}
