@@ -13,8 +13,7 @@ use std::{
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Clock,
@@ -80,10 +79,16 @@ pub(super) fn control(services: &mut web::ServiceConfig) {
     services.service(web::resource("/clock").route(web::get().to(shown)).route(web::put().to(moved)));
 }
 
+#[derive(Serialize)]
+struct Reading {
+    now: Timestamp,
+    ahead: Span,
+}
+
 async fn shown(clock: web::Data<MovableClock>) -> HttpResponse {
     let now = clock.now();
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    HttpResponse::Ok().json(json!({"now": second, "ahead": Span(clock.ahead())}))
+    HttpResponse::Ok().json(Reading { now: second, ahead: Span(clock.ahead()) })
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,10 @@
 //! `/faults`: ask for faults, see how often they struck, take them back.
 
 use actix_web::{HttpResponse, web};
+use serde::Serialize;
 use serde_json::json;
 
-use super::{Faults, rule::Fault};
+use super::{Entry, Faults, rule::Fault};
 
 const EXAMPLE: &str = r#"{"on": "sts", "fault": "throttle", "times": 1}"#;
 
@@ -19,8 +20,13 @@ pub(in crate::sandbox) fn control(services: &mut web::ServiceConfig) {
         .service(web::resource("/faults/{id}").route(web::delete().to(remove)));
 }
 
+#[derive(Serialize)]
+struct List<'a> {
+    faults: &'a [Entry],
+}
+
 async fn list(faults: web::Data<Faults>) -> HttpResponse {
-    HttpResponse::Ok().json(json!({"faults": faults.table().entries}))
+    HttpResponse::Ok().json(List { faults: &faults.table().entries })
 }
 
 async fn add(faults: web::Data<Faults>, body: web::Bytes) -> HttpResponse {
