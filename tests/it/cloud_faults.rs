@@ -149,7 +149,7 @@ async fn of_an_answer_of_cos_less_comes_than_was_announced() {
     sandbox.fault(json!({"on": "cos", "fault": "truncated"})).await;
     let answer = raw(&sandbox, &format!("GET {OBJECT} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let announced = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
     assert_eq!(announced.parse::<usize>().unwrap() / 2, body.len(), "{answer}");
     let error = sandbox.http.get(sandbox.url(OBJECT)).send().await.unwrap().text().await.unwrap_err();
     assert!(error.is_decode() || error.is_body(), "{error:?}");

@@ -234,7 +234,6 @@ async fn post(sandbox: &Sandbox, fields: &[(&str, String)], file: &str) -> Answe
         "{form}--cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"p.txt\"\r\n\r\n{file}\r\n--cut--\r\n"
     );
     let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/")));
-    eprintln!("POST {fields:?}");
     Answer::of(request.header("content-type", "multipart/form-data; boundary=cut").body(body)).await
 }
 

@@ -1,7 +1,7 @@
 //! A form upload, as browsers send it without a script (docs 436/14690): its fields say what headers say
 //! elsewhere, and are signed by way of a policy of their own.
 
-use actix_multipart::{Field, Multipart};
+use actix_multipart::Multipart;
 use actix_web::{
     HttpResponse,
     dev::Payload,
@@ -83,7 +83,8 @@ impl Cos {
         if range.is_some_and(|(least, _)| blob.length < least) {
             return Err(Refusal::FormPolicy("content-length-range".to_owned()));
         }
-        ended(&mut file, form).await.map_err(|what| malformed(&what))?;
+        drop(file);
+        ended(form).await.map_err(|what| malformed(&what))?;
         let (bucket, key) = (&call.address.bucket, &call.address.key);
         let object = self.storage.put(bucket, key, Object::of(call.kept_headers(), blob, call.at))?;
         Ok(posted(&call, &object))
@@ -188,10 +189,7 @@ impl Call {
 }
 
 /// Reads to the form's end, so that one that broke off is not taken for whole.
-async fn ended(file: &mut Field, form: &mut Multipart) -> Result<(), String> {
-    while let Some(rest) = file.next().await {
-        rest.map_err(|error| error.to_string())?;
-    }
+async fn ended(form: &mut Multipart) -> Result<(), String> {
     match form.next().await {
         None => Ok(()),
         Some(Ok(_)) => Err("`file` is not its last field".to_owned()),
