@@ -92,10 +92,7 @@ impl Quota {
     fn take(&self) -> Result<(), Duration> {
         let mut pace = self.pace();
         let now = self.clock.monotonic();
-        if pace.slowdown > 0 && now.saturating_sub(pace.changed) >= RECOVERY {
-            let slowdown = pace.slowdown - 1;
-            self.set_slowdown(&mut pace, slowdown, now);
-        }
+        self.recover(&mut pace, now);
         pace.limiter.check().map_err(|not_until| {
             Duration::from(not_until.earliest_possible().duration_since(Nanos::from(now)))
                 .max(Duration::from_millis(1))
@@ -112,6 +109,8 @@ impl Quota {
         if pace.slowdown == 0 || now.saturating_sub(pace.changed) >= SLOWDOWN_PAUSE {
             let slowdown = SLOWEST.min(pace.slowdown + 1);
             self.set_slowdown(&mut pace, slowdown, now);
+            // STS has had too much already: no burst comes with the new rate.
+            while pace.limiter.check().is_ok() {}
             tracing::warn!(
                 rate = self.per_second.get() >> slowdown,
                 "STS throttles; calls per second halved"
@@ -119,10 +118,25 @@ impl Quota {
         }
     }
 
+    /// Doubles the rate for each quiet spell that has passed.
+    fn recover(&self, pace: &mut Pace, now: Duration) {
+        let spells = now.saturating_sub(pace.changed).as_nanos() / RECOVERY.as_nanos();
+        let spells = u32::try_from(spells).unwrap_or(u32::MAX).min(pace.slowdown);
+        if spells == 0 {
+            return;
+        }
+        self.set_slowdown(pace, pace.slowdown - spells, now);
+        // A new limiter starts with all its cells, as if nothing had been called in the last second.
+        pace.forget_before(now);
+        for _ in 0..pace.recent.len() {
+            if pace.limiter.check().is_err() {
+                break;
+            }
+        }
+    }
+
     fn set_slowdown(&self, pace: &mut Pace, slowdown: u32, now: Duration) {
         pace.limiter = limiter(self.per_second, slowdown, &self.clock);
-        // A new limiter starts with all its cells, as if nothing had been called in the last second.
-        while pace.limiter.check().is_ok() {}
         pace.slowdown = slowdown;
         pace.changed = now;
     }
@@ -237,6 +251,49 @@ mod tests {
             let took = times.last().unwrap().as_secs_f64();
             prop_assert!(took <= f64::from(calls) / f64::from(per_second) * 1.2 + 0.1, "too slow: {took}");
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn no_second_holds_more_calls_than_the_quota_while_the_rate_recovers(
+            per_second in 1u32..=200,
+            steps in proptest::collection::vec((0u64..3000, 0usize..60, proptest::bool::weighted(0.05)), 1..60),
+        ) {
+            paused().block_on(async {
+                let quota = quota(per_second);
+                let mut times: Vec<Duration> = Vec::new();
+                for (millis, calls, throttled) in steps {
+                    if throttled {
+                        quota.slow_down();
+                    }
+                    // Often short, now and then long enough to recover.
+                    let millis = if millis < 2500 { millis / 25 } else { millis * 2 };
+                    tokio::time::advance(Duration::from_millis(millis)).await;
+                    times.extend((0..calls).filter(|_| quota.take().is_ok()).map(|_| quota.clock.monotonic()));
+                }
+                for (index, start) in times.iter().enumerate() {
+                    let within = |at: &&Duration| (**at).checked_sub(*start).unwrap() < Duration::from_secs(1);
+                    let window = times[index..].iter().take_while(within).count();
+                    prop_assert!(window <= per_second as usize, "{window} of {per_second}");
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    #[test]
+    fn after_a_quiet_spell_even_background_work_finds_the_whole_rate() {
+        paused().block_on(async {
+            let quota = quota(100);
+            for _ in 0..4 {
+                quota.slow_down();
+                tokio::time::advance(SLOWDOWN_PAUSE).await;
+            }
+            tokio::time::advance(RECOVERY * 4).await;
+            assert_eq!(quota.acquire(Urgency::Background, Duration::MAX).await, Ok(()));
+            assert_eq!(quota.available(), 99, "every step is made up for at once");
+        });
     }
 
     #[test]
