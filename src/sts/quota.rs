@@ -254,11 +254,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(100))]
         #[test]
         fn no_second_holds_more_calls_than_the_quota_while_the_rate_recovers(
             per_second in 1u32..=200,
-            steps in proptest::collection::vec((0u64..3000, 0usize..60, proptest::bool::weighted(0.05)), 1..60),
+            steps in proptest::collection::vec((0u64..250, 0usize..60, proptest::bool::weighted(0.02)), 100..300),
         ) {
             paused().block_on(async {
                 let quota = quota(per_second);
@@ -267,8 +267,6 @@ mod tests {
                     if throttled {
                         quota.slow_down();
                     }
-                    // Often short, now and then long enough to recover.
-                    let millis = if millis < 2500 { millis / 25 } else { millis * 2 };
                     tokio::time::advance(Duration::from_millis(millis)).await;
                     times.extend((0..calls).filter(|_| quota.take().is_ok()).map(|_| quota.clock.monotonic()));
                 }
