@@ -164,6 +164,12 @@ impl App {
         self.operators.0
     }
 
+    /// Names the templates that serve, whenever it is called.
+    pub fn template_names(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
+        let templates = Arc::clone(&self.templates);
+        move || templates.current().names().map(str::to_owned).collect()
+    }
+
     /// Serves until `stop` comes, then lets running asks finish.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod clock;
 mod cos;
+mod demo;
 mod fault;
 mod issuer;
 mod presign;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 
 pub use self::{
     clock::MovableClock,
+    demo::Demo,
     issuer::{IssuerFault, Signature, TokenIssuer, UnknownSignature, Wanted},
     session::{Session, SessionKey},
     storage::Storage,
@@ -63,6 +65,7 @@ pub struct Cloud {
     faults: Arc<Faults>,
     clock: Arc<MovableClock>,
     wire: Wire,
+    demo: Option<Arc<Demo>>,
 }
 
 impl Cloud {
@@ -88,7 +91,14 @@ impl Cloud {
             faults: Arc::new(Faults::new(Arc::clone(entropy))),
             clock: Arc::clone(clock),
             wire: Wire::new(&entropy.name()),
+            demo: None,
         })
+    }
+
+    /// With a page at `/` to try it.
+    #[must_use]
+    pub fn with(self, demo: Demo) -> Self {
+        Self { demo: Some(Arc::new(demo)), ..self }
     }
 
     /// Starts it.
@@ -133,6 +143,7 @@ fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
         .configure(clock::control)
         .route("/", web::post().to(sts::handle))
         .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
+        .configure(|services| demo::routes(cloud.demo.as_ref(), services))
         .route("/presign", web::post().to(presign::handle))
         .route("/token", web::get().to(issuer::token))
         .route("/rotate", web::post().to(issuer::rotate))

@@ -15,13 +15,14 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::{Entropy, SystemEntropy},
-    sandbox::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, TokenIssuer},
+    sandbox::{Account, Cloud, Demo, MovableClock, Plan, SessionKey, Storage, TokenIssuer},
     source::Source,
 };
 
-/// Try everything on this machine: the broker, a token issuer and an STS on loopback.
+/// Try everything on this machine: the broker, and a cloud (token issuer, STS, COS) on loopback.
 ///
-/// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste.
+/// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste, and has a
+/// page for a browser.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies")]
 pub(super) struct Options {
@@ -31,7 +32,7 @@ pub(super) struct Options {
     /// Where the operators' listener stands.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5001")]
     admin_listen: SocketAddr,
-    /// Where the cloud (token issuer, STS) listens.
+    /// Where the cloud (token issuer, STS, COS, demo page) listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002")]
     cloud_listen: SocketAddr,
     /// A folder of templates; the built-in ones without. The default template is `upload`.
@@ -40,6 +41,13 @@ pub(super) struct Options {
     /// A folder that keeps the objects; without it they are in memory, 512 MiB at most, and end with the sandbox.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The file of Tencent's SDK for browsers, which the demo page uploads with.
+    #[arg(long, value_name = "FILE", default_value = "node_modules/cos-js-sdk-v5/dist/cos-js-sdk-v5.min.js")]
+    js_sdk: PathBuf,
+    /// Where a web page of yours is served from, such as `http://127.0.0.1:8080`; it may then ask the broker
+    /// for keys, as the demo page may. Can be given several times.
+    #[arg(long, value_name = "URL")]
+    allow_origin: Vec<String>,
 }
 
 /// What objects in memory may take.
@@ -101,9 +109,14 @@ impl Options {
             }
             built_in.path().to_owned()
         };
-        let config = self.config(&issuer, &templates, &account)?;
-        let cloud = cloud.serve(cloud_listener)?;
+        let config = self.config(&issuer, cloud_at, &templates, &account)?;
         let app = App::build(config, clock, entropy)?;
+        let demo = Demo {
+            broker: format!("http://{}", app.public_address()),
+            templates: Box::new(app.template_names()),
+            js_sdk: std::path::absolute(&self.js_sdk)?,
+        };
+        let cloud = cloud.with(demo).serve(cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
         super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
@@ -114,11 +127,18 @@ impl Options {
     }
 
     /// The sandbox's configuration goes the same way as anybody's.
-    fn config(&self, issuer: &str, templates: &Path, account: &Account) -> anyhow::Result<Config> {
+    fn config(
+        &self,
+        issuer: &str,
+        cloud: SocketAddr,
+        templates: &Path,
+        account: &Account,
+    ) -> anyhow::Result<Config> {
         let text = format!(
             r#"
             [server]
             listen = "{listen}"
+            cors_origins = {origins}
             [admin]
             listen = "{admin}"
             [[issuer]]
@@ -141,6 +161,7 @@ impl Options {
             "#,
             listen = self.listen,
             admin = self.admin_listen,
+            origins = toml::Value::from(self.origins(cloud)?),
             templates = toml::Value::from(templates.display().to_string()),
         );
         let environment = |name: &str| match name {
@@ -157,6 +178,15 @@ impl Options {
         }
         Ok(config)
     }
+
+    /// Whose pages may ask the broker: the demo page, by either name of this machine, and the developer's own.
+    fn origins(&self, cloud: SocketAddr) -> anyhow::Result<Vec<String>> {
+        let own = [cloud.to_string(), format!("localhost:{}", cloud.port())].map(|host| {
+            // Port 80 is not written in an origin.
+            Ok(url::Url::parse(&format!("http://{host}"))?.origin().ascii_serialization())
+        });
+        own.into_iter().chain(self.allow_origin.iter().cloned().map(Ok)).collect()
+    }
 }
 
 fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, token: &str) -> String {
@@ -168,7 +198,7 @@ cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in 
 
   broker      http://{broker}
   operators   http://{operators}  (/metrics, /api/templates)
-  cloud       http://{cloud}  (token issuer, STS, COS)
+  cloud       http://{cloud}  (token issuer, STS, COS; in your browser, a page to sign in and upload)
   account     SecretId {id}, SecretKey {key}  (the cloud's own keys; only the broker has them)
   templates   {templates}
 
