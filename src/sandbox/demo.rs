@@ -80,14 +80,13 @@ async fn js_sdk(demo: web::Data<Demo>) -> HttpResponse {
     let read = web::block(move || std::fs::read(file)).await;
     match read.unwrap_or_else(|_| Err(std::io::Error::other("the server is stopping"))) {
         Ok(text) => guarded(HttpResponse::Ok()).content_type(JAVASCRIPT).body(text),
-        Err(error) => guarded(HttpResponse::NotFound()).content_type("text/plain; charset=utf-8").body(
-            format!(
-                "Tencent's SDK for browsers is not installed: {}: {error}. Run `npm install cos-js-sdk-v5` in \
+        // A script by its type, so that the console of the page that asks for it stays quiet.
+        Err(error) => guarded(HttpResponse::NotFound()).content_type(JAVASCRIPT).body(format!(
+            "Tencent's SDK for browsers is not installed: {}: {error}. Run `npm install cos-js-sdk-v5` in \
                  the folder where the sandbox was started and load this page again, or start the sandbox \
                  with `--js-sdk FILE`.\n",
-                demo.js_sdk.display()
-            ),
-        ),
+            demo.js_sdk.display()
+        )),
     }
 }
 

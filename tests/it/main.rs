@@ -11,6 +11,7 @@ mod cli;
 mod cloud_clock;
 mod cloud_faults;
 mod cos;
+mod demo;
 mod faults;
 mod herd;
 mod issuer;

@@ -161,7 +161,7 @@ fn the_node_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
 #[test]
 fn the_javascript_sdk_in_a_browser_works_in_its_own_home_and_is_refused_elsewhere() {
     let (_sandbox, places, _templates) = sandbox();
-    let told = told(node("browser.mjs").args(&places).arg("/usr/bin/chromium"));
+    let told = told(node("browser.mjs").args(&places).arg(CHROMIUM));
     let breaches = Sdk::Browser.breaches(&told);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
@@ -225,7 +225,11 @@ fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
     (sandbox, places, templates)
 }
 
-fn node(program: &str) -> Command {
+/// Where Debian puts it.
+pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// A program of `tests/sdk`, with the JavaScript SDKs.
+pub(crate) fn node(program: &str) -> Command {
     let modules = repository("target/sdk/node_modules");
     assert!(modules.exists(), "run `make sdk` first: Tencent's JavaScript SDKs are not installed");
     let mut command = bounded(Path::new("node"), program);
@@ -250,7 +254,7 @@ fn bounded(interpreter: &Path, program: &str) -> Command {
 }
 
 /// The lines that a program tells, when it has ended well.
-fn told(program: &mut Command) -> Vec<Value> {
+pub(crate) fn told(program: &mut Command) -> Vec<Value> {
     let output = program.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let lines = said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));

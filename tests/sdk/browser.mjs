@@ -3,24 +3,16 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
+import { launch } from "./chromium.mjs";
+
 const require = createRequire(import.meta.url);
-const { chromium } = require("playwright-core");
 const [broker, cloud, executablePath] = process.argv.slice(2);
 const { host, port } = new URL(cloud);
 
-const browser = await chromium.launch({
+const browser = await launch(
   executablePath,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    `--host-resolver-rules=MAP *.myqcloud.com ${host}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE *.localhost`,
-  ],
-});
+  `--host-resolver-rules=MAP *.myqcloud.com ${host}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE *.localhost`,
+);
 try {
   const page = await browser.newPage({ bypassCSP: true });
   await page.route(`${cloud}/scenario.mjs`, (route) =>
