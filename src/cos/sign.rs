@@ -1,6 +1,6 @@
 //! The signature of a request to COS (docs 436/7778): pure, from the parts of a request to `q-signature`.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -35,6 +35,15 @@ pub struct Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{};{}", self.from, self.until)
+    }
+}
+
+impl FromStr for Window {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (from, until) = text.split_once(';').ok_or(())?;
+        Ok(Self { from: from.parse().map_err(drop)?, until: until.parse().map_err(drop)? })
     }
 }
 
@@ -78,12 +87,9 @@ impl Authorization {
         if needed("q-sign-algorithm")? != "sha1" {
             return Err(Malformed("q-sign-algorithm"));
         }
-        let window = needed("q-sign-time")?
-            .split_once(';')
-            .and_then(|(from, until)| Some(Window { from: from.parse().ok()?, until: until.parse().ok()? }));
         Ok(Self {
             secret_id: needed("q-ak")?.to_owned(),
-            window: window.ok_or(Malformed("q-sign-time"))?,
+            window: needed("q-sign-time")?.parse().map_err(|()| Malformed("q-sign-time"))?,
             key_time: needed("q-key-time")?.to_owned(),
             headers: list("q-header-list")?,
             parameters: list("q-url-param-list")?,

@@ -24,7 +24,7 @@ use super::{
     xml,
 };
 use crate::{
-    cos::sign::{Malformed, Window, encoded, form_signature},
+    cos::sign::{Malformed, encoded, form_signature},
     sandbox::storage::Object,
 };
 
@@ -98,13 +98,10 @@ impl Cos {
             .ok_or_else(|| Refusal::AccessDenied("the form is not signed".to_owned()))?;
         let policy = STANDARD.decode(policy).map_err(|_| Malformed("policy"))?;
         let (key_time, given) = (needed("q-key-time")?, needed("q-signature")?);
-        let window = key_time
-            .split_once(';')
-            .and_then(|(from, until)| Some(Window { from: from.parse().ok()?, until: until.parse().ok()? }));
         let claimed = Claimed {
             secret_id: needed("q-ak")?,
             token: call.header("x-cos-security-token"),
-            window: window.ok_or(Malformed("q-key-time"))?,
+            window: key_time.parse().map_err(|()| Malformed("q-key-time"))?,
         };
         let caller = self.authority.holder(&claimed, call.at, |secret_key| {
             form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(given.as_bytes()).into()

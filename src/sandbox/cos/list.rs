@@ -8,6 +8,9 @@ use crate::{
     sandbox::storage::{Object, Page, Wanted},
 };
 
+/// The most that one answer lists (docs 436/7734).
+pub(super) const LONGEST_PAGE: usize = 1000;
+
 /// Whether keys are told percent-encoded: XML cannot hold every character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -34,6 +37,18 @@ impl Encoding {
 }
 
 impl Call {
+    /// The page that is asked for; lists of objects and of uploads name the marker and the bound each their
+    /// own way.
+    pub(super) fn wanted(&self, marker: &str, most: &str) -> Result<Wanted, Refusal> {
+        let text = |name| self.parameter(name).unwrap_or_default().to_owned();
+        Ok(Wanted {
+            prefix: text("prefix"),
+            delimiter: self.parameter("delimiter").map(str::to_owned),
+            marker: text(marker),
+            most: self.number(most, LONGEST_PAGE)?.min(LONGEST_PAGE),
+        })
+    }
+
     pub(super) fn encoding(&self) -> Result<Encoding, Refusal> {
         match self.parameter("encoding-type") {
             None | Some("") => Ok(Encoding::Plain),
@@ -45,12 +60,7 @@ impl Call {
 
 impl Cos {
     pub(super) fn list_objects(&self, call: &Call) -> Result<HttpResponse, Refusal> {
-        let wanted = Wanted {
-            prefix: call.parameter("prefix").unwrap_or_default().to_owned(),
-            delimiter: call.parameter("delimiter").map(str::to_owned),
-            marker: call.parameter("marker").unwrap_or_default().to_owned(),
-            most: call.number("max-keys", 1000)?.min(1000),
-        };
+        let wanted = call.wanted("marker", "max-keys")?;
         let encoding = call.encoding()?;
         let Page { entries, common_prefixes, next_marker } = self.storage.list(&call.address.bucket, &wanted);
         let content = |(key, object): (String, std::sync::Arc<Object>)| xml::Content {

@@ -2,8 +2,10 @@
 
 use actix_web::{HttpResponse, dev::Payload, http::StatusCode, http::header};
 
-use super::{Cos, address::Address, call::Call, collected, object, refusal::Refusal, xml};
-use crate::sandbox::storage::{Page, Upload, Wanted};
+use super::{
+    Cos, address::Address, call::Call, collected, list::LONGEST_PAGE, object, refusal::Refusal, xml,
+};
+use crate::sandbox::storage::{Page, Part, Upload};
 
 /// The highest number of a part (docs 436/14518).
 const MOST_PARTS: u16 = 10_000;
@@ -37,10 +39,10 @@ impl Cos {
     }
 
     pub(super) fn list_parts(&self, call: &Call) -> Result<HttpResponse, Refusal> {
-        let most = call.number("max-parts", 1000)?.min(1000);
+        let most = call.number("max-parts", LONGEST_PAGE)?.min(LONGEST_PAGE);
         let marker = call.number("part-number-marker", 0)?;
         let part = self.storage.upload(upload(call), |upload| {
-            let part = |(part_number, part): (u16, &crate::sandbox::storage::Part)| xml::Part {
+            let part = |(part_number, part): (u16, &Part)| xml::Part {
                 part_number,
                 last_modified: object::iso(part.modified),
                 etag: part.etag(),
@@ -97,12 +99,7 @@ impl Cos {
     }
 
     pub(super) fn list_uploads(&self, call: &Call) -> Result<HttpResponse, Refusal> {
-        let wanted = Wanted {
-            prefix: call.parameter("prefix").unwrap_or_default().to_owned(),
-            delimiter: call.parameter("delimiter").map(str::to_owned),
-            marker: call.parameter("key-marker").unwrap_or_default().to_owned(),
-            most: call.number("max-uploads", 1000)?.min(1000),
-        };
+        let wanted = call.wanted("key-marker", "max-uploads")?;
         let encoding = call.encoding()?;
         let Page { entries, common_prefixes, next_marker } =
             self.storage.uploads(&call.address.bucket, &wanted);
