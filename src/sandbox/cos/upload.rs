@@ -73,7 +73,8 @@ impl Cos {
     }
 
     pub(super) async fn complete(&self, call: &Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
-        let list: xml::Complete = xml::read(&collected(body, LONGEST_LIST).await?)?;
+        let list: xml::Complete =
+            xml::read(&collected(body, LONGEST_LIST).await?).map_err(Refusal::MalformedXml)?;
         let named: Vec<_> = list.part.into_iter().map(|part| (part.part_number, part.etag)).collect();
         let Address { bucket, key, .. } = &call.address;
         let object = self.storage.complete(upload(call), &named, call.at)?;

@@ -5,8 +5,6 @@
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::refusal::Refusal;
-
 /// An answer in XML.
 pub(super) fn answer(status: StatusCode, told: &impl Serialize) -> HttpResponse {
     match quick_xml::se::to_string(told) {
@@ -17,10 +15,10 @@ pub(super) fn answer(status: StatusCode, told: &impl Serialize) -> HttpResponse 
     }
 }
 
-/// What a client told in XML.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| Refusal::MalformedXml(error.to_string()))?;
-    quick_xml::de::from_str(text).map_err(|error| Refusal::MalformedXml(error.to_string()))
+/// What a client told in XML, or what is wrong with it.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    quick_xml::de::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Whoever something is said to belong to.
