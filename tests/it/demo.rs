@@ -54,6 +54,21 @@ fn without_the_sdk_the_page_gives_keys_and_says_how_to_upload() {
 }
 
 #[tokio::test]
+async fn who_installs_the_sdk_meanwhile_need_only_load_the_page_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cos-js-sdk-v5.min.js");
+    let sandbox = Sandbox::with(&["--js-sdk", file.to_str().unwrap()]);
+    let sdk = || Answer::of(sandbox.http.get(sandbox.url("/cos-js-sdk-v5.js")));
+    assert_eq!(sdk().await.status, 404);
+    std::fs::write(&file, "var COS;").unwrap();
+    let installed = sdk().await;
+    assert_eq!((installed.status, installed.body.as_str()), (200, "var COS;"));
+    let headers = ["content-type", "cache-control", "x-content-type-options"];
+    let sent = headers.map(|name| installed.header(name));
+    assert_eq!(sent, ["text/javascript; charset=utf-8", "no-store", "nosniff"]);
+}
+
+#[tokio::test]
 async fn the_page_may_reach_the_sandbox_and_nobody_else() {
     let sandbox = Sandbox::with(&["--allow-origin", "http://app.test:3000"]);
     let page = Answer::of(sandbox.http.get(sandbox.url("/"))).await;
