@@ -16,73 +16,39 @@ use actix_web::{
     web,
 };
 use hmac::{Hmac, KeyInit, Mac};
-use prometheus_client::{encoding::text::encode, metrics::gauge::Gauge, registry::Registry};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, text::encode},
+    registry::Registry,
+};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{broker::Broker, clock::Clock, policy::TemplateStore, sts::TencentSts};
+use crate::{clock::Clock, figures::Sheet, policy::TemplateStore};
 
 /// What the operators' listener shows.
 #[derive(Debug)]
 pub struct Operators {
     registry: Registry,
-    broker: Broker,
-    sts: Arc<TencentSts>,
     templates: Arc<TemplateStore>,
     clock: Arc<dyn Clock>,
-    gauges: Gauges,
     token: Option<SecretString>,
 }
 
-/// Figures that are read when they are asked for.
-#[derive(Debug, Default)]
-struct Gauges {
-    quota_available: Gauge,
-    resting: Gauge,
-    entries: Gauge,
-    bytes: Gauge,
-    in_flight: Gauge,
-}
-
 impl Operators {
-    /// Gathers every room's figures.
+    /// Shows what the rooms have put into the registry, and this process beside them.
     pub fn new(
-        broker: Broker,
-        sts: Arc<TencentSts>,
+        mut registry: Registry,
         templates: Arc<TemplateStore>,
         clock: Arc<dyn Clock>,
         token: Option<SecretString>,
     ) -> Self {
-        let mut registry = Registry::default();
-        let gauges = Gauges::default();
-        broker.register(&mut registry);
-        sts.register(&mut registry);
-        templates.register(&mut registry);
-        for (name, help, gauge) in [
-            (
-                "cosbroker_sts_quota_available",
-                "STS calls that may still be made in the present second",
-                &gauges.quota_available,
-            ),
-            ("cosbroker_sts_resting", "1 while STS is left alone after repeated failures", &gauges.resting),
-            ("cosbroker_cache_entries", "Keys in memory", &gauges.entries),
-            ("cosbroker_cache_bytes", "Memory that keys take, as weighed", &gauges.bytes),
-            ("cosbroker_flights", "Calls for a key under way", &gauges.in_flight),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        Self { registry, broker, sts, templates, clock, gauges, token }
+        let started = clock.now().as_second();
+        registry.register_collector(Box::new(Process { started }));
+        Self { registry, templates, clock, token }
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
-        use crate::sts::Sts;
-        let (entries, bytes, in_flight) = self.broker.size();
-        let shown = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.gauges.quota_available.set(self.sts.quota_available().into());
-        self.gauges.resting.set(self.sts.is_resting().into());
-        self.gauges.entries.set(shown(entries));
-        self.gauges.bytes.set(shown(bytes));
-        self.gauges.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -101,6 +67,20 @@ impl Operators {
             (Ok(wanted), Ok(given)) => wanted.verify(&given.finalize().into_bytes()).is_ok(),
             _ => false,
         }
+    }
+}
+
+/// This process: which program, and since when.
+#[derive(Debug)]
+struct Process {
+    started: i64,
+}
+
+impl Collector for Process {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut sheet = Sheet::new(encoder);
+        sheet.info("cosbroker_build", "The program that runs", [[("version", env!("CARGO_PKG_VERSION"))]])?;
+        sheet.gauge("process_start_time_seconds", "When this process started", self.started)
     }
 }
 

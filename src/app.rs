@@ -12,6 +12,7 @@ use std::{
 };
 
 use actix_web::dev::Server;
+use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpSocket,
     runtime::Handle,
@@ -123,14 +124,17 @@ impl App {
             runtime,
         );
         let draining = Arc::new(AtomicBool::new(false));
+        let metrics = http::Metrics::default();
+        let mut registry = Registry::default();
+        broker.expect(templates.current().names());
+        broker.register(&mut registry);
+        metrics.register(&mut registry);
+        sts.register(&mut registry);
+        templates.register(&mut registry);
+        verifier.register(&mut registry);
         let (operators_at, listener) = listen(config.admin.listen)?;
-        let operators = Operators::new(
-            broker.clone(),
-            sts,
-            Arc::clone(&templates),
-            Arc::clone(&clock),
-            config.admin.token,
-        );
+        let operators =
+            Operators::new(registry, Arc::clone(&templates), Arc::clone(&clock), config.admin.token);
         let operators = admin::serve(operators, listener)?;
         let (public_at, listener) = listen(config.server.listen)?;
         let api = Api {
@@ -139,6 +143,7 @@ impl App {
             broker,
             clock: Arc::clone(&clock),
             entropy,
+            metrics,
             trusted_proxies: config.server.trusted_proxies.clone(),
             draining: Arc::clone(&draining),
         };

@@ -7,10 +7,12 @@ mod flight;
 mod key;
 mod limit;
 mod metrics;
+mod outage;
 mod store;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use moka::sync::Cache;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
@@ -18,10 +20,10 @@ use tokio::runtime::Handle;
 use self::{
     flight::{Flights, Seat},
     limit::{PerUser, Scopes},
-    metrics::Metrics,
+    metrics::{Metrics, Readings},
     store::{Found, Store},
 };
-pub use self::{key::Key, metrics::Outcome};
+pub use self::{key::Key, metrics::Outcome, outage::Outage};
 use crate::{
     clock::Clock,
     config,
@@ -62,6 +64,19 @@ pub struct Served {
     pub key: Arc<Key>,
     /// How: never [`Outcome::Refused`].
     pub outcome: Outcome,
+}
+
+/// What is held, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot {
+    /// Keys in memory.
+    pub entries: u64,
+    /// The bytes they take, as weighed.
+    pub bytes: u64,
+    /// Calls for a key under way.
+    pub flights: usize,
+    /// How an outage of STS would be felt.
+    pub outage: Outage,
 }
 
 /// Why an ask gets no key.
@@ -135,36 +150,45 @@ impl Broker {
         if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
             return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
         }
-        let served = match self.0.store.find(grant, least, wanted, self.0.clock.now()) {
+        let mut now = self.0.clock.now();
+        let served = match self.0.store.find(grant, least, wanted, now) {
             Found::Fresh(key) => {
-                let outcome = if self.refresh_ahead(&key) { Outcome::Refreshed } else { Outcome::Hit };
+                let outcome = if self.refresh_ahead(&key, now) { Outcome::Refreshed } else { Outcome::Hit };
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
                 self.0.scopes.admit(grant).map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
-                match (self.fetch(grant, wanted.unwrap_or(least)).await, older) {
+                let fetched = self.fetch(grant, wanted.unwrap_or(least)).await;
+                now = self.0.clock.now();
+                match (fetched, older) {
                     (Ok(served), _) => served,
                     (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
                     (Err(error), None) => {
                         self.0.scopes.give_back(grant);
+                        self.0.store.went_without(grant, now);
                         return Err(error.into());
                     }
                 }
             }
         };
-        self.0.metrics.asked(grant.template_name(), served.outcome);
+        self.0.metrics.served(grant.template_name(), served.outcome, served.key.remaining(now));
         Ok(served)
     }
 
     /// Counts an ask that got no key; `template` is empty where none is known.
     pub fn count_refused(&self, template: &str) {
-        self.0.metrics.asked(template, Outcome::Refused);
+        self.0.metrics.refused(template);
+    }
+
+    /// Shows the outcomes of these templates from now on; others follow with their first ask.
+    pub fn expect<'a>(&self, templates: impl Iterator<Item = &'a str>) {
+        templates.for_each(|template| self.0.metrics.expect(template));
     }
 
     /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
-    fn refresh_ahead(&self, key: &Key) -> bool {
-        let due = key.take_refresh(self.0.clock.now(), self.0.clock.monotonic());
+    fn refresh_ahead(&self, key: &Key, now: Timestamp) -> bool {
+        let due = key.take_refresh(now, self.0.clock.monotonic());
         due && self.board(key.grant(), Urgency::Background, || None).is_ok_and(|seat| !seat.joined)
     }
 
@@ -221,15 +245,17 @@ impl Broker {
         self.0.sts.is_resting()
     }
 
-    /// Keys in memory, the bytes they take, and flights under way.
-    pub fn size(&self) -> (u64, u64, usize) {
-        let (keys, bytes) = self.0.store.size();
-        (keys, bytes, self.0.flights.count())
+    /// What is held now. Looks at every key: for who watches, not for who asks.
+    pub fn snapshot(&self) -> Snapshot {
+        let (entries, bytes) = self.0.store.size();
+        let outage = self.0.store.outage(self.0.clock.now());
+        Snapshot { entries, bytes, flights: self.0.flights.count(), outage }
     }
 
     /// Adds this room's figures to a registry.
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
+        registry.register_collector(Box::new(Readings(self.clone())));
     }
 }
 
@@ -255,5 +281,7 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+mod figure_tests;
 #[cfg(test)]
 mod tests;

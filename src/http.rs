@@ -8,6 +8,7 @@ mod body;
 mod context;
 mod dropin;
 mod health;
+mod metrics;
 mod refusal;
 mod shape;
 mod tls;
@@ -22,8 +23,9 @@ use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
 use ipnet::IpNet;
 
+pub use self::metrics::Metrics;
 use self::{
-    context::RequestId,
+    context::Exchange,
     refusal::{Form, Refusal},
 };
 use crate::{
@@ -45,6 +47,8 @@ pub struct Api {
     pub entropy: Arc<dyn Entropy>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
     /// Set when the process is about to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -100,7 +104,7 @@ pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
 
 fn routes(services: &mut web::ServiceConfig) {
     let wrong_method = |allowed: &'static str, form: Form| {
-        web::to(move |id: RequestId| async move { Refusal::Method(allowed).response(form, &id) })
+        web::to(move |exchange: Exchange| async move { Refusal::Method(allowed).response(form, &exchange) })
     };
     let resource = |path: &str, allowed: &'static str, form: Form| {
         web::resource(path.to_owned()).default_service(wrong_method(allowed, form))
@@ -135,8 +139,8 @@ fn routes(services: &mut web::ServiceConfig) {
         .default_service(web::to(nothing));
 }
 
-async fn nothing(id: RequestId) -> HttpResponse {
-    Refusal::NoRoute.response(Form::Problem, &id)
+async fn nothing(exchange: Exchange) -> HttpResponse {
+    Refusal::NoRoute.response(Form::Problem, &exchange)
 }
 
 /// Exact origins only, no credentials: a token travels in a header that scripts set themselves.

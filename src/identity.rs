@@ -6,6 +6,7 @@
 mod error;
 mod jwks;
 mod key;
+mod metrics;
 mod token;
 mod verifier;
 
@@ -15,8 +16,9 @@ use serde_json::{Map, Value};
 
 pub use self::{
     error::{AuthError, Rejection},
+    jwks::KeySetStatus,
     key::KeyFault,
-    verifier::Verifier,
+    verifier::{IssuerStatus, Verifier},
 };
 use crate::fingerprint::Fingerprint;
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod cos;
 pub mod entropy;
+pub mod figures;
 pub mod fingerprint;
 pub mod http;
 pub mod identity;

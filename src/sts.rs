@@ -24,10 +24,21 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 
-pub use self::error::{Class, StsError};
 use self::{
-    breaker::Breaker, client::Client, metrics::Metrics, own_keys::OwnKeys, quota::Quota, response::Failure,
+    breaker::Breaker,
+    client::Client,
+    error::code,
+    metrics::{Metrics, Readings},
+    own_keys::OwnKeys,
+    quota::Quota,
+    response::Failure,
     retry::Budget,
+};
+pub use self::{
+    breaker::BreakerState,
+    error::{Class, StsError},
+    own_keys::OwnKeyStatus,
+    quota::QuotaStatus,
 };
 use crate::{clock::Clock, config, entropy::Entropy, policy::Grant};
 
@@ -69,6 +80,17 @@ pub struct TemporaryCredential {
     pub expires: Timestamp,
     /// STS's name for the call.
     pub request_id: String,
+}
+
+/// How things stand between this process and STS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The calls that may be made.
+    pub quota: QuotaStatus,
+    /// Whether STS is left alone.
+    pub breaker: BreakerState,
+    /// With which key it is called.
+    pub own_key: OwnKeyStatus,
 }
 
 /// How long STS is left alone after it refused the operator's keys.
@@ -117,14 +139,19 @@ impl TencentSts {
         })
     }
 
-    /// Adds this room's figures to a registry.
-    pub fn register(&self, registry: &mut Registry) {
-        self.metrics.register(registry);
+    /// How things stand.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            quota: self.quota.status(),
+            breaker: self.breaker.seen(self.clock.monotonic()),
+            own_key: self.own_keys.status(),
+        }
     }
 
-    /// Calls that may still be made in the present second.
-    pub fn quota_available(&self) -> u32 {
-        self.quota.available()
+    /// Adds this room's figures to a registry.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        self.metrics.register(registry);
+        registry.register_collector(Box::new(Readings(Arc::clone(self))));
     }
 
     async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
@@ -158,17 +185,18 @@ impl TencentSts {
     async fn attempt(&self, grant: &Grant, deadline: Duration) -> Result<TemporaryCredential, Failure> {
         let started = self.clock.monotonic();
         let left = deadline.saturating_sub(started);
-        let late = || Failure { class: Class::Transient, detail: "no answer in time".to_owned() };
+        let late = || Failure {
+            class: Class::Transient,
+            code: code::NO_ANSWER,
+            detail: "no answer in time".to_owned(),
+        };
         let call = async {
             let own = self.own_keys.current().await?;
             self.client.call(grant, &own, self.clock.now()).await
         };
         let outcome = tokio::time::timeout(left, call).await.unwrap_or_else(|_| Err(late()));
         let now = self.clock.monotonic();
-        self.metrics.called(
-            outcome.as_ref().err().map(|failure| failure.class),
-            now.saturating_sub(started).as_secs_f64(),
-        );
+        self.metrics.called(outcome.as_ref().err(), now.saturating_sub(started));
         match outcome.as_ref().map_err(|failure| failure.class) {
             Ok(_) => {
                 self.breaker.succeeded();
@@ -195,7 +223,7 @@ impl TencentSts {
     }
 
     fn given_up(&self, failure: Failure, grant: &Grant) -> StsError {
-        let Failure { class, detail } = failure;
+        let Failure { class, detail, .. } = failure;
         match class {
             Class::Throttled => StsError::Throttled { detail },
             Class::Transient => StsError::Unavailable { detail },

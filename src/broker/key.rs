@@ -81,6 +81,11 @@ impl Key {
         self.remaining(now) >= LAST_USEFUL
     }
 
+    /// How much longer it will be better than nothing.
+    pub(super) fn useful_for(&self, now: Timestamp) -> Duration {
+        self.remaining(now).saturating_sub(LAST_USEFUL)
+    }
+
     /// From when on it is worth asking for another: the answer's `refreshAt`. Once that has passed a
     /// replacement is under way, so a moment later is soon enough.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {

@@ -4,6 +4,7 @@
 //! serve, for moka's own clock stands still while a machine sleeps.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use moka::{notification::RemovalCause, sync::Cache};
 use super::{
     key::Key,
     metrics::{Metrics, MissReason},
+    outage::Outage,
 };
 use crate::{
     clock::{Clock, until},
@@ -21,7 +23,7 @@ use crate::{
     policy::Grant,
 };
 
-/// Past keys remembered, to tell why one is missing; a few MiB.
+/// Past keys remembered, to tell why one is missing, and people without one; a few MiB.
 const REMEMBERED: u64 = 50_000;
 
 /// The first level of the cache.
@@ -30,6 +32,8 @@ pub(super) struct Store {
     keys: Cache<Fingerprint, Arc<Key>>,
     departed: Cache<Fingerprint, MissReason>,
     lines: Cache<Fingerprint, Fingerprint>,
+    /// People who want a key that is not to be had from memory, and until when they count.
+    wanting: Cache<Fingerprint, Timestamp>,
 }
 
 /// What a look into the store found.
@@ -63,21 +67,23 @@ impl moka::Expiry<Fingerprint, Arc<Key>> for DiesWithItsKey {
 impl Store {
     pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let departed = Cache::new(REMEMBERED);
-        let leaving = departed.clone();
+        let wanting = Cache::new(REMEMBERED);
+        let (leaving, left_without) = (departed.clone(), wanting.clone());
         let keys = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, key: &Arc<Key>| key.weight())
             .expire_after(DiesWithItsKey(clock))
-            .eviction_listener(move |name, _, cause| match cause {
+            .eviction_listener(move |name, key: Arc<Key>, cause| match cause {
                 RemovalCause::Size => {
                     metrics.evicted();
+                    left_without.insert(key.grant().person(), key.credential().expires);
                     leaving.insert(*name, MissReason::Evicted);
                 }
                 RemovalCause::Expired => leaving.insert(*name, MissReason::Expired),
                 RemovalCause::Explicit | RemovalCause::Replaced => {}
             })
             .build();
-        Self { keys, departed, lines: Cache::new(REMEMBERED) }
+        Self { keys, departed, lines: Cache::new(REMEMBERED), wanting }
     }
 
     /// Looks for a key of `least` life, or more if the asker wants more.
@@ -114,7 +120,29 @@ impl Store {
         let name = key.grant().fingerprint();
         self.lines.insert(key.grant().line(), name);
         self.departed.invalidate(&name);
+        self.wanting.invalidate(&key.grant().person());
         self.keys.insert(name, key);
+    }
+
+    /// This person asked for a key and there was none to be had.
+    pub(super) fn went_without(&self, grant: &Grant, now: Timestamp) {
+        let until = now.checked_add(grant.duration()).unwrap_or(now);
+        self.wanting.insert(grant.person(), until);
+    }
+
+    /// For how long the keys here could stand in for STS. Looks at every one of them: for who watches, not
+    /// for who asks.
+    pub(super) fn outage(&self, now: Timestamp) -> Outage {
+        let mut spans: HashMap<Fingerprint, Duration> = HashMap::new();
+        for (_, key) in self.keys.iter().filter(|(_, key)| key.is_useful(now)) {
+            let span = spans.entry(key.grant().person()).or_default();
+            *span = key.useful_for(now).max(*span);
+        }
+        // Who was sent away counts as without, whatever other keys they hold, until they get one.
+        for (person, _) in self.wanting.iter().filter(|(_, until)| *until > now) {
+            spans.insert(*person, Duration::ZERO);
+        }
+        Outage::of(spans.into_values().collect())
     }
 
     /// Keys, and the bytes they take.

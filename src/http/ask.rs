@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 
 use super::{
     Api, bearer,
+    context::Exchange,
     refusal::{Form, Refusal},
     shape::{self, Shape},
 };
@@ -34,7 +35,7 @@ pub(super) async fn answer(
     api: &Api,
     template: Option<&str>,
     form: Form,
-    request_id: &str,
+    exchange: &Exchange,
     ask: impl Future<Output = Result<Answered, Refusal>>,
 ) -> HttpResponse {
     match ask.await {
@@ -43,12 +44,13 @@ pub(super) async fn answer(
             let named = template.or(templates.default_name());
             let known = named.filter(|name| templates.names().any(|known| known == *name));
             api.broker.count_refused(known.unwrap_or_default());
-            refusal.response(form, request_id)
+            refusal.response(form, exchange)
         }
         Ok(Answered { served: Served { key, outcome }, shape, object_key }) => {
             let now = api.clock.now();
             let ttl = key.remaining(now).as_secs();
-            tracing::debug!(request_id, grantId = %key.grant().id(), ?outcome, ttl, "answered");
+            exchange.served(outcome);
+            tracing::debug!(request_id = exchange.id(), grantId = %key.grant().id(), ?outcome, ttl, "answered");
             HttpResponse::Ok()
                 .insert_header(("Cache-Status", cache_status(outcome, ttl)))
                 .content_type(header::ContentType::json())

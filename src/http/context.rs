@@ -1,10 +1,13 @@
-//! What stands around every request: its id, the headers every answer carries, who sent it.
+//! What stands around every request: its id, the headers every answer carries, who sent it, how it ended and
+//! how long that took.
 
 use std::{
+    cell::Cell,
     future::{Ready, ready},
     net::IpAddr,
-    ops::Deref,
+    rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -18,28 +21,56 @@ use actix_web::{
 use ipnet::IpNet;
 
 use super::Api;
+use crate::broker::Outcome;
 
-/// The name of one request: in the answer, the log and, where there is one, the problem.
+/// One request and what becomes of it.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(Arc<str>);
+pub(super) struct Exchange(Rc<Told>);
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+#[derive(Debug)]
+struct Told {
+    id: String,
+    ending: Cell<Ending>,
+}
 
-impl Deref for RequestId {
-    type Target = str;
+/// How a request ended, as far as a handler said.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Open,
+    Served(Outcome),
+    Refused(&'static str),
+}
 
-    fn deref(&self) -> &str {
-        &self.0
+impl Exchange {
+    pub(super) fn new(id: String) -> Self {
+        Self(Rc::new(Told { id, ending: Cell::new(Ending::Open) }))
+    }
+
+    /// The name of the request: in the answer, the log and, where there is one, the problem.
+    pub(super) fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// A key was handed out.
+    pub(super) fn served(&self, outcome: Outcome) {
+        self.0.ending.set(Ending::Served(outcome));
+    }
+
+    /// It was refused; the name is that of the table in `refusal.rs`.
+    pub(super) fn refused(&self, name: &'static str) {
+        self.0.ending.set(Ending::Refused(name));
     }
 }
 
-impl FromRequest for RequestId {
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl FromRequest for Exchange {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let known = request.extensions().get::<Self>().cloned();
-        ready(Ok(known.unwrap_or_else(|| Self("unknown".into()))))
+        ready(Ok(known.unwrap_or_else(|| Self::new("unknown".to_owned()))))
     }
 }
 
@@ -49,20 +80,38 @@ pub(super) async fn surround(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
-    let id = RequestId(api.as_ref().map_or_else(String::new, |api| api.entropy.name()).into());
-    request.extensions_mut().insert(id.clone());
+    let began = api.as_ref().map(|api| api.clock.monotonic());
+    let exchange = Exchange::new(api.as_ref().map_or_else(String::new, |api| api.entropy.name()));
+    request.extensions_mut().insert(exchange.clone());
     if let Some(api) = &api {
         let client = client(&request, &api.trusted_proxies);
-        tracing::debug!(request_id = &*id, method = %request.method(), path = request.path(), ?client, "request");
+        tracing::debug!(request_id = exchange.id(), method = %request.method(), path = request.path(), ?client, "request");
     }
     let mut response = next.call(request).await?;
+    if let (Some(api), Some(began)) = (&api, began) {
+        count(api, &response, &exchange, api.clock.monotonic().saturating_sub(began));
+    }
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(exchange.id()) {
         headers.insert(X_REQUEST_ID, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+fn count(api: &Api, response: &ServiceResponse<impl MessageBody>, exchange: &Exchange, took: Duration) {
+    let outcome = match exchange.0.ending.get() {
+        Ending::Served(outcome) => Some(outcome),
+        Ending::Refused(name) => {
+            api.metrics.refused(name);
+            Some(Outcome::Refused)
+        }
+        // By something around the handlers, such as CORS.
+        Ending::Open if !response.status().is_success() => Some(Outcome::Refused),
+        Ending::Open => None,
+    };
+    api.metrics.answered(response.request().path(), outcome, took);
 }
 
 /// Who sent a request: the peer, or the last address in `X-Forwarded-For` that a trusted proxy vouches

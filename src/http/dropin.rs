@@ -8,7 +8,7 @@ use super::{
     Api,
     ask::{self, Answered},
     body,
-    context::RequestId,
+    context::Exchange,
     refusal::{Form, Refusal},
     shape::Shape,
     v1,
@@ -21,13 +21,13 @@ struct KeyQuery {
 }
 
 /// `GET /sign`: cossign's envelope.
-pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
-    ask::answer(&api, None, Form::Envelope, &id, whole(&api, &request, Shape::Cossign)).await
+pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
+    ask::answer(&api, None, Form::Envelope, &exchange, whole(&api, &request, Shape::Cossign)).await
 }
 
 /// `GET /sts`: the STS SDK JSON.
-pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
-    ask::answer(&api, None, Form::Envelope, &id, whole(&api, &request, Shape::StsSdk)).await
+pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
+    ask::answer(&api, None, Form::Envelope, &exchange, whole(&api, &request, Shape::StsSdk)).await
 }
 
 async fn whole(api: &Api, request: &HttpRequest, shape: Shape) -> Result<Answered, Refusal> {
@@ -41,7 +41,7 @@ pub(super) async fn sts_scoped(
     api: web::Data<Api>,
     request: HttpRequest,
     payload: web::Payload,
-    id: RequestId,
+    exchange: Exchange,
 ) -> HttpResponse {
     let ask = async {
         let asker = ask::admitted(&api, &request).await?;
@@ -50,14 +50,14 @@ pub(super) async fn sts_scoped(
         let served = api.broker.key_for(&grant, None).await?;
         Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
     };
-    ask::answer(&api, None, Form::Envelope, &id, ask).await
+    ask::answer(&api, None, Form::Envelope, &exchange, ask).await
 }
 
 /// `GET /getKeyAndCredentials?filename=`: a key, and where in the home to put the file.
 pub(super) async fn key_and_credentials(
     api: web::Data<Api>,
     request: HttpRequest,
-    id: RequestId,
+    exchange: Exchange,
 ) -> HttpResponse {
     let ask = async {
         let asker = ask::admitted(&api, &request).await?;
@@ -69,7 +69,7 @@ pub(super) async fn key_and_credentials(
         let served = api.broker.key_for(&grant, None).await?;
         Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
     };
-    ask::answer(&api, None, Form::Envelope, &id, ask).await
+    ask::answer(&api, None, Form::Envelope, &exchange, ask).await
 }
 
 /// `.jpg` of `photo.jpg`; nothing where there is none, or where it is not plain letters and digits.

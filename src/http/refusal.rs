@@ -11,6 +11,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
+use super::context::Exchange;
 use crate::{
     broker::AskError,
     identity::{AuthError, Rejection},
@@ -272,8 +273,10 @@ impl Refusal {
     }
 
     /// The response, and a line in the log where somebody must act.
-    pub(super) fn response(&self, form: Form, request_id: &str) -> HttpResponse {
+    pub(super) fn response(&self, form: Form, exchange: &Exchange) -> HttpResponse {
         let mut row = self.row();
+        exchange.refused(row.name);
+        let request_id = exchange.id();
         row.detail = one_line(&row.detail);
         let cause = one_line(&self.to_string());
         if row.status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -374,7 +377,7 @@ mod tests {
     fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
         for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let refusal = Refusal::Ask(AskError::TooMany { retry_after: Duration::from_millis(millis) });
-            let response = refusal.response(Form::Problem, "r");
+            let response = refusal.response(Form::Problem, &Exchange::new("r".to_owned()));
             assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
         }
     }

@@ -9,7 +9,7 @@ use super::{
     Api,
     ask::{self, Answered},
     body,
-    context::RequestId,
+    context::Exchange,
     refusal::{Form, Refusal},
     shape::Shape,
 };
@@ -55,7 +55,7 @@ struct Explained<'a> {
 }
 
 /// `GET /v1/credentials[/{template}]`
-pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
+pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
     let template = template(&request);
     let ask = async {
         let asker = ask::admitted(&api, &request).await?;
@@ -64,7 +64,7 @@ pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, id: RequestId
         let served = api.broker.key_for(&grant, min_remaining).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, template, Form::Problem, &id, ask).await
+    ask::answer(&api, template, Form::Problem, &exchange, ask).await
 }
 
 /// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
@@ -72,7 +72,7 @@ pub(super) async fn post(
     api: web::Data<Api>,
     request: HttpRequest,
     payload: web::Payload,
-    id: RequestId,
+    exchange: Exchange,
 ) -> HttpResponse {
     let template = template(&request);
     let ask = async {
@@ -83,14 +83,14 @@ pub(super) async fn post(
         let served = api.broker.key_for(&grant, min_remaining).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, template, Form::Problem, &id, ask).await
+    ask::answer(&api, template, Form::Problem, &exchange, ask).await
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`
-pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, id: RequestId) -> HttpResponse {
+pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
     match explanation(&api, &request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.response(Form::Problem, &id),
+        Err(refusal) => refusal.response(Form::Problem, &exchange),
     }
 }
 

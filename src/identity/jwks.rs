@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
+use prometheus_client::metrics::counter::Counter;
 use tokio::{runtime::Handle, sync::Mutex};
 use url::Url;
 
@@ -38,6 +39,26 @@ pub(super) struct Jwks {
     runtime: Handle,
     current: ArcSwapOption<Fetched>,
     attempted: Mutex<Option<Duration>>,
+    fetches: Counter,
+    failures: Counter,
+}
+
+/// What operators see of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySetStatus {
+    /// How long ago it was read; nothing before the first time.
+    pub age: Option<Duration>,
+    /// How often it was read.
+    pub fetches: u64,
+    /// How often it could not be.
+    pub failures: u64,
+}
+
+impl KeySetStatus {
+    /// Whether tokens can be checked with it.
+    pub fn is_usable(&self) -> bool {
+        self.age.is_some_and(|age| age < USABLE_FOR)
+    }
 }
 
 /// A set and when it came, on the monotonic clock.
@@ -63,7 +84,16 @@ impl Jwks {
             runtime,
             current: ArcSwapOption::empty(),
             attempted: Mutex::new(None),
+            fetches: Counter::default(),
+            failures: Counter::default(),
         })
+    }
+
+    /// How it stands; sends for nothing.
+    pub(super) fn status(&self) -> KeySetStatus {
+        let fetched = self.current.load();
+        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
+        KeySetStatus { age, fetches: self.fetches.get(), failures: self.failures.get() }
     }
 
     /// The set to look a `kid` up in: the cached one if it knows it, else after one more look at the
@@ -119,9 +149,11 @@ impl Jwks {
             Ok(set) => {
                 let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
                 self.current.store(Some(Arc::new(fetched)));
+                self.fetches.inc();
                 tracing::debug!(issuer = self.issuer, "key set read");
             }
             Err(fault) => {
+                self.failures.inc();
                 let serving =
                     if self.current.load().is_some() { "the last one serves on" } else { "there is none" };
                 tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, serving, "the key set cannot be read");

@@ -3,13 +3,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 use super::{
     Identity,
     error::{AuthError, Rejection},
-    jwks::{Jwks, Origin},
+    jwks::{Jwks, KeySetStatus, Origin},
     key::{Key, KeyFault, KeySet},
+    metrics::Readings,
     token::UnverifiedToken,
 };
 use crate::{
@@ -40,6 +42,22 @@ enum Keys {
     Fixed(Arc<KeySet>),
     /// A set that changes.
     Jwks(Arc<Jwks>),
+}
+
+/// What operators see of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerStatus {
+    /// Its `iss`.
+    pub name: Arc<str>,
+    /// Its key set; nothing where its keys are fixed by the configuration.
+    pub key_set: Option<KeySetStatus>,
+}
+
+impl IssuerStatus {
+    /// Whether tokens of this issuer can be checked now.
+    pub fn is_ready(&self) -> bool {
+        self.key_set.is_none_or(|set| set.is_usable())
+    }
 }
 
 /// A token whose signature holds, tied to the key that verified it.
@@ -120,6 +138,25 @@ impl Verifier {
             Keys::Fixed(_) => true,
             Keys::Jwks(jwks) => jwks.usable().is_some(),
         })
+    }
+
+    /// Every issuer, by name; sends for nothing.
+    pub fn snapshot(&self) -> Vec<IssuerStatus> {
+        let status = |issuer: &TrustedIssuer| IssuerStatus {
+            name: Arc::clone(&issuer.name),
+            key_set: match &issuer.keys {
+                Keys::Fixed(_) => None,
+                Keys::Jwks(jwks) => Some(jwks.status()),
+            },
+        };
+        let mut issuers: Vec<IssuerStatus> = self.issuers.values().map(status).collect();
+        issuers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        issuers
+    }
+
+    /// Adds this room's figures to a registry.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        registry.register_collector(Box::new(Readings(Arc::clone(self))));
     }
 
     /// Fetches every key set once; what cannot be had is logged and tried again when it is needed.

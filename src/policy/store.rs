@@ -1,6 +1,8 @@
 //! The templates that serve at this moment, and how a changed folder comes to serve: all templates or none,
 //! the last good set kept.
 
+mod metrics;
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,13 +10,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
-};
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use self::metrics::{Metrics, Readings};
 use super::{
     folder::Folder,
     set::{TemplateSet, TemplateStatus},
@@ -31,8 +30,7 @@ pub struct TemplateStore {
     /// Held while the folder is loaded, so that of two reloads at once the later folder comes last.
     loading: Mutex<()>,
     last: Mutex<Attempt>,
-    reloads: Family<ReloadLabels, Counter>,
-    stale: Gauge,
+    metrics: Metrics,
 }
 
 /// The last attempt to load.
@@ -52,11 +50,6 @@ pub enum Reload {
     Unchanged,
     /// The last good set goes on.
     Refused(Vec<Diagnostic>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    outcome: &'static str,
 }
 
 /// What operators see of all templates.
@@ -98,8 +91,7 @@ impl TemplateStore {
             serving: ArcSwap::from_pointee(set),
             loading: Mutex::new(()),
             last: Mutex::new(last),
-            reloads: Family::default(),
-            stale: Gauge::default(),
+            metrics: Metrics::default(),
         })
     }
 
@@ -112,28 +104,21 @@ impl TemplateStore {
     pub fn reload(&self, now: Timestamp) -> Reload {
         let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.load(now);
-        let labels = |outcome| ReloadLabels { outcome };
+        self.metrics.reloaded(&outcome);
         match &outcome {
-            Reload::Unchanged => {
-                tracing::info!("templates unchanged");
-                self.reloads.get_or_create(&labels("unchanged")).inc()
-            }
+            Reload::Unchanged => tracing::info!("templates unchanged"),
             Reload::Loaded(changes) => {
-                self.stale.set(0);
                 for (template, change) in changes {
                     tracing::info!(template, change, "template changed");
                 }
                 tracing::info!(version = %self.current().version().short(), "templates loaded");
-                self.reloads.get_or_create(&labels("loaded")).inc()
             }
             Reload::Refused(problems) => {
-                self.stale.set(1);
                 for problem in problems {
                     tracing::error!(%problem, "templates not loaded, the last good ones go on");
                 }
-                self.reloads.get_or_create(&labels("refused")).inc()
             }
-        };
+        }
         outcome
     }
 
@@ -201,17 +186,9 @@ impl TemplateStore {
         }
     }
 
-    /// Names the figures that this room counts.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "cosbroker_template_reloads",
-            "Attempts to load the templates' folder anew, by what became of them",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "cosbroker_templates_stale",
-            "1 while the folder holds something that cannot serve, and the last good set goes on",
-            self.stale.clone(),
-        );
+    /// Adds this room's figures to a registry.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        self.metrics.register(registry);
+        registry.register_collector(Box::new(Readings(Arc::clone(self))));
     }
 }

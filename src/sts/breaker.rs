@@ -16,6 +16,30 @@ const LONGEST_REST: Duration = Duration::from_secs(8);
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 
+/// What operators see of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed,
+    /// STS is left alone.
+    Open,
+    /// The rest is over: one call may find out whether STS is back.
+    HalfOpen,
+}
+
+impl BreakerState {
+    pub(super) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// Its name in a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Closed { failures: u32 },
@@ -74,6 +98,15 @@ impl Breaker {
         }
     }
 
+    /// The state at this moment.
+    pub(super) fn seen(&self, now: Duration) -> BreakerState {
+        match *self.state() {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { until, .. } if now < until => BreakerState::Open,
+            State::Open { .. } | State::Probing { .. } => BreakerState::HalfOpen,
+        }
+    }
+
     /// The state is one value, always whole, so a poisoned lock is good.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,9 +146,13 @@ mod tests {
     #[test]
     fn after_its_rest_exactly_one_probe_goes_through() {
         let breaker = opened();
+        assert_eq!(breaker.seen(Duration::ZERO), BreakerState::Open);
+        assert_eq!(breaker.seen(SECOND), BreakerState::HalfOpen);
         assert_eq!(breaker.admit(SECOND), Ok(()));
         assert!(breaker.admit(SECOND).is_err());
+        assert_eq!(breaker.seen(SECOND), BreakerState::HalfOpen);
         breaker.succeeded();
+        assert_eq!(breaker.seen(SECOND), BreakerState::Closed);
         assert_eq!(breaker.admit(SECOND), Ok(()));
         assert_eq!(breaker.admit(SECOND), Ok(()));
     }

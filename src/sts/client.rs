@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     TemporaryCredential,
-    error::Class,
+    error::{Class, code},
     own_keys::OwnKey,
     response::{self, Failure},
     sign::{self, Signing},
@@ -74,16 +74,17 @@ impl Client {
         now: Timestamp,
     ) -> Result<TemporaryCredential, Failure> {
         let body =
-            self.body(grant).map_err(|error| transient(format!("no request could be written: {error}")))?;
+            self.body(grant).map_err(|error| no_answer(format!("no request could be written: {error}")))?;
         let headers = self.headers(&body, own, now)?;
-        let unreached = |error: reqwest::Error| transient(format!("STS was not reached: {}", kind(&error)));
+        let unreached = |error: reqwest::Error| no_answer(format!("STS was not reached: {}", kind(&error)));
         let request = self.http.post(self.endpoint.clone()).headers(headers).body(body);
         let mut answer = request.send().await.map_err(unreached)?;
         let status = answer.status().as_u16();
         let mut read = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = answer.chunk().await.map_err(unreached)? {
             if read.len() + chunk.len() > LARGEST {
-                return Err(transient(format!("an answer larger than {LARGEST} bytes")));
+                let detail = format!("an answer larger than {LARGEST} bytes");
+                return Err(Failure { class: Class::Transient, code: code::UNREADABLE, detail });
             }
             read.extend_from_slice(&chunk);
         }
@@ -118,6 +119,7 @@ impl Client {
         let authorization = sign::authorization(&signing, &own.id, own.key.expose_secret());
         let unsendable = |_| Failure {
             class: Class::OperatorKeys,
+            code: code::NO_OWN_KEY,
             detail: "the operator's key holds bytes that cannot stand in a header".to_owned(),
         };
         let secret = |text: &str| {
@@ -142,8 +144,8 @@ impl Client {
     }
 }
 
-fn transient(detail: String) -> Failure {
-    Failure { class: Class::Transient, detail }
+fn no_answer(detail: String) -> Failure {
+    Failure { class: Class::Transient, code: code::NO_ANSWER, detail }
 }
 
 /// What went wrong, without the URL and what stands in it.

@@ -78,6 +78,46 @@ impl StsError {
     }
 }
 
+/// What stands for a call's answer in figures: one of a closed set, whatever STS says.
+pub(super) mod code {
+    /// A key was given.
+    pub(in crate::sts) const NONE: &str = "none";
+    /// Nothing came back, or not to its end.
+    pub(in crate::sts) const NO_ANSWER: &str = "no_answer";
+    /// What came back is neither a key nor an error of STS.
+    pub(in crate::sts) const UNREADABLE: &str = "unreadable";
+    /// No call was made: there was no key to sign it with.
+    pub(in crate::sts) const NO_OWN_KEY: &str = "no_own_key";
+    /// An error of STS that is none of [`FAMILIES`].
+    const OTHER: &str = "other";
+
+    /// What error codes begin with.
+    const FAMILIES: [&str; 16] = [
+        "AuthFailure",
+        "FailedOperation",
+        "InternalError",
+        "InvalidAction",
+        "InvalidParameter",
+        "InvalidParameterValue",
+        "InvalidRequest",
+        "IpInBlacklist",
+        "IpNotInWhitelist",
+        "LimitExceeded",
+        "MissingParameter",
+        "RequestLimitExceeded",
+        "ResourceNotFound",
+        "UnauthorizedOperation",
+        "UnknownParameter",
+        "UnsupportedOperation",
+    ];
+
+    /// The family of an error code.
+    pub(in crate::sts) fn family(code: &str) -> &'static str {
+        let first = code.split('.').next().unwrap_or(code);
+        FAMILIES.into_iter().find(|family| *family == first).unwrap_or(OTHER)
+    }
+}
+
 /// The class of an error code. An unknown one is taken for transient: a few retries do no harm.
 pub(super) fn classify(code: &str) -> Class {
     let family = code.split('.').next().unwrap_or(code);
@@ -166,6 +206,19 @@ mod tests {
             for code in codes {
                 assert_eq!(classify(code), class, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn figures_name_the_family_of_a_code_and_nothing_that_sts_makes_up() {
+        for (said, shown) in [
+            ("AuthFailure.SecretIdNotFound", "AuthFailure"),
+            ("InvalidParameter.StrategyFormatError", "InvalidParameter"),
+            ("RequestLimitExceeded", "RequestLimitExceeded"),
+            ("SomethingNew.Altogether", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(code::family(said), shown);
         }
     }
 

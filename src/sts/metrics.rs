@@ -1,53 +1,135 @@
-//! What this room counts.
+//! What this room counts, and what is read of it when it is asked for.
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet},
+    metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
-use super::error::Class;
+use super::{
+    TencentSts,
+    error::{Class, code},
+    response::Failure,
+};
+use crate::figures::{Histogram, Sheet};
+
+/// From a call within the house to the longest that an ask waits.
+const SECONDS: [Duration; 10] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
 /// Calls to STS, by what came of them.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    calls: Family<Outcome, Counter>,
+    calls: Family<Answer, Counter>,
     seconds: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct Answer {
     outcome: &'static str,
+    code: &'static str,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
-        let metrics = Self { calls: Family::default(), seconds: Histogram::new(buckets) };
-        for outcome in ["ok", "throttled", "transient", "operator_keys", "refused"] {
-            metrics.calls.get_or_create_owned(&Outcome { outcome });
+        let metrics = Self { calls: Family::default(), seconds: Histogram::new(&SECONDS) };
+        // One of each outcome, so that its first is seen as a rise.
+        for (class, code) in [
+            (None, code::NONE),
+            (Some(Class::Throttled), "RequestLimitExceeded"),
+            (Some(Class::Transient), code::NO_ANSWER),
+            (Some(Class::OperatorKeys), "AuthFailure"),
+            (Some(Class::Refused), "InvalidParameter"),
+        ] {
+            metrics.calls.get_or_create_owned(&Answer { outcome: outcome(class), code });
         }
         metrics
     }
 
-    pub(super) fn called(&self, failure: Option<Class>, seconds: f64) {
-        let outcome = match failure {
-            None => "ok",
-            Some(Class::Throttled) => "throttled",
-            Some(Class::Transient) => "transient",
-            Some(Class::OperatorKeys) => "operator_keys",
-            Some(Class::Refused) => "refused",
-        };
-        self.calls.get_or_create(&Outcome { outcome }).inc();
-        self.seconds.observe(seconds);
+    pub(super) fn called(&self, failure: Option<&Failure>, took: Duration) {
+        let outcome = outcome(failure.map(|failure| failure.class));
+        let code = failure.map_or(code::NONE, |failure| failure.code);
+        self.calls.get_or_create(&Answer { outcome, code }).inc();
+        self.seconds.observe(took);
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("cosbroker_sts_calls", "Calls made to STS, retries included", self.calls.clone());
+        registry.register(
+            "cosbroker_sts_calls",
+            "Calls made to STS, retries included, by what came of them and the family of the error code",
+            self.calls.clone(),
+        );
         registry.register(
             "cosbroker_sts_call_duration_seconds",
             "How long one call to STS took",
             self.seconds.clone(),
         );
+    }
+}
+
+fn outcome(failure: Option<Class>) -> &'static str {
+    match failure {
+        None => "ok",
+        Some(Class::Throttled) => "throttled",
+        Some(Class::Transient) => "transient",
+        Some(Class::OperatorKeys) => "operator_keys",
+        Some(Class::Refused) => "refused",
+    }
+}
+
+/// What is read of STS when it is asked for.
+#[derive(Debug)]
+pub(super) struct Readings(pub(super) Arc<TencentSts>);
+
+impl Collector for Readings {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = self.0.snapshot();
+        let mut sheet = Sheet::new(encoder);
+        sheet.gauge(
+            "cosbroker_sts_quota_limit",
+            "Calls to STS a second that the configuration allows",
+            now.quota.limit,
+        )?;
+        sheet.gauge(
+            "cosbroker_sts_quota_allowed",
+            "Calls to STS a second at the present rate, which throttling halves",
+            now.quota.allowed,
+        )?;
+        sheet.gauge("cosbroker_sts_quota_used", "Calls let through in the last second", now.quota.used)?;
+        sheet.gauge(
+            "cosbroker_sts_quota_available",
+            "STS calls that may still be made in the present second",
+            now.quota.available(),
+        )?;
+        sheet.gauge("cosbroker_sts_queue", "Calls that wait for the quota", now.quota.waiting)?;
+        sheet.gauges(
+            "cosbroker_sts_breaker",
+            "1 for the state that the breaker before STS is in",
+            super::BreakerState::ALL
+                .map(|state| ([("state", state.name())], u32::from(state == now.breaker))),
+        )?;
+        sheet.info(
+            "cosbroker_own_key",
+            "Where the operator's own key comes from",
+            [[("source", now.own_key.source)]],
+        )?;
+        sheet.gauges(
+            "cosbroker_own_key_age_seconds",
+            "How long ago the operator's own key was read or fetched",
+            now.own_key.age.map(|age| ([("source", now.own_key.source)], age.as_secs_f64())),
+        )
     }
 }

@@ -1,7 +1,10 @@
 //! The operator's own keys, with which STS is called: given, or fetched from where Tencent's cloud puts
 //! them and kept until shortly before they expire (`docs/tencent.md`; SDK credential.py).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +13,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
-    error::Class,
+    error::{Class, code},
     response::{self, Failure},
 };
 use crate::{
@@ -29,8 +32,22 @@ pub(super) struct OwnKey {
 /// Gives the key of the moment.
 #[derive(Debug)]
 pub(super) enum OwnKeys {
-    Given(Arc<OwnKey>),
+    Given {
+        key: Arc<OwnKey>,
+        /// On the monotonic clock.
+        read: Duration,
+        clock: Arc<dyn Clock>,
+    },
     Fetched(Box<Fetched>),
+}
+
+/// What may be told of the operator's own key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnKeyStatus {
+    /// `configured`, `instance_role` or `web_identity`.
+    pub source: &'static str,
+    /// How long ago it was read or fetched; nothing before the first time.
+    pub age: Option<Duration>,
 }
 
 /// Keys from elsewhere, kept while they are fresh.
@@ -40,6 +57,8 @@ pub(super) struct Fetched {
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
     last: Mutex<Option<(Arc<OwnKey>, Timestamp)>>,
+    /// When that came, on the monotonic clock; readable while another is fetched.
+    came: std::sync::Mutex<Option<Duration>>,
 }
 
 /// Where temporary keys of the operator's own are fetched.
@@ -78,7 +97,8 @@ impl OwnKeys {
         let from = match keys {
             config::OwnKeys::Given { id, key, token } => {
                 let id = id.expose_secret().to_owned();
-                return Ok(Self::Given(Arc::new(OwnKey { id, key, token })));
+                let key = Arc::new(OwnKey { id, key, token });
+                return Ok(Self::Given { key, read: clock.monotonic(), clock });
             }
             config::OwnKeys::InstanceRole => Place::InstanceRole,
             config::OwnKeys::WebIdentity { region, provider_id, token_file, role_arn } => {
@@ -90,15 +110,31 @@ impl OwnKeys {
             .no_proxy()
             .timeout(Duration::from_secs(2))
             .build()?;
-        Ok(Self::Fetched(Box::new(Fetched { from, http, clock, last: Mutex::new(None) })))
+        let (last, came) = (Mutex::new(None), std::sync::Mutex::new(None));
+        Ok(Self::Fetched(Box::new(Fetched { from, http, clock, last, came })))
+    }
+
+    /// Where the key of the moment is from, and since when it is here.
+    pub(super) fn status(&self) -> OwnKeyStatus {
+        let (source, clock, since) = match self {
+            Self::Given { read, clock, .. } => ("configured", clock, Some(*read)),
+            Self::Fetched(fetched) => {
+                let source = match fetched.from {
+                    Place::InstanceRole => "instance_role",
+                    Place::WebIdentity { .. } => "web_identity",
+                };
+                (source, &fetched.clock, *fetched.came.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+        };
+        OwnKeyStatus { source, age: since.map(|since| clock.monotonic().saturating_sub(since)) }
     }
 
     /// The key to sign with now.
     pub(super) async fn current(&self) -> Result<Arc<OwnKey>, Failure> {
         match self {
-            Self::Given(key) => Ok(Arc::clone(key)),
+            Self::Given { key, .. } => Ok(Arc::clone(key)),
             Self::Fetched(fetched) => {
-                let Fetched { from, http, clock, last } = fetched.as_ref();
+                let Fetched { from, http, clock, last, came } = fetched.as_ref();
                 let mut last = last.lock().await;
                 let now = clock.now();
                 if let Some((key, _)) = last.as_ref().filter(|(_, expires)| until(*expires, now) > FRESH_FOR)
@@ -108,6 +144,7 @@ impl OwnKeys {
                 let (key, expires) = from.fetch(http, now).await?;
                 let key = Arc::new(key);
                 *last = Some((Arc::clone(&key), expires));
+                *came.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock.monotonic());
                 Ok(key)
             }
         }
@@ -164,5 +201,5 @@ async fn text(request: reqwest::RequestBuilder) -> Result<String, Failure> {
 }
 
 fn missing(detail: &str) -> Failure {
-    Failure { class: Class::OperatorKeys, detail: detail.to_owned() }
+    Failure { class: Class::OperatorKeys, code: code::NO_OWN_KEY, detail: detail.to_owned() }
 }

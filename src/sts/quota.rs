@@ -37,6 +37,26 @@ pub(super) struct Quota {
     waiting: AtomicUsize,
 }
 
+/// The quota at one moment, in calls a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaStatus {
+    /// What the configuration allows.
+    pub limit: u32,
+    /// The present rate: less than the limit for a while after STS throttled.
+    pub allowed: u32,
+    /// Let through in the last second.
+    pub used: u32,
+    /// Asks that wait for their turn.
+    pub waiting: usize,
+}
+
+impl QuotaStatus {
+    /// Calls that may still be made in the present second.
+    pub fn available(&self) -> u32 {
+        self.allowed.saturating_sub(self.used)
+    }
+}
+
 /// The present rate, and the calls of the last second.
 #[derive(Debug)]
 struct Pace {
@@ -141,12 +161,16 @@ impl Quota {
         pace.changed = now;
     }
 
-    /// Calls that may still be made in the present second.
-    pub(super) fn available(&self) -> u32 {
+    /// How it stands.
+    pub(super) fn status(&self) -> QuotaStatus {
         let mut pace = self.pace();
         pace.forget_before(self.clock.monotonic());
-        let used = u32::try_from(pace.recent.len()).unwrap_or(u32::MAX);
-        (self.per_second.get() >> pace.slowdown).max(1).saturating_sub(used)
+        QuotaStatus {
+            limit: self.per_second.get(),
+            allowed: (self.per_second.get() >> pace.slowdown).max(1),
+            used: u32::try_from(pace.recent.len()).unwrap_or(u32::MAX),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
     }
 
     fn expected_wait(&self) -> Duration {
@@ -341,16 +365,16 @@ mod tests {
             let quota = quota(100);
             quota.slow_down();
             quota.slow_down();
-            assert_eq!(quota.available(), 50, "one burst of throttling halves once");
+            assert_eq!(quota.status().available(), 50, "one burst of throttling halves once");
             tokio::time::advance(SLOWDOWN_PAUSE).await;
             quota.slow_down();
-            assert_eq!(quota.available(), 25);
+            assert_eq!(quota.status().available(), 25);
             tokio::time::advance(RECOVERY).await;
             quota.acquire(Urgency::UserWaits, Duration::MAX).await.unwrap();
-            assert_eq!(quota.available(), 49);
+            assert_eq!(quota.status().available(), 49);
             tokio::time::advance(RECOVERY).await;
             quota.acquire(Urgency::UserWaits, Duration::MAX).await.unwrap();
-            assert_eq!(quota.available(), 99);
+            assert_eq!(quota.status().available(), 99);
         });
     }
 
@@ -402,7 +426,7 @@ mod tests {
                 quota.slow_down();
                 tokio::time::advance(SLOWDOWN_PAUSE).await;
             }
-            assert_eq!(quota.available(), 10);
+            assert_eq!(quota.status().available(), 10);
         });
         paused().block_on(async {
             let quota = quota(100);

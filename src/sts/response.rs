@@ -6,13 +6,15 @@ use serde::Deserialize;
 
 use super::{
     TemporaryCredential,
-    error::{Class, classify},
+    error::{Class, classify, code},
 };
 
 /// An answer that is no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) class: Class,
+    /// For figures; of a closed set.
+    pub(super) code: &'static str,
     /// Code and request id, or what was wrong with the answer; never a piece of a body.
     pub(super) detail: String,
 }
@@ -48,7 +50,7 @@ struct Credentials {
 /// Reads an answer's body.
 pub(super) fn read(status: u16, body: &[u8], now: Timestamp) -> Result<TemporaryCredential, Failure> {
     use secrecy::ExposeSecret;
-    let transient = |detail: String| Failure { class: Class::Transient, detail };
+    let transient = |detail| Failure { class: Class::Transient, code: code::UNREADABLE, detail };
     let envelope: Envelope = serde_json::from_slice(body)
         .map_err(|_| transient(format!("HTTP {status} with a body that is not an answer of STS")))?;
     match envelope.response {
@@ -57,6 +59,7 @@ pub(super) fn read(status: u16, body: &[u8], now: Timestamp) -> Result<Temporary
                 |text: &str| text.chars().filter(char::is_ascii_graphic).take(80).collect::<String>();
             Err(Failure {
                 class: classify(&error.code),
+                code: code::family(&error.code),
                 detail: format!(
                     "{}, request {}",
                     printable(&error.code),

@@ -7,12 +7,13 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::support::repository;
 
 /// Plain values that every room may use.
-const COMMON: [&str; 6] = ["clock", "entropy", "fingerprint", "json", "source", "units"];
+const COMMON: [&str; 7] = ["clock", "entropy", "figures", "fingerprint", "json", "source", "units"];
 
 /// A room, and the rooms it may use besides [`COMMON`].
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("clock", &[]),
     ("entropy", &[]),
+    ("figures", &[]),
     ("fingerprint", &[]),
     ("json", &[]),
     ("source", &[]),
@@ -49,7 +50,7 @@ const CRATES: [(&str, &[&str]); 25] = [
         &["identity/jwks.rs", "sts/client.rs", "sts/own_keys.rs", "sts.rs", "app.rs", "cli/operators.rs"],
     ),
     ("annotate_snippets", &["cli/policy/lint.rs"]),
-    ("arc_swap", &["policy/store.rs", "identity/jwks.rs"]),
+    ("arc_swap", &["broker/metrics.rs", "policy/store.rs", "identity/jwks.rs"]),
     ("governor", &["sts/quota.rs", "broker/limit.rs", "clock.rs"]),
     ("moka", &["broker", "broker.rs", "identity/verifier.rs", "policy/set.rs"]),
     ("jsonc_parser", &["policy/import"]),
