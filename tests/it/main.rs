@@ -17,6 +17,7 @@ mod herd;
 mod issuer;
 mod lifecycle;
 mod lint;
+mod monitoring;
 mod oracle;
 mod policy;
 mod reload;

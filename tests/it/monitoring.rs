@@ -1,0 +1,219 @@
+//! What operators read at `/metrics`, and that it is what `docs/monitoring.md` says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::{Answer, Answers, Broker, CannedSts, Setup, emulator, repository, token};
+
+/// A metric: its type, its labels, and of each the values, where they are listed.
+#[derive(Debug, Default, PartialEq)]
+struct Metric {
+    kind: String,
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn document() -> String {
+    std::fs::read_to_string(repository("docs/monitoring.md")).unwrap()
+}
+
+/// The rows of the document's tables.
+fn documented(document: &str) -> BTreeMap<String, Metric> {
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 7, "{row}");
+        let labels = cells[3].split(';').filter(|label| !label.is_empty()).map(|label| {
+            let mut names = quoted(label).map(str::to_owned);
+            (names.next().unwrap(), names.collect())
+        });
+        let metric = Metric { kind: cells[2].to_owned(), labels: labels.collect() };
+        (quoted(cells[1]).next().unwrap().to_owned(), metric)
+    })
+    .collect()
+}
+
+/// What an answer shows, under the names that are queried.
+fn shown(answer: &str) -> BTreeMap<String, Metric> {
+    let mut metrics = BTreeMap::new();
+    let mut described = (String::new(), String::new());
+    for line in answer.lines() {
+        if let Some(of) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = of.split_once(' ').unwrap();
+            described = (name.to_owned(), kind.to_owned());
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let (family, kind) = &described;
+        let name = match kind.as_str() {
+            "counter" => format!("{family}_total"),
+            "info" => format!("{family}_info"),
+            _ => family.clone(),
+        };
+        assert!(line.starts_with(&name), "{line} stands under {name}");
+        let metric: &mut Metric = metrics.entry(name).or_default();
+        metric.kind.clone_from(kind);
+        let labels = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(l, _)| l);
+        for label in labels.split("\",").filter(|label| !label.is_empty() && !label.starts_with("le=")) {
+            let (name, value) = label.split_once("=\"").unwrap();
+            let value = value.trim_end_matches('"').to_owned();
+            metric.labels.entry(name.to_owned()).or_default().insert(value);
+        }
+    }
+    metrics
+}
+
+/// A broker whose issuer has a key set behind a URL, and a token of it.
+async fn with_key_set() -> (Broker, String) {
+    let (address, _) = emulator();
+    let broker = Setup::new(address)
+        .with("https://id.test/", "http://issuer.test/")
+        .with("HS256", "ES256")
+        .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
+        .start();
+    let alice = Answer::of(broker.http.get(format!("http://{address}/token?sub=alice"))).await.body;
+    (broker, alice)
+}
+
+#[tokio::test]
+async fn the_document_and_a_running_broker_have_the_same_metrics_types_and_labels() {
+    let (broker, alice) = with_key_set().await;
+    for path in ["/v1/credentials", "/v1/credentials/files", "/sign", "/nothing-here"] {
+        broker.get(path, &alice).await;
+    }
+    let (document, shown) = (documented(&document()), shown(&broker.metrics().await));
+    let names = |metrics: &BTreeMap<String, Metric>| metrics.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&document), names(&shown), "left the document's, right the broker's");
+    // These show a value when it first occurs; the others from the start.
+    let as_they_come = [
+        ("cosbroker_http_request_duration_seconds", "route"),
+        ("cosbroker_http_request_duration_seconds", "outcome"),
+        ("cosbroker_sts_calls_total", "code"),
+        ("cosbroker_own_key_info", "source"),
+        ("cosbroker_own_key_age_seconds", "source"),
+    ];
+    for (name, metric) in &shown {
+        let told = &document[name];
+        assert_eq!(told.kind, metric.kind, "{name}");
+        assert!(told.labels.keys().eq(metric.labels.keys()), "{name}: {told:?}, {metric:?}");
+        for (label, values) in &metric.labels {
+            let listed = &told.labels[label];
+            if listed.is_empty() {
+                continue;
+            }
+            assert!(values.is_subset(listed), "{name}: {values:?} of {listed:?}");
+            if !as_they_come.contains(&(name.as_str(), label.as_str())) {
+                assert_eq!(values, listed, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_query_of_the_document_names_metrics_and_labels_that_exist() {
+    let document = document();
+    let metrics = documented(&document);
+    let queries = document.split("```promql\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let mut seen = 0;
+    for query in queries.flat_map(str::lines) {
+        let names = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in names.filter(|name| name.starts_with("cosbroker_")) {
+            let of_histogram = name.strip_suffix("_bucket").filter(|name| metrics[*name].kind == "histogram");
+            let metric = metrics.get(of_histogram.unwrap_or(name));
+            let metric = metric.unwrap_or_else(|| panic!("{name} in {query}"));
+            let matched = query.split_once(&format!("{name}{{")).map_or("", |(_, rest)| rest);
+            for matcher in matched.split('}').next().unwrap().split(',').filter(|one| !one.is_empty()) {
+                let (label, values) = matcher.split_once('=').unwrap();
+                let values = values.trim_matches(['~', '"']).split('|');
+                assert!(values.clone().all(|value| metric.labels[label].contains(value)), "{query}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
+}
+
+#[tokio::test]
+async fn a_broker_with_a_living_issuer_and_a_key_in_memory_says_so() {
+    let (broker, alice) = with_key_set().await;
+    assert_eq!(broker.get("/v1/credentials", &alice).await.status, 200);
+    let shown = broker.metrics().await;
+    for line in [
+        "cosbroker_issuer_ready{issuer=\"http://issuer.test/\"} 1",
+        "cosbroker_jwks_fetches_total{issuer=\"http://issuer.test/\",outcome=\"ok\"} 1",
+        "cosbroker_active_users 1",
+        "cosbroker_outage_covered_ratio 1.0",
+        "cosbroker_sts_breaker{state=\"closed\"} 1",
+        "cosbroker_sts_quota_limit 600",
+        "cosbroker_sts_quota_allowed 600",
+        "cosbroker_own_key_info{source=\"configured\"} 1",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+    let version = &broker.templates().await["templates"][0]["version"];
+    assert!(shown.contains(&format!("version={version}")), "the version that /api/templates tells");
+}
+
+#[tokio::test]
+async fn answers_are_timed_by_route_and_outcome_and_refusals_counted_by_reason() {
+    let (address, _) = emulator();
+    let broker = Setup::new(address).start();
+    let alice = token("alice");
+    for (path, bearer, status) in [
+        ("/v1/credentials", alice.as_str(), 200),
+        ("/v1/credentials", &alice, 200),
+        ("/v1/credentials/files", &alice, 200),
+        ("/v1/credentials/users-alice", &alice, 404),
+        ("/v1/credentials", "stranger", 401),
+        ("/sts", &alice, 200),
+        ("/v1/explain?action=name/cos:PutObject&key=users/alice/a", &alice, 200),
+        ("/healthz", &alice, 200),
+        ("/users/alice", &alice, 404),
+    ] {
+        assert_eq!(broker.get(path, bearer).await.status, status, "{path}");
+    }
+    for (route, outcome, count) in [
+        ("/v1/credentials", "fetched", 2),
+        ("/v1/credentials", "hit", 1),
+        ("/v1/credentials", "refused", 2),
+        ("/sts", "hit", 1),
+        ("/v1/explain", "answered", 1),
+        ("other", "answered", 1),
+        ("other", "refused", 1),
+    ] {
+        let (at, as_) = (format!("route=\"{route}\""), format!("outcome=\"{outcome}\""));
+        let timed = broker.figure(&["cosbroker_http_request_duration_seconds_count", &at, &as_]).await;
+        assert_eq!(timed, count, "{route} {outcome}");
+    }
+    for reason in ["no-such-template", "unauthenticated", "no-such-route"] {
+        let reason = format!("reason=\"{reason}\"");
+        assert_eq!(broker.figure(&["cosbroker_refusals_total", &reason]).await, 1, "{reason}");
+    }
+    assert!(!broker.metrics().await.contains("alice"), "no label holds a user or a path");
+}
+
+#[tokio::test]
+async fn a_failing_sts_shows_by_code_and_whoever_got_no_key_counts_as_without() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = Setup::new(sts.address).start();
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    sts.answers(Answers::Body(
+        r#"{"Response":{"Error":{"Code":"InvalidParameter.PolicyTooLong","Message":"m"},"RequestId":"r"}}"#
+            .to_owned(),
+    ));
+    assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 500);
+    let refused = ["cosbroker_sts_calls_total", "outcome=\"refused\"", "code=\"InvalidParameter\""];
+    assert_eq!(broker.figure(&refused).await, 1);
+    let shown = broker.metrics().await;
+    for line in [
+        "cosbroker_active_users 2",
+        "cosbroker_outage_covered_ratio 0.5",
+        "cosbroker_outage_survivable_seconds 0.0",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+}
