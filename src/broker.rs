@@ -9,6 +9,7 @@ mod limit;
 mod metrics;
 mod outage;
 mod store;
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -245,7 +246,7 @@ impl Broker {
         self.0.sts.is_resting()
     }
 
-    /// What is held now. Looks at every key: for who watches, not for who asks.
+    /// What is held now. Looks at every user: for who watches, not for who asks.
     pub fn snapshot(&self) -> Snapshot {
         let (entries, bytes) = self.0.store.size();
         let outage = self.0.store.outage(self.0.clock.now());

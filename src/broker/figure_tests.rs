@@ -12,7 +12,7 @@ fn outage(house: &House) -> Outage {
 }
 
 fn survivable_minutes(house: &House) -> u64 {
-    (outage(house).survivable.unwrap().as_secs_f64() / 60.0).round() as u64
+    (outage(house).survivable.unwrap().as_secs() + 30) / 60
 }
 
 /// Twenty users, the first at once and each a minute after the one before.

@@ -81,9 +81,9 @@ impl Key {
         self.remaining(now) >= LAST_USEFUL
     }
 
-    /// How much longer it will be better than nothing.
-    pub(super) fn useful_for(&self, now: Timestamp) -> Duration {
-        self.remaining(now).saturating_sub(LAST_USEFUL)
+    /// Until when it will be better than nothing.
+    pub(super) fn useful_until(&self) -> Timestamp {
+        self.credential.expires.checked_sub(LAST_USEFUL).unwrap_or(self.credential.expires)
     }
 
     /// From when on it is worth asking for another: the answer's `refreshAt`. Once that has passed a

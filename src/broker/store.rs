@@ -4,7 +4,6 @@
 //! serve, for moka's own clock stands still while a machine sleeps.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +15,7 @@ use super::{
     key::Key,
     metrics::{Metrics, MissReason},
     outage::Outage,
+    users::Users,
 };
 use crate::{
     clock::{Clock, until},
@@ -23,7 +23,7 @@ use crate::{
     policy::Grant,
 };
 
-/// Past keys remembered, to tell why one is missing, and people without one; a few MiB.
+/// Past keys remembered, to tell why one is missing; a few MiB.
 const REMEMBERED: u64 = 50_000;
 
 /// The first level of the cache.
@@ -32,8 +32,8 @@ pub(super) struct Store {
     keys: Cache<Fingerprint, Arc<Key>>,
     departed: Cache<Fingerprint, MissReason>,
     lines: Cache<Fingerprint, Fingerprint>,
-    /// People who want a key that is not to be had from memory, and until when they count.
-    wanting: Cache<Fingerprint, Timestamp>,
+    users: Arc<Users>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What a look into the store found.
@@ -67,23 +67,23 @@ impl moka::Expiry<Fingerprint, Arc<Key>> for DiesWithItsKey {
 impl Store {
     pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let departed = Cache::new(REMEMBERED);
-        let wanting = Cache::new(REMEMBERED);
-        let (leaving, left_without) = (departed.clone(), wanting.clone());
+        let users: Arc<Users> = Arc::default();
+        let (leaving, left, at) = (departed.clone(), Arc::clone(&users), Arc::clone(&clock));
         let keys = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, key: &Arc<Key>| key.weight())
-            .expire_after(DiesWithItsKey(clock))
+            .expire_after(DiesWithItsKey(Arc::clone(&clock)))
             .eviction_listener(move |name, key: Arc<Key>, cause| match cause {
                 RemovalCause::Size => {
                     metrics.evicted();
-                    left_without.insert(key.grant().person(), key.credential().expires);
+                    left.without(key.grant().person(), key.useful_until(), at.now());
                     leaving.insert(*name, MissReason::Evicted);
                 }
                 RemovalCause::Expired => leaving.insert(*name, MissReason::Expired),
                 RemovalCause::Explicit | RemovalCause::Replaced => {}
             })
             .build();
-        Self { keys, departed, lines: Cache::new(REMEMBERED), wanting }
+        Self { keys, departed, lines: Cache::new(REMEMBERED), users, clock }
     }
 
     /// Looks for a key of `least` life, or more if the asker wants more.
@@ -120,29 +120,19 @@ impl Store {
         let name = key.grant().fingerprint();
         self.lines.insert(key.grant().line(), name);
         self.departed.invalidate(&name);
-        self.wanting.invalidate(&key.grant().person());
+        self.users.served(key.grant().person(), key.useful_until(), self.clock.now());
         self.keys.insert(name, key);
     }
 
-    /// This person asked for a key and there was none to be had.
+    /// Somebody asked for a key and there was none to be had.
     pub(super) fn went_without(&self, grant: &Grant, now: Timestamp) {
         let until = now.checked_add(grant.duration()).unwrap_or(now);
-        self.wanting.insert(grant.person(), until);
+        self.users.without(grant.person(), until, now);
     }
 
-    /// For how long the keys here could stand in for STS. Looks at every one of them: for who watches, not
-    /// for who asks.
+    /// For how long the keys here could stand in for STS.
     pub(super) fn outage(&self, now: Timestamp) -> Outage {
-        let mut spans: HashMap<Fingerprint, Duration> = HashMap::new();
-        for (_, key) in self.keys.iter().filter(|(_, key)| key.is_useful(now)) {
-            let span = spans.entry(key.grant().person()).or_default();
-            *span = key.useful_for(now).max(*span);
-        }
-        // Who was sent away counts as without, whatever other keys they hold, until they get one.
-        for (person, _) in self.wanting.iter().filter(|(_, until)| *until > now) {
-            spans.insert(*person, Duration::ZERO);
-        }
-        Outage::of(spans.into_values().collect())
+        self.users.outage(now)
     }
 
     /// Keys, and the bytes they take.
