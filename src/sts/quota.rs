@@ -314,7 +314,7 @@ mod tests {
             }
             tokio::time::advance(RECOVERY * 4).await;
             assert_eq!(quota.acquire(Urgency::Background, Duration::MAX).await, Ok(()));
-            assert_eq!(quota.available(), 99, "every step is made up for at once");
+            assert_eq!(quota.status().available(), 99, "every step is made up for at once");
         });
     }
 
