@@ -164,7 +164,9 @@ impl Quota {
     /// How it stands.
     pub(super) fn status(&self) -> QuotaStatus {
         let mut pace = self.pace();
-        pace.forget_before(self.clock.monotonic());
+        let now = self.clock.monotonic();
+        self.recover(&mut pace, now);
+        pace.forget_before(now);
         QuotaStatus {
             limit: self.per_second.get(),
             allowed: (self.per_second.get() >> pace.slowdown).max(1),
