@@ -1,9 +1,10 @@
 //! The operators' listener: what the other rooms count and hold, for those who watch.
 //!
-//! Reads the others, and has the templates loaded anew when told to; on any address but loopback it asks for
-//! a bearer token.
+//! Reads the others, and when told to has the templates loaded anew, or a person served no more; on any
+//! address but loopback it asks for a bearer token.
 
 mod api;
+mod keys;
 
 use std::sync::Arc;
 
@@ -24,28 +25,32 @@ use prometheus_client::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{clock::Clock, figures::Sheet, policy::TemplateStore};
+use crate::{broker::Broker, clock::Clock, figures::Sheet, policy::TemplateStore};
 
 /// What the operators' listener shows.
 #[derive(Debug)]
 pub struct Operators {
     registry: Registry,
+    broker: Broker,
     templates: Arc<TemplateStore>,
     clock: Arc<dyn Clock>,
     token: Option<SecretString>,
+    issuers: Vec<String>,
 }
 
 impl Operators {
     /// Shows what the rooms have put into the registry, and this process beside them.
     pub fn new(
         mut registry: Registry,
+        broker: Broker,
         templates: Arc<TemplateStore>,
         clock: Arc<dyn Clock>,
         token: Option<SecretString>,
+        issuers: Vec<String>,
     ) -> Self {
         let started = clock.now().as_second();
         registry.register_collector(Box::new(Process { started }));
-        Self { registry, templates, clock, token }
+        Self { registry, broker, templates, clock, token, issuers }
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
@@ -96,6 +101,7 @@ pub fn serve(operators: Operators, listener: std::net::TcpListener) -> std::io::
             .wrap(middleware::from_fn(guard))
             .route("/metrics", web::get().to(metrics))
             .configure(api::routes)
+            .configure(keys::routes)
             .default_service(web::to(nothing))
     })
     .workers(1)
@@ -131,5 +137,5 @@ async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
 }
 
 async fn nothing() -> HttpResponse {
-    HttpResponse::NotFound().body("see /metrics and /api/templates\n")
+    HttpResponse::NotFound().body("see /metrics, /api/templates, /api/keys and /api/revoked\n")
 }

@@ -113,6 +113,7 @@ impl App {
         let templates =
             TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
+        let issuers = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
         let broker = Broker::new(
@@ -133,8 +134,14 @@ impl App {
         templates.register(&mut registry);
         verifier.register(&mut registry);
         let (operators_at, listener) = listen(config.admin.listen)?;
-        let operators =
-            Operators::new(registry, Arc::clone(&templates), Arc::clone(&clock), config.admin.token);
+        let operators = Operators::new(
+            registry,
+            broker.clone(),
+            Arc::clone(&templates),
+            Arc::clone(&clock),
+            config.admin.token,
+            issuers,
+        );
         let operators = admin::serve(operators, listener)?;
         let (public_at, listener) = listen(config.server.listen)?;
         let api = Api {

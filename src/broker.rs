@@ -1,13 +1,16 @@
 //! Grants become keys, from memory where one lives there, from STS where not, once for all who ask.
 //!
 //! Knows grants, the `sts` trait and time; nothing of tokens, HTTP or how a key is made. The one public
-//! way in is [`Broker::key_for`].
+//! way in is [`Broker::key_for`]; what operators see and say stands in `oversight`.
 
 mod flight;
+mod inventory;
 mod key;
 mod limit;
 mod metrics;
 mod outage;
+mod oversight;
+mod revoked;
 mod store;
 mod users;
 
@@ -20,17 +23,26 @@ use tokio::runtime::Handle;
 
 use self::{
     flight::{Flights, Seat},
+    inventory::Inventory,
     limit::{PerUser, Scopes},
     metrics::{Metrics, Readings},
+    revoked::Revoked,
     store::{Found, Store},
 };
-pub use self::{key::Key, metrics::Outcome, outage::Outage};
+pub use self::{
+    inventory::{KeyFilter, LivingKey, LivingKeys, Unknown},
+    key::Key,
+    metrics::Outcome,
+    outage::Outage,
+    oversight::Revocation,
+    revoked::TooManyRevoked,
+};
 use crate::{
     clock::Clock,
     config,
     entropy::Entropy,
     fingerprint::Fingerprint,
-    identity::Identity,
+    identity::{Identity, Person},
     policy::Grant,
     sts::{Sts, StsError, Urgency},
 };
@@ -39,6 +51,11 @@ use crate::{
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(1);
 /// Failures remembered.
 const MOST_FAILURES: u64 = 10_000;
+/// The inventory's share of `cache.max_bytes`, which it takes besides: a key takes a tenth there of what it
+/// takes in the cache, so this lists more than are cached.
+const INVENTORY_SHARE: u64 = 4;
+/// Room to list some keys, however small the cache.
+const LEAST_INVENTORY: u64 = 1 << 20;
 
 /// The cache of keys.
 #[derive(Debug, Clone)]
@@ -47,6 +64,8 @@ pub struct Broker(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    inventory: Inventory,
+    revoked: Revoked,
     flights: Flights,
     failures: Cache<Fingerprint, (Duration, StsError)>,
     per_user: PerUser,
@@ -83,6 +102,9 @@ pub struct Snapshot {
 /// Why an ask gets no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
+    /// An operator has revoked this person.
+    #[error("this person is revoked")]
+    Revoked,
     /// This person asks too often.
     #[error("too many asks")]
     TooMany {
@@ -121,6 +143,8 @@ impl Broker {
         let metrics = Arc::new(Metrics::default());
         Self(Arc::new(Inner {
             store: Store::new(rules.max_bytes, Arc::clone(&clock), Arc::clone(&metrics)),
+            inventory: Inventory::new((rules.max_bytes / INVENTORY_SHARE).max(LEAST_INVENTORY), clock.now()),
+            revoked: Revoked::new(limits.revoked.clone()),
             flights: Flights::new(runtime),
             failures: Cache::new(MOST_FAILURES),
             per_user: PerUser::new(limits.per_user, Arc::clone(&clock)),
@@ -136,9 +160,16 @@ impl Broker {
     /// Leave for a person to ask once.
     ///
     /// # Errors
-    /// When they have asked too often.
+    /// When they are revoked, or have asked too often.
     pub fn admit(&self, identity: &Identity) -> Result<(), AskError> {
-        self.0.per_user.admit(identity.person()).map_err(|retry_after| AskError::TooMany { retry_after })
+        let person = identity.person();
+        self.not_revoked(person)?;
+        let admitted = self.0.per_user.admit(person.fingerprint());
+        admitted.map_err(|retry_after| AskError::TooMany { retry_after })
+    }
+
+    fn not_revoked(&self, person: &Person) -> Result<(), AskError> {
+        if self.0.revoked.holds(person) { Err(AskError::Revoked) } else { Ok(()) }
     }
 
     /// A living key for a grant, with at least `wanted` of life if the asker says so.
@@ -146,6 +177,7 @@ impl Broker {
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
     pub async fn key_for(&self, grant: &Arc<Grant>, wanted: Option<Duration>) -> Result<Served, AskError> {
+        self.not_revoked(grant.person())?;
         let least = self.0.rules.min_remaining(grant.duration());
         let wanted = wanted.filter(|wanted| *wanted > least);
         if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
@@ -162,6 +194,8 @@ impl Broker {
                 self.0.metrics.missed(reason);
                 let fetched = self.fetch(grant, wanted.unwrap_or(least)).await;
                 now = self.0.clock.now();
+                // It may have been said while this ask waited.
+                self.not_revoked(grant.person())?;
                 match (fetched, older) {
                     (Ok(served), _) => served,
                     (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
@@ -268,7 +302,10 @@ impl Inner {
             Ok(credential) => {
                 // A tenth to either side, so that keys made together are not replaced together.
                 let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
-                let key = Arc::new(Key::new(credential, grant, self.clock.now(), share));
+                let now = self.clock.now();
+                let key = Arc::new(Key::new(credential, grant, now, share));
+                // Before anybody is handed it: what is out is on the list.
+                self.inventory.add(&key, now);
                 self.store.insert(Arc::clone(&key));
                 Ok(key)
             }
@@ -284,5 +321,7 @@ impl Inner {
 
 #[cfg(test)]
 mod figure_tests;
+#[cfg(test)]
+mod oversight_tests;
 #[cfg(test)]
 mod tests;

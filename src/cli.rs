@@ -1,6 +1,7 @@
 //! The command line: which command, and how its failure is told.
 
 mod check;
+mod keys;
 mod operators;
 mod policy;
 mod sandbox;
@@ -26,6 +27,7 @@ enum Command {
     Sandbox(sandbox::Options),
     Check(check::Options),
     Policy(policy::Options),
+    Keys(keys::Options),
 }
 
 /// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
             Command::Sandbox(options) => options.run().await,
             Command::Check(options) => options.run().await,
             Command::Policy(options) => options.run().await,
+            Command::Keys(options) => options.run().await,
         }
     });
     match outcome {

@@ -7,6 +7,7 @@
 mod file;
 mod outline;
 mod reader;
+mod revoked;
 mod secrets;
 
 use std::{
@@ -22,7 +23,11 @@ use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
 use self::{file::File, reader::Reader, secrets::Secrets};
-pub use self::{outline::Outline, secrets::Environment};
+pub use self::{
+    outline::Outline,
+    revoked::{RevokedFile, RevokedPerson},
+    secrets::Environment,
+};
 use crate::{
     source::{Diagnostic, Source},
     units::Rate,
@@ -228,6 +233,8 @@ pub struct Limits {
     pub per_user: Rate,
     /// Keys for scopes of their own choosing that one user may hold at once.
     pub scopes_per_user: NonZeroU32,
+    /// Who is given no key, kept over restarts; only in memory without.
+    pub revoked: Option<RevokedFile>,
 }
 
 impl Config {

@@ -25,11 +25,18 @@ use crate::fingerprint::Fingerprint;
 /// Who asks: an issuer's word about a subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    issuer: Arc<str>,
-    subject: String,
+    person: Person,
     claims: Map<String, Value>,
     digest: Fingerprint,
     size: usize,
+}
+
+/// A subject of an issuer, whatever else their token says today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    issuer: Arc<str>,
+    subject: Arc<str>,
+    fingerprint: Fingerprint,
 }
 
 /// A token of a trusted issuer that says of nobody.
@@ -54,24 +61,25 @@ impl Identity {
     /// When there is no subject in it.
     pub fn from_claims(issuer: Arc<str>, claims: Map<String, Value>) -> Result<Self, NoSubject> {
         let subject = match claims.get("sub") {
-            Some(Value::String(text)) if !text.is_empty() => text.clone(),
+            Some(Value::String(text)) if !text.is_empty() => text.as_str(),
             Some(Value::String(_)) => return Err(NoSubject("empty")),
             Some(_) => return Err(NoSubject("of another type")),
             None => return Err(NoSubject("missing")),
         };
         let written = serde_json::json!(claims).to_string();
         let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
-        Ok(Self { issuer, subject, claims, digest, size: written.len() })
+        let person = Person::new(issuer, subject);
+        Ok(Self { person, claims, digest, size: written.len() })
     }
 
     /// The token's `iss`.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.person.issuer()
     }
 
     /// The token's `sub`; never empty.
     pub fn subject(&self) -> &str {
-        &self.subject
+        self.person.subject()
     }
 
     /// A claim, by the path to it through objects.
@@ -90,9 +98,33 @@ impl Identity {
         self.digest
     }
 
-    /// Names the person, whatever else their token says today.
-    pub fn person(&self) -> Fingerprint {
-        Fingerprint::of(&[self.issuer(), self.subject()])
+    /// Whose word it is, whatever else their token says today.
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+}
+
+impl Person {
+    /// A subject of an issuer.
+    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
+        let (issuer, subject) = (issuer.into(), subject.into());
+        let fingerprint = Fingerprint::of(&[&*issuer, &*subject]);
+        Self { issuer, subject, fingerprint }
+    }
+
+    /// Whose subject it is.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The subject.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Names both.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 }
 

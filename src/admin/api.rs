@@ -1,6 +1,10 @@
 //! What operators and their scripts ask over HTTP, as JSON.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use serde_json::json;
 
 use super::Operators;
@@ -19,11 +23,8 @@ async fn templates(operators: web::Data<Operators>) -> HttpResponse {
 
 /// `POST /api/reload`: 200 when the folder serves, 409 when it cannot and the last good set goes on.
 async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
-    if is_from_a_page_elsewhere(&request) {
-        return HttpResponse::Forbidden().json(json!({
-            "outcome": "refused",
-            "problems": ["a page of another site asked for this; call it from a shell"],
-        }));
+    if let Some(response) = refused_elsewhere(&request) {
+        return response;
     }
     let now = operators.clock.now();
     let store = operators.templates.clone();
@@ -38,9 +39,19 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             HttpResponse::Conflict().json(json!({"outcome": "refused", "problems": problems}))
         }
-        Err(error) => HttpResponse::InternalServerError()
-            .json(json!({"outcome": "refused", "problems": [error.to_string()]})),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+/// No, and why.
+pub(super) fn refused(status: StatusCode, problem: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({"outcome": "refused", "problems": [problem]}))
+}
+
+/// The answer to a request that changes something and was sent by a page of another site.
+pub(super) fn refused_elsewhere(request: &HttpRequest) -> Option<HttpResponse> {
+    let problem = "a page of another site asked for this; call it from a shell";
+    is_from_a_page_elsewhere(request).then(|| refused(StatusCode::FORBIDDEN, problem))
 }
 
 /// A browser names the page that sends a request that changes something; on loopback, any page an operator

@@ -100,7 +100,7 @@ impl Scopes {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        let of_person = self.held.get_with(grant.person(), Arc::default);
+        let of_person = self.held.get_with(grant.person().fingerprint(), Arc::default);
         let mut held = of_person.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, until| *until > now);
         let full = u32::try_from(held.len()).is_ok_and(|count| count >= self.most.get());
@@ -114,7 +114,8 @@ impl Scopes {
 
     /// No key came of it, so it does not count.
     pub(super) fn give_back(&self, grant: &Grant) {
-        if let Some(of_person) = self.held.get(&grant.person()).filter(|_| grant.is_narrowed()) {
+        if let Some(of_person) = self.held.get(&grant.person().fingerprint()).filter(|_| grant.is_narrowed())
+        {
             of_person.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
         }
     }

@@ -76,7 +76,7 @@ impl Store {
             .eviction_listener(move |name, key: Arc<Key>, cause| match cause {
                 RemovalCause::Size => {
                     metrics.evicted();
-                    left.without(key.grant().person(), key.useful_until(), at.now());
+                    left.without(key.grant().person().fingerprint(), key.useful_until(), at.now());
                     leaving.insert(*name, MissReason::Evicted);
                 }
                 RemovalCause::Expired => leaving.insert(*name, MissReason::Expired),
@@ -120,14 +120,14 @@ impl Store {
         let name = key.grant().fingerprint();
         self.lines.insert(key.grant().line(), name);
         self.departed.invalidate(&name);
-        self.users.served(key.grant().person(), key.useful_until(), self.clock.now());
+        self.users.served(key.grant().person().fingerprint(), key.useful_until(), self.clock.now());
         self.keys.insert(name, key);
     }
 
     /// Somebody asked for a key and there was none to be had.
     pub(super) fn went_without(&self, grant: &Grant, now: Timestamp) {
         let until = now.checked_add(grant.duration()).unwrap_or(now);
-        self.users.without(grant.person(), until, now);
+        self.users.without(grant.person().fingerprint(), until, now);
     }
 
     /// For how long the keys here could stand in for STS.

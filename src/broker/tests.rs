@@ -18,7 +18,7 @@ const NOW: i64 = 1_900_000_000;
 
 /// An STS that counts its calls, and takes a while or fails as it is told.
 #[derive(Debug)]
-struct CountingSts {
+pub(super) struct CountingSts {
     calls: AtomicUsize,
     takes: Duration,
     life: Duration,
@@ -56,10 +56,10 @@ pub(super) struct House {
 }
 
 pub(super) const LIFE: Duration = Duration::from_mins(30);
-const CALL: Duration = Duration::from_millis(100);
+pub(super) const CALL: Duration = Duration::from_millis(100);
 
 fn limits(per_user: crate::units::Rate) -> config::Limits {
-    config::Limits { per_user, scopes_per_user: 2.try_into().unwrap() }
+    config::Limits { per_user, scopes_per_user: 2.try_into().unwrap(), revoked: None }
 }
 
 fn load(dir: &std::path::Path) -> TemplateSet {
@@ -74,10 +74,19 @@ fn load(dir: &std::path::Path) -> TemplateSet {
 
 impl House {
     pub(super) fn new(life: Duration, max_bytes: u64) -> Self {
+        Self::with(life, max_bytes, CALL)
+    }
+
+    /// With an STS that answers at once.
+    pub(super) fn quick() -> Self {
+        Self::with(LIFE, 64 << 20, Duration::ZERO)
+    }
+
+    fn with(life: Duration, max_bytes: u64, takes: Duration) -> Self {
         let clock = TestClock::at(NOW);
         let sts = Arc::new(CountingSts {
             calls: AtomicUsize::new(0),
-            takes: CALL,
+            takes,
             life,
             failing: Mutex::new(None),
             clock: Arc::clone(&clock),
@@ -127,7 +136,7 @@ impl House {
         self.ask(subject).await.unwrap().outcome
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.sts.calls.load(Ordering::Relaxed)
     }
 

@@ -197,7 +197,7 @@ fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, to
 cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in it is real.
 
   broker      http://{broker}
-  operators   http://{operators}  (/metrics, /api/templates)
+  operators   http://{operators}  (/metrics, /api/templates, /api/keys)
   cloud       http://{cloud}  (token issuer, STS, COS; in your browser, a page to sign in and upload)
   account     SecretId {id}, SecretKey {key}  (the cloud's own keys; only the broker has them)
   templates   {templates}

@@ -154,6 +154,7 @@ impl Default for Cache {
 pub(super) struct Limits {
     pub(super) per_user: Rate,
     pub(super) scopes_per_user: NonZeroU32,
+    pub(super) revoked_file: Option<Spanned<PathBuf>>,
 }
 
 impl Default for Limits {
@@ -162,6 +163,7 @@ impl Default for Limits {
         Self {
             per_user: Rate::Per { count, period: std::time::Duration::from_mins(1) },
             scopes_per_user: NonZeroU32::MIN.saturating_add(31),
+            revoked_file: None,
         }
     }
 }

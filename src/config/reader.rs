@@ -7,7 +7,8 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::{
-    Admin, Cache, Config, Issuer, KeySource, Limits, OwnKeys, Server, Sts, StsAction, Templates, Tls,
+    Admin, Cache, Config, Issuer, KeySource, Limits, OwnKeys, RevokedFile, Server, Sts, StsAction, Templates,
+    Tls,
     file::{self, File},
     secrets::{self, Secrets},
 };
@@ -37,6 +38,7 @@ impl Reader<'_> {
         let admin = self.admin(file.admin).map_err(&mut keep).ok();
         let sts = self.sts(file.sts).map_err(&mut keep).ok();
         let cache = self.cache(&file.cache).map_err(&mut keep).ok();
+        let limits = self.limits(file.limits).map_err(&mut keep).ok();
         if file.issuer.is_empty() {
             keep(self.problem(
                 0..0,
@@ -70,9 +72,8 @@ impl Reader<'_> {
             ));
         }
         let templates = templates(file.templates, self.base);
-        let limits = Limits { per_user: file.limits.per_user, scopes_per_user: file.limits.scopes_per_user };
-        match (server, admin, sts, cache) {
-            (Some(server), Some(admin), Some(sts), Some(cache)) if problems.is_empty() => {
+        match (server, admin, sts, cache, limits) {
+            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits)) if problems.is_empty() => {
                 Ok(Config { server, admin, issuers, templates, sts, cache, limits })
             }
             _ => Err(problems),
@@ -370,6 +371,26 @@ impl Reader<'_> {
             max_bytes: cache.max_bytes.0,
             min_remaining: cache.min_remaining.map(|span| span.0),
             refresh_at,
+        })
+    }
+
+    fn limits(&self, limits: file::Limits) -> Result<Limits, Diagnostic> {
+        let revoked = limits.revoked_file.map(|path| {
+            let full = self.base.join(path.get_ref());
+            if full.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
+                return RevokedFile::open(full);
+            }
+            // Once there is a folder, a file that is not there yet says that nobody is revoked.
+            Err(self.problem(
+                path.span(),
+                format!("there is no folder for {}", path.get_ref().display()),
+                "make it, or mount it: whoever was revoked would be served",
+            ))
+        });
+        Ok(Limits {
+            per_user: limits.per_user,
+            scopes_per_user: limits.scopes_per_user,
+            revoked: revoked.transpose()?,
         })
     }
 

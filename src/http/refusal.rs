@@ -138,6 +138,13 @@ impl Refusal {
                 "The bearer token is larger than any this service accepts.",
             ),
             Self::Grant(no_grant) => Self::grant_row(no_grant, &said),
+            Self::Ask(AskError::Revoked) => row(
+                StatusCode::FORBIDDEN,
+                "revoked",
+                "Access revoked",
+                (10003, "Revoked"),
+                "No keys are given to this user any more, and signing in again does not change that. Ask the operator of this app.",
+            ),
             Self::Ask(AskError::TooMany { retry_after }) => later(
                 row(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -362,6 +369,7 @@ mod tests {
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),
             (Refusal::Grant(NoGrant::Requirement("role".to_owned())), 403, "requirement-not-met", 10003),
+            (Refusal::Ask(AskError::Revoked), 403, "revoked", 10003),
             (Refusal::Grant(unrenderable().into()), 422, "identity-not-renderable", 10004),
             (Refusal::Grant(item.into()), 403, "scope-not-allowed", 10000),
             (Refusal::Grant(ScopeRefused::Count(0).into()), 400, "bad-request", 10002),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fingerprint::{Fingerprint, ShortId},
-    identity::Identity,
+    identity::{Identity, Person},
     source::one_line,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub struct Grant {
     proved: Arc<Proved>,
     policy: ConfinedPolicy,
-    person: Fingerprint,
+    person: Person,
     is_narrowed: bool,
     fingerprint: Fingerprint,
     line: Fingerprint,
@@ -42,7 +42,14 @@ impl Grant {
             policy.wire(),
         ]);
         let line = Fingerprint::of(&[identity.issuer(), identity.subject(), &template.name, scope]);
-        Self { proved, policy, person: identity.person(), is_narrowed: !scope.is_empty(), fingerprint, line }
+        Self {
+            proved,
+            policy,
+            person: identity.person().clone(),
+            is_narrowed: !scope.is_empty(),
+            fingerprint,
+            line,
+        }
     }
 
     fn template(&self) -> &Template {
@@ -79,8 +86,8 @@ impl Grant {
     }
 
     /// Whose it is, whatever their claims.
-    pub fn person(&self) -> Fingerprint {
-        self.person
+    pub fn person(&self) -> &Person {
+        &self.person
     }
 
     /// Whether it is a part of a template's grant that its asker chose.

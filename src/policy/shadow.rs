@@ -106,7 +106,7 @@ impl Shadow {
     /// Counts what would change for a person, given what they get now.
     pub(super) fn observe(&self, identity: &Identity, now: Result<&Grant, &NoGrant>) {
         let Ok(next) = &self.next else { return };
-        let person = identity.person();
+        let person = identity.person().fingerprint();
         if self.tally.knows(person) {
             return;
         }

@@ -15,6 +15,7 @@ mod demo;
 mod faults;
 mod herd;
 mod issuer;
+mod keys;
 mod lifecycle;
 mod lint;
 mod monitoring;

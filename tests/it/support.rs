@@ -112,7 +112,13 @@ per_user = "off"
     }
 
     pub(crate) fn start(self) -> Broker {
+        self.start_with(|_| {})
+    }
+
+    /// Starts it where something more was put beside its configuration.
+    pub(crate) fn start_with(self, put: impl FnOnce(&Path)) -> Broker {
         let dir = self.write();
+        put(dir.path());
         let mut child = cosbroker(dir.path())
             .args(["serve", "--log", "json", "--config", "config.toml"])
             .env("RUST_LOG", self.log_level)

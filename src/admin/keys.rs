@@ -1,0 +1,141 @@
+//! Who holds living keys, and who is given none from now on.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Operators,
+    api::{refused, refused_elsewhere},
+};
+use crate::{
+    broker::{KeyFilter, Revocation},
+    json,
+    source::{nearest, plain},
+};
+
+pub(super) fn routes(services: &mut web::ServiceConfig) {
+    services
+        .service(web::resource("/api/keys").route(web::get().to(keys)))
+        .service(web::resource("/api/revoked").route(web::get().to(revoked)))
+        .service(web::resource("/api/revoke").route(web::post().to(revoke)))
+        .service(web::resource("/api/unrevoke").route(web::post().to(unrevoke)));
+}
+
+/// Somebody, as an operator names them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// May be left out where one is configured.
+    issuer: Option<String>,
+    subject: String,
+}
+
+/// `GET /api/keys?issuer=&subject=&prefix=&limit=`
+async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    match web::Query::<KeyFilter>::from_query(request.query_string()) {
+        Ok(filter) => told(operators.broker.living_keys(&filter)),
+        Err(error) => refused(
+            StatusCode::BAD_REQUEST,
+            &format!(
+                "the query cannot be read: {error}; it may hold issuer, subject, prefix and limit, a number"
+            ),
+        ),
+    }
+}
+
+/// `GET /api/revoked`
+async fn revoked(operators: web::Data<Operators>) -> HttpResponse {
+    told(json!({"revoked": operators.broker.revoked()}))
+}
+
+/// `POST /api/revoke` with `{"issuer","subject"}`
+async fn revoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    changed(&operators, &request, &body, |operators, named| {
+        let issuer = operators.issuer(named.issuer)?;
+        if !operators.issuers.contains(&issuer) {
+            return Err((StatusCode::BAD_REQUEST, operators.unknown(&issuer)));
+        }
+        let revoked = operators.broker.revoke(&issuer, &named.subject);
+        revoked.map_err(|error| (StatusCode::CONFLICT, error.to_string()))
+    })
+    .await
+}
+
+/// `POST /api/unrevoke` with `{"issuer","subject"}`; of an issuer that is not configured any more, too.
+async fn unrevoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    changed(&operators, &request, &body, |operators, named| {
+        let issuer = operators.issuer(named.issuer)?;
+        operators.broker.unrevoke(&issuer, &named.subject).ok_or_else(|| {
+            let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
+            (StatusCode::NOT_FOUND, format!("{who} is not revoked; /api/revoked lists who is"))
+        })
+    })
+    .await
+}
+
+type Refused = (StatusCode, String);
+
+async fn changed(
+    operators: &web::Data<Operators>,
+    request: &HttpRequest,
+    body: &[u8],
+    change: impl FnOnce(&Operators, Named) -> Result<Revocation, Refused> + Send + 'static,
+) -> HttpResponse {
+    if let Some(response) = refused_elsewhere(request) {
+        return response;
+    }
+    let named = match named(body) {
+        Ok(named) => named,
+        Err(problem) => return refused(StatusCode::BAD_REQUEST, &problem),
+    };
+    let operators = operators.clone();
+    match web::block(move || change(&operators, named)).await {
+        Ok(Ok(revocation)) => told(revocation),
+        Ok(Err((status, problem))) => refused(status, &problem),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn named(body: &[u8]) -> Result<Named, String> {
+    let read = json::strict(body).and_then(serde_json::from_value::<Named>);
+    match read {
+        Ok(named) if !named.subject.is_empty() => Ok(named),
+        Ok(_) => Err("the subject is empty; nobody's token says that".to_owned()),
+        Err(error) => Err(format!(
+            "the body cannot be read: {error}; send {{\"issuer\":\"…\",\"subject\":\"…\"}}, as `iss` and `sub` of their tokens"
+        )),
+    }
+}
+
+fn told(answer: impl serde::Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer)
+}
+
+impl Operators {
+    /// The issuer that is meant.
+    fn issuer(&self, named: Option<String>) -> Result<String, Refused> {
+        match (named, self.issuers.as_slice()) {
+            (Some(named), _) => Ok(named),
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => {
+                let known = self.issuers.join(", ");
+                Err((StatusCode::BAD_REQUEST, format!("there are several issuers; name one of: {known}")))
+            }
+        }
+    }
+
+    /// A revocation under a misspelt issuer would stop nobody.
+    fn unknown(&self, issuer: &str) -> String {
+        let configured = self.issuers.iter().map(String::as_str);
+        let mend = match nearest(issuer, configured) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("configured: {}", self.issuers.join(", ")),
+        };
+        format!("no issuer `{}` is configured; {mend}", plain(issuer))
+    }
+}

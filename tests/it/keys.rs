@@ -1,0 +1,292 @@
+//! Which keys live, and who is given none: as operators ask and say it while the service runs.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Answers, Broker, CannedSts, Setup, cosbroker, emulator, token, token_of};
+
+/// Everything that hands out a key, or speaks of one's grant.
+const ROUTES: [&str; 7] = [
+    "/v1/credentials",
+    "/v1/credentials/files",
+    "/v1/credentials?format=sts3",
+    "/v1/explain?action=name/cos:PutObject&key=users/alice/a",
+    "/sign",
+    "/sts",
+    "/getKeyAndCredentials?filename=a.jpg",
+];
+
+impl Broker {
+    async fn operators_get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("http://{}{path}", self.operators))).await
+    }
+
+    async fn operators_post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.http.post(format!("http://{}{path}", self.operators)).body(body.to_string())).await
+    }
+
+    /// `cosbroker keys …` beside it: the exit code, what it said, and its notes.
+    fn keys(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = cosbroker(self.dir())
+            .arg("keys")
+            .args(arguments)
+            .args(["--operators", &format!("http://{}", self.operators)])
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+}
+
+fn scope(subject: &str) -> Value {
+    json!([{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000", "region": "ap-guangzhou",
+            "prefix": format!("users/{subject}/a/*")}])
+}
+
+#[tokio::test]
+async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_anything() {
+    let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address).start();
+    for subject in ["alice", "alicia", "bob"] {
+        assert_eq!(broker.get("/v1/credentials", &token(subject)).await.status, 200);
+    }
+    broker.get("/v1/credentials", &token("alice")).await;
+    assert_eq!(broker.post("/sts", &token("alice"), scope("alice").to_string()).await.status, 200);
+    let answer = broker.operators_get("/api/keys").await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let all = answer.json();
+    assert_eq!((&all["alive"], &all["listed"], &all["forgotten"]), (&json!(4), &json!(4), &json!(0)));
+    let text = all.to_string();
+    assert!(!text.contains("canary") && !text.contains("token"), "{text}");
+    let alive = async |query: &str| broker.operators_get(query).await.json()["alive"].as_u64().unwrap();
+    assert_eq!(alive("/api/keys?subject=alice").await, 2, "a hit makes no key, a scope does");
+    assert_eq!(alive("/api/keys?subject=&prefix=users/ali").await, 3);
+    assert_eq!(alive("/api/keys?issuer=https://other.test/").await, 0);
+    let one = broker.operators_get("/api/keys?subject=bob&limit=5").await.json()["keys"][0].clone();
+    assert_eq!(one["key_id"], "AKIDtemporary2");
+    assert_eq!((&one["prefix"], &one["template"]), (&json!("users/bob/"), &json!("upload")));
+    assert_eq!(one["grant_id"], broker.get("/v1/credentials", &token("bob")).await.json()["grantId"]);
+    let cut = broker.operators_get("/api/keys?limit=1").await.json();
+    assert_eq!((&cut["alive"], &cut["listed"]), (&json!(4), &json!(1)));
+    for query in ["?subjet=alice", "?limit=many"] {
+        let refused = broker.operators_get(&format!("/api/keys{query}")).await;
+        assert!(refused.status == 400 && refused.body.contains("issuer, subject, prefix"), "{refused:?}");
+    }
+    let (code, told, notes) = broker.keys(&["list", "--prefix", "users/ali"]);
+    assert_eq!(code, Some(0), "{notes}");
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("SUBJECT  TEMPLATE  PREFIX"), "{told}");
+    let ends = lines[0].find("ENDS").unwrap();
+    assert!(lines[1..4].iter().all(|line| line[ends..].starts_with("20")), "columns are aligned: {told}");
+    assert!(told.contains("users/alice/ (part)") && told.contains("AKIDtemporary"), "{told}");
+    assert!(lines[5].starts_with("3 keys alive, the last until 20") && lines[5].ends_with("m)"), "{told}");
+    assert!(notes.contains("other replicas"), "{notes}");
+    let (_, told, _) = broker.keys(&["list", "--limit", "2", "--format", "json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["alive"], told["keys"].as_array().unwrap().len()), (&json!(4), 2));
+    let (_, told, _) = broker.keys(&["list", "--limit", "2"]);
+    assert!(told.contains("listed are the 2 that live longest"), "{told}");
+    let (code, told, _) = broker.keys(&["list", "--subject", "nobody"]);
+    assert_eq!((code, told.as_str()), (Some(0), "no such key lives\n"));
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_refused_everywhere_at_once_and_nobody_else_is() {
+    let (address, sts) = emulator();
+    let broker = Setup::new(address).start();
+    for subject in ["alice", "bob"] {
+        for route in ROUTES {
+            assert_eq!(broker.get(route, &token(subject)).await.status, 200, "{route}");
+        }
+    }
+    let calls = sts.calls();
+    let named = json!({"issuer": "https://id.test/", "subject": "alice"});
+    let answer = broker.operators_post("/api/revoke", &named).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    assert_eq!(
+        (&told["alive"], &told["lasting"], &told["already"]),
+        (&json!(2), &json!(false), &json!(false))
+    );
+    let keys = broker.operators_get("/api/keys?subject=alice").await.json();
+    assert_eq!(told["alive_until"], keys["keys"][0]["expires_at"], "the last of her keys");
+    let others_token = token_of(&json!({"sub": "alice", "jti": "another"}));
+    for route in ROUTES {
+        for token in [&token("alice"), &others_token] {
+            let refused = broker.get(route, token).await;
+            assert_eq!(refused.status, 403, "{route}: {refused:?}");
+            let body = refused.json();
+            if route.starts_with("/v1") {
+                assert_eq!(body["type"], "urn:cosbroker:problem:revoked");
+            } else {
+                assert_eq!((&body["code"], &body["codeDesc"]), (&json!(10003), &json!("Revoked")));
+            }
+        }
+        assert_eq!(broker.get(route, &token("bob")).await.status, 200, "{route}");
+    }
+    for (route, body) in [
+        ("/sts", scope("alice")),
+        ("/v1/credentials", json!({"scope": scope("alice")})),
+        ("/v1/credentials", json!("not even a scope")),
+    ] {
+        assert_eq!(broker.post(route, &token("alice"), body.to_string()).await.status, 403, "{route}");
+    }
+    assert_eq!(sts.calls(), calls);
+    let shipped = include_str!("../../policies/upload.toml").replace("10485760", "1");
+    broker.put_template("upload.toml", &shipped);
+    assert_eq!(broker.reload().await.0, 200);
+    assert_eq!(broker.get("/sign", &token("alice")).await.status, 403, "a reload changes nothing of it");
+    assert_eq!(broker.operators_get("/api/revoked").await.json()["revoked"][0]["subject"], "alice");
+    assert_eq!(broker.operators_post("/api/unrevoke", &named).await.status, 200);
+    assert_eq!(broker.get("/sign", &token("alice")).await.status, 200);
+    assert_eq!(broker.operators_post("/api/unrevoke", &named).await.status, 404);
+    let log = broker.log();
+    assert!(log.contains("revoked: gets no key") && log.contains("no longer revoked"), "{log}");
+}
+
+#[tokio::test]
+async fn what_would_stop_nobody_is_refused() {
+    let broker = Setup::new(emulator().0).start();
+    for (body, said) in [
+        (json!({"issuer": "https://id.test", "subject": "alice"}), "did you mean https://id.test/?"),
+        (json!({"issuer": "elsewhere", "subject": "alice"}), "configured: https://id.test/"),
+        (json!({"issuer": "https://id.test/", "subject": ""}), "the subject is empty"),
+        (json!({"issuer": "https://id.test/"}), "missing field `subject`"),
+        (json!({"subject": "alice", "isuer": "x"}), "unknown field `isuer`"),
+        (json!("alice"), "cannot be read"),
+    ] {
+        let refused = broker.operators_post("/api/revoke", &body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.json()["problems"][0].as_str().unwrap().contains(said), "{said}: {refused:?}");
+    }
+    let alice = json!({"subject": "alice"});
+    for path in ["/api/revoke", "/api/unrevoke"] {
+        let url = format!("http://{}{path}", broker.operators);
+        for origin in ["https://evil.example", "null"] {
+            let from_a_page = broker.http.post(&url).header("origin", origin).body(alice.to_string());
+            assert_eq!(Answer::of(from_a_page).await.status, 403, "{origin}");
+        }
+        assert_eq!(broker.operators_get(path).await.status, 405);
+    }
+    assert_eq!(broker.operators_get("/api/revoked").await.json()["revoked"], json!([]));
+    let own_page = broker.http.post(format!("http://{}/api/revoke", broker.operators));
+    let own_page = own_page.header("origin", format!("http://{}", broker.operators)).body(alice.to_string());
+    assert_eq!(Answer::of(own_page).await.status, 200, "the one issuer need not be named");
+}
+
+#[tokio::test]
+async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
+    let broker = Setup::new(emulator().0).start();
+    broker.get("/v1/credentials", &token("alice")).await;
+    let (code, _, said) = broker.keys(&["revoke", "--subject", "alice"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("say --yes"), "no terminal to ask back on: {said}");
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    let (code, told, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(told.contains("revoked: `alice` of https://id.test/ is given no key from now on\n"), "{told}");
+    assert!(told.contains("1 key already out cannot be called back: the last lives until 20"), "{told}");
+    assert!(notes.contains("until the broker restarts") && notes.contains("replicas"), "{notes}");
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
+    let (code, told, _) = broker.keys(&["revoked"]);
+    assert!(code == Some(0) && told.contains("alice    https://id.test/  20"), "{told}");
+    let (_, told, _) =
+        broker.keys(&["revoke", "--subject", "alcie", "--issuer", "https://id.test/", "--yes"]);
+    assert!(told.contains("look at the spelling"), "{told}");
+    let (code, told, _) = broker.keys(&["unrevoke", "--subject", "alice"]);
+    assert!(code == Some(0) && told.contains("`alice` of https://id.test/ is served again"), "{told}");
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    let (code, _, said) = broker.keys(&["unrevoke", "--subject", "alice"]);
+    assert!(code == Some(1) && said.contains("is not revoked"), "{said}");
+    for arguments in [&["revoke"][..], &["revoke", "--subject", ""], &["list", "--limit", "0"], &[]] {
+        assert_eq!(broker.keys(arguments).0, Some(2), "{arguments:?}");
+    }
+    let nobody = cosbroker(broker.dir()).args(["keys", "list", "--operators", "http://127.0.0.1:1"]).output();
+    let nobody = nobody.unwrap();
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8(nobody.stderr).unwrap().contains("start the broker"));
+}
+
+#[tokio::test]
+async fn with_several_issuers_one_is_named_and_namesakes_are_told_apart() {
+    let two = "[[issuer]]\nissuer = \"https://two.test/\"\naudience = [\"app\"]\nalgorithms = [\"HS256\"]\nsecret_env = \"JWT_SECRET\"\n[templates]";
+    let mut setup = Setup::new(emulator().0).with("[templates]", two);
+    for (_, text) in &mut setup.templates {
+        *text = text.replace("users/${sub}/\"", "users/${iss|sha256}/${sub}/\"");
+    }
+    let broker = setup.start();
+    let other = token_of(&json!({"sub": "alice", "iss": "https://two.test/"}));
+    for token in [&token("alice"), &other] {
+        assert_eq!(broker.get("/v1/credentials", token).await.status, 200);
+    }
+    let (code, _, said) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
+    assert!(code == Some(1) && said.contains("name one of: https://id.test/, https://two.test/"), "{said}");
+    let (code, told, _) =
+        broker.keys(&["revoke", "--subject", "alice", "--issuer", "https://two.test/", "--yes"]);
+    assert!(code == Some(0) && told.contains("1 key already out"), "{told}");
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    assert_eq!(broker.get("/v1/credentials", &other).await.status, 403);
+    let (_, told, _) = broker.keys(&["list", "--subject", "alice"]);
+    assert!(
+        told.contains("alice of https://id.test/") && told.contains("alice of https://two.test/"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_hostile_name_is_one_harmless_cell() {
+    let mut setup = Setup::new(emulator().0);
+    for (_, text) in &mut setup.templates {
+        *text = text.replace("users/${sub}/\"", "users/${sub|sha256}/\"");
+    }
+    let broker = setup.start();
+    let hostile = "\u{1b}[2J\u{202e}x\nroot  upload  users/\"root\"/";
+    assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 200);
+    let (_, listed, _) = broker.keys(&["list"]);
+    let (code, revoked, _) = broker.keys(&["revoke", "--subject", hostile, "--yes"]);
+    assert_eq!(code, Some(0));
+    let (_, people, _) = broker.keys(&["revoked"]);
+    for (told, lines) in [(&listed, 4), (&revoked, 2), (&people, 2)] {
+        assert_eq!(told.lines().count(), lines, "{told}");
+        let harmless = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+        assert!(told.chars().all(harmless), "{told:?}");
+        assert!(told.contains("\\u{1b}[2J"), "{told}");
+    }
+    assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 403);
+    let log = broker.log();
+    assert!(log.contains("revoked: gets no key") && !log.contains('\u{1b}'), "{log}");
+}
+
+#[tokio::test]
+async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
+    let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
+    let (sts, _) = emulator();
+    let (code, said) = {
+        let dir = with_file(Setup::new(sts)).write();
+        let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(code == Some(1) && said.contains("there is no folder for state/revoked.toml"), "{said}");
+    let mut broker =
+        with_file(Setup::new(sts)).start_with(|dir| std::fs::create_dir(dir.join("state")).unwrap());
+    let (code, _, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
+    assert!(code == Some(0) && !notes.contains("restarts"), "{notes}");
+    let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
+    assert!(kept.contains("subject = \"alice\""), "{kept}");
+    broker.signal("-KILL");
+    broker.ended();
+    let broker = with_file(Setup::new(sts)).start_with(|dir| {
+        std::fs::create_dir(dir.join("state")).unwrap();
+        std::fs::write(dir.join("state/revoked.toml"), &kept).unwrap();
+    });
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
+    assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 200);
+    // A disk that fails: the word holds all the same, and the operator is told that it will not last.
+    std::fs::rename(broker.dir().join("state"), broker.dir().join("gone")).unwrap();
+    let (code, told, said) = broker.keys(&["revoke", "--subject", "bob", "--yes"]);
+    assert!(code == Some(1) && told.contains("revoked: `bob`"), "{told}");
+    assert!(said.contains("only until the broker restarts") && said.contains("cannot be written"), "{said}");
+    assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 403);
+    std::fs::rename(broker.dir().join("gone"), broker.dir().join("state")).unwrap();
+    assert_eq!(broker.keys(&["revoke", "--subject", "bob", "--yes"]).0, Some(0));
+    let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
+    assert!(kept.contains("alice") && kept.contains("bob"), "{kept}");
+}
