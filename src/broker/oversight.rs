@@ -54,18 +54,18 @@ impl Broker {
         let person = Person::new(issuer, subject);
         let changed = self.0.revoked.add(&person, self.0.clock.now())?;
         // Whoever is still handed a key has it noted before they were looked up, so this counts it.
-        Ok(self.told("revoked: gets no key", &person, changed))
+        Ok(self.told("revoked: gets no key", &person, &changed))
     }
 
     /// Serves a person again; none if they were not revoked. Writes a file: not for a thread that serves.
     pub fn unrevoke(&self, issuer: &str, subject: &str) -> Option<Revocation> {
         let person = Person::new(issuer, subject);
         let changed = self.0.revoked.remove(&person)?;
-        Some(self.told("no longer revoked", &person, changed))
+        Some(self.told("no longer revoked", &person, &changed))
     }
 
     /// The one place that tells of a change, to operators and in the log.
-    fn told(&self, what: &str, person: &Person, changed: Changed) -> Revocation {
+    fn told(&self, what: &str, person: &Person, changed: &Changed) -> Revocation {
         let filter = KeyFilter {
             issuer: Some(person.issuer().to_owned()),
             subject: Some(person.subject().to_owned()),
