@@ -12,7 +12,10 @@ use actix_web::{
     App, Error, HttpResponse, HttpServer,
     body::MessageBody,
     dev::{Server, ServiceRequest, ServiceResponse},
-    http::header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    http::{
+        header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE},
+        uri::Authority,
+    },
     middleware::{self, Next},
     web,
 };
@@ -115,9 +118,16 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let header = request.headers().get(AUTHORIZATION).map(actix_web::http::header::HeaderValue::as_bytes);
-    let admitted =
-        request.app_data::<web::Data<Operators>>().is_some_and(|operators| operators.admits(header));
+    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let operators = request.app_data::<web::Data<Operators>>();
+    let (admitted, open) =
+        operators.map_or((false, false), |operators| (operators.admits(header), operators.token.is_none()));
+    if open && !is_for_this_machine(request.headers()) {
+        let refused = HttpResponse::Forbidden().body(
+            "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
+        );
+        return Ok(request.into_response(refused).map_into_right_body());
+    }
     if admitted {
         return Ok(next.call(request).await?.map_into_left_body());
     }
@@ -125,6 +135,16 @@ async fn guard(
         .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
         .body("send `Authorization: Bearer <token>` with the token of [admin]\n");
     Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// A page can have its own name lead to loopback, and is then of the same origin as what listens there; the
+/// `Host` of what it sends is still that name.
+fn is_for_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).is_some_and(|authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
+    })
 }
 
 async fn metrics(operators: web::Data<Operators>) -> HttpResponse {

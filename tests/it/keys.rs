@@ -173,6 +173,28 @@ async fn what_would_stop_nobody_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_made_to_lead_here_is_not_answered_without_a_token() {
+    let broker = Setup::new(emulator().0).start();
+    let port = broker.operators.port();
+    for (host, status) in [
+        (format!("evil.example:{port}"), 403),
+        ("evil.example".to_owned(), 403),
+        ("127.0.0.1.evil.example".to_owned(), 403),
+        ("[::1".to_owned(), 403),
+        (format!("localhost:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        ("127.0.0.1".to_owned(), 200),
+    ] {
+        let url = format!("http://{}/api/keys", broker.operators);
+        assert_eq!(Answer::of(broker.http.get(&url).header("host", &host)).await.status, status, "{host}");
+    }
+    let guarded = Setup::new(emulator().0).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"").start();
+    let request = guarded.http.get(format!("http://{}/api/keys", guarded.operators));
+    let request = request.header("host", "ops.example.com").bearer_auth(crate::support::SECRET_KEY);
+    assert_eq!(Answer::of(request).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
     let broker = Setup::new(emulator().0).start();
     broker.get("/v1/credentials", &token("alice")).await;
