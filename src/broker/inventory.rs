@@ -51,7 +51,7 @@ pub struct KeyFilter {
     pub subject: Option<String>,
     /// Those whose folder begins with this.
     pub prefix: Option<String>,
-    /// So many at most; [`LISTED`] without, [`MOST_LISTED`] at most.
+    /// So many at most; 1000 without, and never more than 10,000.
     pub limit: Option<usize>,
 }
 

@@ -90,6 +90,8 @@ mod tests {
     }
 
     proptest! {
+        // Each case waits for the disk.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn what_is_written_is_read_again_whoever_is_in_it(
             people in proptest::collection::vec((".*", ".*", 0i64..2_000_000_000), 0..4)
