@@ -76,6 +76,7 @@ fn values_out_of_range_are_refused() {
         ("[cache]\nrefresh_at = nan", "not a share"),
         ("[cache]\nmin_remaining = \"5\"", "not a duration"),
         ("[limits]\nper_user = \"many\"", "not a rate"),
+        ("[limits]\nrevoked_file = \"nowhere/revoked.toml\"", "there is no folder for nowhere/revoked.toml"),
         ("[admin]\nlisten = \"0.0.0.0:5001\"", "has no token"),
         ("[server]\ncors_origins = [\"*\"]", "not an origin"),
         ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
