@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Broker {
     pub(crate) public: SocketAddr,
     pub(crate) operators: SocketAddr,
     log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     pub(crate) http: reqwest::Client,
 }
 
@@ -130,7 +132,7 @@ per_user = "off"
         let (found, serving) = mpsc::channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let written = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["fields"]["message"] == "serving" {
@@ -146,7 +148,7 @@ per_user = "off"
             panic!("the broker did not start: {}", log.lock().unwrap());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker { child, dir, public, operators, log, http }
+        Broker { child, dir, public, operators, log, reader: Some(reader), http }
     }
 }
 
@@ -253,9 +255,11 @@ impl Broker {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end by itself, and for its last words.
     pub(crate) fn ended(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        status.code()
     }
 }
 
