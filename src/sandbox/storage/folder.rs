@@ -43,9 +43,18 @@ pub(super) struct Folder {
 type Buckets = BTreeMap<String, BTreeMap<String, Arc<Object>>>;
 
 impl Folder {
-    /// Opens it, makes it if need be, and reads the objects it tells. Bytes that no object names go.
+    /// Opens it, makes it if need be, and reads the objects it tells. Bytes that no object names go, so it must
+    /// hold nothing of anybody else.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Buckets)> {
         let folder = Self { dir: dir.to_owned() };
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if !name.starts_with('.') && !["objects", "blobs"].contains(&&*name) {
+                return Err(io::Error::other(format!("it holds `{name}`, which is not the sandbox's")));
+            }
+        }
         fs::create_dir_all(folder.objects())?;
         fs::create_dir_all(folder.blobs())?;
         let mut buckets = Buckets::new();

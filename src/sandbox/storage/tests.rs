@@ -114,3 +114,14 @@ async fn uploads_are_listed_by_key_and_aborted_ones_give_their_room_back() {
     storage.abort("b-1", "b", "1").unwrap();
     assert!(storage.receive(body(), 99).await.is_ok());
 }
+
+#[test]
+fn a_folder_of_something_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("blobs")).unwrap();
+    std::fs::write(dir.path().join("blobs/sha256"), "an image's layer").unwrap();
+    std::fs::write(dir.path().join("index.json"), "{}").unwrap();
+    let refused = Storage::in_folder(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains("index.json"), "{refused}");
+    assert!(dir.path().join("blobs/sha256").exists());
+}
