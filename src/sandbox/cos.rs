@@ -116,16 +116,21 @@ pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: w
     let (now, id) = (fault::now(&request, &*cos.clock), cos.entropy.name());
     let resource = format!("{}/{}", address.bucket, address.key);
     let mut body = payload.into_inner();
-    let mut response = match cos.answer(Call::of(&request, address, now), &mut body).await {
+    let response = match cos.answer(Call::of(&request, address, now), &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
             drain(&mut body).await;
             refusal.response(&resource, &id)
         }
     };
+    headed(response, &id)
+}
+
+/// With what every answer of COS carries.
+fn headed(mut response: HttpResponse, request_id: &str) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static("tencent-cos"));
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-cos-request-id"), id);
     }
     response
@@ -134,11 +139,17 @@ pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: w
 /// What is said to a request that names no bucket, and nothing else of the sandbox.
 fn nothing(request: &HttpRequest) -> HttpResponse {
     if request.method() == Method::CONNECT {
+        // Clients that get no tunnel seldom show why.
+        tracing::info!(
+            to = %request.uri(),
+            "refused: the sandbox speaks plain HTTP; set your SDK's protocol to http"
+        );
         return HttpResponse::NotImplemented()
             .body("the sandbox speaks plain HTTP: set your SDK's protocol to http (`Protocol: 'http:'`, `Scheme='http'`)\n");
     }
     HttpResponse::NotFound().body(format!(
-        "the sandbox has nothing at {}: no bucket is named, by the host (<bucket>.cos.localhost) or the path (/<bucket>/<key>)\n",
+        "the sandbox has nothing at {} {}: it is no address of its own, and no bucket is named, by the host (<bucket>-<appid>.cos.localhost) or the path (/<bucket>-<appid>/<key>)\n",
+        request.method(),
         request.uri(),
     ))
 }

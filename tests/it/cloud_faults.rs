@@ -117,6 +117,7 @@ async fn each_fault_of_cos_looks_as_the_real_one_does() {
     let slow = Answer::of(put(&sandbox)).await;
     assert_eq!((slow.status, slow.header("content-type")), (503, "application/xml"));
     assert!(slow.body.contains("<Code>SlowDown</Code>"), "{slow:?}");
+    assert!(slow.header("x-cos-request-id").len() > 8, "SDKs tell it: {slow:?}");
 
     for (fault, status, code) in [
         (json!({"on": "cos", "fault": "error", "times": 1}), 503, "ServiceUnavailable"),

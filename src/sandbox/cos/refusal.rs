@@ -118,5 +118,6 @@ pub(in crate::sandbox) fn error(
     resource: &str,
     request_id: &str,
 ) -> HttpResponse {
-    xml::answer(status, &Told { code, message, resource, request_id, trace_id: request_id })
+    let told = Told { code, message, resource, request_id, trace_id: request_id };
+    super::headed(xml::answer(status, &told), request_id)
 }
