@@ -144,9 +144,9 @@ fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
         .route("/", web::post().to(sts::handle))
         .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
         .configure(|services| demo::routes(cloud.demo.as_ref(), services))
-        .route("/presign", web::post().to(presign::handle))
+        .service(web::resource("/presign").route(web::post().to(presign::handle)))
         .route("/token", web::get().to(issuer::token))
-        .route("/rotate", web::post().to(issuer::rotate))
+        .service(web::resource("/rotate").route(web::post().to(issuer::rotate)))
         .route("/jwks.json", web::get().to(issuer::jwks))
         .route("/.well-known/openid-configuration", web::get().to(issuer::discovery))
         .default_service(web::to(cos::handle));

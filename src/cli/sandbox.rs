@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context;
 use clap::Args;
 
 use super::serve::{Log, start_log};
@@ -24,9 +23,11 @@ use crate::{
 /// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste, and has a
 /// page for a browser.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies")]
+#[command(
+    after_long_help = "Examples:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies --data objects --allow-origin http://127.0.0.1:8080"
+)]
 pub(super) struct Options {
-    /// Where the broker listens.
+    /// Where the broker listens: a loopback address in numbers, and a port (0 takes any free one).
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
     /// Where the operators' listener stands.
@@ -46,8 +47,15 @@ pub(super) struct Options {
     js_sdk: PathBuf,
     /// Where a web page of yours is served from, such as `http://127.0.0.1:8080`; it may then ask the broker
     /// for keys, as the demo page may. Can be given several times.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = origin)]
     allow_origin: Vec<String>,
+}
+
+fn origin(text: &str) -> Result<String, &'static str> {
+    let exact = url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    exact
+        .then(|| text.to_owned())
+        .ok_or("an origin is scheme, host and port: http://127.0.0.1:8080, without a path or `/`")
 }
 
 /// What objects in memory may take.
@@ -88,8 +96,12 @@ impl Options {
             .for_each(|(to, from)| *to = from);
         let storage = match &self.data {
             None => Storage::in_memory(MEMORY),
-            Some(dir) => Storage::in_folder(dir)
-                .with_context(|| format!("--data {}: objects cannot be kept there", dir.display()))?,
+            Some(dir) => Storage::in_folder(dir).map_err(|error| {
+                anyhow::anyhow!(
+                    "--data {}: objects cannot be kept there: {error}; name another folder",
+                    dir.display()
+                )
+            })?,
         };
         let plan = Plan {
             issuer: (&issuer, AUDIENCE),
@@ -199,7 +211,7 @@ cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in 
   broker      http://{broker}
   operators   http://{operators}  (/metrics, /api/templates, /api/keys)
   cloud       http://{cloud}  (token issuer, STS, COS; in your browser, a page to sign in and upload)
-  account     SecretId {id}, SecretKey {key}  (the cloud's own keys; only the broker has them)
+  account     SecretId {id}, SecretKey {key}  (the account's permanent keys, which may do anything; no app has them)
   templates   {templates}
 
 Alice is logged in; this is her app asking for a key:
@@ -208,11 +220,11 @@ Alice is logged in; this is her app asking for a key:
 
 And asking again: the same key, from memory (Cache-Status: cosbroker; hit):
 
-  curl -si -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | grep -i cache-status
+  curl -si -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | grep -i ^cache-status
 
 And uploading a file of hers with it (an app's SDK signs by itself; curl has the sandbox sign):
 
-  curl -s -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | curl -s -d @- 'http://{cloud}/presign?name=hello.txt' | xargs curl -i -d 'Hello, COS' -X PUT
+  curl -fsS -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | curl -fsS -d @- 'http://{cloud}/presign?name=hello.txt' | xargs -r curl -i -X PUT -d 'Hello, COS'
 
 A token for anybody:  curl 'http://{cloud}/token?sub=bob'
 Stop with Ctrl-C.",

@@ -1,7 +1,7 @@
 //! CAM's decision on one request: an explicit deny beats an allow, and nothing matched is denied
 //! (docs 598/10604; conditions: docs 436/46205).
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -35,6 +35,20 @@ pub enum Decision {
     ConditionUnmet(usize),
     /// No statement speaks of this action on this resource.
     NotMentioned,
+}
+
+/// In words, for a log; statements are counted from one.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allowed(index) => write!(f, "statement {} allows it", index + 1),
+            Self::ExplicitlyDenied(index) => write!(f, "statement {} denies it", index + 1),
+            Self::ConditionUnmet(index) => {
+                write!(f, "statement {} would allow it, but a condition there is not met", index + 1)
+            }
+            Self::NotMentioned => f.write_str("no statement allows that there"),
+        }
+    }
 }
 
 impl Decision {

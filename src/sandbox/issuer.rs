@@ -136,6 +136,7 @@ impl TokenIssuer {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Query {
     sub: Option<String>,
     claims: Option<String>,
@@ -172,6 +173,7 @@ pub(super) async fn token(issuer: web::Data<TokenIssuer>, query: web::Query<Quer
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     #[serde(default)]
     forget: bool,

@@ -25,6 +25,7 @@ struct Credentials {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// Under the key's own prefix.
     name: String,

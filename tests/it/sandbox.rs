@@ -15,8 +15,10 @@ fn the_printed_curls_work_as_shown() {
     };
     let first = paste(curls[0]);
     let second = paste(curls[1]);
+    let third = paste(curls[2]);
     let ended = sandbox.interrupt();
     assert!(first.contains("cache-status: cosbroker; fwd=miss") && first.contains("tmpsecretid"), "{first}");
     assert!(second.contains("cache-status: cosbroker; hit"), "{second}");
+    assert!(third.starts_with("http/1.1 200 ok") && third.contains("etag: "), "{third}");
     assert!(ended.success(), "Ctrl-C ends it cleanly: {ended}");
 }

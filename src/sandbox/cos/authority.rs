@@ -113,7 +113,7 @@ impl Caller {
         if decision.is_allowed() {
             return Ok(());
         }
-        Err(Refusal::AccessDenied(format!("{action} on {resource}: {decision:?}")))
+        Err(Refusal::AccessDenied(format!("{action} on {resource}: {decision}")))
     }
 }
 
