@@ -121,6 +121,10 @@ impl Cloud {
                 .finish(map_config(app, |()| AppConfig::default()));
             let wire = self.wire.clone();
             let cased = fn_service(move |socket: TcpStream| {
+                // A head leaves by itself (`Wire`): held back until it is acknowledged, a body would be 40 ms late.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::warn!(%error, "answers on this connection are late");
+                }
                 let peer = socket.peer_addr().ok();
                 ready(Ok((wire.cased(socket), Protocol::Http1, peer)))
             });

@@ -98,7 +98,7 @@ impl Options {
             None => Storage::in_memory(MEMORY),
             Some(dir) => Storage::in_folder(dir).map_err(|error| {
                 anyhow::anyhow!(
-                    "--data {}: objects cannot be kept there: {error}; name another folder",
+                    "--data {}: objects cannot be kept there: {error}",
                     dir.display()
                 )
             })?,

@@ -70,6 +70,7 @@ impl Cos {
     }
 
     async fn answer(&self, call: Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
+        call.says_nothing_twice()?;
         let operation = call.operation()?;
         if operation == Operation::PostObject {
             return self.post_object(call, body).await;

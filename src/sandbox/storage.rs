@@ -10,7 +10,7 @@ mod upload;
 use std::{
     collections::BTreeMap,
     io,
-    ops::{Bound, Range},
+    ops::{Bound, Range, RangeBounds},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -190,12 +190,25 @@ impl Storage {
         Ok(())
     }
 
-    /// A page of a bucket's unfinished uploads: key, id, when it was initiated.
-    pub(super) fn uploads(&self, bucket: &str, wanted: &Wanted) -> Page<(String, String, Timestamp)> {
+    /// A page of a bucket's unfinished uploads: key, id, when it was initiated. Of the marker's own key, those
+    /// after `id_marker`, if there is one.
+    pub(super) fn uploads(
+        &self,
+        bucket: &str,
+        wanted: &Wanted,
+        id_marker: Option<&str>,
+    ) -> Page<(String, String, Timestamp)> {
         let state = self.state();
-        let mut uploads: Vec<_> =
-            state.uploads.iter().filter(|(_, upload)| upload.bucket == bucket).collect();
-        uploads.sort_by_key(|(_, upload)| (&upload.key, upload.initiated));
+        let after = |id: &str, key: &str| {
+            RangeBounds::<str>::contains(&(wanted.from(), Bound::Unbounded), key)
+                || key == wanted.marker && id_marker.is_some_and(|marker| id > marker)
+        };
+        let mut uploads: Vec<_> = state
+            .uploads
+            .iter()
+            .filter(|(id, upload)| upload.bucket == bucket && after(id, &upload.key))
+            .collect();
+        uploads.sort_by_key(|(id, upload)| (&upload.key, *id));
         let one = |(id, upload): (&'_ String, &'_ Upload)| (upload.key.clone(), id.clone(), upload.initiated);
         wanted.page(uploads.iter().map(|(id, upload)| (upload.key.as_str(), one((id, upload)))))
     }

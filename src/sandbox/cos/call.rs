@@ -1,6 +1,9 @@
 //! A request to COS as plain values: what its signature is over, and what a policy may ask of it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use actix_web::{
     HttpRequest,
@@ -74,6 +77,14 @@ impl Call {
         })
     }
 
+    /// Refuses what is said twice, as far as anybody here listens.
+    pub(super) fn says_nothing_twice(&self) -> Result<(), Refusal> {
+        let counts =
+            |name: &str| ["authorization", "content-", "x-cos-"].iter().any(|one| name.starts_with(one));
+        once("header", self.headers.iter().map(|(name, _)| name.as_str()).filter(|name| counts(name)))?;
+        once("parameter", self.query.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// What it wants.
     pub(super) fn operation(&self) -> Result<Operation, Refusal> {
         let copies = self.header("x-cos-copy-source").is_some();
@@ -102,8 +113,10 @@ impl Call {
             name => name.starts_with("x-cos-"),
         };
         let headers = self.headers.iter().filter(|(name, _)| counts(name));
+        // What is a header's to say, no parameter says: `?content-length=1` would make any body short.
+        let headers_own = ["q-", "x-cos-", "content-"];
         let parameters =
-            self.query.iter().filter(|(name, _)| !name.starts_with("q-") && !name.starts_with("x-cos-"));
+            self.query.iter().filter(|(name, _)| !headers_own.iter().any(|own| name.starts_with(own)));
         // Of one's own machine, as W3C's Secure Contexts §3.1 has it, what comes is as good as over TLS.
         let secure = self.peer.is_some_and(|peer| peer.is_loopback());
         let mut context: BTreeMap<String, String> = headers
@@ -114,4 +127,13 @@ impl Call {
         context.extend(self.peer.map(|peer| ("qcs:ip".to_owned(), peer.to_string())));
         context
     }
+}
+
+/// Refuses a name that comes twice: of two prefixes, the policy might be asked about one and the other listed.
+pub(super) fn once<'a>(kind: &str, names: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
+    let mut said = BTreeSet::new();
+    let twice = names.into_iter().find(|name| !said.insert(*name));
+    twice.map_or(Ok(()), |name| {
+        Err(Refusal::InvalidArgument(format!("The {kind} {name} is given more than once.")))
+    })
 }

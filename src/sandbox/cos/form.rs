@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use super::{
     Cos,
     authority::Claimed,
-    call::Call,
+    call::{Call, once},
     object::{self, stored},
     operation::Operation,
     refusal::Refusal,
@@ -78,6 +78,7 @@ impl Cos {
         let policy = self.signed_policy(&call)?;
         let range = policy.check(&call)?;
         self.check_new(&call, &call.address.key)?;
+        let headers = call.kept_headers()?;
         let blob = self.storage.receive(&mut file, range.map_or(object::LARGEST, |(_, most)| most)).await?;
         call.check_digest(&blob)?;
         if range.is_some_and(|(least, _)| blob.length < least) {
@@ -86,7 +87,7 @@ impl Cos {
         drop(file);
         ended(form).await.map_err(|what| malformed(&what))?;
         let (bucket, key) = (&call.address.bucket, &call.address.key);
-        let object = self.storage.put(bucket, key, Object::of(call.kept_headers(), blob, call.at))?;
+        let object = self.storage.put(bucket, key, Object::of(headers, blob, call.at))?;
         Ok(posted(&call, &object))
     }
 
@@ -121,13 +122,16 @@ impl Call {
             .map(|(_, key)| key.replace("${filename}", filename));
         let key = key.filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::InvalidArgument("The form has no field `key`.".to_owned()))?;
+        let own = ["host", "content-length"];
         let mut headers = fields;
+        // A form sent in chunks has no length, and no field gives it one.
+        headers.retain(|(name, _)| !own.contains(&name.as_str()));
         for (name, _) in &mut headers {
             if name == "acl" {
                 "x-cos-acl".clone_into(name);
             }
         }
-        let own = ["host", "content-length"];
+        once("field", headers.iter().map(|(name, _)| name.as_str()))?;
         headers.extend(self.headers.into_iter().filter(|(name, _)| own.contains(&name.as_str())));
         let mut address = self.address;
         address.key = key;

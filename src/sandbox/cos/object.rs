@@ -4,7 +4,10 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder,
     body::SizedStream,
     dev::Payload,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, TryIntoHeaderPair},
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::stream;
@@ -19,7 +22,11 @@ pub(super) const LARGEST: u64 = 5 << 30;
 const LONGEST_KEY: usize = 850;
 
 /// What of a request's headers an object is told with.
-pub(super) fn kept_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
+///
+/// What comes in a form's field or in a query may be none: it would spoil every answer about the object.
+pub(super) fn kept_headers<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Headers, Refusal> {
     let kept = |name: &str| {
         matches!(
             name,
@@ -36,13 +43,16 @@ pub(super) fn kept_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a s
         .into_iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
         .filter(|(name, value)| kept(name) && (name != "x-cos-storage-class" || *value != "STANDARD"))
-        .map(|(name, value)| (name, value.to_owned()))
+        .map(|(name, value)| match (name.as_str(), value).try_into_pair() {
+            Ok(_) => Ok((name, value.to_owned())),
+            Err(_) => Err(Refusal::InvalidArgument(format!("{name} is no header, or its value is none."))),
+        })
         .collect()
 }
 
 impl Call {
     /// What an object of this request is told with.
-    pub(super) fn kept_headers(&self) -> Headers {
+    pub(super) fn kept_headers(&self) -> Result<Headers, Refusal> {
         kept_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
@@ -73,9 +83,10 @@ impl Cos {
     pub(super) async fn put_object(&self, call: &Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
         let Address { bucket, key, .. } = &call.address;
         self.check_new(call, key)?;
+        let headers = call.kept_headers()?;
         let blob = self.storage.receive(body, LARGEST).await?;
         call.check_digest(&blob)?;
-        let object = self.storage.put(bucket, key, Object::of(call.kept_headers(), blob, call.at))?;
+        let object = self.storage.put(bucket, key, Object::of(headers, blob, call.at))?;
         Ok(stored(HttpResponse::Ok(), &object).finish())
     }
 
@@ -97,7 +108,7 @@ impl Cos {
         self.check_new(call, key)?;
         let object = self.storage.get(&source.bucket, &source.key).ok_or(Refusal::NoSuchKey)?;
         let replaced = call.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
-        let headers = if replaced { call.kept_headers() } else { object.headers.clone() };
+        let headers = if replaced { call.kept_headers()? } else { object.headers.clone() };
         let object = self.storage.put(bucket, key, self.storage.copy(&object, headers, call.at)?)?;
         let (etag, last_modified) = (object.etag.clone(), iso(object.modified));
         Ok(xml::answer(StatusCode::OK, &xml::Copied { etag, last_modified, crc64: object.crc64 }))
@@ -117,7 +128,7 @@ impl Cos {
         response.content_type("application/octet-stream");
         let asked =
             call.query.iter().filter_map(|(name, value)| Some((name.strip_prefix("response-")?, value)));
-        let asked = kept_headers(asked.map(|(name, value)| (name, value.as_str())));
+        let asked = kept_headers(asked.map(|(name, value)| (name, value.as_str())))?;
         for (name, value) in object.headers.iter().chain(&asked) {
             response.insert_header((name.as_str(), value.as_str()));
         }

@@ -17,7 +17,7 @@ impl Cos {
         let Address { bucket, key, .. } = &call.address;
         self.check_new(call, key)?;
         let upload_id = self.entropy.name();
-        self.storage.initiate(upload_id.clone(), Upload::of(bucket, key, call.kept_headers(), call.at));
+        self.storage.initiate(upload_id.clone(), Upload::of(bucket, key, call.kept_headers()?, call.at));
         let told = xml::Initiated { bucket: bucket.clone(), key: key.clone(), upload_id };
         Ok(xml::answer(StatusCode::OK, &told))
     }
@@ -102,8 +102,12 @@ impl Cos {
     pub(super) fn list_uploads(&self, call: &Call) -> Result<HttpResponse, Refusal> {
         let wanted = call.wanted("key-marker", "max-uploads")?;
         let encoding = call.encoding()?;
+        let id_marker = call.parameter("upload-id-marker").filter(|marker| !marker.is_empty());
         let Page { entries, common_prefixes, next_marker } =
-            self.storage.uploads(&call.address.bucket, &wanted);
+            self.storage.uploads(&call.address.bucket, &wanted, id_marker);
+        // A page that ends with a folder ends with no upload.
+        let last = entries.last().filter(|(key, ..)| next_marker.as_ref() == Some(key));
+        let next_upload_id_marker = last.map(|(_, id, _)| id.clone());
         let upload = |(key, upload_id, initiated)| xml::Upload {
             key: encoding.of(key),
             upload_id,
@@ -118,10 +122,11 @@ impl Cos {
                 bucket: call.address.bucket.clone(),
                 encoding_type: encoding.name(),
                 key_marker: encoding.of(wanted.marker),
-                upload_id_marker: "",
+                upload_id_marker: id_marker.unwrap_or_default().to_owned(),
                 max_uploads: wanted.most,
                 is_truncated: next_marker.is_some(),
                 next_key_marker: next_marker.map(|marker| encoding.of(marker)),
+                next_upload_id_marker,
                 prefix: encoding.of(wanted.prefix),
                 delimiter: wanted.delimiter.map(|delimiter| encoding.of(delimiter)),
                 upload: entries.into_iter().map(upload).collect(),

@@ -79,11 +79,13 @@ pub(super) struct Uploads {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) encoding_type: Option<&'static str>,
     pub(super) key_marker: String,
-    pub(super) upload_id_marker: &'static str,
+    pub(super) upload_id_marker: String,
     pub(super) max_uploads: usize,
     pub(super) is_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_key_marker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_upload_id_marker: Option<String>,
     pub(super) prefix: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) delimiter: Option<String>,

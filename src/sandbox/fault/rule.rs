@@ -80,6 +80,9 @@ enum Name {
     Lifetime,
 }
 
+/// How far a clock can be off: ten years.
+const FARTHEST_OFF: SignedDuration = SignedDuration::from_hours(87_600);
+
 /// The actions of STS that the emulator knows.
 const STS_ACTIONS: [&str; 2] = ["GetFederationToken", "AssumeRole"];
 
@@ -156,7 +159,7 @@ impl Rule {
             })?),
             Name::Truncated => Kind::Truncated,
             Name::Reset => Kind::Reset,
-            Name::Skew => Kind::Skew(self.by.ok_or_else(|| needs("by", "\"-20m\""))?.0),
+            Name::Skew => Kind::Skew(skew(self.by.ok_or_else(|| needs("by", "\"-20m\""))?)?),
             Name::Lifetime if self.on == Target::Cos => {
                 return Err("`lifetime` is for \"on\": \"sts\", which makes the keys".to_owned());
             }
@@ -184,6 +187,14 @@ fn status(code: u16, fits: impl Fn(u16) -> bool) -> Result<StatusCode, String> {
     StatusCode::from_u16(code).ok().filter(|_| fits(code)).ok_or_else(|| {
         format!("the status {code} is no failure; `error` takes 500 to 599, `html` also 200 and 400 to 499")
     })
+}
+
+/// As far as the sandbox's clock itself goes: what lies before 1970 cannot be written in a `Date`.
+fn skew(by: Offset) -> Result<SignedDuration, String> {
+    if by.0.abs() > FARTHEST_OFF {
+        return Err(format!("`by` is {by}; a clock is off by ten years at most, \"87600h\" or \"-87600h\""));
+    }
+    Ok(by.0)
 }
 
 /// A name that no request has would wait in vain.
@@ -249,6 +260,8 @@ mod tests {
             (r#"{"on":"sts","fault":"error","status":404}"#, "`error` takes 500 to 599"),
             (r#"{"on":"sts","fault":"html","status":204}"#, "no failure"),
             (r#"{"on":"sts","fault":"skew"}"#, "\"-20m\""),
+            (r#"{"on":"cos","fault":"skew","by":"-500000h"}"#, "ten years at most"),
+            (r#"{"on":"sts","fault":"skew","by":"-2562047788015215h"}"#, "ten years at most"),
             (r#"{"on":"cos","fault":"lifetime","lasts":"90s"}"#, "\"on\": \"sts\""),
             (r#"{"on":"sts","fault":"reset","share":0}"#, "more than 0"),
             (r#"{"on":"sts","fault":"reset","share":1.5}"#, "at most 1"),

@@ -4,7 +4,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,39 +35,46 @@ struct BlobRecord {
     crc64: u64,
 }
 
+/// Says that a folder is a sandbox's, and is locked while one keeps its objects there.
+const MARK: &str = "cosbroker-sandbox.lock";
+
 /// The folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
+    /// Holds the lock.
+    _mark: File,
 }
 
 type Buckets = BTreeMap<String, BTreeMap<String, Arc<Object>>>;
 
 impl Folder {
-    /// Opens it, makes it if need be, and reads the objects it tells. Bytes that no object names go, so it must
-    /// hold nothing of anybody else.
+    /// Opens it, makes it if need be, and reads the objects it tells. Bytes that no object names go; nobody
+    /// else has files in this folder or uses it.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Buckets)> {
-        let folder = Self { dir: dir.to_owned() };
-        fs::create_dir_all(dir)?;
-        for entry in fs::read_dir(dir)? {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            if !name.starts_with('.') && !["objects", "blobs"].contains(&&*name) {
-                return Err(io::Error::other(format!("it holds `{name}`, which is not the sandbox's")));
-            }
-        }
+        let folder = Self { dir: dir.to_owned(), _mark: claimed(dir)? };
         fs::create_dir_all(folder.objects())?;
         fs::create_dir_all(folder.blobs())?;
         let mut buckets = Buckets::new();
         let mut named = BTreeSet::new();
         for bucket in fs::read_dir(folder.objects())? {
             let bucket = bucket?;
+            if !bucket.file_type()?.is_dir() {
+                continue;
+            }
             let objects: &mut BTreeMap<_, _> =
                 buckets.entry(bucket.file_name().to_string_lossy().into_owned()).or_default();
             for file in fs::read_dir(bucket.path())? {
                 let file = file?.path();
+                if file.extension().is_none_or(|extension| extension != "json") {
+                    continue;
+                }
+                let broken = |why: &str| io::Error::other(format!("{}: {why}", file.display()));
                 let record = serde_json::from_slice::<Record>(&fs::read(&file)?)
-                    .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
+                    .map_err(|error| broken(&error.to_string()))?;
+                if let Some(blob) = record.blobs.iter().find(|blob| !is_name(&blob.file)) {
+                    return Err(broken(&format!("`{}` names no file of `blobs`", blob.file)));
+                }
                 named.extend(record.blobs.iter().map(|blob| OsString::from(&blob.file)));
                 objects.insert(record.key.clone(), Arc::new(folder.object(record)));
             }
@@ -138,4 +146,26 @@ impl Folder {
             blobs: record.blobs.into_iter().map(blob).collect(),
         }
     }
+}
+
+/// Takes a folder for this sandbox, if it is empty or was one's before, and no other uses it.
+fn claimed(dir: &Path) -> io::Result<File> {
+    fs::create_dir_all(dir)?;
+    let mark = dir.join(MARK);
+    if !mark.try_exists()? && fs::read_dir(dir)?.next().is_some() {
+        return Err(io::Error::other("it holds something else; give a folder that is empty or not there"));
+    }
+    let mark = File::options().create(true).truncate(false).write(true).open(mark)?;
+    match mark.try_lock() {
+        Ok(()) => Ok(mark),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other("another sandbox keeps its objects there; stop it, or give another folder"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether it names a file and no way to one.
+fn is_name(file: &str) -> bool {
+    Path::new(file).file_name().is_some_and(|name| name == file)
 }

@@ -44,8 +44,8 @@ impl Wanted {
             let common = self.common_prefix(key);
             let told = common.unwrap_or(key);
             // A marker that is itself a common prefix stands for all the keys under it.
-            let again = common.is_some() && last.as_deref() == Some(told);
-            if told <= self.marker.as_str() || again {
+            let known = told <= self.marker.as_str() || last.as_deref() == Some(told);
+            if common.is_some() && known {
                 continue;
             }
             if page.entries.len() + page.common_prefixes.len() == self.most {

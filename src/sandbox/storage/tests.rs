@@ -104,9 +104,9 @@ async fn uploads_are_listed_by_key_and_aborted_ones_give_their_room_back() {
         storage.initiate(id.to_owned(), Upload::of("b-1", key, Headers::new(), NOW));
     }
     let wanted = Wanted { prefix: "a/".to_owned(), most: 10, ..Wanted::default() };
-    let page = storage.uploads("b-1", &wanted);
+    let page = storage.uploads("b-1", &wanted, None);
     assert_eq!(page.entries, [("a/1".into(), "2".into(), NOW), ("a/2".into(), "3".into(), NOW)]);
-    assert_eq!(storage.uploads("b-2", &wanted).entries, []);
+    assert_eq!(storage.uploads("b-2", &wanted, None).entries, []);
     let eight = blob(&storage, b"12345678").await;
     storage.upload(("b-1", "b", "1"), |upload| upload.put(1, eight, NOW)).unwrap();
     let body = || stream::iter([Ok::<_, ()>(Bytes::from_static(b"123"))]);
@@ -116,12 +116,71 @@ async fn uploads_are_listed_by_key_and_aborted_ones_give_their_room_back() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_left_alone() {
+fn uploads_are_found_whoever_else_uploads_and_however_many_of_a_key() {
+    let storage = Storage::in_memory(10);
+    for (id, key) in [("1", "alice/a"), ("4", "bob/a"), ("2", "bob/a"), ("3", "bob/a"), ("5", "bob/b/c")] {
+        storage.initiate(id.to_owned(), Upload::of("b-1", key, Headers::new(), NOW));
+    }
+    let mut wanted = Wanted { prefix: "bob/".to_owned(), most: 1, ..Wanted::default() };
+    let (mut ids, mut id_marker) = (Vec::new(), None);
+    loop {
+        let page = storage.uploads("b-1", &wanted, id_marker.as_deref());
+        id_marker = page.entries.last().map(|(_, id, _)| id.clone());
+        ids.extend(id_marker.clone());
+        let Some(marker) = page.next_marker else { break };
+        wanted.marker = marker;
+    }
+    assert_eq!(ids, ["2", "3", "4", "5"]);
+    wanted.marker = "bob/a".to_owned();
+    let after_the_key = storage.uploads("b-1", &wanted, None);
+    assert_eq!(after_the_key.entries, [("bob/b/c".into(), "5".into(), NOW)]);
+}
+
+#[test]
+fn a_folder_is_one_sandboxs_and_nobody_elses() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("blobs")).unwrap();
-    std::fs::write(dir.path().join("blobs/sha256"), "an image's layer").unwrap();
-    std::fs::write(dir.path().join("index.json"), "{}").unwrap();
-    let refused = Storage::in_folder(dir.path()).unwrap_err().to_string();
-    assert!(refused.contains("index.json"), "{refused}");
-    assert!(dir.path().join("blobs/sha256").exists());
+    let theirs = dir.path().join("project");
+    std::fs::create_dir_all(theirs.join("blobs")).unwrap();
+    std::fs::write(theirs.join("blobs/thesis"), "years of work").unwrap();
+    let refused = Storage::in_folder(&theirs).unwrap_err().to_string();
+    assert!(refused.contains("holds something else"), "{refused}");
+    assert!(theirs.join("blobs/thesis").exists() && !theirs.join("objects").exists());
+
+    let ours = dir.path().join("ours");
+    let first = Storage::in_folder(&ours).unwrap();
+    let refused = Storage::in_folder(&ours).unwrap_err().to_string();
+    assert!(refused.contains("another sandbox"), "{refused}");
+    drop(first);
+    assert!(Storage::in_folder(&ours).is_ok());
+}
+
+#[tokio::test]
+async fn what_a_file_manager_leaves_in_the_folder_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Storage::in_folder(dir.path()).unwrap();
+    put(&storage, "k", b"content").await;
+    drop(storage);
+    for place in ["objects", "objects/b-1", "blobs"] {
+        std::fs::write(dir.path().join(place).join(".DS_Store"), "").unwrap();
+    }
+    let storage = Storage::in_folder(dir.path()).unwrap();
+    assert_eq!(bytes(&storage.get("b-1", "k").unwrap()).await, b"content");
+}
+
+#[tokio::test]
+async fn a_record_that_names_a_file_elsewhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let storage = Storage::in_folder(&data).unwrap();
+    put(&storage, "k", b"content").await;
+    drop(storage);
+    let record = std::fs::read_dir(data.join("objects/b-1")).unwrap().next().unwrap().unwrap().path();
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    for elsewhere in ["../../victim", "/etc/passwd", "..", "", "a/"] {
+        let mut changed = written.clone();
+        changed["blobs"][0]["file"] = elsewhere.into();
+        std::fs::write(&record, changed.to_string()).unwrap();
+        let refused = Storage::in_folder(&data).unwrap_err().to_string();
+        assert!(refused.contains("names no file of `blobs`"), "{elsewhere}: {refused}");
+    }
 }
