@@ -28,7 +28,7 @@ use prometheus_client::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{broker::Broker, clock::Clock, figures::Sheet, policy::TemplateStore};
+use crate::{audit::Audit, broker::Broker, clock::Clock, figures::Sheet, policy::TemplateStore};
 
 /// What the operators' listener shows.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Operators {
     registry: Registry,
     broker: Broker,
     templates: Arc<TemplateStore>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     token: Option<SecretString>,
     issuers: Vec<String>,
@@ -47,13 +48,14 @@ impl Operators {
         mut registry: Registry,
         broker: Broker,
         templates: Arc<TemplateStore>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
         token: Option<SecretString>,
         issuers: Vec<String>,
     ) -> Self {
         let started = clock.now().as_second();
         registry.register_collector(Box::new(Process { started }));
-        Self { registry, broker, templates, clock, token, issuers }
+        Self { registry, broker, templates, audit, clock, token, issuers }
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {

@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     admin::{self, Operators},
+    audit::{Audit, CannotWrite, Event},
     broker::Broker,
     clock::Clock,
     config::{Config, Outline},
@@ -44,6 +45,9 @@ pub enum StartError {
     /// No HTTP client can be made.
     #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
     Client(#[from] reqwest::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] CannotWrite),
     /// A listener.
     #[error(
         "cannot listen on {address}: {error}; end what listens there, or choose another address (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)"
@@ -69,6 +73,7 @@ pub struct App {
     operators: (SocketAddr, Server),
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     /// Taken before anybody is told that this process serves: a SIGHUP that nobody listens for ends it.
     hangups: Signal,
@@ -116,10 +121,12 @@ impl App {
         let issuers = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let audit = Audit::start(config.audit, Arc::clone(&clock))?;
         let broker = Broker::new(
             config.cache,
             &config.limits,
             Arc::clone(&sts) as Arc<dyn crate::sts::Sts>,
+            audit.clone(),
             Arc::clone(&clock),
             Arc::clone(&entropy),
             runtime,
@@ -138,6 +145,7 @@ impl App {
             registry,
             broker.clone(),
             Arc::clone(&templates),
+            audit.clone(),
             Arc::clone(&clock),
             config.admin.token,
             issuers,
@@ -148,6 +156,7 @@ impl App {
             verifier: Arc::clone(&verifier),
             templates: Arc::clone(&templates),
             broker,
+            audit: audit.clone(),
             clock: Arc::clone(&clock),
             entropy,
             metrics,
@@ -160,6 +169,7 @@ impl App {
             operators: (operators_at, operators),
             verifier,
             templates,
+            audit,
             clock,
             hangups: signal(SignalKind::hangup())?,
             draining,
@@ -182,18 +192,28 @@ impl App {
         move || templates.current().names().map(str::to_owned).collect()
     }
 
-    /// Serves until `stop` comes, then lets running asks finish.
+    /// Serves until `stop` comes, then lets running asks finish, and the audit log say so.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let audit = self.audit.clone();
+        audit.record(Event::start(&self.templates.current()));
+        let served = self.serve(stop).await;
+        if let Err(error) = tokio::task::spawn_blocking(move || audit.close()).await {
+            tracing::error!(%error, "the audit log could not be ended");
+        }
+        served
+    }
+
+    async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let (public, operators) = (self.public.1, self.operators.1);
         let (public_handle, operators_handle) = (public.handle(), operators.handle());
         let serving = async { tokio::try_join!(public, operators) };
         tokio::pin!(serving);
         // Beside the rest: an issuer that hangs must not keep the process from being stopped.
         tokio::spawn(async move { self.verifier.warm_up().await });
-        let watch = tokio::spawn(watch::watch(self.templates, self.clock, self.hangups));
+        let watch = tokio::spawn(watch::watch(self.templates, self.audit, self.clock, self.hangups));
         tokio::select! {
             ended = &mut serving => ended?,
             () = stop => {

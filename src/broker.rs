@@ -38,6 +38,7 @@ pub use self::{
     revoked::TooManyRevoked,
 };
 use crate::{
+    audit::{Audit, Event, Origin},
     clock::Clock,
     config,
     entropy::Entropy,
@@ -73,6 +74,7 @@ struct Inner {
     rules: config::Cache,
     metrics: Arc<Metrics>,
     sts: Arc<dyn Sts>,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -136,6 +138,7 @@ impl Broker {
         rules: config::Cache,
         limits: &config::Limits,
         sts: Arc<dyn Sts>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         runtime: Handle,
@@ -152,6 +155,7 @@ impl Broker {
             rules,
             metrics,
             sts,
+            audit,
             clock,
             entropy,
         }))
@@ -172,11 +176,17 @@ impl Broker {
         if self.0.revoked.holds(person) { Err(AskError::Revoked) } else { Ok(()) }
     }
 
-    /// A living key for a grant, with at least `wanted` of life if the asker says so.
+    /// A living key for a grant, with at least `wanted` of life if the asker says so. `origin` is the ask, for
+    /// the audit log.
     ///
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
-    pub async fn key_for(&self, grant: &Arc<Grant>, wanted: Option<Duration>) -> Result<Served, AskError> {
+    pub async fn key_for(
+        &self,
+        grant: &Arc<Grant>,
+        wanted: Option<Duration>,
+        origin: &Origin,
+    ) -> Result<Served, AskError> {
         self.not_revoked(grant.person())?;
         let least = self.0.rules.min_remaining(grant.duration());
         let wanted = wanted.filter(|wanted| *wanted > least);
@@ -186,13 +196,14 @@ impl Broker {
         let mut now = self.0.clock.now();
         let served = match self.0.store.find(grant, least, wanted, now) {
             Found::Fresh(key) => {
-                let outcome = if self.refresh_ahead(&key, now) { Outcome::Refreshed } else { Outcome::Hit };
+                let outcome =
+                    if self.refresh_ahead(&key, now, origin) { Outcome::Refreshed } else { Outcome::Hit };
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
                 self.0.scopes.admit(grant).map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
-                let fetched = self.fetch(grant, wanted.unwrap_or(least)).await;
+                let fetched = self.fetch(grant, wanted.unwrap_or(least), origin).await;
                 now = self.0.clock.now();
                 // It may have been said while this ask waited.
                 self.not_revoked(grant.person())?;
@@ -208,6 +219,11 @@ impl Broker {
             }
         };
         self.0.metrics.served(grant.template_name(), served.outcome, served.key.remaining(now));
+        // What this ask had STS make has its line already.
+        if self.0.audit.wants_hits() && served.outcome != Outcome::Fetched {
+            let credential = served.key.credential();
+            self.0.audit.record(Event::serve(served.outcome.name(), origin.clone(), grant, credential));
+        }
         Ok(served)
     }
 
@@ -222,12 +238,12 @@ impl Broker {
     }
 
     /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
-    fn refresh_ahead(&self, key: &Key, now: Timestamp) -> bool {
+    fn refresh_ahead(&self, key: &Key, now: Timestamp, origin: &Origin) -> bool {
         let due = key.take_refresh(now, self.0.clock.monotonic());
-        due && self.board(key.grant(), Urgency::Background, || None).is_ok_and(|seat| !seat.joined)
+        due && self.board(key.grant(), Urgency::Background, origin, || None).is_ok_and(|seat| !seat.joined)
     }
 
-    async fn fetch(&self, grant: &Arc<Grant>, wanted: Duration) -> Result<Served, StsError> {
+    async fn fetch(&self, grant: &Arc<Grant>, wanted: Duration, origin: &Origin) -> Result<Served, StsError> {
         let landed = || {
             let now = self.0.clock.now();
             match self.0.store.find(grant, wanted, None, now) {
@@ -244,7 +260,7 @@ impl Broker {
             {
                 return Err(error);
             }
-            let seat = match self.board(grant, Urgency::UserWaits, landed) {
+            let seat = match self.board(grant, Urgency::UserWaits, origin, landed) {
                 Ok(seat) => seat,
                 Err(key) => {
                     return Ok(Served { key, outcome: Outcome::Coalesced });
@@ -267,12 +283,14 @@ impl Broker {
         &self,
         grant: &Arc<Grant>,
         urgency: Urgency,
+        origin: &Origin,
         landed: impl FnOnce() -> Option<Arc<Key>>,
     ) -> Result<Seat, Arc<Key>> {
-        let (inner, flown) = (Arc::clone(&self.0), Arc::clone(grant));
-        self.0
-            .flights
-            .board(grant.fingerprint(), urgency, landed, || async move { inner.fly(flown, urgency).await })
+        let fly = || {
+            let (inner, grant, origin) = (Arc::clone(&self.0), Arc::clone(grant), origin.clone());
+            async move { inner.fly(grant, urgency, origin).await }
+        };
+        self.0.flights.board(grant.fingerprint(), urgency, landed, fly)
     }
 
     /// Whether STS is being left alone after failures.
@@ -296,10 +314,16 @@ impl Broker {
 
 impl Inner {
     /// One flight: a key from STS into the store.
-    async fn fly(&self, grant: Arc<Grant>, urgency: Urgency) -> flight::Outcome {
+    async fn fly(&self, grant: Arc<Grant>, urgency: Urgency, origin: Origin) -> flight::Outcome {
         let name = grant.fingerprint();
         match self.sts.issue(Arc::clone(&grant), urgency).await {
             Ok(credential) => {
+                // Before anybody is handed it, and though nobody may still wait.
+                let outcome = match urgency {
+                    Urgency::UserWaits => Outcome::Fetched,
+                    Urgency::Background => Outcome::Refreshed,
+                };
+                self.audit.record(Event::issue(outcome.name(), origin, &grant, &credential));
                 // A tenth to either side, so that keys made together are not replaced together.
                 let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
                 let now = self.clock.now();

@@ -5,8 +5,10 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use governor::nanos::Nanos;
+use governor::{Quota, nanos::Nanos};
 use jiff::Timestamp;
+
+use crate::units::Rate;
 
 /// A source of both kinds of time.
 pub trait Clock: Debug + Send + Sync + 'static {
@@ -50,6 +52,16 @@ impl governor::clock::Clock for QuotaClock {
 
     fn now(&self) -> Nanos {
         Nanos::from(self.0.monotonic())
+    }
+}
+
+/// A rate as governor reads it; none where there is no bound.
+pub fn quota(rate: Rate) -> Option<Quota> {
+    match rate {
+        Rate::Off => None,
+        Rate::Per { count, period } => {
+            Quota::with_period(period / count.get()).map(|quota| quota.allow_burst(count))
+        }
     }
 }
 

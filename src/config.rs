@@ -4,6 +4,7 @@
 //! The only room that reads the environment and the files that the configuration names. It knows
 //! plain types only: no template, no network.
 
+mod audit;
 mod file;
 mod outline;
 mod reader;
@@ -50,6 +51,8 @@ pub struct Config {
     pub cache: Cache,
     /// How much one user may ask.
     pub limits: Limits,
+    /// What is kept of it all, if the operator wants a log.
+    pub audit: Option<Audit>,
 }
 
 /// `[server]`.
@@ -235,6 +238,42 @@ pub struct Limits {
     pub scopes_per_user: NonZeroU32,
     /// Who is given no key, kept over restarts; only in memory without.
     pub revoked: Option<RevokedFile>,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// Where lines go.
+    pub target: AuditTarget,
+    /// Whether keys have a line each time they are handed out, not only when they are made.
+    pub hits: bool,
+    /// Refusals of one kind that have a line of their own.
+    pub refusals: Rate,
+}
+
+/// Where the audit log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// What started this process takes it.
+    Stdout,
+    /// A file.
+    File {
+        /// The one written now; older ones have a number behind.
+        path: PathBuf,
+        /// When it is turned over; never without.
+        rotation: Option<Rotation>,
+        /// Where the configuration names it, for messages: `file:line:column`.
+        place: String,
+    },
+}
+
+/// How a log is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The most that a file holds, save for one line that is longer.
+    pub max_bytes: u64,
+    /// Older files kept.
+    pub keep: NonZeroU32,
 }
 
 impl Config {

@@ -29,7 +29,8 @@ use self::{
     refusal::{Form, Refusal},
 };
 use crate::{
-    broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier, policy::TemplateStore,
+    audit::Audit, broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier,
+    policy::TemplateStore,
 };
 
 /// What the handlers need.
@@ -41,6 +42,8 @@ pub struct Api {
     pub templates: Arc<TemplateStore>,
     /// Their key.
     pub broker: Broker,
+    /// Told of every refusal.
+    pub audit: Audit,
     /// For what an answer says of time.
     pub clock: Arc<dyn Clock>,
     /// For names of requests and objects.

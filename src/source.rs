@@ -234,6 +234,12 @@ pub fn plain(text: &str) -> String {
     line
 }
 
+/// Whether a character makes text read as something else: it moves the cursor, ends the line for some
+/// readers, or turns text around.
+pub fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns_text_around(c)
+}
+
 /// Marks that change the direction of what follows (Unicode UAX #9).
 fn turns_text_around(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -63,6 +63,22 @@ impl TryFrom<String> for Size {
     }
 }
 
+/// A [`Size`] that may not be exceeded, or no such bound (`"off"`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct MostBytes(pub Option<u64>);
+
+impl TryFrom<String> for MostBytes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        Size::try_from(text).map(|size| Self(Some(size.0))).map_err(|fault| format!("{fault} or \"off\""))
+    }
+}
+
 /// How often something may happen: so many per period, or without a bound (`"off"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -172,6 +188,13 @@ mod tests {
         for text in ["", "256", "256MB", "0MiB", "-1MiB", "99999999999999999999GiB", "GiB"] {
             assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_bound_in_bytes_is_a_size_or_off() {
+        assert_eq!(MostBytes::try_from("off".to_owned()), Ok(MostBytes(None)));
+        assert_eq!(MostBytes::try_from("1KiB".to_owned()), Ok(MostBytes(Some(1024))));
+        assert!(MostBytes::try_from("none".to_owned()).unwrap_err().ends_with("or \"off\""));
     }
 
     #[test]

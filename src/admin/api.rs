@@ -8,7 +8,10 @@ use actix_web::{
 use serde_json::json;
 
 use super::Operators;
-use crate::policy::Reload;
+use crate::{
+    audit::{Event, ReloadedBy},
+    policy::Reload,
+};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -28,7 +31,13 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
     }
     let now = operators.clock.now();
     let store = operators.templates.clone();
-    match web::block(move || store.reload(now)).await {
+    let reload = web::block(move || store.reload(now)).await;
+    if let Ok(reload) = &reload {
+        let client = request.peer_addr().map(|peer| peer.ip());
+        let serving = operators.templates.current();
+        operators.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client));
+    }
+    match reload {
         Ok(Reload::Loaded(changes)) => {
             let changes: serde_json::Map<_, _> =
                 changes.into_iter().map(|(template, change)| (template, change.into())).collect();

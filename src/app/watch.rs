@@ -7,7 +7,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{clock::Clock, fingerprint::Fingerprint, policy::TemplateStore};
+use crate::{
+    audit::{Audit, Event, ReloadedBy},
+    clock::Clock,
+    fingerprint::Fingerprint,
+    policy::TemplateStore,
+};
 
 /// Between two looks. A change serves after the second look that finds it: a file that an editor is still
 /// writing is left alone, and whatever way it is replaced (rename, symbolic link, in place) is seen, because
@@ -15,12 +20,17 @@ use crate::{clock::Clock, fingerprint::Fingerprint, policy::TemplateStore};
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Loads the folder anew whenever there is reason to, until dropped.
-pub(super) async fn watch(store: Arc<TemplateStore>, clock: Arc<dyn Clock>, mut hangups: Signal) {
+pub(super) async fn watch(
+    store: Arc<TemplateStore>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    mut hangups: Signal,
+) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rest = Rest::default();
     loop {
-        let store = Arc::clone(&store);
+        let (store, audit) = (Arc::clone(&store), audit.clone());
         let asked = tokio::select! {
             hangup = hangups.recv() => hangup.is_some(),
             _ = looks.tick() => false,
@@ -28,7 +38,9 @@ pub(super) async fn watch(store: Arc<TemplateStore>, clock: Arc<dyn Clock>, mut 
         let now = clock.now();
         let loading = tokio::task::spawn_blocking(move || {
             if asked || rest.is_over(store.look(), store.last_tried()) {
-                store.reload(now);
+                let reload = store.reload(now);
+                let by = if asked { ReloadedBy::Signal } else { ReloadedBy::Folder };
+                audit.record(Event::reload(&reload, &store.current(), by, None));
             }
             rest
         });

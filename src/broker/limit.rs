@@ -11,12 +11,11 @@ use std::{
 };
 
 use governor::{
-    Quota, RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos,
-    state::keyed::DashMapStateStore,
+    RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
 };
 
 use crate::{
-    clock::{Clock, QuotaClock},
+    clock::{Clock, QuotaClock, quota},
     fingerprint::Fingerprint,
     policy::Grant,
     units::Rate,
@@ -37,13 +36,7 @@ pub(super) struct PerUser {
 
 impl PerUser {
     pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        let quota = match rate {
-            Rate::Off => None,
-            Rate::Per { count, period } => {
-                Quota::with_period(period / count.get()).map(|quota| quota.allow_burst(count))
-            }
-        };
-        let limiter = quota.map(|quota| {
+        let limiter = quota(rate).map(|quota| {
             RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
         });
         Self { limiter, clock, next_sweep: AtomicU64::new(0) }

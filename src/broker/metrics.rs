@@ -35,7 +35,7 @@ impl Outcome {
     pub const ALL: [Self; 6] =
         [Self::Hit, Self::Refreshed, Self::Fetched, Self::Coalesced, Self::Stale, Self::Refused];
 
-    /// Its name in a label.
+    /// Its name in a label and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",

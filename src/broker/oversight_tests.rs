@@ -1,5 +1,5 @@
 use super::{
-    tests::{CALL, House, LIFE, house, pass, unavailable},
+    tests::{CALL, House, LIFE, ORIGIN, house, pass, unavailable},
     *,
 };
 
@@ -74,7 +74,7 @@ async fn who_is_revoked_gets_nothing_from_that_moment_and_nobody_else_notices() 
 async fn a_key_that_is_on_its_way_reaches_nobody_who_was_revoked_meanwhile() {
     let house = house();
     let grant = house.grant("alice");
-    let asks = futures::future::join_all((0..20).map(|_| house.broker.key_for(&grant, None)));
+    let asks = futures::future::join_all((0..20).map(|_| house.broker.key_for(&grant, None, &ORIGIN)));
     let (served, told) = futures::join!(asks, async {
         pass(CALL / 2).await;
         house.broker.revoke("i", "alice").unwrap()
@@ -98,7 +98,7 @@ async fn who_is_revoked_is_neither_refreshed_ahead_nor_served_stale() {
     pass(LIFE.mul_f64(0.25).checked_sub(Duration::from_mins(4)).unwrap()).await;
     assert_eq!(house.outcome("alice").await, Outcome::Stale);
     let grant = house.grant("alice");
-    let (served, _) = futures::join!(house.broker.key_for(&grant, None), async {
+    let (served, _) = futures::join!(house.broker.key_for(&grant, None, &ORIGIN), async {
         pass(CALL / 2).await;
         house.broker.revoke("i", "alice")
     });
@@ -113,7 +113,7 @@ async fn whoever_still_gets_a_key_is_told_of_by_the_revocation() {
         let (asker, revoker) = (Arc::clone(&house), Arc::clone(&house));
         let subject = format!("u{round}");
         let grant = house.grant(&subject);
-        let ask = tokio::spawn(async move { asker.broker.key_for(&grant, None).await.is_ok() });
+        let ask = tokio::spawn(async move { asker.broker.key_for(&grant, None, &ORIGIN).await.is_ok() });
         let revoke = tokio::spawn(async move {
             for _ in 0..round % 7 {
                 tokio::task::yield_now().await;

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const NOW: i64 = 1_900_000_000;
+/// An ask that came from nowhere in particular.
+pub(super) static ORIGIN: std::sync::LazyLock<Origin> = std::sync::LazyLock::new(Origin::default);
 
 /// An STS that counts its calls, and takes a while or fails as it is told.
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl House {
             rules,
             &limits,
             Arc::clone(&sts) as Arc<dyn Sts>,
+            Audit::off(),
             clock,
             Arc::new(FixedEntropy(0x80)),
             Handle::current(),
@@ -121,7 +124,7 @@ impl House {
         };
         let identity = Identity::for_tests("i", subject, &[]);
         let grant = self.templates.narrowed(None, &identity, &[scope]).unwrap();
-        self.broker.key_for(&grant, wanted).await.map(|served| served.outcome)
+        self.broker.key_for(&grant, wanted, &ORIGIN).await.map(|served| served.outcome)
     }
 
     pub(super) fn grant(&self, subject: &str) -> Arc<Grant> {
@@ -129,7 +132,7 @@ impl House {
     }
 
     pub(super) async fn ask(&self, subject: &str) -> Result<Served, AskError> {
-        self.broker.key_for(&self.grant(subject), None).await
+        self.broker.key_for(&self.grant(subject), None, &ORIGIN).await
     }
 
     pub(super) async fn outcome(&self, subject: &str) -> Outcome {
@@ -190,7 +193,7 @@ async fn the_second_ask_is_answered_from_memory_and_another_user_gets_another_ke
 async fn ten_thousand_askers_at_once_make_one_call() {
     let house = house();
     let grant = house.grant("alice");
-    let asks = (0..10_000).map(|_| house.broker.key_for(&grant, None));
+    let asks = (0..10_000).map(|_| house.broker.key_for(&grant, None, &ORIGIN));
     let outcomes = futures::future::join_all(asks).await;
     let fetched = outcomes.iter().filter(|o| o.as_ref().unwrap().outcome == Outcome::Fetched).count();
     assert_eq!((fetched, house.calls()), (1, 1));
@@ -200,7 +203,8 @@ async fn ten_thousand_askers_at_once_make_one_call() {
 async fn askers_who_give_up_neither_cancel_nor_repeat_the_call() {
     let house = house();
     let grant = house.grant("alice");
-    let impatient = (0..1500).map(|_| tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None)));
+    let impatient =
+        (0..1500).map(|_| tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None, &ORIGIN)));
     let given_up = futures::future::join_all(impatient).await;
     assert!(given_up.iter().all(Result::is_err));
     assert_eq!(house.outcome("alice").await, Outcome::Coalesced);
@@ -266,7 +270,8 @@ async fn a_failure_reaches_all_who_wait_and_nothing_of_it_is_cached() {
     let house = house();
     house.fail(Some(unavailable()));
     let grant = house.grant("alice");
-    let outcomes = futures::future::join_all((0..100).map(|_| house.broker.key_for(&grant, None))).await;
+    let outcomes =
+        futures::future::join_all((0..100).map(|_| house.broker.key_for(&grant, None, &ORIGIN))).await;
     assert!(outcomes.iter().all(Result::is_err));
     assert_eq!(house.calls(), 1);
     house.fail(None);
@@ -292,7 +297,8 @@ async fn whoever_wants_more_life_gets_it_or_is_told_what_there_is() {
     house.ask("alice").await.unwrap();
     pass(Duration::from_mins(1)).await;
     let grant = house.grant("alice");
-    let wanting = |minutes: u64| house.broker.key_for(&grant, Some(Duration::from_secs(minutes * 60)));
+    let wanting =
+        |minutes: u64| house.broker.key_for(&grant, Some(Duration::from_secs(minutes * 60)), &ORIGIN);
     assert_eq!(wanting(20).await.unwrap().outcome, Outcome::Hit);
     let newer = wanting(29).await;
     assert_eq!(newer.unwrap().outcome, Outcome::Hit, "29 minutes are left of 30");
@@ -325,7 +331,7 @@ proptest! {
 async fn a_key_that_landed_meanwhile_is_taken() {
     let house = house();
     house.ask("alice").await.unwrap();
-    let served = house.broker.fetch(&house.grant("alice"), Duration::from_mins(5)).await.unwrap();
+    let served = house.broker.fetch(&house.grant("alice"), Duration::from_mins(5), &ORIGIN).await.unwrap();
     assert_eq!((served.outcome, house.calls()), (Outcome::Coalesced, 1));
 }
 
@@ -334,7 +340,8 @@ async fn nobody_can_ask_for_less_life_than_the_house_gives() {
     let house = house();
     house.ask("alice").await.unwrap();
     pass(Duration::from_mins(26)).await;
-    let served = house.broker.key_for(&house.grant("alice"), Some(Duration::from_secs(1))).await.unwrap();
+    let served =
+        house.broker.key_for(&house.grant("alice"), Some(Duration::from_secs(1)), &ORIGIN).await.unwrap();
     assert_eq!(served.outcome, Outcome::Fetched);
 }
 
@@ -346,10 +353,11 @@ async fn a_user_who_joined_a_refresh_that_found_sts_busy_gets_a_call_of_their_ow
     house.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
     assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
     let grant = house.grant("alice");
-    let (served, ()) = futures::join!(house.broker.key_for(&grant, Some(Duration::from_mins(20))), async {
-        pass(CALL + CALL / 2).await;
-        house.fail(None);
-    });
+    let (served, ()) =
+        futures::join!(house.broker.key_for(&grant, Some(Duration::from_mins(20)), &ORIGIN), async {
+            pass(CALL + CALL / 2).await;
+            house.fail(None);
+        });
     assert_eq!(served.unwrap().outcome, Outcome::Fetched);
 }
 
@@ -360,8 +368,8 @@ async fn a_hit_whose_refresh_joins_a_flight_is_a_hit() {
     pass(LIFE.mul_f64(0.75)).await;
     let grant = house.grant("alice");
     let (more, hit) = futures::join!(
-        house.broker.key_for(&grant, Some(Duration::from_mins(20))),
-        house.broker.key_for(&grant, None)
+        house.broker.key_for(&grant, Some(Duration::from_mins(20)), &ORIGIN),
+        house.broker.key_for(&grant, None, &ORIGIN)
     );
     assert_eq!((more.unwrap().outcome, hit.unwrap().outcome), (Outcome::Fetched, Outcome::Hit));
     assert_eq!(house.calls(), 2);
@@ -401,11 +409,12 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
             rules,
             &limits,
             Arc::clone(&house.sts) as Arc<dyn Sts>,
+            Audit::off(),
             Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
             Arc::new(FixedEntropy(byte)),
             Handle::current(),
         );
-        let key = broker.key_for(&house.grant("alice"), None).await.unwrap().key;
+        let key = broker.key_for(&house.grant("alice"), None, &ORIGIN).await.unwrap().key;
         let now = house.sts.clock.now();
         let ahead = crate::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
@@ -425,6 +434,7 @@ async fn the_limit_is_the_persons_whatever_token_they_bring() {
         rules,
         &limits,
         Arc::clone(&house.sts) as Arc<dyn Sts>,
+        Audit::off(),
         Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
         Arc::new(FixedEntropy(0)),
         Handle::current(),
@@ -444,7 +454,7 @@ async fn a_changed_template_is_told_from_a_first_ask() {
     std::fs::write(dir.path().join("upload.toml"), text).unwrap();
     let changed = load(dir.path());
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
-    assert_eq!(house.broker.key_for(&grant, None).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(house.broker.key_for(&grant, None, &ORIGIN).await.unwrap().outcome, Outcome::Fetched);
     assert_eq!(house.figure("reason=\"policy_changed\""), 1);
 }
 
@@ -486,4 +496,42 @@ async fn a_scope_that_got_no_key_does_not_count() {
         let refused = house.ask_for("alice", &format!("{n}/*"), None).await.unwrap_err();
         assert!(matches!(refused, AskError::Sts(_)), "{refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() {
+    let house = house();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let target = config::AuditTarget::File { path: path.clone(), rotation: None, place: String::new() };
+    let kept = config::Audit { target, hits: false, refusals: crate::units::Rate::Off };
+    let audit = Audit::start(Some(kept), Arc::new(crate::clock::SystemClock::start())).unwrap();
+    let broker = Broker::new(
+        config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3 },
+        &limits(crate::units::Rate::Off),
+        Arc::clone(&house.sts) as Arc<dyn Sts>,
+        audit.clone(),
+        Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+        Arc::new(FixedEntropy(0x80)),
+        Handle::current(),
+    );
+    let grant = house.grant("alice");
+    let from = |name: &str| Origin { request_id: name.into(), client: None };
+    let (gives_up, hit) = (from("gives up"), from("hit"));
+    tokio::time::timeout(CALL / 2, broker.key_for(&grant, None, &gives_up)).await.unwrap_err();
+    pass(LIFE.mul_f64(0.75)).await;
+    assert_eq!(broker.key_for(&grant, None, &hit).await.unwrap().outcome, Outcome::Refreshed);
+    pass(CALL * 2).await;
+    audit.close();
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let issued = lines.filter(|line| line["event"] == "issue").map(|line| {
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
+        (text("outcome"), text("requestId"), text("keyId"), text("stsRequestId"))
+    });
+    let line = |outcome: &str, origin: &str, call| {
+        (outcome.to_owned(), origin.to_owned(), format!("AKID{call}"), format!("r{call}"))
+    };
+    let expected = [line("fetched", "gives up", 0), line("refreshed", "hit", 1)];
+    assert_eq!(issued.collect::<Vec<_>>(), expected);
 }

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     app::{self, StartError},
+    audit,
     clock::{Clock, SystemClock},
     config::{Config, Environment},
     entropy::SystemEntropy,
@@ -44,6 +45,9 @@ impl Options {
             .map_err(StartError::Key)?;
         if let Some(tls) = &config.server.tls {
             http::check_tls(tls)?;
+        }
+        if let Some(audit) = &config.audit {
+            audit::check(audit).map_err(StartError::Audit)?;
         }
         for template in templates.summaries() {
             super::say(&format!("proved: {template}"))?;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::units::{Rate, Size, Span};
+use crate::units::{MostBytes, Rate, Size, Span};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) redis: Option<Spanned<Later>>,
-    pub(super) audit: Option<Spanned<Later>>,
+    pub(super) audit: Option<Audit>,
 }
 
 /// A section of the design that this version does not have yet.
@@ -166,4 +166,21 @@ impl Default for Limits {
             revoked_file: None,
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Audit {
+    pub(super) path: Spanned<PathBuf>,
+    pub(super) max_bytes: Option<Spanned<MostBytes>>,
+    pub(super) keep: Option<Spanned<NonZeroU32>>,
+    #[serde(default)]
+    pub(super) hits: bool,
+    #[serde(default = "default_refusals")]
+    pub(super) refusals: Rate,
+}
+
+fn default_refusals() -> Rate {
+    let count = NonZeroU32::MIN.saturating_add(599);
+    Rate::Per { count, period: std::time::Duration::from_mins(1) }
 }

@@ -24,14 +24,12 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn config(&self, file: File) -> Result<Config, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        for (name, section) in [("redis", &file.redis), ("audit", &file.audit)] {
-            if let Some(section) = section {
-                problems.push(self.problem(
-                    section.span(),
-                    format!("[{name}] is not built yet in this version"),
-                    "remove the section",
-                ));
-            }
+        if let Some(section) = &file.redis {
+            problems.push(self.problem(
+                section.span(),
+                "[redis] is not built yet in this version",
+                "remove the section",
+            ));
         }
         let mut keep = |problem| problems.push(problem);
         let server = self.server(file.server).map_err(&mut keep).ok();
@@ -39,6 +37,7 @@ impl Reader<'_> {
         let sts = self.sts(file.sts).map_err(&mut keep).ok();
         let cache = self.cache(&file.cache).map_err(&mut keep).ok();
         let limits = self.limits(file.limits).map_err(&mut keep).ok();
+        let audit = file.audit.map(|audit| self.audit(audit)).transpose().map_err(&mut keep).ok();
         if file.issuer.is_empty() {
             keep(self.problem(
                 0..0,
@@ -72,9 +71,11 @@ impl Reader<'_> {
             ));
         }
         let templates = templates(file.templates, self.base);
-        match (server, admin, sts, cache, limits) {
-            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits)) if problems.is_empty() => {
-                Ok(Config { server, admin, issuers, templates, sts, cache, limits })
+        match (server, admin, sts, cache, limits, audit) {
+            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits), Some(audit))
+                if problems.is_empty() =>
+            {
+                Ok(Config { server, admin, issuers, templates, sts, cache, limits, audit })
             }
             _ => Err(problems),
         }
@@ -421,7 +422,12 @@ impl Reader<'_> {
         }
     }
 
-    fn problem(&self, span: Range<usize>, message: impl Into<String>, mend: impl Into<String>) -> Diagnostic {
+    pub(super) fn problem(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Diagnostic {
         self.source.problem(span, message, mend)
     }
 }

@@ -44,6 +44,27 @@ fn a_minimal_file_gets_the_documented_defaults() {
 }
 
 #[test]
+fn an_audit_log_is_kept_only_if_it_is_asked_for_and_has_a_bound() {
+    assert!(parse(MINIMAL).unwrap().audit.is_none());
+    let target = |extra: &str| {
+        let audit = parse(&format!("{MINIMAL}\n[audit]\n{extra}")).unwrap().audit.unwrap();
+        assert!(!audit.hits);
+        match audit.target {
+            AuditTarget::Stdout => None,
+            AuditTarget::File { path, rotation, .. } => Some((path.display().to_string(), rotation)),
+        }
+    };
+    let bound = |max_bytes, keep: u32| Some(Rotation { max_bytes, keep: keep.try_into().unwrap() });
+    assert_eq!(target("path = \"a.jsonl\""), Some(("a.jsonl".to_owned(), bound(64 << 20, 5))));
+    assert_eq!(
+        target("path = \"/a\"\nmax_bytes = \"1MiB\"\nkeep = 1"),
+        Some(("/a".to_owned(), bound(1 << 20, 1)))
+    );
+    assert_eq!(target("path = \"a\"\nmax_bytes = \"off\""), Some(("a".to_owned(), None)));
+    assert_eq!(target("path = \"-\""), None);
+}
+
+#[test]
 fn each_mistake_is_one_line_that_says_where_and_how_to_mend_it() {
     let with = |from: &str, to: &str| problem(&MINIMAL.replace(from, to));
     for (text, line, said) in [
@@ -83,6 +104,14 @@ fn values_out_of_range_are_refused() {
         ("[server]\nworkers = 0", "serve nobody"),
         ("[server]\nworkers = 513", "more than 512"),
         ("[server]\nlisten = \"127.0.0.1:5001\"", "are both 127.0.0.1:5001"),
+        ("[audit]\npath = \"\"", "audit.path is empty"),
+        ("[audit]\nhits = true", "missing"),
+        ("[audit]\npath = \"-\"\nmax_bytes = \"1MiB\"", "never turned over"),
+        ("[audit]\npath = \"-\"\nkeep = 2", "makes none"),
+        ("[audit]\npath = \"a\"\nmax_bytes = \"off\"\nkeep = 2", "makes none"),
+        ("[audit]\npath = \"a\"\nmax_bytes = \"1KiB\"", "less than some lines take"),
+        ("[audit]\npath = \"a\"\nkeep = 1001", "more than 1000"),
+        ("[audit]\npath = \"a\"\nkeep = 0", "nonzero"),
         ("[redis]\nurl = \"redis://127.0.0.1\"", "not built yet"),
     ] {
         let text = problem(&format!("{MINIMAL}\n{extra}"));

@@ -1,6 +1,6 @@
 //! One ask, from request to answer: the way that every route takes.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 
@@ -11,8 +11,10 @@ use super::{
     shape::{self, Shape},
 };
 use crate::{
+    audit::{Event, Refused},
     broker::{Outcome, Served},
     identity::Identity,
+    source::one_line,
 };
 
 /// A key to be answered with.
@@ -23,28 +25,68 @@ pub(super) struct Answered {
     pub(super) object_key: Option<String>,
 }
 
-/// Who sent the request, if they may ask now. Comes before anything else of a request is read.
-pub(super) async fn admitted(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
-    let asker = bearer::identity(api, request).await?;
-    api.broker.admit(&asker)?;
-    Ok(asker)
+/// An ask that is refused, and whose it is, if a verified token says.
+pub(super) struct RefusedAsk {
+    refusal: Refusal,
+    asker: Option<Arc<Identity>>,
+}
+
+/// What `ask` makes of the person who sent the request, if they may ask now. Finding that out comes before
+/// anything else of a request is read.
+pub(super) async fn by_asker<T>(
+    api: &Api,
+    request: &HttpRequest,
+    ask: impl AsyncFnOnce(&Identity) -> Result<T, Refusal>,
+) -> Result<T, RefusedAsk> {
+    let stranger = |refusal| RefusedAsk { refusal, asker: None };
+    let asker = bearer::identity(api, request).await.map_err(stranger)?;
+    let outcome = match api.broker.admit(&asker) {
+        Ok(()) => ask(&asker).await,
+        Err(error) => Err(error.into()),
+    };
+    outcome.map_err(|refusal| RefusedAsk { refusal, asker: Some(asker) })
+}
+
+/// The answer to a refused ask of this template (the default one if none is named), and its audit line.
+pub(super) fn refused(
+    api: &Api,
+    template: Option<&str>,
+    form: Form,
+    exchange: &Exchange,
+    RefusedAsk { refusal, asker }: RefusedAsk,
+) -> HttpResponse {
+    let (status, outcome) = refusal.name();
+    api.audit.record(Event::Refusal(Refused {
+        outcome,
+        status,
+        cause: one_line(&refusal.to_string()),
+        origin: exchange.origin().clone(),
+        person: asker.map(|asker| asker.person().clone().into()),
+        template: known(api, template),
+    }));
+    refusal.response(form, exchange)
+}
+
+/// The template an ask is of, if there is one of that name.
+fn known(api: &Api, template: Option<&str>) -> Option<String> {
+    let templates = api.templates.current();
+    let named = template.or(templates.default_name())?;
+    templates.names().any(|known| known == named).then(|| named.to_owned())
 }
 
 /// The answer to an ask for a key of this template (the default one if none is named), counted once.
 pub(super) async fn answer(
     api: &Api,
+    request: &HttpRequest,
     template: Option<&str>,
     form: Form,
     exchange: &Exchange,
-    ask: impl Future<Output = Result<Answered, Refusal>>,
+    ask: impl AsyncFnOnce(&Identity) -> Result<Answered, Refusal>,
 ) -> HttpResponse {
-    match ask.await {
+    match by_asker(api, request, ask).await {
         Err(refusal) => {
-            let templates = api.templates.current();
-            let named = template.or(templates.default_name());
-            let known = named.filter(|name| templates.names().any(|known| known == *name));
-            api.broker.count_refused(known.unwrap_or_default());
-            refusal.response(form, exchange)
+            api.broker.count_refused(&known(api, template).unwrap_or_default());
+            refused(api, template, form, exchange, refusal)
         }
         Ok(Answered { served: Served { key, outcome }, shape, object_key }) => {
             let now = api.clock.now();

@@ -21,7 +21,7 @@ use actix_web::{
 use ipnet::IpNet;
 
 use super::Api;
-use crate::broker::Outcome;
+use crate::{audit::Origin, broker::Outcome};
 
 /// One request and what becomes of it.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(super) struct Exchange(Rc<Told>);
 
 #[derive(Debug)]
 struct Told {
-    id: String,
+    origin: Origin,
     ending: Cell<Ending>,
 }
 
@@ -42,13 +42,18 @@ enum Ending {
 }
 
 impl Exchange {
-    pub(super) fn new(id: String) -> Self {
-        Self(Rc::new(Told { id, ending: Cell::new(Ending::Open) }))
+    pub(super) fn new(origin: Origin) -> Self {
+        Self(Rc::new(Told { origin, ending: Cell::new(Ending::Open) }))
     }
 
     /// The name of the request: in the answer, the log and, where there is one, the problem.
     pub(super) fn id(&self) -> &str {
-        &self.0.id
+        &self.0.origin.request_id
+    }
+
+    /// Its name and who sent it.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.0.origin
     }
 
     /// A key was handed out.
@@ -70,7 +75,8 @@ impl FromRequest for Exchange {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let known = request.extensions().get::<Self>().cloned();
-        ready(Ok(known.unwrap_or_else(|| Self::new("unknown".to_owned()))))
+        let unknown = || Origin { request_id: "unknown".into(), client: None };
+        ready(Ok(known.unwrap_or_else(|| Self::new(unknown()))))
     }
 }
 
@@ -81,12 +87,11 @@ pub(super) async fn surround(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
     let began = api.as_ref().map(|api| api.clock.monotonic());
-    let exchange = Exchange::new(api.as_ref().map_or_else(String::new, |api| api.entropy.name()));
+    let request_id: Arc<str> = api.as_ref().map_or_else(String::new, |api| api.entropy.name()).into();
+    let client = api.as_ref().and_then(|api| client(&request, &api.trusted_proxies));
+    tracing::debug!(request_id = &*request_id, method = %request.method(), path = request.path(), ?client, "request");
+    let exchange = Exchange::new(Origin { request_id, client });
     request.extensions_mut().insert(exchange.clone());
-    if let Some(api) = &api {
-        let client = client(&request, &api.trusted_proxies);
-        tracing::debug!(request_id = exchange.id(), method = %request.method(), path = request.path(), ?client, "request");
-    }
     let mut response = next.call(request).await?;
     if let (Some(api), Some(began)) = (&api, began) {
         count(api, &response, &exchange, api.clock.monotonic().saturating_sub(began));

@@ -13,7 +13,7 @@ use super::{
     shape::Shape,
     v1,
 };
-use crate::policy::Scope;
+use crate::{identity::Identity, policy::Scope};
 
 #[derive(Deserialize)]
 struct KeyQuery {
@@ -22,18 +22,24 @@ struct KeyQuery {
 
 /// `GET /sign`: cossign's envelope.
 pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    ask::answer(&api, None, Form::Envelope, &exchange, whole(&api, &request, Shape::Cossign)).await
+    whole(&api, &request, Shape::Cossign, &exchange).await
 }
 
 /// `GET /sts`: the STS SDK JSON.
 pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    ask::answer(&api, None, Form::Envelope, &exchange, whole(&api, &request, Shape::StsSdk)).await
+    whole(&api, &request, Shape::StsSdk, &exchange).await
 }
 
-async fn whole(api: &Api, request: &HttpRequest, shape: Shape) -> Result<Answered, Refusal> {
-    let asker = ask::admitted(api, request).await?;
-    let grant = api.templates.current().grant(None, &asker)?;
-    Ok(Answered { served: api.broker.key_for(&grant, None).await?, shape, object_key: None })
+async fn whole(api: &Api, request: &HttpRequest, shape: Shape, exchange: &Exchange) -> HttpResponse {
+    let ask = async |asker: &Identity| {
+        let grant = api.templates.current().grant(None, asker)?;
+        Ok(Answered {
+            served: api.broker.key_for(&grant, None, exchange.origin()).await?,
+            shape,
+            object_key: None,
+        })
+    };
+    ask::answer(api, request, None, Form::Envelope, exchange, ask).await
 }
 
 /// `POST /sts` with the bare array of the vendor's scope demo.
@@ -43,14 +49,13 @@ pub(super) async fn sts_scoped(
     payload: web::Payload,
     exchange: Exchange,
 ) -> HttpResponse {
-    let ask = async {
-        let asker = ask::admitted(&api, &request).await?;
+    let ask = async |asker: &Identity| {
         let scope: Vec<Scope> = body::json(payload).await?;
-        let grant = api.templates.current().narrowed(None, &asker, &scope)?;
-        let served = api.broker.key_for(&grant, None).await?;
+        let grant = api.templates.current().narrowed(None, asker, &scope)?;
+        let served = api.broker.key_for(&grant, None, exchange.origin()).await?;
         Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
     };
-    ask::answer(&api, None, Form::Envelope, &exchange, ask).await
+    ask::answer(&api, &request, None, Form::Envelope, &exchange, ask).await
 }
 
 /// `GET /getKeyAndCredentials?filename=`: a key, and where in the home to put the file.
@@ -59,17 +64,16 @@ pub(super) async fn key_and_credentials(
     request: HttpRequest,
     exchange: Exchange,
 ) -> HttpResponse {
-    let ask = async {
-        let asker = ask::admitted(&api, &request).await?;
+    let ask = async |asker: &Identity| {
         let KeyQuery { filename } = v1::query(&request)?;
         let filename = filename
             .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
-        let grant = api.templates.current().grant(None, &asker)?;
+        let grant = api.templates.current().grant(None, asker)?;
         let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
-        let served = api.broker.key_for(&grant, None).await?;
+        let served = api.broker.key_for(&grant, None, exchange.origin()).await?;
         Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
     };
-    ask::answer(&api, None, Form::Envelope, &exchange, ask).await
+    ask::answer(&api, &request, None, Form::Envelope, &exchange, ask).await
 }
 
 /// `.jpg` of `photo.jpg`; nothing where there is none, or where it is not plain letters and digits.

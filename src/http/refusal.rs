@@ -279,6 +279,12 @@ impl Refusal {
         Row { status, name, title, code, detail, retry_after: None }
     }
 
+    /// Its status, and the last part of the problem's `type`.
+    pub(super) fn name(&self) -> (u16, &'static str) {
+        let row = self.row();
+        (row.status.as_u16(), row.name)
+    }
+
     /// The response, and a line in the log where somebody must act.
     pub(super) fn response(&self, form: Form, exchange: &Exchange) -> HttpResponse {
         let mut row = self.row();
@@ -385,7 +391,7 @@ mod tests {
     fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
         for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let refusal = Refusal::Ask(AskError::TooMany { retry_after: Duration::from_millis(millis) });
-            let response = refusal.response(Form::Problem, &Exchange::new("r".to_owned()));
+            let response = refusal.response(Form::Problem, &Exchange::new(crate::audit::Origin::default()));
             assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
         }
     }

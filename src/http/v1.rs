@@ -14,6 +14,7 @@ use super::{
     shape::Shape,
 };
 use crate::{
+    identity::Identity,
     policy::{Explanation, Question, Scope, explain},
     units::Span,
 };
@@ -57,14 +58,13 @@ struct Explained<'a> {
 /// `GET /v1/credentials[/{template}]`
 pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
     let template = template(&request);
-    let ask = async {
-        let asker = ask::admitted(&api, &request).await?;
+    let ask = async |asker: &Identity| {
         let (shape, min_remaining) = options(&request)?;
-        let grant = api.templates.current().grant(template, &asker)?;
-        let served = api.broker.key_for(&grant, min_remaining).await?;
+        let grant = api.templates.current().grant(template, asker)?;
+        let served = api.broker.key_for(&grant, min_remaining, exchange.origin()).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, template, Form::Problem, &exchange, ask).await
+    ask::answer(&api, &request, template, Form::Problem, &exchange, ask).await
 }
 
 /// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
@@ -75,32 +75,30 @@ pub(super) async fn post(
     exchange: Exchange,
 ) -> HttpResponse {
     let template = template(&request);
-    let ask = async {
-        let asker = ask::admitted(&api, &request).await?;
+    let ask = async |asker: &Identity| {
         let (shape, min_remaining) = options(&request)?;
         let ScopeBody { scope } = body::json(payload).await?;
-        let grant = api.templates.current().narrowed(template, &asker, &scope)?;
-        let served = api.broker.key_for(&grant, min_remaining).await?;
+        let grant = api.templates.current().narrowed(template, asker, &scope)?;
+        let served = api.broker.key_for(&grant, min_remaining, exchange.origin()).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, template, Form::Problem, &exchange, ask).await
+    ask::answer(&api, &request, template, Form::Problem, &exchange, ask).await
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`
 pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    match explanation(&api, &request).await {
+    match ask::by_asker(&api, &request, async |asker| explanation(&api, &request, asker)).await {
         Ok(response) => response,
-        Err(refusal) => refusal.response(Form::Problem, &exchange),
+        Err(refused) => ask::refused(&api, template(&request), Form::Problem, &exchange, refused),
     }
 }
 
-async fn explanation(api: &Api, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let asker = ask::admitted(api, request).await?;
+fn explanation(api: &Api, request: &HttpRequest, asker: &Identity) -> Result<HttpResponse, Refusal> {
     let query: ExplainQuery = query(request)?;
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
-    let grant = api.templates.current().grant(template(request), &asker)?;
+    let grant = api.templates.current().grant(template(request), asker)?;
     let question = Question {
         action: &action,
         key: &key,

@@ -65,6 +65,11 @@ impl Grant {
         &self.template().name
     }
 
+    /// The template's version: SHA-256 of the file, in hexadecimal.
+    pub fn template_version(&self) -> String {
+        self.template().source.sha256()
+    }
+
     /// The bucket it is for.
     pub fn bucket(&self) -> &Bucket {
         &self.template().bucket

@@ -96,6 +96,11 @@ impl TemplateSet {
         self.templates.keys().map(String::as_str)
     }
 
+    /// Each template's name and version: SHA-256 of the file, in hexadecimal.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.templates.iter().map(|(name, serving)| (name.as_str(), serving.version.as_str()))
+    }
+
     /// Names every file of the folder it was read from.
     pub fn version(&self) -> Fingerprint {
         self.version

@@ -7,6 +7,7 @@
 
 mod adversarial;
 mod api;
+mod audit;
 mod cli;
 mod cloud_clock;
 mod cloud_faults;

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, token};
 
 #[tokio::test]
-async fn no_secret_shows_in_logs_metrics_or_refusals_at_any_level() {
+async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let mut setup = Setup::new(sts.address);
+    let section = "[audit]\npath = \"audit.jsonl\"\nhits = true\n[limits]";
+    let mut setup = Setup::new(sts.address).with("[limits]", section);
     setup.log_level = "trace";
-    let broker = setup.start();
+    let mut broker = setup.start();
     let (alice, mallory) = (token("alice"), token("*"));
     let mut told = String::new();
     for path in [
@@ -35,8 +36,11 @@ async fn no_secret_shows_in_logs_metrics_or_refusals_at_any_level() {
     write!(told, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
     told += &broker.metrics().await;
     told += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
+    broker.signal("-TERM");
+    let broker = tokio::task::spawn_blocking(move || (broker.ended(), broker).1).await.unwrap();
     told += &broker.log();
-    assert!(told.contains("key issued"), "the log was captured");
+    told += &std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
+    assert!(told.contains("key issued") && told.contains("\"serve\""), "the logs were captured");
     let (_, signature) = alice.rsplit_once('.').unwrap();
     let temporary = ["temporary-key-canary", "token-canary"];
     for secret in [JWT_SECRET, SECRET_KEY, signature, temporary[0], temporary[1]] {

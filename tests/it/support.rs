@@ -52,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) config: String,
     pub(crate) templates: Vec<(String, String)>,
     pub(crate) log_level: &'static str,
+    /// Where its stdout goes; nowhere without.
+    pub(crate) stdout: Option<std::fs::File>,
 }
 
 impl Setup {
@@ -91,6 +93,7 @@ per_user = "off"
             .to_owned(),
             templates: shipped.into(),
             log_level: "info",
+            stdout: None,
         }
     }
 
@@ -124,7 +127,7 @@ per_user = "off"
         let mut child = cosbroker(dir.path())
             .args(["serve", "--log", "json", "--config", "config.toml"])
             .env("RUST_LOG", self.log_level)
-            .stdout(Stdio::null())
+            .stdout(self.stdout.map_or_else(Stdio::null, Stdio::from))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
