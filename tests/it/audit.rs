@@ -123,7 +123,7 @@ async fn each_kind_of_line_says_what_client_and_operator_saw() {
     assert_eq!(stranger_line, refusal(&stranger, json!({"cause": MALFORMED, "template": "upload"})));
     assert_eq!(nothing_line, refusal(&nothing, alice_is(json!({"cause": "there is no template `no-such`"}))));
     let cause = outside_line.as_object_mut().unwrap().remove("cause").unwrap();
-    assert!(cause.as_str().unwrap().contains("scope[0]"), "{cause}");
+    assert!(cause.as_str().unwrap().contains("scope item 0 is refused"), "{cause}");
     let from_here = json!({"template": "upload", "client": "127.0.0.1"});
     assert_eq!(outside_line, refusal(&outside, alice_is(from_here)));
 
