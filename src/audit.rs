@@ -148,7 +148,7 @@ impl Audit {
         }
     }
 
-    /// Writes what waits, and ends the log; within [`SLOWEST_END`]. Blocks: not for a thread that serves.
+    /// Writes what waits, and ends the log, within a few seconds. Blocks: not for a thread that serves.
     pub fn close(&self) {
         let Some(on) = &self.on else { return };
         on.signals.stopping.store(true, Ordering::SeqCst);
