@@ -140,6 +140,7 @@ impl App {
         sts.register(&mut registry);
         templates.register(&mut registry);
         verifier.register(&mut registry);
+        audit.register(&mut registry);
         let (operators_at, listener) = listen(config.admin.listen)?;
         let operators = Operators::new(
             registry,

@@ -104,7 +104,7 @@ impl Audit {
         let log = open(&config.target)?;
         let (queue, waiting) = mpsc::sync_channel(QUEUE);
         let (end, ended) = mpsc::channel();
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::default());
         let signals = Arc::new(Signals::default());
         let flood = Flood::new(config.refusals, Arc::clone(&clock));
         let writer = Writer::new(

@@ -75,7 +75,7 @@ pub enum Event {
     },
     /// An operator stops, or again allows, a user to be served.
     Revoke {
-        /// Such as `revoked` or `restored`.
+        /// `revoked`, `already-revoked` or `restored`.
         outcome: &'static str,
         /// Who asked over the operators' listener.
         client: Option<IpAddr>,
@@ -255,6 +255,10 @@ impl Event {
             _ => None,
         }
     }
+
+    /// Every [`Event::name`].
+    pub(super) const NAMES: [&'static str; 9] =
+        ["start", "stop", "issue", "serve", "refusal", "reload", "revoke", "suppressed", "lost"];
 
     /// As the line's `event`.
     pub(super) fn name(&self) -> &'static str {

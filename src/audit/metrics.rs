@@ -1,16 +1,19 @@
 //! What this room counts.
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
-/// Lines written, and all that keeps a line from being written.
-#[derive(Debug, Default)]
+use super::Event;
+use crate::figures::Closed;
+
+/// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
+/// sees it rise.
+#[derive(Debug)]
 pub(super) struct Metrics {
-    lines: Family<Told, Counter>,
-    lost: Family<Lost, Counter>,
+    lines: Closed<&'static str, Counter>,
+    lost: Closed<Loss, Counter>,
     suppressed: Counter,
     errors: Counter,
     failing: Gauge,
@@ -27,48 +30,41 @@ pub(super) enum Loss {
     Stopped,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Told {
-    event: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lost {
-    reason: &'static str,
-}
-
 impl Loss {
     const ALL: [Self; 3] = [Self::QueueFull, Self::Unwritable, Self::Stopped];
 
-    fn labels(self) -> Lost {
-        let reason = match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::QueueFull => "queue_full",
             Self::Unwritable => "unwritable",
             Self::Stopped => "stopped",
-        };
-        Lost { reason }
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            lines: Closed::new(Event::NAMES, |event| [("event", event)], Counter::default),
+            lost: Closed::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
+            suppressed: Counter::default(),
+            errors: Counter::default(),
+            failing: Gauge::default(),
+        }
     }
 }
 
 impl Metrics {
-    /// Of a log that is kept: a loss is a figure from the start, so that an alarm sees it rise.
-    pub(super) fn new() -> Self {
-        let metrics = Self::default();
-        for event in ["issue", "refusal", "reload", "revoke"] {
-            metrics.lines.get_or_create_owned(&Told { event });
-        }
-        for loss in Loss::ALL {
-            metrics.lost.get_or_create_owned(&loss.labels());
-        }
-        metrics
-    }
-
     pub(super) fn written(&self, event: &'static str) {
-        self.lines.get_or_create(&Told { event }).inc();
+        if let Some(lines) = self.lines.of(event) {
+            lines.inc();
+        }
     }
 
     pub(super) fn lost(&self, loss: Loss, lines: u64) {
-        self.lost.get_or_create(&loss.labels()).inc_by(lines);
+        if let Some(lost) = self.lost.of(loss) {
+            lost.inc_by(lines);
+        }
     }
 
     pub(super) fn suppressed(&self) {
