@@ -1,5 +1,7 @@
 //! What operators and their scripts ask over HTTP, as JSON.
 
+use std::net::IpAddr;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
@@ -33,9 +35,8 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
     let store = operators.templates.clone();
     let reload = web::block(move || store.reload(now)).await;
     if let Ok(reload) = &reload {
-        let client = request.peer_addr().map(|peer| peer.ip());
         let serving = operators.templates.current();
-        operators.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client));
+        operators.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client(&request)));
     }
     match reload {
         Ok(Reload::Loaded(changes)) => {
@@ -50,6 +51,11 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
         }
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+/// Who says it, for the audit log.
+pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
 }
 
 /// No, and why.

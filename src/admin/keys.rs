@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Operators,
-    api::{refused, refused_elsewhere},
+    api::{client, refused, refused_elsewhere},
 };
 use crate::{
     broker::{KeyFilter, Revocation},
@@ -55,12 +55,13 @@ async fn revoked(operators: web::Data<Operators>) -> HttpResponse {
 
 /// `POST /api/revoke` with `{"issuer","subject"}`
 async fn revoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    changed(&operators, &request, &body, |operators, named| {
+    let client = client(&request);
+    changed(&operators, &request, &body, move |operators, named| {
         let issuer = operators.issuer(named.issuer)?;
         if !operators.issuers.contains(&issuer) {
             return Err((StatusCode::BAD_REQUEST, operators.unknown(&issuer)));
         }
-        let revoked = operators.broker.revoke(&issuer, &named.subject);
+        let revoked = operators.broker.revoke(&issuer, &named.subject, client);
         revoked.map_err(|error| (StatusCode::CONFLICT, error.to_string()))
     })
     .await
@@ -68,9 +69,10 @@ async fn revoke(operators: web::Data<Operators>, request: HttpRequest, body: web
 
 /// `POST /api/unrevoke` with `{"issuer","subject"}`; of an issuer that is not configured any more, too.
 async fn unrevoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    changed(&operators, &request, &body, |operators, named| {
+    let client = client(&request);
+    changed(&operators, &request, &body, move |operators, named| {
         let issuer = operators.issuer(named.issuer)?;
-        operators.broker.unrevoke(&issuer, &named.subject).ok_or_else(|| {
+        operators.broker.unrevoke(&issuer, &named.subject, client).ok_or_else(|| {
             let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
             (StatusCode::NOT_FOUND, format!("{who} is not revoked; /api/revoked lists who is"))
         })

@@ -1,15 +1,16 @@
 //! What operators see of people's keys, and their word on who gets none.
 
-use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Broker,
     inventory::{KeyFilter, LivingKeys, Unknown},
     revoked::{Changed, Kept, TooManyRevoked},
 };
-use crate::{config::RevokedPerson, identity::Person, source::one_line};
+use crate::{audit::Event, config::RevokedPerson, identity::Person, source::one_line};
 
 /// What became of a revocation, or of taking one back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +36,24 @@ pub struct Revocation {
     pub unknown: Unknown,
 }
 
+/// What an operator said.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    Revoked,
+    Restored,
+}
+
+impl Word {
+    /// Its name in the audit log, and what the log says.
+    fn names(self, already: bool) -> (&'static str, &'static str) {
+        match self {
+            Self::Revoked if already => ("already-revoked", "revoked: gets no key"),
+            Self::Revoked => ("revoked", "revoked: gets no key"),
+            Self::Restored => ("restored", "no longer revoked"),
+        }
+    }
+}
+
 impl Broker {
     /// The living keys that somebody asks for.
     pub fn living_keys(&self, filter: &KeyFilter) -> LivingKeys {
@@ -46,26 +65,32 @@ impl Broker {
         self.0.revoked.list()
     }
 
-    /// Serves a person no more, from this moment on. Writes a file: not for a thread that serves.
+    /// Serves a person no more, from this moment on. `client` is where the word came from, for the audit log.
+    /// Writes a file: not for a thread that serves.
     ///
     /// # Errors
     /// When too many are revoked already.
-    pub fn revoke(&self, issuer: &str, subject: &str) -> Result<Revocation, TooManyRevoked> {
+    pub fn revoke(
+        &self,
+        issuer: &str,
+        subject: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Revocation, TooManyRevoked> {
         let person = Person::new(issuer, subject);
         let changed = self.0.revoked.add(&person, self.0.clock.now())?;
         // Whoever is still handed a key has it noted before they were looked up, so this counts it.
-        Ok(self.told("revoked: gets no key", &person, &changed))
+        Ok(self.told(Word::Revoked, &person, client, &changed))
     }
 
     /// Serves a person again; none if they were not revoked. Writes a file: not for a thread that serves.
-    pub fn unrevoke(&self, issuer: &str, subject: &str) -> Option<Revocation> {
+    pub fn unrevoke(&self, issuer: &str, subject: &str, client: Option<IpAddr>) -> Option<Revocation> {
         let person = Person::new(issuer, subject);
         let changed = self.0.revoked.remove(&person)?;
-        Some(self.told("no longer revoked", &person, &changed))
+        Some(self.told(Word::Restored, &person, client, &changed))
     }
 
-    /// The one place that tells of a change, to operators and in the log.
-    fn told(&self, what: &str, person: &Person, changed: &Changed) -> Revocation {
+    /// The one place that tells of a change: to operators, in the log and in the audit log.
+    fn told(&self, word: Word, person: &Person, client: Option<IpAddr>, changed: &Changed) -> Revocation {
         let filter = KeyFilter {
             issuer: Some(person.issuer().to_owned()),
             subject: Some(person.subject().to_owned()),
@@ -77,6 +102,8 @@ impl Broker {
             Kept::Failed(problem) => Some(one_line(problem)),
             Kept::InFile | Kept::InMemory => None,
         };
+        let (outcome, what) = word.names(changed.already);
+        self.0.audit.record(Event::revoke(outcome, person.clone(), client, alive_until));
         let (issuer, subject) = (one_line(person.issuer()), one_line(person.subject()));
         let until = alive_until.map(tracing::field::display);
         tracing::warn!(issuer, subject, already = changed.already, alive, until, "{what}");

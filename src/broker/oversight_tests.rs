@@ -53,7 +53,7 @@ async fn who_is_revoked_gets_nothing_from_that_moment_and_nobody_else_notices() 
         house.ask(subject).await.unwrap();
     }
     house.ask_for("alice", "a/*", None).await.unwrap();
-    let told = house.broker.revoke("i", "alice").unwrap();
+    let told = house.broker.revoke("i", "alice", None).unwrap();
     assert_eq!((told.alive, told.already, told.lasting, told.problem), (2, false, false, None));
     assert_eq!(crate::clock::until(told.alive_until.unwrap(), told.unknown.now), LIFE);
     assert_eq!(house.ask("alice").await.unwrap_err(), AskError::Revoked, "not even from memory");
@@ -64,9 +64,12 @@ async fn who_is_revoked_gets_nothing_from_that_moment_and_nobody_else_notices() 
     assert_eq!((admit("another", "alice"), admit("i", "bob")), (Ok(()), Ok(())));
     assert_eq!(house.outcome("bob").await, Outcome::Hit);
     assert_eq!(house.calls(), 3, "STS is not asked for who is revoked");
-    assert!(house.broker.revoke("i", "alice").unwrap().already);
+    assert!(house.broker.revoke("i", "alice", None).unwrap().already);
     assert_eq!(house.broker.revoked().len(), 1);
-    assert!(house.broker.unrevoke("i", "alice").is_some() && house.broker.unrevoke("i", "alice").is_none());
+    assert!(
+        house.broker.unrevoke("i", "alice", None).is_some()
+            && house.broker.unrevoke("i", "alice", None).is_none()
+    );
     assert_eq!(house.outcome("alice").await, Outcome::Hit, "the key at hand is theirs again");
 }
 
@@ -77,7 +80,7 @@ async fn a_key_that_is_on_its_way_reaches_nobody_who_was_revoked_meanwhile() {
     let asks = futures::future::join_all((0..20).map(|_| house.broker.key_for(&grant, None, &ORIGIN)));
     let (served, told) = futures::join!(asks, async {
         pass(CALL / 2).await;
-        house.broker.revoke("i", "alice").unwrap()
+        house.broker.revoke("i", "alice", None).unwrap()
     });
     assert!(served.iter().all(|one| matches!(one, Err(AskError::Revoked))), "{served:?}");
     assert_eq!(told.alive, 0);
@@ -89,18 +92,18 @@ async fn who_is_revoked_is_neither_refreshed_ahead_nor_served_stale() {
     let house = house();
     house.ask("alice").await.unwrap();
     pass(LIFE.mul_f64(0.75)).await;
-    house.broker.revoke("i", "alice").unwrap();
+    house.broker.revoke("i", "alice", None).unwrap();
     assert_eq!(house.ask("alice").await.unwrap_err(), AskError::Revoked);
     pass(CALL * 2).await;
     assert_eq!(house.calls(), 1);
-    house.broker.unrevoke("i", "alice");
+    house.broker.unrevoke("i", "alice", None);
     house.fail(Some(unavailable()));
     pass(LIFE.mul_f64(0.25).checked_sub(Duration::from_mins(4)).unwrap()).await;
     assert_eq!(house.outcome("alice").await, Outcome::Stale);
     let grant = house.grant("alice");
     let (served, _) = futures::join!(house.broker.key_for(&grant, None, &ORIGIN), async {
         pass(CALL / 2).await;
-        house.broker.revoke("i", "alice")
+        house.broker.revoke("i", "alice", None)
     });
     assert_eq!(served.unwrap_err(), AskError::Revoked);
 }
@@ -118,7 +121,7 @@ async fn whoever_still_gets_a_key_is_told_of_by_the_revocation() {
             for _ in 0..round % 7 {
                 tokio::task::yield_now().await;
             }
-            revoker.broker.revoke("i", &subject).unwrap().alive
+            revoker.broker.revoke("i", &subject, None).unwrap().alive
         });
         async { (ask.await.unwrap(), revoke.await.unwrap()) }
     });

@@ -173,6 +173,37 @@ async fn a_stop_right_after_five_hundred_asks_loses_none_and_turning_over_tears_
 }
 
 #[tokio::test]
+async fn who_was_revoked_by_whom_and_what_that_refused_stands_in_the_log() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
+    let alice = token("alice");
+    assert_eq!(broker.get("/v1/credentials", &alice).await.status, 200);
+    let named = json!({"subject": "alice"});
+    let revoked = broker.operators_post("/api/revoke", &named).await.json();
+    let refused = broker.get("/sign", &alice).await;
+    assert_eq!(refused.status, 403);
+    for (path, status) in [("revoke", 200), ("unrevoke", 200), ("unrevoke", 404)] {
+        assert_eq!(broker.operators_post(&format!("/api/{path}"), &named).await.status, status);
+    }
+    assert_eq!(broker.get("/sign", &alice).await.status, 200);
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    let told = |outcome: &str| {
+        json!({"event": "revoke", "outcome": outcome, "client": "127.0.0.1", "issuer": "https://id.test/",
+            "subject": "alice", "keysLiveUntil": revoked["alive_until"]})
+    };
+    let lines_of = |event: &str| of(&lines, event).into_iter().map(without_time).collect::<Vec<_>>();
+    let outcomes = ["revoked", "already-revoked", "restored"];
+    assert_eq!(lines_of("revoke"), outcomes.map(told), "and none where there was nothing to take back");
+    let refusal = json!({"event": "refusal", "outcome": "revoked", "status": 403,
+        "cause": "this person is revoked", "requestId": refused.header("x-request-id"),
+        "client": "127.0.0.1", "issuer": "https://id.test/", "subject": "alice", "template": "upload"});
+    assert_eq!(lines_of("refusal"), [refusal]);
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["start", "issue", "revoke", "refusal", "revoke", "revoke", "stop"]);
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_nobody_and_its_lines_are_written_once_there_is_room() {
     let sts = CannedSts::start(Answers::Key(1800));
     let dir = tempfile::tempdir().unwrap();

@@ -16,11 +16,11 @@ const ROUTES: [&str; 7] = [
 ];
 
 impl Broker {
-    async fn operators_get(&self, path: &str) -> Answer {
+    pub(crate) async fn operators_get(&self, path: &str) -> Answer {
         Answer::of(self.http.get(format!("http://{}{path}", self.operators))).await
     }
 
-    async fn operators_post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn operators_post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.http.post(format!("http://{}{path}", self.operators)).body(body.to_string())).await
     }
 
