@@ -344,6 +344,8 @@ impl Inner {
 }
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod figure_tests;
 #[cfg(test)]
 mod oversight_tests;

@@ -25,7 +25,7 @@ pub(super) struct CountingSts {
     takes: Duration,
     life: Duration,
     failing: Mutex<Option<StsError>>,
-    clock: Arc<TestClock>,
+    pub(super) clock: Arc<TestClock>,
 }
 
 impl Sts for CountingSts {
@@ -53,14 +53,14 @@ impl Sts for CountingSts {
 
 pub(super) struct House {
     pub(super) broker: Broker,
-    sts: Arc<CountingSts>,
+    pub(super) sts: Arc<CountingSts>,
     templates: TemplateSet,
 }
 
 pub(super) const LIFE: Duration = Duration::from_mins(30);
 pub(super) const CALL: Duration = Duration::from_millis(100);
 
-fn limits(per_user: crate::units::Rate) -> config::Limits {
+pub(super) fn limits(per_user: crate::units::Rate) -> config::Limits {
     config::Limits { per_user, scopes_per_user: 2.try_into().unwrap(), revoked: None }
 }
 
@@ -496,42 +496,4 @@ async fn a_scope_that_got_no_key_does_not_count() {
         let refused = house.ask_for("alice", &format!("{n}/*"), None).await.unwrap_err();
         assert!(matches!(refused, AskError::Sts(_)), "{refused}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() {
-    let house = house();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("audit.jsonl");
-    let target = config::AuditTarget::File { path: path.clone(), rotation: None, place: String::new() };
-    let kept = config::Audit { target, hits: false, refusals: crate::units::Rate::Off };
-    let audit = Audit::start(Some(kept), Arc::new(crate::clock::SystemClock::start())).unwrap();
-    let broker = Broker::new(
-        config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3 },
-        &limits(crate::units::Rate::Off),
-        Arc::clone(&house.sts) as Arc<dyn Sts>,
-        audit.clone(),
-        Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
-        Arc::new(FixedEntropy(0x80)),
-        Handle::current(),
-    );
-    let grant = house.grant("alice");
-    let from = |name: &str| Origin { request_id: name.into(), client: None };
-    let (gives_up, hit) = (from("gives up"), from("hit"));
-    tokio::time::timeout(CALL / 2, broker.key_for(&grant, None, &gives_up)).await.unwrap_err();
-    pass(LIFE.mul_f64(0.75)).await;
-    assert_eq!(broker.key_for(&grant, None, &hit).await.unwrap().outcome, Outcome::Refreshed);
-    pass(CALL * 2).await;
-    audit.close();
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let issued = lines.filter(|line| line["event"] == "issue").map(|line| {
-        let text = |name: &str| line[name].as_str().unwrap().to_owned();
-        (text("outcome"), text("requestId"), text("keyId"), text("stsRequestId"))
-    });
-    let line = |outcome: &str, origin: &str, call| {
-        (outcome.to_owned(), origin.to_owned(), format!("AKID{call}"), format!("r{call}"))
-    };
-    let expected = [line("fetched", "gives up", 0), line("refreshed", "hit", 1)];
-    assert_eq!(issued.collect::<Vec<_>>(), expected);
 }
