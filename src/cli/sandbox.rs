@@ -24,7 +24,7 @@ use crate::{
 /// page for a browser.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies --data objects --allow-origin http://127.0.0.1:8080"
+    after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies --data objects --allow-origin http://127.0.0.1:8080"
 )]
 pub(super) struct Options {
     /// Where the broker listens: a loopback address in numbers, and a port (0 takes any free one).
@@ -97,10 +97,7 @@ impl Options {
         let storage = match &self.data {
             None => Storage::in_memory(MEMORY),
             Some(dir) => Storage::in_folder(dir).map_err(|error| {
-                anyhow::anyhow!(
-                    "--data {}: objects cannot be kept there: {error}",
-                    dir.display()
-                )
+                anyhow::anyhow!("--data {}: objects cannot be kept there: {error}", dir.display())
             })?,
         };
         let plan = Plan {
