@@ -39,7 +39,8 @@ pub(super) struct Options {
     /// A folder of templates; the built-in ones without. The default template is `upload`.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
-    /// A folder that keeps the objects; without it they are in memory, 512 MiB at most, and end with the sandbox.
+    /// A folder that keeps the objects, empty or a sandbox's before; without it they are in memory, 512 MiB at
+    /// most, and end with the sandbox.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The file of Tencent's SDK for browsers, which the demo page uploads with.

@@ -114,7 +114,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Cased<T> {
 
 /// What goes before the head in which the mark stands, and that head.
 fn split(bytes: &[u8], mark: usize) -> Option<(&[u8], &[u8])> {
-    let start = memmem::rfind(bytes.get(..mark)?, b"HTTP/1.")?;
+    let before = bytes.get(..mark)?;
+    // A header's value may look like the beginning of a head, so the first that can be it is.
+    let alone = before.starts_with(b"HTTP/1.") && memmem::find(before, b"\r\n\r\n").is_none();
+    let start = if alone { 0 } else { memmem::rfind(before, b"HTTP/1.")? };
     let end = mark + memmem::find(bytes.get(mark..)?, b"\r\n\r\n")? + 4;
     Some((bytes.get(..start)?, bytes.get(start..end)?))
 }
@@ -187,6 +190,15 @@ mod tests {
             let expected = format!("{WRITTEN}{body}{WRITTEN}{body}{body}{WRITTEN}");
             assert_eq!(through(&pieces, room).await, expected, "{room}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_looks_like_a_head_begins_none() {
+        let told = "x-cos-meta-a: HTTP/1.1 200 OK\r\ncosbroker";
+        let head = HEAD.replacen("cosbroker", told, 1);
+        let expected =
+            WRITTEN.replacen("x-cos-meta-a: b", "x-cos-meta-a: HTTP/1.1 200 OK\r\nx-cos-meta-a: b", 1);
+        assert_eq!(through(&[head], 4096).await, expected);
     }
 
     #[test]

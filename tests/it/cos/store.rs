@@ -175,3 +175,21 @@ async fn memory_that_is_full_is_said_and_how_to_have_more() {
         "what was refused took no room"
     );
 }
+
+/// What is deleted at start is what the sandbox left, so the folder must be its own.
+#[test]
+fn a_folder_with_other_files_is_left_alone_and_the_reason_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("blobs")).unwrap();
+    std::fs::write(dir.path().join("blobs/thesis"), "years of work").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_cosbroker"))
+        .args(["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["--cloud-listen", "127.0.0.1:0", "--data", &dir.path().display().to_string()])
+        // It ends, whatever it makes of the folder.
+        .args(["--templates", "not-there"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("it holds something else; give a folder"), "{told}");
+    assert!(dir.path().join("blobs/thesis").exists());
+}
