@@ -310,7 +310,7 @@ async fn a_skewed_clock_is_the_operators_affair_and_the_user_is_told_nothing_of_
         assert!(!refused.body.contains(word), "{}", refused.body);
     }
     assert_eq!(sandbox.struck().await, [1], "asking again cannot help");
-    assert!(sandbox.log().contains("AuthFailure.SignatureExpire"), "{}", sandbox.log());
+    sandbox.says("AuthFailure.SignatureExpire");
     assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total", "operator_keys"]).await, 1);
 
     sandbox.clear_faults().await;

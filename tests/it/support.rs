@@ -1,10 +1,10 @@
 //! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
 
+pub(crate) mod log;
 pub(crate) mod sandbox;
 
 use std::{
-    fmt::Write as _,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -25,6 +25,8 @@ use cosbroker::{
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+use self::log::Log;
+
 pub(crate) const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
 pub(crate) const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
 pub(crate) const SECRET_KEY: &str = "canaryKeyOfTheOperator0123456789";
@@ -41,7 +43,7 @@ pub(crate) struct Broker {
     dir: tempfile::TempDir,
     pub(crate) public: SocketAddr,
     pub(crate) operators: SocketAddr,
-    log: Arc<Mutex<String>>,
+    log: Log,
     reader: Option<JoinHandle<()>>,
     pub(crate) http: reqwest::Client,
 }
@@ -131,24 +133,19 @@ per_user = "off"
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
+        let log = Log::default();
         let (found, serving) = mpsc::channel();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let written = Arc::clone(&log);
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                if event["fields"]["message"] == "serving" {
-                    let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
-                    let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
-                    found.send(addresses).unwrap();
-                }
-                writeln!(written.lock().unwrap(), "{line}").unwrap();
+        let reader = log.follow(child.stderr.take().unwrap(), move |line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            if event["fields"]["message"] == "serving" {
+                let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
+                let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
+                found.send(addresses).unwrap();
             }
         });
         let Ok((public, operators)) = serving.recv_timeout(Duration::from_secs(30)) else {
             child.kill().unwrap();
-            panic!("the broker did not start: {}", log.lock().unwrap());
+            panic!("the broker did not start: {}", log.text());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Broker { child, dir, public, operators, log, reader: Some(reader), http }
@@ -250,7 +247,11 @@ impl Broker {
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
+    }
+
+    pub(crate) fn says(&self, words: &str) {
+        self.log.says(words);
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,16 +1,14 @@
 //! A whole sandbox of one's own: the real `cosbroker sandbox`, its three listeners, and its account.
 
 use std::{
-    fmt::Write as _,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
 };
 
 use serde_json::{Value, json};
 
-use super::{Answer, cosbroker, repository};
+use super::{Answer, cosbroker, log::Log, repository};
 
 /// A running `cosbroker sandbox`, ended with the test.
 pub(crate) struct Sandbox {
@@ -22,7 +20,7 @@ pub(crate) struct Sandbox {
     pub(crate) cloud: SocketAddr,
     pub(crate) secret_id: String,
     pub(crate) secret_key: String,
-    log: Arc<Mutex<String>>,
+    log: Log,
     pub(crate) http: reqwest::Client,
 }
 
@@ -41,19 +39,14 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, written) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                writeln!(written.lock().unwrap(), "{line}").unwrap();
-            }
-        });
+        let log = Log::default();
+        log.follow(child.stderr.take().unwrap(), |_| {});
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut printed = Vec::new();
         loop {
             let mut line = String::new();
             let read = said.read_line(&mut line).unwrap();
-            assert!(read > 0, "the sandbox did not start: {}", log.lock().unwrap());
+            assert!(read > 0, "the sandbox did not start: {}", log.text());
             printed.push(line.trim_end().to_owned());
             if line.contains("Ctrl-C") {
                 break;
@@ -132,7 +125,11 @@ impl Sandbox {
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
+    }
+
+    pub(crate) fn says(&self, words: &str) {
+        self.log.says(words);
     }
 
     /// The most memory it has had so far, in bytes (`proc_pid_status(5)`).
