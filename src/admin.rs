@@ -4,7 +4,11 @@
 //! address but loopback it asks for a bearer token.
 
 mod api;
+mod door;
+mod history;
 mod keys;
+mod page;
+mod status;
 
 use std::sync::Arc;
 
@@ -13,70 +17,87 @@ use actix_web::{
     body::MessageBody,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
-        header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE},
-        uri::Authority,
+        Method,
+        header::{ACCEPT, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
 };
-use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, text::encode},
     registry::Registry,
 };
-use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
+use secrecy::SecretString;
 
-use crate::{audit::Audit, broker::Broker, clock::Clock, figures::Sheet, policy::TemplateStore};
+pub use self::history::EVERY as SAMPLED_EVERY;
+use self::{
+    door::{Door, Outside},
+    history::History,
+};
+use crate::{
+    audit::Audit,
+    broker::Broker,
+    clock::Clock,
+    figures::Sheet,
+    http::{self, RecentRefusals},
+    identity::Verifier,
+    policy::TemplateStore,
+    sts::TencentSts,
+};
+
+/// The rooms that operators look into.
+#[derive(Debug)]
+pub struct Rooms {
+    /// The living keys.
+    pub broker: Broker,
+    /// What serves.
+    pub templates: Arc<TemplateStore>,
+    /// Who is believed.
+    pub verifier: Arc<Verifier>,
+    /// Where keys come from.
+    pub sts: Arc<TencentSts>,
+    /// What is counted of requests.
+    pub requests: http::Metrics,
+    /// The last refusals.
+    pub recent: RecentRefusals,
+    /// Told of what operators do.
+    pub audit: Audit,
+    /// For what is said of time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// What the operators' listener shows.
 #[derive(Debug)]
 pub struct Operators {
     registry: Registry,
-    broker: Broker,
-    templates: Arc<TemplateStore>,
-    audit: Audit,
-    clock: Arc<dyn Clock>,
-    token: Option<SecretString>,
+    rooms: Rooms,
+    door: Door,
     issuers: Vec<String>,
+    history: History,
+    started_at: Timestamp,
 }
 
 impl Operators {
-    /// Shows what the rooms have put into the registry, and this process beside them.
-    pub fn new(
-        mut registry: Registry,
-        broker: Broker,
-        templates: Arc<TemplateStore>,
-        audit: Audit,
-        clock: Arc<dyn Clock>,
-        token: Option<SecretString>,
-        issuers: Vec<String>,
-    ) -> Self {
-        let started = clock.now().as_second();
-        registry.register_collector(Box::new(Process { started }));
-        Self { registry, broker, templates, audit, clock, token, issuers }
+    /// Shows what the rooms have put into the registry, and this process beside them; to who shows the token,
+    /// if there is one.
+    pub fn new(mut registry: Registry, rooms: Rooms, token: Option<SecretString>) -> Self {
+        let started_at = rooms.clock.now();
+        registry.register_collector(Box::new(Process { started: started_at.as_second() }));
+        let issuers = rooms.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
+        Self { registry, rooms, door: Door::new(token), issuers, history: History::default(), started_at }
+    }
+
+    /// Remembers for an hour how things stand now. To be called every [`SAMPLED_EVERY`].
+    pub fn look(&self) {
+        self.history.note(self.sample());
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-
-    /// Compares keyed hashes, so that neither length nor content shows in the time it takes.
-    fn admits(&self, authorization: Option<&[u8]>) -> bool {
-        let Some(token) = &self.token else {
-            return true;
-        };
-        let given = authorization.and_then(|header| header.strip_prefix(b"Bearer ")).unwrap_or_default();
-        let tag = |text: &[u8]| {
-            Hmac::<Sha256>::new_from_slice(b"cosbroker operators").map(|mac| mac.chain_update(text))
-        };
-        match (tag(token.expose_secret().as_bytes()), tag(given)) {
-            (Ok(wanted), Ok(given)) => wanted.verify(&given.finalize().into_bytes()).is_ok(),
-            _ => false,
-        }
     }
 }
 
@@ -98,8 +119,8 @@ impl Collector for Process {
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(operators: Operators, listener: std::net::TcpListener) -> std::io::Result<Server> {
-    let operators = web::Data::new(operators);
+pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std::io::Result<Server> {
+    let operators = web::Data::from(operators);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&operators))
@@ -107,6 +128,7 @@ pub fn serve(operators: Operators, listener: std::net::TcpListener) -> std::io::
             .route("/metrics", web::get().to(metrics))
             .configure(api::routes)
             .configure(keys::routes)
+            .configure(page::routes)
             .default_service(web::to(nothing))
     })
     .workers(1)
@@ -120,33 +142,31 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let operators = request.app_data::<web::Data<Operators>>();
-    let (admitted, open) =
-        operators.map_or((false, false), |operators| (operators.admits(header), operators.token.is_none()));
-    if open && !is_for_this_machine(request.headers()) {
-        let refused = HttpResponse::Forbidden().body(
+    let cookie = request.cookie(door::COOKIE);
+    let admitted = request.app_data::<web::Data<Operators>>().map_or(Err(Outside::Unknown), |operators| {
+        let now = operators.rooms.clock.now();
+        operators.door.admits(request.headers(), cookie.as_ref().map(|cookie| cookie.value()), now)
+    });
+    let refused = match admitted {
+        Ok(()) => return Ok(next.call(request).await?.map_into_left_body()),
+        Err(Outside::ByName) => HttpResponse::Forbidden().body(
             "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
-        );
-        return Ok(request.into_response(refused).map_into_right_body());
-    }
-    if admitted {
-        return Ok(next.call(request).await?.map_into_left_body());
-    }
-    let refused = HttpResponse::Unauthorized()
-        .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
-        .body("send `Authorization: Bearer <token>` with the token of [admin]\n");
+        ),
+        Err(Outside::Unknown) if page::OUTSIDE.contains(&request.path()) => {
+            return Ok(next.call(request).await?.map_into_left_body());
+        }
+        Err(Outside::Unknown) if is_a_person(&request) => page::outside(None),
+        Err(Outside::Unknown) => HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
+            .body("send `Authorization: Bearer <token>` with the token of [admin]\n"),
+    };
     Ok(request.into_response(refused).map_into_right_body())
 }
 
-/// A page can have its own name lead to loopback, and is then of the same origin as what listens there; the
-/// `Host` of what it sends is still that name.
-fn is_for_this_machine(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else { return true };
-    host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).is_some_and(|authority| {
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
-    })
+/// Whether a browser asks for a page.
+fn is_a_person(request: &ServiceRequest) -> bool {
+    let accepted = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    request.method() == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
 async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
@@ -159,5 +179,6 @@ async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
 }
 
 async fn nothing() -> HttpResponse {
-    HttpResponse::NotFound().body("see /metrics, /api/templates, /api/keys and /api/revoked\n")
+    HttpResponse::NotFound()
+        .body("see /, /metrics, /api/status, /api/templates, /api/keys and /api/revoked\n")
 }

@@ -17,16 +17,17 @@ use tokio::{
     net::TcpSocket,
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
 };
 
 use crate::{
-    admin::{self, Operators},
+    admin::{self, Operators, Rooms},
     audit::{Audit, CannotWrite, Event},
     broker::Broker,
     clock::Clock,
     config::{Config, Outline},
     entropy::Entropy,
-    http::{self, Api},
+    http::{self, Api, RecentRefusals},
     identity::Verifier,
     policy::{Issuers, TemplateStore, Terms},
     source::Diagnostic,
@@ -71,6 +72,7 @@ fn lines(problems: &[Diagnostic]) -> String {
 pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
+    figures: Arc<Operators>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
     audit: Audit,
@@ -118,7 +120,6 @@ impl App {
         let templates =
             TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
-        let issuers = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
         let audit = Audit::start(config.audit, Arc::clone(&clock))?;
@@ -142,16 +143,19 @@ impl App {
         verifier.register(&mut registry);
         audit.register(&mut registry);
         let (operators_at, listener) = listen(config.admin.listen)?;
-        let operators = Operators::new(
-            registry,
-            broker.clone(),
-            Arc::clone(&templates),
-            audit.clone(),
-            Arc::clone(&clock),
-            config.admin.token,
-            issuers,
-        );
-        let operators = admin::serve(operators, listener)?;
+        let recent = RecentRefusals::default();
+        let rooms = Rooms {
+            broker: broker.clone(),
+            templates: Arc::clone(&templates),
+            verifier: Arc::clone(&verifier),
+            sts,
+            requests: metrics.clone(),
+            recent: recent.clone(),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let figures = Arc::new(Operators::new(registry, rooms, config.admin.token));
+        let operators = admin::serve(Arc::clone(&figures), listener)?;
         let (public_at, listener) = listen(config.server.listen)?;
         let api = Api {
             verifier: Arc::clone(&verifier),
@@ -161,6 +165,7 @@ impl App {
             clock: Arc::clone(&clock),
             entropy,
             metrics,
+            recent,
             trusted_proxies: config.server.trusted_proxies.clone(),
             draining: Arc::clone(&draining),
         };
@@ -168,6 +173,7 @@ impl App {
         Ok(Self {
             public: (public_at, public),
             operators: (operators_at, operators),
+            figures,
             verifier,
             templates,
             audit,
@@ -215,6 +221,7 @@ impl App {
         // Beside the rest: an issuer that hangs must not keep the process from being stopped.
         tokio::spawn(async move { self.verifier.warm_up().await });
         let watch = tokio::spawn(watch::watch(self.templates, self.audit, self.clock, self.hangups));
+        let look = tokio::spawn(look(self.figures));
         tokio::select! {
             ended = &mut serving => ended?,
             () = stop => {
@@ -227,7 +234,18 @@ impl App {
             }
         };
         watch.abort();
+        look.abort();
         Ok(())
+    }
+}
+
+/// Has the figures remembered again and again, so that their last hour can be shown, until dropped.
+async fn look(figures: Arc<Operators>) {
+    let mut looks = interval(admin::SAMPLED_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        figures.look();
     }
 }
 

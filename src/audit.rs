@@ -25,6 +25,7 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 
 pub use self::event::{Event, Origin, Refused, ReloadedBy, Whose};
 use self::{
@@ -49,6 +50,17 @@ const SLOWEST_END: Duration = Duration::from_secs(5);
 pub struct Audit {
     metrics: Arc<Metrics>,
     on: Option<Arc<On>>,
+}
+
+/// How the log fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Lines written since the start.
+    pub written: u64,
+    /// Lines that never will be.
+    pub lost: u64,
+    /// Whether it cannot be written now.
+    pub failing: bool,
 }
 
 /// A log that is kept.
@@ -159,6 +171,11 @@ impl Audit {
         if ended.recv_timeout(SLOWEST_END) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!("the audit log could not be ended in time: its last lines may be lost");
         }
+    }
+
+    /// How the log fares; none where none is kept.
+    pub fn status(&self) -> Option<Status> {
+        self.on.as_ref().map(|_| self.metrics.status())
     }
 
     /// Adds this room's figures to a registry.

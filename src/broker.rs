@@ -95,6 +95,10 @@ pub struct Snapshot {
     pub entries: u64,
     /// The bytes they take, as weighed.
     pub bytes: u64,
+    /// The most they may take.
+    pub max_bytes: u64,
+    /// Keys that made room for others, since the start.
+    pub evictions: u64,
     /// Calls for a key under way.
     pub flights: usize,
     /// How an outage of STS would be felt.
@@ -302,7 +306,24 @@ impl Broker {
     pub fn snapshot(&self) -> Snapshot {
         let (entries, bytes) = self.0.store.size();
         let outage = self.0.store.outage(self.0.clock.now());
-        Snapshot { entries, bytes, flights: self.0.flights.count(), outage }
+        Snapshot {
+            entries,
+            bytes,
+            max_bytes: self.0.rules.max_bytes,
+            evictions: self.0.metrics.evictions(),
+            flights: self.0.flights.count(),
+            outage,
+        }
+    }
+
+    /// Asks so far that ended in one of these ways.
+    pub fn asks(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
+        self.0.metrics.asks(wanted)
+    }
+
+    /// Asks so far that found no key of enough life, by reason.
+    pub fn misses(&self) -> Vec<(&'static str, u64)> {
+        self.0.metrics.misses()
     }
 
     /// Adds this room's figures to a registry.

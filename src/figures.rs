@@ -4,6 +4,8 @@
 //! label's text. What can be read at any time is not counted at all, but written on a [`Sheet`] when the
 //! operators' listener asks.
 
+mod distribution;
+
 use std::{
     fmt::{self, Debug},
     sync::{
@@ -19,6 +21,8 @@ use prometheus_client::{
     },
     metrics::{MetricType, TypedMetric},
 };
+
+pub use self::distribution::Distribution;
 
 /// A label's name and its value.
 pub type Pair<'a> = (&'static str, &'a str);
@@ -55,6 +59,12 @@ impl Histogram {
         let _ = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
             Some((f64::from_bits(bits) + seconds).to_bits())
         });
+    }
+
+    /// What was counted so far.
+    pub fn counted(&self) -> Distribution {
+        let Buckets { bounds, counts, .. } = self.0.as_ref();
+        Distribution::new(bounds, counts.iter().map(|count| count.load(Ordering::Relaxed)).collect())
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod dropin;
 mod health;
 mod metrics;
+mod recent;
 mod refusal;
 mod shape;
 mod tls;
@@ -23,10 +24,13 @@ use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
 use ipnet::IpNet;
 
-pub use self::metrics::Metrics;
 use self::{
     context::Exchange,
     refusal::{Form, Refusal},
+};
+pub use self::{
+    metrics::Metrics,
+    recent::{RecentRefusals, Refused},
 };
 use crate::{
     audit::Audit, broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier,
@@ -52,6 +56,8 @@ pub struct Api {
     pub trusted_proxies: Vec<IpNet>,
     /// What is counted of requests.
     pub metrics: Metrics,
+    /// The last refusals.
+    pub recent: RecentRefusals,
     /// Set when the process is about to stop.
     pub draining: Arc<AtomicBool>,
 }

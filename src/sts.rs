@@ -82,6 +82,15 @@ pub struct TemporaryCredential {
     pub request_id: String,
 }
 
+/// Calls made since the start, retries included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// All of them.
+    pub made: u64,
+    /// Those that brought no key.
+    pub failed: u64,
+}
+
 /// How things stand between this process and STS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
@@ -146,6 +155,11 @@ impl TencentSts {
             breaker: self.breaker.seen(self.clock.monotonic()),
             own_key: self.own_keys.status(),
         }
+    }
+
+    /// The calls made so far.
+    pub fn calls(&self) -> Calls {
+        self.metrics.calls()
     }
 
     /// Adds this room's figures to a registry.

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::Operators;
+use super::{Operators, door::is_from_a_page_elsewhere};
 use crate::{
     audit::{Event, ReloadedBy},
     policy::Reload,
@@ -17,13 +17,22 @@ use crate::{
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
+        .service(web::resource("/api/status").route(web::get().to(status)))
         .service(web::resource("/api/templates").route(web::get().to(templates)))
         .service(web::resource("/api/reload").route(web::post().to(reload)));
 }
 
+/// `GET /api/status`: what the page shows.
+async fn status(operators: web::Data<Operators>) -> HttpResponse {
+    match web::block(move || operators.status()).await {
+        Ok(status) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
 /// `GET /api/templates`: what serves, since when, and what its shadows would change.
 async fn templates(operators: web::Data<Operators>) -> HttpResponse {
-    HttpResponse::Ok().json(operators.templates.status())
+    HttpResponse::Ok().json(operators.rooms.templates.status())
 }
 
 /// `POST /api/reload`: 200 when the folder serves, 409 when it cannot and the last good set goes on.
@@ -31,12 +40,12 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
     if let Some(response) = refused_elsewhere(&request) {
         return response;
     }
-    let now = operators.clock.now();
-    let store = operators.templates.clone();
+    let now = operators.rooms.clock.now();
+    let store = operators.rooms.templates.clone();
     let reload = web::block(move || store.reload(now)).await;
     if let Ok(reload) = &reload {
-        let serving = operators.templates.current();
-        operators.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client(&request)));
+        let serving = operators.rooms.templates.current();
+        operators.rooms.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client(&request)));
     }
     match reload {
         Ok(Reload::Loaded(changes)) => {
@@ -66,14 +75,5 @@ pub(super) fn refused(status: StatusCode, problem: &str) -> HttpResponse {
 /// The answer to a request that changes something and was sent by a page of another site.
 pub(super) fn refused_elsewhere(request: &HttpRequest) -> Option<HttpResponse> {
     let problem = "a page of another site asked for this; call it from a shell";
-    is_from_a_page_elsewhere(request).then(|| refused(StatusCode::FORBIDDEN, problem))
-}
-
-/// A browser names the page that sends a request that changes something; on loopback, any page an operator
-/// has open could send one.
-fn is_from_a_page_elsewhere(request: &HttpRequest) -> bool {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = header(header::ORIGIN) else { return false };
-    let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_none() || host != header(header::HOST)
+    is_from_a_page_elsewhere(request.headers()).then(|| refused(StatusCode::FORBIDDEN, problem))
 }

@@ -1,5 +1,7 @@
 //! Who holds living keys, and who is given none from now on.
 
+use std::net::IpAddr;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
@@ -29,16 +31,16 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 /// Somebody, as an operator names them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+pub(super) struct Named {
     /// May be left out where one is configured.
-    issuer: Option<String>,
-    subject: String,
+    pub(super) issuer: Option<String>,
+    pub(super) subject: String,
 }
 
 /// `GET /api/keys?issuer=&subject=&prefix=&limit=`
 async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
     match web::Query::<KeyFilter>::from_query(request.query_string()) {
-        Ok(filter) => told(operators.broker.living_keys(&filter)),
+        Ok(filter) => told(operators.rooms.broker.living_keys(&filter)),
         Err(error) => refused(
             StatusCode::BAD_REQUEST,
             &format!(
@@ -50,37 +52,22 @@ async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResp
 
 /// `GET /api/revoked`
 async fn revoked(operators: web::Data<Operators>) -> HttpResponse {
-    told(json!({"revoked": operators.broker.revoked()}))
+    told(json!({"revoked": operators.rooms.broker.revoked()}))
 }
 
 /// `POST /api/revoke` with `{"issuer","subject"}`
 async fn revoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let client = client(&request);
-    changed(&operators, &request, &body, move |operators, named| {
-        let issuer = operators.issuer(named.issuer)?;
-        if !operators.issuers.contains(&issuer) {
-            return Err((StatusCode::BAD_REQUEST, operators.unknown(&issuer)));
-        }
-        let revoked = operators.broker.revoke(&issuer, &named.subject, client);
-        revoked.map_err(|error| (StatusCode::CONFLICT, error.to_string()))
-    })
-    .await
+    changed(&operators, &request, &body, move |operators, named| operators.revoke(named, client)).await
 }
 
-/// `POST /api/unrevoke` with `{"issuer","subject"}`; of an issuer that is not configured any more, too.
+/// `POST /api/unrevoke` with `{"issuer","subject"}`
 async fn unrevoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let client = client(&request);
-    changed(&operators, &request, &body, move |operators, named| {
-        let issuer = operators.issuer(named.issuer)?;
-        operators.broker.unrevoke(&issuer, &named.subject, client).ok_or_else(|| {
-            let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
-            (StatusCode::NOT_FOUND, format!("{who} is not revoked; /api/revoked lists who is"))
-        })
-    })
-    .await
+    changed(&operators, &request, &body, move |operators, named| operators.restore(named, client)).await
 }
 
-type Refused = (StatusCode, String);
+pub(super) type Refused = (StatusCode, String);
 
 async fn changed(
     operators: &web::Data<Operators>,
@@ -104,14 +91,11 @@ async fn changed(
 }
 
 fn named(body: &[u8]) -> Result<Named, String> {
-    let read = json::strict(body).and_then(serde_json::from_value::<Named>);
-    match read {
-        Ok(named) if !named.subject.is_empty() => Ok(named),
-        Ok(_) => Err("the subject is empty; nobody's token says that".to_owned()),
-        Err(error) => Err(format!(
+    json::strict(body).and_then(serde_json::from_value::<Named>).map_err(|error| {
+        format!(
             "the body cannot be read: {error}; send {{\"issuer\":\"…\",\"subject\":\"…\"}}, as `iss` and `sub` of their tokens"
-        )),
-    }
+        )
+    })
 }
 
 fn told(answer: impl serde::Serialize) -> HttpResponse {
@@ -119,8 +103,31 @@ fn told(answer: impl serde::Serialize) -> HttpResponse {
 }
 
 impl Operators {
+    /// Serves somebody no more. Writes a file: not for a thread that serves.
+    pub(super) fn revoke(&self, named: Named, client: Option<IpAddr>) -> Result<Revocation, Refused> {
+        let issuer = self.issuer(named.issuer)?;
+        if named.subject.is_empty() {
+            let problem = "the subject is empty; nobody's token says that";
+            return Err((StatusCode::BAD_REQUEST, problem.to_owned()));
+        }
+        if !self.issuers.contains(&issuer) {
+            return Err((StatusCode::BAD_REQUEST, self.unknown(&issuer)));
+        }
+        let revoked = self.rooms.broker.revoke(&issuer, &named.subject, client);
+        revoked.map_err(|error| (StatusCode::CONFLICT, error.to_string()))
+    }
+
+    /// Serves somebody again; of an issuer that is not configured any more, too. Writes a file as well.
+    pub(super) fn restore(&self, named: Named, client: Option<IpAddr>) -> Result<Revocation, Refused> {
+        let issuer = self.issuer(named.issuer)?;
+        self.rooms.broker.unrevoke(&issuer, &named.subject, client).ok_or_else(|| {
+            let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
+            (StatusCode::NOT_FOUND, format!("{who} is not revoked; /api/revoked lists who is"))
+        })
+    }
+
     /// The issuer that is meant.
-    fn issuer(&self, named: Option<String>) -> Result<String, Refused> {
+    pub(super) fn issuer(&self, named: Option<String>) -> Result<String, Refused> {
         match (named, self.issuers.as_slice()) {
             (Some(named), _) => Ok(named),
             (None, [only]) => Ok(only.clone()),

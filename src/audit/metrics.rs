@@ -5,7 +5,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Event;
+use super::{Event, Status};
 use crate::figures::Closed;
 
 /// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
@@ -82,6 +82,14 @@ impl Metrics {
 
     pub(super) fn recovered(&self) {
         self.failing.set(0);
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            written: self.lines.iter().map(|(_, count)| count.get()).sum(),
+            lost: self.lost.iter().map(|(_, count)| count.get()).sum(),
+            failing: self.failing.get() == 1,
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

@@ -48,7 +48,7 @@ impl Outcome {
     }
 
     /// Whether a living key was in memory.
-    fn is_hit(self) -> bool {
+    pub fn is_hit(self) -> bool {
         matches!(self, Self::Hit | Self::Refreshed)
     }
 
@@ -161,8 +161,18 @@ impl Metrics {
         self.evictions.inc();
     }
 
+    /// Misses, by reason.
+    pub(super) fn misses(&self) -> Vec<(&'static str, u64)> {
+        self.misses.iter().map(|(reason, count)| (reason.name(), count.get())).collect()
+    }
+
+    /// Keys that made room for others.
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.get()
+    }
+
     /// Asks that ended in one of these ways.
-    fn asks(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
+    pub(super) fn asks(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
         let tallies = self.asks.0.load();
         let outcomes = tallies.values().flat_map(Closed::iter).filter(|(outcome, _)| wanted(*outcome));
         outcomes.map(|(_, count)| count.get()).sum()
@@ -243,7 +253,7 @@ impl Collector for Readings {
         sheet.counters(
             "cosbroker_cache_evictions",
             "Keys dropped to keep within cache.max_bytes",
-            [(MEMORY, metrics.evictions.get())],
+            [(MEMORY, metrics.evictions())],
         )?;
         sheet.counter(
             "cosbroker_sts_calls_saved",

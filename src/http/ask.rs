@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 use super::{
     Api, bearer,
     context::Exchange,
+    recent,
     refusal::{Form, Refusal},
     shape::{self, Shape},
 };
@@ -56,14 +57,23 @@ pub(super) fn refused(
     RefusedAsk { refusal, asker }: RefusedAsk,
 ) -> HttpResponse {
     let (status, outcome) = refusal.name();
-    api.audit.record(Event::Refusal(Refused {
-        outcome,
+    let cause = one_line(&refusal.to_string());
+    let origin = exchange.origin().clone();
+    let person = asker.as_ref().map(|asker| asker.person());
+    let template = known(api, template);
+    api.recent.note(recent::Refused {
+        at: api.clock.now(),
         status,
-        cause: one_line(&refusal.to_string()),
-        origin: exchange.origin().clone(),
-        person: asker.map(|asker| asker.person().clone().into()),
-        template: known(api, template),
-    }));
+        outcome,
+        cause: cause.clone(),
+        request_id: origin.request_id.to_string(),
+        client: origin.client,
+        issuer: person.map(|person| person.issuer().to_owned()),
+        subject: person.map(|person| person.subject().to_owned()),
+        template: template.clone(),
+    });
+    let person = person.map(|person| person.clone().into());
+    api.audit.record(Event::Refusal(Refused { outcome, status, cause, origin, person, template }));
     refusal.response(form, exchange)
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use crate::{
     broker::Outcome,
-    figures::{Closed, Histogram},
+    figures::{Closed, Distribution, Histogram},
 };
 
 /// From a hit on a quiet machine to what a slow body and a slow STS take together.
@@ -34,7 +34,7 @@ const SECONDS: [Duration; 16] = [
 ];
 
 /// What the public listener counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     answers: Closed<(Route, Ending), Histogram>,
     refusals: Family<Reason, Counter>,
@@ -128,6 +128,15 @@ impl Metrics {
     /// A request was refused; `reason` is a name of the table in `refusal.rs`.
     pub(super) fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// How long those asks took that ended in one of these ways.
+    pub fn latency(&self, wanted: impl Fn(Outcome) -> bool) -> Distribution {
+        let asks = self.answers.iter().filter_map(|((_, ending), histogram)| match ending {
+            Ending::Ask(outcome) if wanted(outcome) => Some(histogram.counted()),
+            Ending::Ask(_) | Ending::Answered => None,
+        });
+        asks.fold(Distribution::default(), Distribution::and)
     }
 
     /// Adds this room's figures to a registry.

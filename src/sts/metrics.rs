@@ -1,6 +1,13 @@
 //! What this room counts, and what is read of it when it is asked for.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::{
-    TencentSts,
+    Calls, TencentSts,
     error::{Class, code},
     response::Failure,
 };
@@ -34,6 +41,9 @@ const SECONDS: [Duration; 10] = [
 #[derive(Debug)]
 pub(super) struct Metrics {
     calls: Family<Answer, Counter>,
+    /// The sums of `calls`, which a `Family` does not tell.
+    made: AtomicU64,
+    failed: AtomicU64,
     seconds: Histogram,
 }
 
@@ -45,7 +55,12 @@ struct Answer {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        let metrics = Self { calls: Family::default(), seconds: Histogram::new(&SECONDS) };
+        let metrics = Self {
+            calls: Family::default(),
+            made: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            seconds: Histogram::new(&SECONDS),
+        };
         // One of each outcome, so that its first is seen as a rise.
         for (class, code) in [
             (None, code::NONE),
@@ -63,7 +78,13 @@ impl Metrics {
         let outcome = outcome(failure.map(|failure| failure.class));
         let code = failure.map_or(code::NONE, |failure| failure.code);
         self.calls.get_or_create(&Answer { outcome, code }).inc();
+        self.made.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(u64::from(failure.is_some()), Ordering::Relaxed);
         self.seconds.observe(took);
+    }
+
+    pub(super) fn calls(&self) -> Calls {
+        Calls { made: self.made.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

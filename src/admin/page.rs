@@ -1,0 +1,230 @@
+//! The operators' page: what a person sees in a browser, drawn here, whole without a script.
+//!
+//! Asks for what [`Status`](super::status) and the broker tell, and changes what the API changes, the same
+//! way.
+
+mod chart;
+mod layout;
+mod overview;
+mod people;
+mod quantity;
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
+    web,
+};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use self::people::{Act, Search};
+use super::{
+    Operators,
+    api::client,
+    door,
+    keys::{Named, Refused},
+};
+use crate::source::plain;
+
+pub(super) fn routes(services: &mut web::ServiceConfig) {
+    services
+        .service(web::resource("/").route(web::get().to(overview)))
+        .service(web::resource("/keys").route(web::get().to(keys)))
+        .service(web::resource("/revoke").route(web::get().to(about_to_revoke)).route(web::post().to(revoke)))
+        .service(
+            web::resource("/unrevoke").route(web::get().to(about_to_restore)).route(web::post().to(restore)),
+        )
+        .service(web::resource(LOGIN).route(web::post().to(login)))
+        .service(web::resource(LOGOUT).route(web::post().to(logout)))
+        .service(web::resource(STYLE).route(web::get().to(style)))
+        .service(web::resource("/operators.js").route(web::get().to(script)));
+}
+
+/// Where the token is shown.
+const LOGIN: &str = "/login";
+/// Where that is taken back.
+const LOGOUT: &str = "/logout";
+/// How every page looks, this side of the door and the other.
+const STYLE: &str = "/operators.css";
+
+/// What is open to who is not let in.
+pub(super) const OUTSIDE: [&str; 2] = [LOGIN, STYLE];
+
+/// Nothing inline, nothing from elsewhere, in nobody's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+fn guarded(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+    response
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        // Names stand in addresses. With none at all, browsers would not say which page sends a form.
+        .insert_header((REFERRER_POLICY, "same-origin"));
+    response
+}
+
+fn shown(status: StatusCode, page: Markup) -> HttpResponse {
+    guarded(HttpResponse::build(status)).content_type("text/html; charset=utf-8").body(page.into_string())
+}
+
+/// What `work` makes of the rooms, away from the thread that serves.
+async fn drawn(
+    operators: web::Data<Operators>,
+    work: impl FnOnce(&Operators) -> Result<Markup, Refused> + Send + 'static,
+) -> HttpResponse {
+    let drawn = web::block(move || work(&operators)).await;
+    match drawn.unwrap_or_else(|error| Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))) {
+        Ok(page) => shown(StatusCode::OK, page),
+        Err((status, problem)) => refused(status, &problem),
+    }
+}
+
+fn refused(status: StatusCode, problem: &str) -> HttpResponse {
+    let page = layout::page(
+        "Refused",
+        false,
+        &html! {
+            section.person { h2 { "This was not done" } p { (plain(problem)) } p { a href="/" { "Overview" } } }
+        },
+    );
+    shown(status, page)
+}
+
+async fn overview(operators: web::Data<Operators>) -> HttpResponse {
+    drawn(operators, |operators| {
+        let leave = operators.door.is_locked().then_some(LOGOUT);
+        Ok(overview::page(&operators.status(), &operators.issuers, leave))
+    })
+    .await
+}
+
+async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    match web::Query::<Search>::from_query(request.query_string()) {
+        Ok(web::Query(search)) => {
+            drawn(operators, move |operators| {
+                let broker = &operators.rooms.broker;
+                let living = broker.living_keys(&search.filter());
+                Ok(people::keys(&operators.issuers, &search, &living, &broker.revoked()))
+            })
+            .await
+        }
+        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
+    }
+}
+
+async fn about_to_revoke(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    about_to(Act::Revoke, operators, &request).await
+}
+
+async fn about_to_restore(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    about_to(Act::Restore, operators, &request).await
+}
+
+async fn about_to(act: Act, operators: web::Data<Operators>, request: &HttpRequest) -> HttpResponse {
+    match web::Query::<Named>::from_query(request.query_string()) {
+        Ok(web::Query(named)) => {
+            drawn(operators, move |operators| {
+                let issuer = operators.issuer(named.issuer)?;
+                let filter = people::theirs(&issuer, &named.subject);
+                let living = operators.rooms.broker.living_keys(&filter);
+                Ok(people::confirm(act, &issuer, &named.subject, &living))
+            })
+            .await
+        }
+        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
+    }
+}
+
+async fn revoke(
+    operators: web::Data<Operators>,
+    request: HttpRequest,
+    named: Result<web::Form<Named>, actix_web::Error>,
+) -> HttpResponse {
+    act(Act::Revoke, operators, &request, named).await
+}
+
+async fn restore(
+    operators: web::Data<Operators>,
+    request: HttpRequest,
+    named: Result<web::Form<Named>, actix_web::Error>,
+) -> HttpResponse {
+    act(Act::Restore, operators, &request, named).await
+}
+
+async fn act(
+    act: Act,
+    operators: web::Data<Operators>,
+    request: &HttpRequest,
+    named: Result<web::Form<Named>, actix_web::Error>,
+) -> HttpResponse {
+    if door::is_from_a_page_elsewhere(request.headers()) {
+        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    }
+    let client = client(request);
+    match named {
+        Ok(web::Form(named)) => {
+            drawn(operators, move |operators| {
+                let revocation = match act {
+                    Act::Revoke => operators.revoke(named, client),
+                    Act::Restore => operators.restore(named, client),
+                }?;
+                Ok(people::done(act, &revocation))
+            })
+            .await
+        }
+        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the form cannot be read: {error}")),
+    }
+}
+
+/// The token, as typed.
+#[derive(Deserialize)]
+struct Shown {
+    token: String,
+}
+
+/// What a browser is shown that has not been let in.
+pub(super) fn outside(problem: Option<&str>) -> HttpResponse {
+    let page = layout::door(LOGIN, problem);
+    shown(StatusCode::UNAUTHORIZED, page)
+}
+
+async fn login(
+    operators: web::Data<Operators>,
+    request: HttpRequest,
+    typed: web::Form<Shown>,
+) -> HttpResponse {
+    if door::is_from_a_page_elsewhere(request.headers()) {
+        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    }
+    // Whoever claims it falsely gets a cookie that is used less, not more.
+    let secure = request.connection_info().scheme() == "https";
+    match operators.door.open(typed.token.trim(), secure, operators.rooms.clock.now()) {
+        Some(cookie) => {
+            guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish()
+        }
+        None => outside(Some("That is not the token of [admin].")),
+    }
+}
+
+async fn logout(request: HttpRequest) -> HttpResponse {
+    if door::is_from_a_page_elsewhere(request.headers()) {
+        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    }
+    guarded(HttpResponse::SeeOther()).cookie(door::shut()).insert_header((LOCATION, "/")).finish()
+}
+
+async fn style() -> HttpResponse {
+    guarded(HttpResponse::Ok())
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("page/operators.css"))
+}
+
+async fn script() -> HttpResponse {
+    guarded(HttpResponse::Ok())
+        .content_type("text/javascript; charset=utf-8")
+        .body(include_str!("page/operators.js"))
+}

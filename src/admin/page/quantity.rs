@@ -1,0 +1,149 @@
+//! Numbers, spans and moments as the page writes them: short, and never more exact than they are.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use crate::clock::until;
+
+/// `98.7 %`
+pub(super) fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    // What is not all of it is not written as all of it.
+    if percent > 99.9 && share < 1.0 {
+        return "> 99.9 %".to_owned();
+    }
+    if percent == 0.0 || share >= 1.0 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
+}
+
+/// `0.25`, `3.4`, `12,345`
+pub(super) fn number(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value if value < 1.0 => format!("{value:.2}"),
+        value if value < 10.0 => trimmed(format!("{value:.1}")),
+        value => grouped(&format!("{value:.0}")),
+    }
+}
+
+/// `12,345`
+pub(super) fn count(value: impl Into<u64>) -> String {
+    grouped(&value.into().to_string())
+}
+
+/// `180 µs`, `2.3 ms`, `1.2 s`
+pub(super) fn latency(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
+        seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
+        seconds => (seconds, "s"),
+    };
+    let digits = usize::from(value < 10.0 && unit != "µs");
+    format!("{} {unit}", if digits == 1 { trimmed(format!("{value:.1}")) } else { format!("{value:.0}") })
+}
+
+/// `640 B`, `1.2 MiB`
+pub(super) fn bytes(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(shift, unit)| {
+            let tenths = bytes.saturating_mul(10) >> shift;
+            format!("{} {unit}", trimmed(format!("{}.{}", tenths / 10, tenths % 10)))
+        },
+    )
+}
+
+/// `45 s`, `27 min`, `3 h 5 min`, `2 d 4 h`
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..86_400 if minutes % 60 == 0 => format!("{hours} h"),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// A moment, by how long ago it was.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
+    moment(at, &format!("{} ago", span(until(now, at))))
+}
+
+/// A moment, by how far off it is.
+pub(super) fn to_come(at: Timestamp, now: Timestamp) -> Markup {
+    moment(at, &format!("in {}", span(until(at, now))))
+}
+
+fn moment(at: Timestamp, words: &str) -> Markup {
+    let clock = at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    html! { time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(clock) { (words) } }
+}
+
+fn trimmed(text: String) -> String {
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+/// Thousands apart.
+fn grouped(digits: &str) -> String {
+    let lead = digits.len() % 3;
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && at % 3 == lead {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_short_as_they_are_exact() {
+        for (share, written) in
+            [(0.0, "0 %"), (0.5, "50.0 %"), (0.9876, "98.8 %"), (0.99999, "> 99.9 %"), (1.0, "100 %")]
+        {
+            assert_eq!(percent(share), written);
+        }
+        for (value, written) in [
+            (0.0, "0"),
+            (0.254, "0.25"),
+            (3.0, "3"),
+            (3.44, "3.4"),
+            (999.4, "999"),
+            (1_234_567.0, "1,234,567"),
+        ] {
+            assert_eq!(number(value), written);
+        }
+        for (seconds, written) in [(0.000_18, "180 µs"), (0.0023, "2.3 ms"), (0.25, "250 ms"), (1.2, "1.2 s")]
+        {
+            assert_eq!(latency(seconds), written);
+        }
+        for (size, written) in
+            [(640, "640 B"), (1536, "1.5 KiB"), (256 << 20, "256 MiB"), (u64::MAX, "1717986918.3 GiB")]
+        {
+            assert_eq!(bytes(size), written);
+        }
+        assert_eq!(count(12_u32), "12");
+    }
+
+    #[test]
+    fn a_moment_says_how_far_off_it_is_and_when_exactly() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (seconds, written) in
+            [(45, "45 s ago"), (1620, "27 min ago"), (11_100, "3 h 5 min ago"), (187_200, "2 d 4 h ago")]
+        {
+            let shown = ago(at(1_795_468_774), at(1_795_468_774 + seconds)).into_string();
+            assert!(shown.contains(&format!(">{written}<")), "{shown}");
+            assert!(shown.contains("title=\"2026-11-23 21:19:34 UTC\""), "{shown}");
+        }
+        assert!(to_come(at(90), at(30)).into_string().contains(">in 1 min<"));
+    }
+}
