@@ -15,6 +15,7 @@ use std::sync::Arc;
 use actix_web::{
     App, Error, HttpResponse, HttpServer,
     body::MessageBody,
+    cookie::Cookie,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -145,7 +146,7 @@ async fn guard(
     let cookie = request.cookie(door::COOKIE);
     let admitted = request.app_data::<web::Data<Operators>>().map_or(Err(Outside::Unknown), |operators| {
         let now = operators.rooms.clock.now();
-        operators.door.admits(request.headers(), cookie.as_ref().map(|cookie| cookie.value()), now)
+        operators.door.admits(request.headers(), cookie.as_ref().map(Cookie::value), now)
     });
     let refused = match admitted {
         Ok(()) => return Ok(next.call(request).await?.map_into_left_body()),

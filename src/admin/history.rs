@@ -173,7 +173,10 @@ mod tests {
         let flows = history.until(&sample(125, 60));
         assert_eq!(rates(&flows), [0, 0, 0, 0, 25, 50, 75, 100, 100].map(Some));
         assert!(flows.iter().all(|flow| (flow.asks_per_second - 10.0).abs() < 1e-9));
-        assert_eq!(flows.last().unwrap().seconds, 50.0, "from the first sample within the minute");
+        assert!(
+            (flows.last().unwrap().seconds - 50.0).abs() < 1e-9,
+            "from the first sample within the minute"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod layout;
 mod overview;
 mod people;
 mod quantity;
+mod refusals;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,

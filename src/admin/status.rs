@@ -87,7 +87,8 @@ pub(super) struct Sts {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Issuer {
-    pub(super) issuer: String,
+    /// Its `iss`.
+    pub(super) name: String,
     pub(super) ready: bool,
     /// None where its keys are fixed.
     pub(super) key_set: Option<KeySet>,
@@ -141,7 +142,7 @@ impl Operators {
         let none = KeyFilter { limit: Some(0), ..KeyFilter::default() };
         let keys = rooms.broker.living_keys(&none);
         let issuers = rooms.verifier.snapshot().into_iter().map(|issuer| Issuer {
-            issuer: issuer.name.to_string(),
+            name: issuer.name.to_string(),
             ready: issuer.is_ready(),
             key_set: issuer.key_set.map(|set| KeySet {
                 age_seconds: set.age.map(|age| age.as_secs()),
@@ -247,7 +248,7 @@ impl Status {
         }
         for issuer in self.issuers.iter().filter(|issuer| !issuer.ready) {
             alarm(
-                format!("tokens of {} cannot be checked: its key set cannot be had", issuer.issuer),
+                format!("tokens of {} cannot be checked: its key set cannot be had", issuer.name),
                 "see that its jwks_url answers from here; the log says what came",
             );
         }

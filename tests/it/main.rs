@@ -21,6 +21,7 @@ mod lifecycle;
 mod lint;
 mod monitoring;
 mod oracle;
+mod page;
 mod policy;
 mod reload;
 mod sandbox;

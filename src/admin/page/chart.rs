@@ -14,7 +14,7 @@ use crate::admin::history::KEPT;
 const WIDTH: f64 = 3600.0;
 const HEIGHT: f64 = 1000.0;
 /// How far back a drawing goes.
-const SPANS: [Duration; 4] = [Duration::from_mins(4), Duration::from_mins(10), Duration::from_mins(30), KEPT];
+const SPANS: [Duration; 4] = [Duration::from_mins(2), Duration::from_mins(10), Duration::from_mins(30), KEPT];
 /// What lies further apart is not joined: nobody looked meanwhile.
 const GAP: Duration = Duration::from_mins(2);
 
@@ -119,7 +119,9 @@ impl Line<'_> {
                 continue;
             };
             match runs.last_mut() {
-                Some(run) if joined && run.last().is_some_and(|(before, _)| *before - *age <= GAP) => {
+                Some(run)
+                    if joined && run.last().is_some_and(|(before, _)| before.saturating_sub(*age) <= GAP) =>
+                {
                     run.push((*age, *value));
                 }
                 _ => runs.push(vec![(*age, *value)]),
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_young_service_fills_its_drawing() {
-        for (age, minutes) in [(0, 4), (241, 10), (601, 30), (1801, 60), (9000, 60)] {
+        for (age, minutes) in [(0, 2), (121, 10), (601, 30), (1801, 60), (9000, 60)] {
             let lines = vec![line(&[(age, Some(1.0)), (0, Some(1.0))])];
             let chart = Chart { title: "Asks", unit: quantity::number, top: None, lines };
             assert_eq!(chart.span(), Duration::from_mins(minutes), "{age}");

@@ -9,19 +9,16 @@ use super::{
     layout::{self, badge, code, none, table},
     people,
     quantity::{ago, bytes, count, latency, number, percent, span, to_come},
+    refusals,
 };
 use crate::{
     admin::{
         history::{Flow, Percentiles},
         status::{Alarm, Status},
     },
-    http::Refused,
     policy::{ShadowReport, TemplateStatus},
     source::plain,
 };
-
-/// Refusals shown.
-const REFUSALS: usize = 15;
 
 /// `leave` is where a browser that was let in can be put out again.
 pub(super) fn page(status: &Status, issuers: &[String], leave: Option<&str>) -> Markup {
@@ -38,7 +35,7 @@ pub(super) fn page(status: &Status, issuers: &[String], leave: Option<&str>) -> 
                 (house(status))
             }
             (templates(status))
-            (refusals(status))
+            (refusals::section(&status.refusals, status.now))
             section {
                 h2 { "Living keys" }
                 p {
@@ -91,7 +88,7 @@ fn tiles(status: &Status) -> Markup {
         ul.tiles aria-label="Now" {
             (tile("Hit rate", lately.and_then(|flow| flow.hit_rate).map(percent), "of the last minute's asks"))
             (tile("Asks", lately.map(|flow| number(flow.asks_per_second)), "a second"))
-            (tile("Answered from memory in", lately.and_then(|flow| flow.from_memory.p99).map(latency), "99 of 100 asks"))
+            (tile("Memory answers in", lately.and_then(|flow| flow.from_memory.p99).map(latency), "99 of 100 asks"))
             (tile(
                 "Calls to STS",
                 lately.map(|flow| number(flow.sts_calls_per_second)),
@@ -216,10 +213,6 @@ fn sts(status: &Status) -> Markup {
         "open" => badge("bad", "left alone"),
         _ => badge("bad", "being tried"),
     };
-    let age = |seconds: Option<u64>| match seconds {
-        Some(seconds) => html! { ", read " (span(Duration::from_secs(seconds))) " ago" },
-        None => html! { ", not fetched yet" },
-    };
     let outage = &status.outage;
     html! {
         section {
@@ -232,7 +225,13 @@ fn sts(status: &Status) -> Markup {
                 }),
                 ("Waiting", html! { (count(sts.waiting as u64)) }),
                 ("Calls", html! { (count(sts.calls)) ", " (count(sts.failed)) " failed" }),
-                ("Own key", html! { (sts.own_key_source.replace('_', " ")) (age(sts.own_key_age_seconds)) }),
+                ("Own key", html! {
+                    (sts.own_key_source.replace('_', " "))
+                    @match sts.own_key_age_seconds {
+                        Some(seconds) => { ", read " (span(Duration::from_secs(seconds))) " ago" }
+                        None => ", not fetched yet",
+                    }
+                 }),
             ]))
             h3 { "If it failed now" }
             (facts(vec![
@@ -262,7 +261,7 @@ fn house(status: &Status) -> Markup {
                 @for issuer in &status.issuers {
                     li {
                         @if issuer.ready { (badge("good", "ready")) } @else { (badge("bad", "no keys")) }
-                        " " (code(&plain(&issuer.issuer)))
+                        " " (code(&plain(&issuer.name)))
                         @if let Some(set) = &issuer.key_set {
                             small {
                                 @match set.age_seconds {
@@ -334,55 +333,5 @@ fn shadowed(shadow: &ShadowReport) -> Markup {
                 "next version cannot serve: " (plain(&shadow.problems.join("; ")))
             }
         }
-    }
-}
-
-fn refusals(status: &Status) -> Markup {
-    let columns = ["Last", "Refused", "Times", "Who", "Why", "Request"];
-    let row = |(refused, times): &(&Refused, usize)| {
-        vec![
-            ago(refused.at, status.now),
-            html! { (refused.status) " " b { (refused.outcome) } @if let Some(template) = &refused.template { small { (template) } } },
-            html! { (times) },
-            who(refused),
-            html! { (plain(&refused.cause)) },
-            code(&refused.request_id),
-        ]
-    };
-    html! {
-        section {
-            h2 { "Recent refusals" }
-            @if status.refusals.is_empty() {
-                p.soft { "None since the start." }
-            } @else {
-                (table(&columns, alike(&status.refusals).iter().take(REFUSALS).map(row)))
-            }
-        }
-    }
-}
-
-/// The last of those that say the same of the same person, and how many are remembered.
-fn alike(refusals: &[Refused]) -> Vec<(&Refused, usize)> {
-    let mut groups: Vec<(&Refused, usize)> = Vec::new();
-    for refused in refusals {
-        let same = |(other, _): &&mut (&Refused, usize)| {
-            (&other.cause, &other.template, &other.issuer, &other.subject)
-                == (&refused.cause, &refused.template, &refused.issuer, &refused.subject)
-        };
-        match groups.iter_mut().find(same) {
-            Some((_, times)) => *times += 1,
-            None => groups.push((refused, 1)),
-        }
-    }
-    groups
-}
-
-fn who(refused: &Refused) -> Markup {
-    html! {
-        @match (&refused.issuer, &refused.subject) {
-            (Some(issuer), Some(subject)) => a href=(people::link(issuer, subject)) { (plain(subject)) },
-            _ => span.soft { "not known" },
-        }
-        @if let Some(client) = refused.client { small { (client) } }
     }
 }

@@ -65,7 +65,7 @@ fn at(path: &str, issuer: &str, subject: &str) -> String {
 pub(super) fn search(issuers: &[String], search: &Search) -> Markup {
     html! {
         form.search action="/keys" {
-            label { "User, as `sub` in their tokens"
+            label { span { "User, as " code { "sub" } " in their tokens" }
                 input name="subject" value=(search.subject) autocomplete="off" autocapitalize="none" spellcheck="false";
             }
             @if issuers.len() > 1 {
@@ -123,7 +123,7 @@ pub(super) fn keys(
             section {
                 p {
                     b { (count(living.alive as u64)) } (if living.alive == 1 { " key lives" } else { " keys live" })
-                    @if let Some(until) = living.alive_until { ", the last until " (to_come(until, now)) }
+                    @if let Some(until) = living.alive_until { ", the last ends " (to_come(until, now)) }
                     @if living.listed < living.alive { ". Shown are the " (living.listed) " that live longest" }
                     ". Known are those that this broker made since it started " (ago(living.unknown.known_since, now))
                     @if living.unknown.forgotten > 0 { ", less " (count(living.unknown.forgotten)) " there was no room for" }

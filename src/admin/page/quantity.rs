@@ -14,7 +14,7 @@ pub(super) fn percent(share: f64) -> String {
     if percent > 99.9 && share < 1.0 {
         return "> 99.9 %".to_owned();
     }
-    if percent == 0.0 || share >= 1.0 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
+    format!("{} %", trimmed(format!("{percent:.1}")))
 }
 
 /// `0.25`, `3.4`, `12,345`
@@ -35,6 +35,7 @@ pub(super) fn count(value: impl Into<u64>) -> String {
 /// `180 µs`, `2.3 ms`, `1.2 s`
 pub(super) fn latency(seconds: f64) -> String {
     let (value, unit) = match seconds {
+        0.0 => return "0".to_owned(),
         seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
         seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
         seconds => (seconds, "s"),
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn numbers_are_as_short_as_they_are_exact() {
         for (share, written) in
-            [(0.0, "0 %"), (0.5, "50.0 %"), (0.9876, "98.8 %"), (0.99999, "> 99.9 %"), (1.0, "100 %")]
+            [(0.0, "0 %"), (0.5, "50 %"), (0.9876, "98.8 %"), (0.99999, "> 99.9 %"), (1.0, "100 %")]
         {
             assert_eq!(percent(share), written);
         }

@@ -1,0 +1,97 @@
+// The operators' page as a person on call uses it, in Chromium:
+// `node operators.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Tells what is to be seen as
+// JSON lines; tests/it/page.rs says what that must be.
+
+import { launch } from "./chromium.mjs";
+
+const [operators, broker, cloud, executablePath, shots] = process.argv.slice(2);
+const USERS = 10;
+
+const say = (step, seen) => console.log(JSON.stringify({ step, seen }));
+
+const token = async (user) => (await fetch(`${cloud}/token?sub=${user}`)).text();
+const tokens = await Promise.all([...Array(USERS).keys()].map((n) => token(`user${n}`)));
+const ask = async (bearer) =>
+  (await fetch(`${broker}/v1/credentials`, { headers: { authorization: `Bearer ${bearer}` } })).status;
+const everybodyAsks = async (times) => {
+  for (let n = 0; n < times; n++) await Promise.all(tokens.map(ask));
+};
+
+const browser = await launch(executablePath);
+try {
+  const errors = [];
+  const origins = new Set();
+  const open = async (options) => {
+    const page = await browser.newPage(options);
+    page.on("request", (request) => origins.add(new URL(request.url()).origin));
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("console", (line) => line.type() === "error" && errors.push(line.text()));
+    await page.goto(operators);
+    return page;
+  };
+  const tile = (page, name) => page.locator(".tiles li", { hasText: name }).locator("b");
+  const comesTo = (page, rate) =>
+    page.waitForFunction(
+      (rate) => [...document.querySelectorAll(".tiles li")].some((tile) => tile.textContent.startsWith(`Hit rate${rate}`)),
+      rate,
+      { timeout: 30_000 },
+    );
+
+  const page = await open({ viewport: { width: 1280, height: 900 } });
+  say("before any ask", await tile(page, "Hit rate").textContent());
+  await everybodyAsks(1);
+  await comesTo(page, "0 %");
+  await everybodyAsks(1);
+  await comesTo(page, "50 %");
+  await everybodyAsks(8);
+  await comesTo(page, "90 %");
+  say("hit rate", await tile(page, "Hit rate").textContent());
+  say("charts", await page.locator(".chart svg").evaluateAll((charts) => charts.map((chart) => chart.getAttribute("aria-label"))));
+  say("living keys", await tile(page, "Living keys").textContent());
+
+  const find = async (page, user) => {
+    await page.fill("[name=subject]", user);
+    await page.click("text=Find keys");
+  };
+  await find(page, "user3");
+  say("found", await page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText))));
+  await page.click("text=Revoke…");
+  say("asked back", await page.locator("main").innerText());
+  await page.click("button.danger");
+  say("revoked", await page.locator("main").innerText());
+  say("their next ask", await ask(tokens[3]));
+  say("another's", await ask(tokens[4]));
+  await page.click("nav >> text=Overview");
+  say("refusals", await page.locator("section", { hasText: "Recent refusals" }).locator("tbody tr").allInnerTexts());
+
+  // Without scripts it is whole, and does what it does with them.
+  const plain = await open({ javaScriptEnabled: false, viewport: { width: 390, height: 800 } });
+  say("hit rate without scripts", await tile(plain, "Hit rate").textContent());
+  await plain.click("text=1 person is revoked.");
+  await plain.click("text=user3");
+  await plain.click("text=Serve again…");
+  await plain.click("button.primary");
+  say("served again", await plain.locator("main").innerText());
+  say("their ask after that", await ask(tokens[3]));
+  // Its console says that it may not run the page's script.
+  errors.splice(0, errors.length, ...errors.filter((error) => !error.includes("scripts are disabled")));
+
+  const overflowing = [];
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1280, 768, 390, 320]) {
+      for (const path of ["/", "/keys?subject=user3", "/revoke?subject=user3"]) {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize({ width, height: 900 });
+        await page.goto(new URL(path, operators).href);
+        const name = `operators-${path.match(/\w*/g).join("") || "overview"}-${width}-${colorScheme}.png`.replace("subjectuser3", "");
+        await page.screenshot({ path: `${shots}/${name}`, fullPage: true });
+        if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) overflowing.push(name);
+      }
+    }
+  }
+  say("overflowing", overflowing);
+  say("origins", [...origins]);
+  say("errors", errors);
+} finally {
+  await browser.close();
+}
