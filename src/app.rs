@@ -32,6 +32,7 @@ use crate::{
     policy::{Issuers, TemplateStore, Terms},
     source::Diagnostic,
     sts::TencentSts,
+    trace::{CannotExport, Tracer},
 };
 
 /// Why the service cannot start.
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] CannotWrite),
+    /// The way to the collector.
+    #[error(transparent)]
+    Tracing(#[from] CannotExport),
     /// A listener.
     #[error(
         "cannot listen on {address}: {error}; end what listens there, or choose another address (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)"
@@ -76,6 +80,7 @@ pub struct App {
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
     audit: Audit,
+    tracer: Tracer,
     clock: Arc<dyn Clock>,
     /// Taken before anybody is told that this process serves: a SIGHUP that nobody listens for ends it.
     hangups: Signal,
@@ -121,7 +126,10 @@ impl App {
             TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
-        let sts = Arc::new(TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?);
+        let tracer =
+            Tracer::start(config.tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
+        let sts = TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?;
+        let sts = Arc::new(sts.traced(tracer.clone()));
         let audit = Audit::start(config.audit, Arc::clone(&clock))?;
         let broker = Broker::new(
             config.cache,
@@ -142,6 +150,7 @@ impl App {
         templates.register(&mut registry);
         verifier.register(&mut registry);
         audit.register(&mut registry);
+        tracer.register(&mut registry);
         let (operators_at, listener) = listen(config.admin.listen)?;
         let recent = RecentRefusals::default();
         let rooms = Rooms {
@@ -162,6 +171,7 @@ impl App {
             templates: Arc::clone(&templates),
             broker,
             audit: audit.clone(),
+            tracer: tracer.clone(),
             clock: Arc::clone(&clock),
             entropy,
             metrics,
@@ -177,6 +187,7 @@ impl App {
             verifier,
             templates,
             audit,
+            tracer,
             clock,
             hangups: signal(SignalKind::hangup())?,
             draining,
@@ -199,15 +210,17 @@ impl App {
         move || templates.current().names().map(str::to_owned).collect()
     }
 
-    /// Serves until `stop` comes, then lets running asks finish, and the audit log say so.
+    /// Serves until `stop` comes, then lets running asks finish, the audit log say so, and
+    /// the last spans go.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let audit = self.audit.clone();
+        let (audit, tracer) = (self.audit.clone(), self.tracer.clone());
         audit.record(Event::start(&self.templates.current()));
         let served = self.serve(stop).await;
-        if let Err(error) = tokio::task::spawn_blocking(move || audit.close()).await {
+        let audited = tokio::task::spawn_blocking(move || audit.close());
+        if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
             tracing::error!(%error, "the audit log could not be ended");
         }
         served

@@ -337,7 +337,7 @@ impl Inner {
     /// One flight: a key from STS into the store.
     async fn fly(&self, grant: Arc<Grant>, urgency: Urgency, origin: Origin) -> flight::Outcome {
         let name = grant.fingerprint();
-        match self.sts.issue(Arc::clone(&grant), urgency).await {
+        match self.sts.issue(Arc::clone(&grant), urgency, origin.trace).await {
             Ok(credential) => {
                 // Before anybody is handed it, and though nobody may still wait.
                 let outcome = match urgency {

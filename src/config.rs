@@ -10,6 +10,7 @@ mod outline;
 mod reader;
 mod revoked;
 mod secrets;
+mod trace;
 
 use std::{
     net::SocketAddr,
@@ -53,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is kept of it all, if the operator wants a log.
     pub audit: Option<Audit>,
+    /// Where spans of asks are exported to, if the operator wants them.
+    pub tracing: Option<Tracing>,
 }
 
 /// `[server]`.
@@ -274,6 +277,17 @@ pub struct Rotation {
     pub max_bytes: u64,
     /// Older files kept.
     pub keep: NonZeroU32,
+}
+
+/// `[tracing]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// Where an OTLP collector takes traces.
+    pub otlp_endpoint: Url,
+    /// What this service is called there; never empty.
+    pub service_name: String,
+    /// The share of traces begun here that are kept; in `0.0..=1.0`.
+    pub sample: f64,
 }
 
 impl Config {

@@ -12,6 +12,7 @@ mod metrics;
 mod recent;
 mod refusal;
 mod shape;
+mod span;
 mod tls;
 mod v1;
 
@@ -34,7 +35,7 @@ pub use self::{
 };
 use crate::{
     audit::Audit, broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier,
-    policy::TemplateStore,
+    policy::TemplateStore, trace::Tracer,
 };
 
 /// What the handlers need.
@@ -48,11 +49,13 @@ pub struct Api {
     pub broker: Broker,
     /// Told of every refusal.
     pub audit: Audit,
+    /// Says which requests are traced.
+    pub tracer: Tracer,
     /// For what an answer says of time.
     pub clock: Arc<dyn Clock>,
     /// For names of requests and objects.
     pub entropy: Arc<dyn Entropy>,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// Peers whose `X-Forwarded-For` is believed, and what they say of sampling.
     pub trusted_proxies: Vec<IpNet>,
     /// What is counted of requests.
     pub metrics: Metrics,
@@ -158,7 +161,7 @@ fn cors(origins: &[String]) -> Cors {
         .iter()
         .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin))
         .allowed_methods(["GET", "POST"])
-        .allowed_headers(["authorization", "content-type"])
+        .allowed_headers(["authorization", "content-type", "traceparent", "tracestate"])
         .expose_headers(["cache-status", "x-request-id", "retry-after", "www-authenticate"])
         .max_age(600)
 }

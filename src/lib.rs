@@ -19,4 +19,5 @@ pub mod policy;
 pub mod sandbox;
 pub mod source;
 pub mod sts;
+pub mod trace;
 pub mod units;

@@ -12,6 +12,7 @@ mod quota;
 mod response;
 mod retry;
 pub mod sign;
+mod span;
 
 use std::{
     fmt::Debug,
@@ -40,11 +41,17 @@ pub use self::{
     own_keys::OwnKeyStatus,
     quota::QuotaStatus,
 };
-use crate::{clock::Clock, config, entropy::Entropy, policy::Grant};
+use crate::{
+    clock::Clock,
+    config,
+    entropy::Entropy,
+    policy::Grant,
+    trace::{Context, Tracer},
+};
 
 /// Makes keys. The broker knows no more of STS than this.
 pub trait Sts: Debug + Send + Sync + 'static {
-    /// A new key for a grant.
+    /// A new key for a grant, on behalf of an ask that may be part of a trace.
     ///
     /// # Errors
     /// Why there is none, within the configured time.
@@ -52,6 +59,7 @@ pub trait Sts: Debug + Send + Sync + 'static {
         &self,
         grant: Arc<Grant>,
         urgency: Urgency,
+        trace: Option<Context>,
     ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
 
     /// Whether STS is being left alone after failures.
@@ -119,6 +127,7 @@ pub struct TencentSts {
     /// Until when the operator's keys stand refused, and why.
     refused: Mutex<Option<(Duration, StsError)>>,
     metrics: Metrics,
+    tracer: Tracer,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -143,9 +152,16 @@ impl TencentSts {
             retries: Budget::default(),
             refused: Mutex::new(None),
             metrics: Metrics::new(),
+            tracer: Tracer::off(),
             clock,
             entropy,
         })
+    }
+
+    /// The same, with spans for its calls.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// How things stand.
@@ -168,7 +184,12 @@ impl TencentSts {
         registry.register_collector(Box::new(Readings(Arc::clone(self))));
     }
 
-    async fn attempts(&self, grant: &Grant, urgency: Urgency) -> Result<TemporaryCredential, StsError> {
+    async fn attempts(
+        &self,
+        grant: &Grant,
+        urgency: Urgency,
+        trace: Option<Context>,
+    ) -> Result<TemporaryCredential, StsError> {
         let deadline = self.clock.monotonic() + self.timeout;
         let mut made = 0;
         loop {
@@ -178,7 +199,7 @@ impl TencentSts {
             self.breaker
                 .admit(self.clock.monotonic())
                 .map_err(|rest| StsError::Resting { retry_after: rest })?;
-            let failure = match self.attempt(grant, deadline).await {
+            let failure = match self.attempt(grant, deadline, trace, made).await {
                 Ok(key) => return Ok(key),
                 Err(failure) => failure,
             };
@@ -196,7 +217,15 @@ impl TencentSts {
 
     /// One call, with all that is left of the time: a slow STS is better than none, and a lost connection
     /// shows sooner, at the client's time-out for connecting.
-    async fn attempt(&self, grant: &Grant, deadline: Duration) -> Result<TemporaryCredential, Failure> {
+    async fn attempt(
+        &self,
+        grant: &Grant,
+        deadline: Duration,
+        trace: Option<Context>,
+        made: u32,
+    ) -> Result<TemporaryCredential, Failure> {
+        let call = trace.map(|trace| self.tracer.call(trace, self.entropy.bytes(), self.client.action()));
+        let (place, span) = call.unzip();
         let started = self.clock.monotonic();
         let left = deadline.saturating_sub(started);
         let late = || Failure {
@@ -206,9 +235,12 @@ impl TencentSts {
         };
         let call = async {
             let own = self.own_keys.current().await?;
-            self.client.call(grant, &own, self.clock.now()).await
+            self.client.call(grant, &own, place, self.clock.now()).await
         };
         let outcome = tokio::time::timeout(left, call).await.unwrap_or_else(|_| Err(late()));
+        if let Some(span) = span.flatten() {
+            span::end(*span, self.client.host(), grant, made, &outcome);
+        }
         let now = self.clock.monotonic();
         self.metrics.called(outcome.as_ref().err(), now.saturating_sub(started));
         match outcome.as_ref().map_err(|failure| failure.class) {
@@ -257,19 +289,21 @@ impl Sts for TencentSts {
         &self,
         grant: Arc<Grant>,
         urgency: Urgency,
+        trace: Option<Context>,
     ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
-            let outcome = self.attempts(&grant, urgency).await;
+            let outcome = self.attempts(&grant, urgency, trace).await;
+            let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id()));
             match &outcome {
                 Ok(key) => {
-                    tracing::info!(grantId = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
+                    tracing::info!(trace_id, grantId = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
                 }
                 // The operator must act on these two; the rest passes by itself.
                 Err(error) if error.is_final() => {
-                    tracing::error!(grantId = %grant.id(), template = grant.template_name(), %error, "no key");
+                    tracing::error!(trace_id, grantId = %grant.id(), template = grant.template_name(), %error, "no key");
                 }
                 Err(error) => {
-                    tracing::warn!(grantId = %grant.id(), template = grant.template_name(), %error, "no key");
+                    tracing::warn!(trace_id, grantId = %grant.id(), template = grant.template_name(), %error, "no key");
                 }
             }
             outcome

@@ -14,6 +14,7 @@ use crate::{
     policy::{Grant, Reload, TemplateSet},
     source::{misleads, one_line},
     sts::TemporaryCredential,
+    trace::Context,
 };
 
 /// What happened. The fields are those of the line.
@@ -109,6 +110,9 @@ pub struct Origin {
     pub request_id: Arc<str>,
     /// The peer, or whom trusted proxies name.
     pub client: Option<IpAddr>,
+    /// The trace it is part of, if its sender names one or it is sampled.
+    #[serde(rename = "traceId", serialize_with = "trace_id", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Context>,
 }
 
 /// An ask that was refused.
@@ -294,6 +298,14 @@ impl Event {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+fn trace_id<S: Serializer>(trace: &Option<Context>, serializer: S) -> Result<S::Ok, S::Error> {
+    match trace {
+        Some(trace) => serializer.collect_str(&trace.trace_id()),
+        None => serializer.serialize_none(),
+    }
+}
+
 fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
@@ -375,7 +387,7 @@ mod tests {
             outcome: "unauthenticated",
             status: 401,
             cause: "bad signature".to_owned(),
-            origin: Origin { request_id: "r".into(), client: "10.1.2.3".parse().ok() },
+            origin: Origin { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
             person: None,
             template: None,
         };

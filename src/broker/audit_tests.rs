@@ -22,7 +22,7 @@ async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() 
         Handle::current(),
     );
     let grant = house.grant("alice");
-    let from = |name: &str| Origin { request_id: name.into(), client: None };
+    let from = |name: &str| Origin { request_id: name.into(), client: None, trace: None };
     let (gives_up, hit) = (from("gives up"), from("hit"));
     tokio::time::timeout(CALL / 2, broker.key_for(&grant, None, &gives_up)).await.unwrap_err();
     pass(LIFE.mul_f64(0.75)).await;

@@ -29,7 +29,12 @@ pub(super) struct CountingSts {
 }
 
 impl Sts for CountingSts {
-    fn issue(&self, _: Arc<Grant>, _: Urgency) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
+    fn issue(
+        &self,
+        _: Arc<Grant>,
+        _: Urgency,
+        _: Option<crate::trace::Context>,
+    ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.takes).await;

@@ -62,7 +62,7 @@ impl Options {
             let Some(grant) = templates.probe_grant(&issuer) else {
                 anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
             };
-            let key = sts.issue(grant, Urgency::UserWaits).await?;
+            let key = sts.issue(grant, Urgency::UserWaits, None).await?;
             super::say(&format!("online: STS made a key, request {}", key.request_id))?;
         }
         super::say("ok: serve would start")?;

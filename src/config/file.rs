@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) redis: Option<Spanned<Later>>,
     pub(super) audit: Option<Audit>,
+    pub(super) tracing: Option<Tracing>,
 }
 
 /// A section of the design that this version does not have yet.
@@ -183,4 +184,22 @@ pub(super) struct Audit {
 fn default_refusals() -> Rate {
     let count = NonZeroU32::MIN.saturating_add(599);
     Rate::Per { count, period: std::time::Duration::from_mins(1) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tracing {
+    pub(super) otlp_endpoint: Spanned<String>,
+    #[serde(default = "default_sample")]
+    pub(super) sample: Spanned<f64>,
+    #[serde(default = "default_service_name")]
+    pub(super) service_name: Spanned<String>,
+}
+
+fn default_sample() -> Spanned<f64> {
+    Spanned::new(0..0, 0.01)
+}
+
+fn default_service_name() -> Spanned<String> {
+    Spanned::new(0..0, "cosbroker".to_owned())
 }

@@ -38,6 +38,7 @@ impl Reader<'_> {
         let cache = self.cache(&file.cache).map_err(&mut keep).ok();
         let limits = self.limits(file.limits).map_err(&mut keep).ok();
         let audit = file.audit.map(|audit| self.audit(audit)).transpose().map_err(&mut keep).ok();
+        let tracing = file.tracing.map(|tracing| self.tracing(tracing)).transpose().map_err(&mut keep).ok();
         if file.issuer.is_empty() {
             keep(self.problem(
                 0..0,
@@ -71,11 +72,11 @@ impl Reader<'_> {
             ));
         }
         let templates = templates(file.templates, self.base);
-        match (server, admin, sts, cache, limits, audit) {
-            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits), Some(audit))
+        match (server, admin, sts, cache, limits, audit, tracing) {
+            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits), Some(audit), Some(tracing))
                 if problems.is_empty() =>
             {
-                Ok(Config { server, admin, issuers, templates, sts, cache, limits, audit })
+                Ok(Config { server, admin, issuers, templates, sts, cache, limits, audit, tracing })
             }
             _ => Err(problems),
         }

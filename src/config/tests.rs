@@ -65,6 +65,15 @@ fn an_audit_log_is_kept_only_if_it_is_asked_for_and_has_a_bound() {
 }
 
 #[test]
+fn spans_are_exported_only_if_a_collector_is_named() {
+    assert_eq!(parse(MINIMAL).unwrap().tracing, None);
+    let named = format!("{MINIMAL}\n[tracing]\notlp_endpoint = \"http://otel:4318/v1/traces\"");
+    let tracing = parse(&named).unwrap().tracing.unwrap();
+    assert_eq!(tracing.otlp_endpoint.as_str(), "http://otel:4318/v1/traces");
+    assert_eq!((tracing.service_name.as_str(), tracing.sample), ("cosbroker", 0.01));
+}
+
+#[test]
 fn each_mistake_is_one_line_that_says_where_and_how_to_mend_it() {
     let with = |from: &str, to: &str| problem(&MINIMAL.replace(from, to));
     for (text, line, said) in [
@@ -112,6 +121,17 @@ fn values_out_of_range_are_refused() {
         ("[audit]\npath = \"a\"\nmax_bytes = \"1KiB\"", "less than some lines take"),
         ("[audit]\npath = \"a\"\nkeep = 1001", "more than 1000"),
         ("[audit]\npath = \"a\"\nkeep = 0", "nonzero"),
+        ("[tracing]\nsample = 0.5", "missing"),
+        ("[tracing]\notlp_endpoint = \"collector\"", "not a URL"),
+        ("[tracing]\notlp_endpoint = \"http://127.0.0.1:4318\"", "has no path"),
+        ("[tracing]\notlp_endpoint = \"grpc://127.0.0.1:4317/v1/traces\"", "neither http:// nor https://"),
+        ("[tracing]\notlp_endpoint = \"https://me:pw@otel.test/v1/traces\"", "credentials in it"),
+        ("[tracing]\notlp_endpoint = \"http://otel/v1/traces\"\nsample = 1.5", "not a share"),
+        ("[tracing]\notlp_endpoint = \"http://otel/v1/traces\"\nsample = nan", "not a share"),
+        (
+            "[tracing]\notlp_endpoint = \"http://otel/v1/traces\"\nservice_name = \" \"",
+            "service_name is empty",
+        ),
         ("[redis]\nurl = \"redis://127.0.0.1\"", "not built yet"),
     ] {
         let text = problem(&format!("{MINIMAL}\n{extra}"));

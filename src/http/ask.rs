@@ -10,6 +10,7 @@ use super::{
     recent,
     refusal::{Form, Refusal},
     shape::{self, Shape},
+    span,
 };
 use crate::{
     audit::{Event, Refused},
@@ -61,6 +62,7 @@ pub(super) fn refused(
     let origin = exchange.origin().clone();
     let person = asker.as_ref().map(|asker| asker.person());
     let template = known(api, template);
+    exchange.tell(|span| span::of_template(span, template.as_deref()));
     api.recent.note(recent::Refused {
         at: api.clock.now(),
         status,
@@ -102,7 +104,8 @@ pub(super) async fn answer(
             let now = api.clock.now();
             let ttl = key.remaining(now).as_secs();
             exchange.served(outcome);
-            tracing::debug!(request_id = exchange.id(), grantId = %key.grant().id(), ?outcome, ttl, "answered");
+            exchange.tell(|span| span::of_key(span, &key));
+            tracing::debug!(request_id = exchange.id(), trace_id = exchange.trace_id(), grantId = %key.grant().id(), ?outcome, ttl, "answered");
             HttpResponse::Ok()
                 .insert_header(("Cache-Status", cache_status(outcome, ttl)))
                 .content_type(header::ContentType::json())

@@ -1,8 +1,8 @@
-//! What stands around every request: its id, the headers every answer carries, who sent it, how it ended and
-//! how long that took.
+//! What stands around every request: its id, its trace, the headers every answer carries, who sent it, how it
+//! ended and how long that took.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Ready, ready},
     net::IpAddr,
     rc::Rc,
@@ -20,8 +20,12 @@ use actix_web::{
 };
 use ipnet::IpNet;
 
-use super::Api;
-use crate::{audit::Origin, broker::Outcome};
+use super::{Api, span};
+use crate::{
+    audit::Origin,
+    broker::Outcome,
+    trace::{Context, Span},
+};
 
 /// One request and what becomes of it.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub(super) struct Exchange(Rc<Told>);
 struct Told {
     origin: Origin,
     ending: Cell<Ending>,
+    /// Only of a request that is sampled.
+    span: RefCell<Option<Box<Span>>>,
 }
 
 /// How a request ended, as far as a handler said.
@@ -42,8 +48,8 @@ enum Ending {
 }
 
 impl Exchange {
-    pub(super) fn new(origin: Origin) -> Self {
-        Self(Rc::new(Told { origin, ending: Cell::new(Ending::Open) }))
+    pub(super) fn new(origin: Origin, span: Option<Box<Span>>) -> Self {
+        Self(Rc::new(Told { origin, ending: Cell::new(Ending::Open), span: RefCell::new(span) }))
     }
 
     /// The name of the request: in the answer, the log and, where there is one, the problem.
@@ -54,6 +60,18 @@ impl Exchange {
     /// Its name and who sent it.
     pub(super) fn origin(&self) -> &Origin {
         &self.0.origin
+    }
+
+    /// Its trace's name, for the log.
+    pub(super) fn trace_id(&self) -> Option<impl tracing::Value> {
+        self.0.origin.trace.map(|trace| tracing::field::display(trace.trace_id()))
+    }
+
+    /// Tells its span something, if it has one.
+    pub(super) fn tell(&self, something: impl FnOnce(&mut Span)) {
+        if let Some(span) = self.0.span.borrow_mut().as_deref_mut() {
+            something(span);
+        }
     }
 
     /// A key was handed out.
@@ -67,6 +85,7 @@ impl Exchange {
     }
 }
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl FromRequest for Exchange {
@@ -75,8 +94,8 @@ impl FromRequest for Exchange {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let known = request.extensions().get::<Self>().cloned();
-        let unknown = || Origin { request_id: "unknown".into(), client: None };
-        ready(Ok(known.unwrap_or_else(|| Self::new(unknown()))))
+        let unknown = || Origin { request_id: "unknown".into(), ..Origin::default() };
+        ready(Ok(known.unwrap_or_else(|| Self::new(unknown(), None))))
     }
 }
 
@@ -87,14 +106,20 @@ pub(super) async fn surround(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
     let began = api.as_ref().map(|api| api.clock.monotonic());
-    let request_id: Arc<str> = api.as_ref().map_or_else(String::new, |api| api.entropy.name()).into();
-    let client = api.as_ref().and_then(|api| client(&request, &api.trusted_proxies));
-    tracing::debug!(request_id = &*request_id, method = %request.method(), path = request.path(), ?client, "request");
-    let exchange = Exchange::new(Origin { request_id, client });
+    let (origin, span) = api.as_ref().map(|api| origin(api, &request)).unwrap_or_default();
+    let exchange = Exchange::new(origin, span);
+    tracing::debug!(request_id = exchange.id(), trace_id = exchange.trace_id(), method = %request.method(), path = request.path(), client = ?exchange.origin().client, "request");
     request.extensions_mut().insert(exchange.clone());
     let mut response = next.call(request).await?;
     if let (Some(api), Some(began)) = (&api, began) {
-        count(api, &response, &exchange, api.clock.monotonic().saturating_sub(began));
+        let outcome = count(api, &response, &exchange, api.clock.monotonic().saturating_sub(began));
+        if let Some(span) = exchange.0.span.take() {
+            let refusal = match exchange.0.ending.get() {
+                Ending::Refused(name) => Some(name),
+                Ending::Open | Ending::Served(_) => None,
+            };
+            span::end(*span, &response, exchange.id(), outcome, refusal);
+        }
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(exchange.id()) {
@@ -105,7 +130,32 @@ pub(super) async fn surround(
     Ok(response)
 }
 
-fn count(api: &Api, response: &ServiceResponse<impl MessageBody>, exchange: &Exchange, took: Duration) {
+/// Its name, who sent it and its trace; the span, where it is sampled. `tracestate` and `baggage` are left alone:
+/// they are the app's own words, and nobody behind us needs them.
+fn origin(api: &Api, request: &ServiceRequest) -> (Origin, Option<Box<Span>>) {
+    let random = api.entropy.bytes();
+    let peer_is_trusted = || {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        peer.is_some_and(|peer| api.trusted_proxies.iter().any(|net| net.contains(&peer)))
+    };
+    let (trace, span) = api.tracer.ask(random, traceparent(request), peer_is_trusted);
+    let client = client(request, &api.trusted_proxies);
+    (Origin { request_id: hex::encode(random).into(), client, trace }, span)
+}
+
+/// Where the request stands in a trace of its sender's; several headers are none.
+fn traceparent(request: &ServiceRequest) -> Option<Context> {
+    let mut headers = request.headers().get_all(TRACEPARENT);
+    let only = headers.next().filter(|_| headers.next().is_none())?;
+    Context::parse(only.as_bytes())
+}
+
+fn count(
+    api: &Api,
+    response: &ServiceResponse<impl MessageBody>,
+    exchange: &Exchange,
+    took: Duration,
+) -> Option<Outcome> {
     let outcome = match exchange.0.ending.get() {
         Ending::Served(outcome) => Some(outcome),
         Ending::Refused(name) => {
@@ -117,6 +167,7 @@ fn count(api: &Api, response: &ServiceResponse<impl MessageBody>, exchange: &Exc
         Ending::Open => None,
     };
     api.metrics.answered(response.request().path(), outcome, took);
+    outcome
 }
 
 /// Who sent a request: the peer, or the last address in `X-Forwarded-For` that a trusted proxy vouches

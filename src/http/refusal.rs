@@ -289,13 +289,13 @@ impl Refusal {
     pub(super) fn response(&self, form: Form, exchange: &Exchange) -> HttpResponse {
         let mut row = self.row();
         exchange.refused(row.name);
-        let request_id = exchange.id();
+        let (request_id, trace_id) = (exchange.id(), exchange.trace_id());
         row.detail = one_line(&row.detail);
         let cause = one_line(&self.to_string());
         if row.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(request_id, cause, "refused for a fault of this service");
+            tracing::error!(request_id, trace_id, cause, "refused for a fault of this service");
         } else {
-            tracing::info!(request_id, status = row.status.as_u16(), cause, "refused");
+            tracing::info!(request_id, trace_id, status = row.status.as_u16(), cause, "refused");
         }
         let mut response = HttpResponse::build(row.status);
         if row.status == StatusCode::UNAUTHORIZED {
@@ -391,7 +391,8 @@ mod tests {
     fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
         for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let refusal = Refusal::Ask(AskError::TooMany { retry_after: Duration::from_millis(millis) });
-            let response = refusal.response(Form::Problem, &Exchange::new(crate::audit::Origin::default()));
+            let response =
+                refusal.response(Form::Problem, &Exchange::new(crate::audit::Origin::default(), None));
             assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
         }
     }

@@ -15,7 +15,7 @@ use super::{
     response::{self, Failure},
     sign::{self, Signing},
 };
-use crate::{config::StsAction, policy::Grant};
+use crate::{config::StsAction, policy::Grant, trace::Context};
 
 /// The API's version (`docs/tencent.md`).
 const VERSION: &str = "2018-08-13";
@@ -66,16 +66,30 @@ impl Client {
         Ok(Self { http, endpoint, host, region, action })
     }
 
-    /// Asks for one key.
+    /// What the call is named in figures of others.
+    pub(super) fn action(&self) -> &'static str {
+        match self.action {
+            StsAction::GetFederationToken => "GetFederationToken",
+            StsAction::AssumeRole { .. } => "AssumeRole",
+        }
+    }
+
+    /// The host that is called, with its port where that is not the usual one.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Asks for one key; `place` is the call's in a trace.
     pub(super) async fn call(
         &self,
         grant: &Grant,
         own: &OwnKey,
+        place: Option<Context>,
         now: Timestamp,
     ) -> Result<TemporaryCredential, Failure> {
         let body =
             self.body(grant).map_err(|error| no_answer(format!("no request could be written: {error}")))?;
-        let headers = self.headers(&body, own, now)?;
+        let headers = self.headers(&body, own, place, now)?;
         let unreached = |error: reqwest::Error| no_answer(format!("STS was not reached: {}", kind(&error)));
         let request = self.http.post(self.endpoint.clone()).headers(headers).body(body);
         let mut answer = request.send().await.map_err(unreached)?;
@@ -109,13 +123,15 @@ impl Client {
         }
     }
 
-    fn headers(&self, body: &[u8], own: &OwnKey, now: Timestamp) -> Result<HeaderMap, Failure> {
+    fn headers(
+        &self,
+        body: &[u8],
+        own: &OwnKey,
+        place: Option<Context>,
+        now: Timestamp,
+    ) -> Result<HeaderMap, Failure> {
         let signing =
             Signing { service: "sts", host: &self.host, content_type: sign::CONTENT_TYPE, body, at: now };
-        let action = match self.action {
-            StsAction::GetFederationToken => "GetFederationToken",
-            StsAction::AssumeRole { .. } => "AssumeRole",
-        };
         let authorization = sign::authorization(&signing, &own.id, own.key.expose_secret());
         let unsendable = |_| Failure {
             class: Class::OperatorKeys,
@@ -133,10 +149,15 @@ impl Client {
         headers.insert(AUTHORIZATION, secret(&authorization)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(sign::CONTENT_TYPE));
         headers.insert(HOST, plain(&self.host)?);
-        headers.insert("X-TC-Action", HeaderValue::from_static(action));
+        headers.insert("X-TC-Action", HeaderValue::from_static(self.action()));
         headers.insert("X-TC-Version", HeaderValue::from_static(VERSION));
         headers.insert("X-TC-Region", plain(&self.region)?);
         headers.insert("X-TC-Timestamp", plain(&now.as_second().to_string())?);
+        // Random ids and two flags, all that a third party is told of a trace: `tracestate` and `baggage` are
+        // the words of the user's app. The signature covers only the headers that it names.
+        if let Some(place) = place {
+            headers.insert("traceparent", plain(&place.to_string())?);
+        }
         if let Some(token) = &own.token {
             headers.insert("X-TC-Token", secret(token.expose_secret())?);
         }

@@ -101,7 +101,7 @@ impl Metrics {
     }
 }
 
-fn outcome(failure: Option<Class>) -> &'static str {
+pub(super) fn outcome(failure: Option<Class>) -> &'static str {
     match failure {
         None => "ok",
         Some(Class::Throttled) => "throttled",

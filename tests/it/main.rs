@@ -28,4 +28,5 @@ mod sandbox;
 mod sdks;
 mod secrets;
 mod support;
+mod tracing;
 mod walls;

@@ -1,0 +1,187 @@
+//! W3C Trace Context: which trace a request belongs to, as its `traceparent` header says it.
+
+use std::fmt;
+
+use opentelemetry::trace::{SpanId, TraceId};
+
+/// The flags that level 2 of the standard knows: sampled, random trace id. Others are not handed on (§3.2.2.5).
+const KNOWN_FLAGS: u8 = 0b11;
+const SAMPLED: u8 = 0b01;
+const RANDOM: u8 = 0b10;
+/// What a header of version 00 takes, and the part of a later version's that is understood (§3.2.4).
+const LENGTH: usize = 55;
+
+/// A place in a trace: random ids, nothing about anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    flags: u8,
+}
+
+impl Context {
+    /// What a `traceparent` header says; nothing where it is not valid, which is as if there were none.
+    ///
+    /// Stricter than the SDK's own reader, which trims, and takes ids of any length.
+    pub fn parse(header: &[u8]) -> Option<Self> {
+        let (known, later) = header.split_at_checked(LENGTH)?;
+        let mut fields = std::str::from_utf8(known).ok()?.split('-');
+        let [version] = hex(fields.next()?)?;
+        let trace_id = TraceId::from_bytes(hex(fields.next()?)?);
+        let span_id = SpanId::from_bytes(hex(fields.next()?)?);
+        let [flags] = hex(fields.next()?)?;
+        let whole = match version {
+            0 => later.is_empty(),
+            0xff => false,
+            _ => later.is_empty() || later.starts_with(b"-"),
+        };
+        let valid =
+            whole && fields.next().is_none() && trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
+        valid.then_some(Self { trace_id, span_id, flags: flags & KNOWN_FLAGS })
+    }
+
+    /// The beginning of a trace that bears this id.
+    pub(super) fn begin(random: [u8; 16]) -> Self {
+        // All zeros name no trace.
+        let trace_id = TraceId::from(u128::from_be_bytes(random).max(1));
+        Self { trace_id, span_id: SpanId::INVALID, flags: RANDOM }
+    }
+
+    /// Another place in the same trace.
+    pub(super) fn child(self, [random @ .., _, _, _, _, _, _, _, _]: [u8; 16], sampled: bool) -> Self {
+        let span_id = SpanId::from(u64::from_be_bytes(random).max(1));
+        let flags = self.flags & !SAMPLED | u8::from(sampled);
+        Self { span_id, flags, ..self }
+    }
+
+    /// Whether whoever is at this place says that they keep its span.
+    pub fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The trace's name, 32 hexadecimal digits.
+    pub fn trace_id(self) -> impl fmt::Display + fmt::Debug {
+        self.trace_id
+    }
+
+    pub(super) fn flags(self) -> u8 {
+        self.flags
+    }
+}
+
+/// The `traceparent` that says so.
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)
+    }
+}
+
+/// Exactly so many bytes, in digits and small letters (§3.2.2).
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let small = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (small && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: &str) -> Option<Context> {
+        Context::parse(header.as_bytes())
+    }
+
+    #[test]
+    fn a_valid_traceparent_is_taken_up() {
+        // The examples of the recommendation, §3.2.3, and what its test-suite takes (test/test.py).
+        for (header, trace, span, sampled) in [
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                "4bf92f3577b34da6a3ce929d0e0e4736",
+                "00f067aa0ba902b7",
+                true,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+                "4bf92f3577b34da6a3ce929d0e0e4736",
+                "00f067aa0ba902b7",
+                false,
+            ),
+            (
+                "cc-12345678901234567890123456789012-1234567890123456-01",
+                "12345678901234567890123456789012",
+                "1234567890123456",
+                true,
+            ),
+            (
+                "cc-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
+                "12345678901234567890123456789012",
+                "1234567890123456",
+                true,
+            ),
+        ] {
+            let context = parse(header).unwrap();
+            assert_eq!(context.trace_id().to_string(), trace);
+            assert_eq!(context.span_id.to_string(), span);
+            assert_eq!(context.is_sampled(), sampled, "{header}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_traceparent_is_as_if_there_were_none() {
+        // What the standard's test-suite refuses, test by test, and a few more.
+        for header in [
+            "",
+            "00-12345678901234567890123456789012-1234567890123456-01.",
+            "00-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
+            "cc-12345678901234567890123456789012-1234567890123456-01.what-the-future-will-be-like",
+            "ff-12345678901234567890123456789012-1234567890123456-01",
+            ".0-12345678901234567890123456789012-1234567890123456-01",
+            "0.-12345678901234567890123456789012-1234567890123456-01",
+            "000-12345678901234567890123456789012-1234567890123456-01",
+            "0000-12345678901234567890123456789012-1234567890123456-01",
+            "0-12345678901234567890123456789012-1234567890123456-01",
+            "00-00000000000000000000000000000000-1234567890123456-01",
+            "00-.2345678901234567890123456789012-1234567890123456-01",
+            "00-1234567890123456789012345678901.-1234567890123456-01",
+            "00-123456789012345678901234567890123-1234567890123456-01",
+            "00-1234567890123456789012345678901-1234567890123456-01",
+            "00-12345678901234567890123456789012-0000000000000000-01",
+            "00-12345678901234567890123456789012-.234567890123456-01",
+            "00-12345678901234567890123456789012-123456789012345.-01",
+            "00-12345678901234567890123456789012-12345678901234567-01",
+            "00-12345678901234567890123456789012-123456789012345-01",
+            "00-12345678901234567890123456789012-1234567890123456-.0",
+            "00-12345678901234567890123456789012-1234567890123456-0.",
+            "00-12345678901234567890123456789012-1234567890123456-001",
+            "00-12345678901234567890123456789012-1234567890123456-1",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0A",
+            "00_12345678901234567890123456789012_1234567890123456_01",
+            "00-+2345678901234567890123456789012-1234567890123456-01",
+            "00-1234567890123456789012345678901é-1234567890123456-01",
+        ] {
+            assert_eq!(parse(header), None, "{header}");
+        }
+        assert_eq!(Context::parse(&[0xff; LENGTH]), None);
+    }
+
+    #[test]
+    fn what_is_handed_on_names_the_same_trace_another_span_and_known_flags_only() {
+        let caller = parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff").unwrap();
+        for (sampled, expected) in [
+            (true, "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-03"),
+            (false, "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-02"),
+        ] {
+            let child = caller.child([7; 16], sampled);
+            assert_eq!(child.to_string(), expected);
+            assert_eq!(parse(expected), Some(child));
+        }
+    }
+
+    #[test]
+    fn ids_that_would_be_all_zeros_are_not() {
+        let begun = Context::begin([0; 16]).child([0; 16], true);
+        assert_eq!(begun.to_string(), "00-00000000000000000000000000000001-0000000000000001-03");
+    }
+}

@@ -1,0 +1,368 @@
+//! Traces: taken up from who asks, handed on to STS, and exported to a collector.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::any_value::Value,
+    trace::v1::{Span, span::SpanKind, status::StatusCode},
+};
+use prost::Message;
+use serde_json::Value as Json;
+
+use crate::support::{Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_KEY, Setup, emulator, token};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+/// Of a proxy's making, or of a stranger's.
+const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+
+/// What an OTLP collector was sent, decoded by the protocol's own types.
+#[derive(Clone, Default)]
+struct Collected(Arc<(Mutex<Taken>, Condvar)>);
+
+#[derive(Default)]
+struct Taken {
+    spans: Vec<Span>,
+    bytes: Vec<u8>,
+}
+
+impl Collected {
+    /// A collector, for as long as the test process lives.
+    fn start() -> (SocketAddr, Self) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let collected = Self::default();
+        let serving = collected.clone();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let data = web::Data::new(serving);
+                let app =
+                    move || App::new().app_data(data.clone()).route("/v1/traces", web::post().to(collect));
+                HttpServer::new(app).workers(1).listen(listener).unwrap().run().await.unwrap();
+            });
+        });
+        (address, collected)
+    }
+
+    /// What came so far, once it is so many spans.
+    fn spans(&self, count: usize) -> Vec<Span> {
+        let (taken, came) = &*self.0;
+        let waited = came.wait_timeout_while(taken.lock().unwrap(), Duration::from_secs(10), |taken| {
+            taken.spans.len() < count
+        });
+        let (taken, _) = waited.unwrap();
+        assert_eq!(taken.spans.len(), count, "{:#?}", taken.spans);
+        taken.spans.clone()
+    }
+
+    fn bytes(&self) -> String {
+        String::from_utf8_lossy(&self.0.0.lock().unwrap().bytes).into_owned()
+    }
+}
+
+async fn collect(collected: web::Data<Collected>, body: web::Bytes) -> HttpResponse {
+    let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
+    let (taken, came) = &*collected.0;
+    let mut taken = taken.lock().unwrap();
+    taken.bytes.extend_from_slice(&body);
+    for resource in request.resource_spans {
+        taken.spans.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
+    }
+    came.notify_all();
+    HttpResponse::Ok().content_type("application/x-protobuf").finish()
+}
+
+/// An attribute, as text.
+fn attribute(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    Some(match found.value.as_ref().unwrap().value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => number.to_string(),
+        other => panic!("{key}: {other:?}"),
+    })
+}
+
+fn of_kind(spans: &[Span], kind: SpanKind) -> Vec<&Span> {
+    spans.iter().filter(|span| span.kind == kind as i32).collect()
+}
+
+/// A broker that exports to `collector`, behind a proxy on this machine or not.
+fn traced(sts: SocketAddr, collector: SocketAddr, sample: &str, proxies: &str) -> Setup {
+    let section = format!(
+        "[tracing]\notlp_endpoint = \"http://{collector}/v1/traces\"\nsample = {sample}\n\
+         [audit]\npath = \"audit.jsonl\"\nhits = true\n[limits]"
+    );
+    Setup::new(sts)
+        .with("[server]", &format!("[server]\ntrusted_proxies = [{proxies}]"))
+        .with("[limits]", &section)
+}
+
+const LOCAL: &str = "\"127.0.0.0/8\"";
+
+async fn ask(broker: &Broker, path: &str, subject: &str, traceparent: &str) -> Answer {
+    let request = broker.http.get(broker.url(path)).bearer_auth(token(subject));
+    Answer::of(request.header("traceparent", traceparent)).await
+}
+
+/// What STS was told of traces, call by call.
+fn told(sts: &CannedSts) -> Vec<Option<String>> {
+    let traceparent = |headers: Vec<(String, String)>| {
+        headers.into_iter().find(|(name, _)| name == "traceparent").map(|(_, value)| value)
+    };
+    sts.recorded().into_iter().map(|call| traceparent(call.headers)).collect()
+}
+
+async fn stopped(mut broker: Broker) -> Broker {
+    broker.signal("-TERM");
+    tokio::task::spawn_blocking(move || {
+        assert_eq!(broker.ended(), Some(0), "{}", broker.log());
+        broker
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn an_ask_and_its_call_to_sts_are_spans_of_the_callers_trace_and_a_hit_calls_nobody() {
+    let (collector, collected) = Collected::start();
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = traced(sts.address, collector, "0.0", LOCAL).start();
+    let fetched = ask(&broker, "/v1/credentials/upload", "alice", SAMPLED).await;
+    let hit = ask(&broker, "/v1/credentials/upload", "alice", &SAMPLED.replace(TRACE, &"a".repeat(32))).await;
+    assert_eq!((fetched.status, hit.status), (200, 200));
+    let spans = collected.spans(3);
+    let (asks, calls) = (of_kind(&spans, SpanKind::Server), of_kind(&spans, SpanKind::Client));
+    let (asked, call) = (asks[0], calls[0]);
+    assert_eq!(hex::encode(&asked.trace_id), TRACE);
+    assert_eq!(hex::encode(&asked.parent_span_id), CALLER);
+    assert_eq!((&call.trace_id, &call.parent_span_id), (&asked.trace_id, &asked.span_id));
+    assert_eq!(told(&sts), [Some(format!("00-{TRACE}-{}-01", hex::encode(&call.span_id)))]);
+    assert_eq!(asked.name, "GET /v1/credentials/{template}");
+    assert_eq!(call.name, "GetFederationToken");
+    for (span, key, value) in [
+        (asked, "http.request.method", "GET"),
+        (asked, "http.route", "/v1/credentials/{template}"),
+        (asked, "http.response.status_code", "200"),
+        (asked, "cosbroker.template", "upload"),
+        (asked, "cosbroker.outcome", "fetched"),
+        (asked, "cosbroker.request_id", fetched.header("x-request-id")),
+        (asked, "cosbroker.grant_id", fetched.json()["grantId"].as_str().unwrap()),
+        (call, "http.request.method", "POST"),
+        (call, "server.address", &sts.address.to_string()),
+        (call, "cosbroker.template", "upload"),
+        (call, "cosbroker.grant_id", fetched.json()["grantId"].as_str().unwrap()),
+        (call, "cosbroker.sts.outcome", "ok"),
+        (call, "cosbroker.sts.request_id", "request-0"),
+        (asks[1], "cosbroker.outcome", "hit"),
+    ] {
+        assert_eq!(attribute(span, key).as_deref(), Some(value), "{key}");
+    }
+    assert!(asked.start_time_unix_nano <= call.start_time_unix_nano);
+    assert!(call.end_time_unix_nano <= asked.end_time_unix_nano);
+    assert_eq!(hex::encode(&asks[1].trace_id), "a".repeat(32));
+    // The log and the audit log name the trace.
+    let broker = stopped(broker).await;
+    let log = broker.log();
+    let line = log.lines().find(|line| line.contains("key issued")).unwrap();
+    assert_eq!(serde_json::from_str::<Json>(line).unwrap()["fields"]["trace_id"], TRACE);
+    let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
+    let traces: Vec<Json> =
+        audit.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["traceId"].clone()).collect();
+    assert_eq!(traces, [Json::Null, TRACE.into(), "a".repeat(32).into(), Json::Null], "{audit}");
+}
+
+#[tokio::test]
+async fn a_strangers_word_on_sampling_is_not_taken_and_a_proxys_is() {
+    let (collector, collected) = Collected::start();
+    let sts = CannedSts::start(Answers::Key(1800));
+    for (proxies, sample, traceparent, flags, kept) in [
+        ("", "0.0", SAMPLED, "00", 0),
+        ("\"10.0.0.0/8\"", "0.0", SAMPLED, "00", 0),
+        ("", "1.0", UNSAMPLED, "01", 2),
+        (LOCAL, "1.0", UNSAMPLED, "00", 0),
+        (LOCAL, "0.0", SAMPLED, "01", 2),
+    ] {
+        let before = collected.0.0.lock().unwrap().spans.len();
+        let broker = traced(sts.address, collector, sample, proxies).start();
+        assert_eq!(ask(&broker, "/v1/credentials", "alice", traceparent).await.status, 200);
+        let broker = stopped(broker).await;
+        // All that waited was sent before the end.
+        let spans = collected.spans(before + kept);
+        assert!(spans.iter().all(|span| hex::encode(&span.trace_id) == TRACE));
+        let told = told(&sts).pop().unwrap().unwrap();
+        assert!(told.starts_with(&format!("00-{TRACE}-")) && told.ends_with(&format!("-{flags}")), "{told}");
+        assert!(!told.contains(CALLER), "the call has a place of its own");
+        assert!(broker.log().contains(TRACE));
+    }
+}
+
+#[tokio::test]
+async fn a_trace_begun_here_bears_the_requests_id_and_failures_show_as_such() {
+    let (collector, collected) = Collected::start();
+    let sts = CannedSts::start(Answers::Reset);
+    let broker = traced(sts.address, collector, "1.0", "").start();
+    let (alice, url) = (token("alice"), broker.url("/v1/credentials"));
+    let failed = broker.get("/v1/credentials", &alice).await;
+    let spans = collected.spans(1 + sts.calls());
+    let (asked, calls) = (of_kind(&spans, SpanKind::Server)[0], of_kind(&spans, SpanKind::Client));
+    assert_eq!((failed.status, hex::encode(&asked.trace_id).as_str()), (503, failed.header("x-request-id")));
+    assert!(asked.parent_span_id.is_empty());
+    assert_eq!(asked.status.as_ref().unwrap().code, StatusCode::Error as i32);
+    assert_eq!(attribute(asked, "error.type").as_deref(), Some("no-key-now"));
+    assert_eq!(calls.len(), sts.calls());
+    for (attempt, call) in calls.iter().enumerate() {
+        let again = attribute(call, "http.request.resend_count");
+        assert_eq!(again, (attempt > 0).then(|| attempt.to_string()));
+        assert_eq!(attribute(call, "cosbroker.sts.outcome").as_deref(), Some("transient"));
+        assert_eq!(attribute(call, "error.type").as_deref(), Some("no_answer"));
+        let sent = told(&sts)[attempt].clone().unwrap();
+        assert!(sent.ends_with(&format!("{}-03", hex::encode(&call.span_id))), "{sent}: sampled and random");
+    }
+    // What the client did wrong is no failure of the server's; what it made up is not in a name.
+    let seen = spans.len();
+    broker.get("/v1/credentials/users-alice", &alice).await;
+    broker.get("/users/alice", &alice).await;
+    let made_up = reqwest::Method::from_bytes(b"ALICE").unwrap();
+    Answer::of(broker.http.request(made_up, url)).await;
+    let spans = collected.spans(seen + 3);
+    let expected = [
+        ("GET /v1/credentials/{template}", "404", "no-such-template"),
+        ("GET", "404", "no-such-route"),
+        ("HTTP /v1/credentials", "405", "method-not-allowed"),
+    ];
+    for (span, (name, status, refusal)) in spans[seen..].iter().zip(expected) {
+        assert_eq!(span.name, name);
+        assert_eq!(attribute(span, "http.response.status_code").as_deref(), Some(status));
+        assert_eq!(attribute(span, "cosbroker.refusal").as_deref(), Some(refusal));
+        assert_eq!(span.status.as_ref().unwrap().code, StatusCode::Unset as i32);
+    }
+    assert!(!collected.bytes().to_lowercase().contains("alice"));
+}
+
+#[tokio::test]
+async fn nothing_secret_and_nobodys_name_is_exported_or_told_to_sts() {
+    let (collector, collected) = Collected::start();
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = traced(sts.address, collector, "1.0", LOCAL).start();
+    let alice = token("alice");
+    for path in
+        ["/v1/credentials", "/v1/explain?action=name/cos:PutObject&key=users/alice/a", "/sts", "/users/alice"]
+    {
+        let request = broker.http.get(broker.url(path)).bearer_auth(&alice).header("traceparent", SAMPLED);
+        let request =
+            request.header("tracestate", "vendor=state-canary").header("baggage", "user=bag-canary");
+        Answer::of(request.header("x-forwarded-for", "203.0.113.9")).await;
+    }
+    sts.answers(Answers::Body(format!(
+        r#"{{"Response":{{"Error":{{"Code":"AuthFailure.SignatureFailure","Message":"{SECRET_KEY}"}},"RequestId":"r-1"}}}}"#
+    )));
+    ask(&broker, "/v1/credentials", "bob", SAMPLED).await;
+    let spans = collected.spans(7);
+    let refused = of_kind(&spans, SpanKind::Client)[1].status.clone().unwrap();
+    assert_eq!(refused.message, "AuthFailure.SignatureFailure, request r-1");
+    let broker = stopped(broker).await;
+    let exported = collected.bytes();
+    assert!(exported.contains("cosbroker") && exported.contains("GetFederationToken"));
+    let policy = "users/";
+    for secret in [
+        "alice",
+        "bob",
+        policy,
+        "examplebucket",
+        &alice,
+        JWT_SECRET,
+        SECRET_KEY,
+        "temporary-key-canary",
+        "token-canary",
+        "AKID",
+        "203.0.113.9",
+        "state-canary",
+        "bag-canary",
+        "id.test",
+    ] {
+        assert!(!exported.contains(secret), "{secret}");
+    }
+    let headers = format!("{:?}", sts.recorded().iter().map(|call| &call.headers).collect::<Vec<_>>());
+    for word in ["state-canary", "bag-canary", "tracestate", "baggage"] {
+        assert!(!headers.contains(word) && !broker.log().contains(word), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_collector_traces_are_still_taken_up_and_handed_on() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = Setup::new(sts.address).start();
+    assert_eq!(ask(&broker, "/v1/credentials", "alice", SAMPLED).await.status, 200);
+    assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 200);
+    for (subject, invalid) in
+        [("carol", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("dave", "")]
+    {
+        assert_eq!(ask(&broker, "/v1/credentials", subject, invalid).await.status, 200);
+    }
+    let twice = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("erin"));
+    let twice = twice.header("traceparent", SAMPLED).header("traceparent", UNSAMPLED);
+    assert_eq!(Answer::of(twice).await.status, 200);
+    let told = told(&sts);
+    let taken_up = told[0].as_deref().unwrap();
+    assert!(taken_up.starts_with(&format!("00-{TRACE}-")) && !taken_up.contains(CALLER), "{taken_up}");
+    assert_eq!(told[1..], [None, None, None, None]);
+    assert_eq!(ask(&broker, "/v1/credentials/none", "alice", SAMPLED).await.status, 404);
+    broker.says(&format!("\"trace_id\":\"{TRACE}\",\"status\":404"));
+}
+
+#[tokio::test]
+async fn sts_takes_a_call_with_a_traceparent_that_is_not_signed() {
+    let (address, _) = emulator();
+    let broker = Setup::new(address).start();
+    assert_eq!(ask(&broker, "/v1/credentials", "alice", SAMPLED).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_web_page_may_say_which_trace_it_asks_in() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = Setup::new(sts.address).start();
+    let preflight = broker.http.request(reqwest::Method::OPTIONS, broker.url("/v1/credentials"));
+    let preflight = preflight
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "authorization,traceparent,tracestate");
+    let answer = Answer::of(preflight).await;
+    assert!(answer.header("access-control-allow-headers").contains("traceparent"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_or_hangs_delays_neither_answers_nor_the_end_for_long() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    // Taken and given back: nobody listens there. The other one listens, and never answers.
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (collector, told) in
+        [(away, "spans cannot be exported"), (hanging.local_addr().unwrap(), "last spans")]
+    {
+        let broker = traced(sts.address, collector, "1.0", "").start();
+        let began = Instant::now();
+        for _ in 0..50 {
+            assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        if collector == away {
+            broker.says(told);
+            broker.get("/v1/credentials", &token("alice")).await;
+            while broker.figure(&["cosbroker_tracing_lost_total", "not_taken"]).await < 52 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let began = Instant::now();
+        let broker = stopped(broker).await;
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        let lines = broker.log().lines().filter(|line| line.contains(told)).count();
+        assert_eq!(lines, 1, "{}", broker.log());
+    }
+}
