@@ -230,3 +230,6 @@ impl Drop for Span {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
