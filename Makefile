@@ -3,8 +3,9 @@
 CARGO ?= cargo
 ORACLE := target/oracle
 SDK := target/sdk
+PROMETHEUS := target/prometheus
 
-.PHONY: all check test oracle sdk deny sandbox
+.PHONY: all check test oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -14,8 +15,8 @@ check:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
-# Every test. The official SDKs that judge what we send and answer are installed first.
-test: oracle sdk
+# Every test. The official SDKs that judge what we send and answer, and Prometheus, are fetched first.
+test: oracle sdk prometheus
 	$(CARGO) test --locked
 
 # Tencent's own Python SDKs, in an environment of their own.
@@ -38,6 +39,20 @@ $(SDK)/installed: tests/sdk/package.json tests/sdk/package-lock.json tests/sdk/.
 	cp $^ $(SDK)
 	npm ci --prefix $(SDK) --ignore-scripts --silent
 	touch $@
+
+# Prometheus and promtool, out of Debian's package or this machine's own. Unpacked and not installed: the package would
+# start a service.
+prometheus: $(PROMETHEUS)/usr/bin/promtool
+
+$(PROMETHEUS)/usr/bin/promtool:
+	mkdir -p $(@D)
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then \
+	  ln -sf "$$(command -v prometheus)" "$$(command -v promtool)" $(@D); \
+	else \
+	  cd $(PROMETHEUS) && rm -f prometheus_*.deb \
+	  && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+	  && dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb; \
+	fi || { echo "make prometheus: it cannot be fetched with apt-get; install prometheus and promtool"; exit 1; }
 
 # Licences, duplicate and banned crates, sources; advisories where their database can be fetched.
 deny:

@@ -33,6 +33,9 @@ const SECONDS: [Duration; 16] = [
     Duration::from_secs(10),
 ];
 
+/// Refusals that are this service's failing and not the asker's (HTTP 5xx), by their names in `refusal.rs`.
+pub(super) const FAILINGS: [&str; 4] = ["identity-unavailable", "internal", "misconfigured", "no-key-now"];
+
 /// What the public listener counts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -112,7 +115,12 @@ impl Default for Metrics {
     fn default() -> Self {
         let all = Route::ALL.into_iter().flat_map(|route| Ending::all().map(move |ending| (route, ending)));
         let pairs = |(route, ending): (Route, Ending)| [("route", route.name()), ("outcome", ending.name())];
-        Self { answers: Closed::new(all, pairs, || Histogram::new(&SECONDS)), refusals: Family::default() }
+        let refusals = Family::default();
+        // Alerts are on these: the first of each must be seen as a rise.
+        for reason in FAILINGS {
+            refusals.get_or_create_owned(&Reason { reason });
+        }
+        Self { answers: Closed::new(all, pairs, || Histogram::new(&SECONDS)), refusals }
     }
 }
 

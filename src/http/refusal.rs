@@ -336,6 +336,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::metrics::FAILINGS;
 
     #[test]
     fn nothing_of_the_operators_keys_reaches_an_app_user() {
@@ -371,6 +372,9 @@ mod tests {
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
         let item = ScopeRefused::Item { index: 0, why: String::new() };
         let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
+        let (template, detail) = (String::new(), String::new());
+        let refused = AskError::Sts(StsError::Refused { template, detail });
+        let busy = AskError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });
         for (refusal, status, name, code) in [
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),
@@ -381,9 +385,12 @@ mod tests {
             (Refusal::Grant(ScopeRefused::Count(0).into()), 400, "bad-request", 10002),
             (Refusal::Grant(unconfined.into()), 500, "internal", 10009),
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
+            (Refusal::Ask(refused), 500, "misconfigured", 10009),
+            (Refusal::Ask(busy), 503, "no-key-now", 10007),
         ] {
             let row = refusal.row();
             assert_eq!((row.status.as_u16(), row.name, row.code.0), (status, name, code), "{refusal}");
+            assert_eq!(row.status.is_server_error(), FAILINGS.contains(&row.name), "{refusal}");
         }
     }
 

@@ -23,6 +23,7 @@ mod monitoring;
 mod oracle;
 mod page;
 mod policy;
+mod prometheus;
 mod reload;
 mod sandbox;
 mod sdks;
