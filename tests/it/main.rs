@@ -13,6 +13,7 @@ mod cloud_clock;
 mod cloud_faults;
 mod cos;
 mod demo;
+mod deploy;
 mod faults;
 mod herd;
 mod issuer;

@@ -1,0 +1,48 @@
+//! What `deploy/` has for systemd and Kubernetes, as far as that can be tried without either.
+
+use std::process::Command;
+
+use crate::support::{cosbroker, repository};
+
+#[test]
+fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
+    let manifest = std::fs::read_to_string(repository("deploy/kubernetes/cosbroker.yaml")).unwrap();
+    let (_, below) = manifest.split_once("  config.toml: |\n").unwrap();
+    let config = below.lines().take_while(|line| *line != "---").map(|line| line.trim_start_matches("    "));
+    let config = config.collect::<Vec<_>>().join("\n");
+    let dir = tempfile::tempdir().unwrap();
+    for secret in ["secret_id", "secret_key", "admin.token"] {
+        assert!(config.contains(&format!("\"/secrets/{secret}\"")), "{config}");
+        std::fs::write(dir.path().join(secret), "a-secret\n").unwrap();
+    }
+    let config = config
+        .replace("/secrets/", &format!("{}/", dir.path().display()))
+        .replace("\"/policies\"", &format!("\"{}\"", repository("policies").display()));
+    std::fs::write(dir.path().join("config.toml"), config).unwrap();
+    let checked = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
+    assert!(checked.status.success(), "{checked:#?}");
+}
+
+/// systemd-analyze counts from 0 (nothing is open) to 10; services that are not hardened have 9.6. 1.5 is what
+/// the unit may come to, in tenths.
+const EXPOSURE: &str = "15";
+
+#[test]
+fn systemd_takes_the_unit_and_finds_it_hardened() {
+    let unit = std::fs::read_to_string(repository("deploy/systemd/cosbroker.service")).unwrap();
+    assert!(unit.contains("ExecStart=/usr/local/bin/cosbroker serve "), "{unit}");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cosbroker.service");
+    // Where the program is, if it is not installed here.
+    std::fs::write(&file, unit.replace("/usr/local/bin/cosbroker", env!("CARGO_BIN_EXE_cosbroker"))).unwrap();
+    for arguments in [
+        ["verify", "--man=no", "--recursive-errors=no"],
+        ["security", "--offline=true", &format!("--threshold={EXPOSURE}")],
+    ] {
+        let said = Command::new("systemd-analyze").args(arguments).arg(&file).output();
+        let said =
+            said.unwrap_or_else(|error| panic!("systemd-analyze: {error}; install the package systemd"));
+        assert!(said.status.success(), "{said:#?}");
+        assert!(!String::from_utf8_lossy(&said.stderr).contains("cosbroker.service:"), "{said:#?}");
+    }
+}
