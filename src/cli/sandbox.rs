@@ -207,7 +207,7 @@ fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, to
 cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in it is real.
 
   broker      http://{broker}
-  operators   http://{operators}  (/metrics, /api/templates, /api/keys)
+  operators   http://{operators}  (in your browser: hit rate, quota, living keys; /metrics for Prometheus)
   cloud       http://{cloud}  (token issuer, STS, COS; in your browser, a page to sign in and upload)
   account     SecretId {id}, SecretKey {key}  (the account's permanent keys, which may do anything; no app has them)
   templates   {templates}
