@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough of it.
         Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
-        Err(error) => failed(&error.to_string()),
+        Err(error) => failed(&format!("{error:#}")),
     }
 }
 

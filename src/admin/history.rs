@@ -26,6 +26,8 @@ pub(super) struct Sample {
     pub(super) at: Timestamp,
     pub(super) monotonic: Duration,
     pub(super) asks: Asks,
+    /// Asks that came to the cache and found no key of enough life.
+    pub(super) misses: u64,
     pub(super) calls: Calls,
     /// How long asks took that memory answered.
     pub(super) from_memory: Distribution,
@@ -49,7 +51,7 @@ pub(super) struct Flow {
     pub(super) until: Timestamp,
     /// How long it was.
     pub(super) seconds: f64,
-    /// Share of asks that memory answered; none where nobody asked.
+    /// Share of hits among hits and misses; none where nobody asked.
     pub(super) hit_rate: Option<f64>,
     pub(super) asks_per_second: f64,
     pub(super) refused_per_second: f64,
@@ -88,11 +90,12 @@ impl Sample {
         let seconds = self.monotonic.saturating_sub(earlier.monotonic).as_secs_f64();
         let count = |now: u64, before: u64| share(now.saturating_sub(before), 1.0);
         let rate = |now, before| if seconds > 0.0 { count(now, before) / seconds } else { 0.0 };
-        let asks = count(self.asks.all(), earlier.asks.all());
+        let hits = count(self.asks.hits, earlier.asks.hits);
+        let looks = hits + count(self.misses, earlier.misses);
         Flow {
             until: self.at,
             seconds,
-            hit_rate: (asks > 0.0).then(|| count(self.asks.hits, earlier.asks.hits) / asks),
+            hit_rate: (looks > 0.0).then(|| hits / looks),
             asks_per_second: rate(self.asks.all(), earlier.asks.all()),
             refused_per_second: rate(self.asks.refused, earlier.asks.refused),
             sts_calls_per_second: rate(self.calls.made, earlier.calls.made),
@@ -155,6 +158,7 @@ mod tests {
             at: Timestamp::from_second(i64::try_from(second).unwrap()).unwrap(),
             monotonic: Duration::from_secs(second),
             asks,
+            misses: waited,
             calls: Calls { made: waited, failed: 0 },
             from_memory: Distribution::default(),
             from_sts: Distribution::default(),

@@ -126,6 +126,7 @@ impl Operators {
                 stale: asks(|outcome| outcome == Outcome::Stale),
                 refused: asks(|outcome| outcome == Outcome::Refused),
             },
+            misses: self.rooms.broker.misses().iter().map(|(_, count)| count).sum(),
             calls: self.rooms.sts.calls(),
             from_memory: self.rooms.requests.latency(Outcome::is_hit),
             from_sts: self.rooms.requests.latency(waited),

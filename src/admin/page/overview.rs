@@ -86,7 +86,7 @@ fn tiles(status: &Status) -> Markup {
     let survives = status.outage.survivable_seconds.map(|seconds| span(Duration::from_secs(seconds)));
     html! {
         ul.tiles aria-label="Now" {
-            (tile("Hit rate", lately.and_then(|flow| flow.hit_rate).map(percent), "of the last minute's asks"))
+            (tile("Hit rate", lately.and_then(|flow| flow.hit_rate).map(percent), "in the last minute"))
             (tile("Asks", lately.map(|flow| number(flow.asks_per_second)), "a second"))
             (tile("Memory answers in", lately.and_then(|flow| flow.from_memory.p99).map(latency), "99 of 100 asks"))
             (tile(
