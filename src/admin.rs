@@ -3,6 +3,7 @@
 //! Reads the others, and when told to has the templates loaded anew, or a person served no more; on any
 //! address but loopback it asks for a bearer token.
 
+mod advise;
 mod api;
 mod door;
 mod history;
@@ -127,6 +128,7 @@ pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std:
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
             .route("/metrics", web::get().to(metrics))
+            .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)
             .configure(page::routes)
@@ -181,5 +183,5 @@ async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
 
 async fn nothing() -> HttpResponse {
     HttpResponse::NotFound()
-        .body("see /, /metrics, /api/status, /api/templates, /api/keys and /api/revoked\n")
+        .body("see /, /metrics, /api/status, /api/templates, /api/keys, /api/revoked and /api/advise\n")
 }

@@ -3,6 +3,7 @@
 //! Knows grants, the `sts` trait and time; nothing of tokens, HTTP or how a key is made. The one public
 //! way in is [`Broker::key_for`]; what operators see and say stands in `oversight`.
 
+mod advice;
 mod flight;
 mod inventory;
 mod key;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 use self::{
+    advice::Recorder,
     flight::{Flights, Seat},
     inventory::Inventory,
     limit::{PerUser, Scopes},
@@ -30,6 +32,7 @@ use self::{
     store::{Found, Store},
 };
 pub use self::{
+    advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
     inventory::{KeyFilter, LivingKey, LivingKeys, Unknown},
     key::Key,
     metrics::Outcome,
@@ -72,6 +75,7 @@ struct Inner {
     per_user: PerUser,
     scopes: Scopes,
     rules: config::Cache,
+    recorder: Recorder,
     metrics: Arc<Metrics>,
     sts: Arc<dyn Sts>,
     audit: Audit,
@@ -157,6 +161,7 @@ impl Broker {
             per_user: PerUser::new(limits.per_user, Arc::clone(&clock)),
             scopes: Scopes::new(limits.scopes_per_user, Arc::clone(&clock)),
             rules,
+            recorder: Recorder::new(rules.advice_bytes, Arc::clone(&clock)),
             metrics,
             sts,
             audit,
@@ -186,6 +191,17 @@ impl Broker {
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
     pub async fn key_for(
+        &self,
+        grant: &Arc<Grant>,
+        wanted: Option<Duration>,
+        origin: &Origin,
+    ) -> Result<Served, AskError> {
+        let answer = self.answer(grant, wanted, origin).await;
+        self.0.recorder.note(grant, wanted, &answer);
+        answer
+    }
+
+    async fn answer(
         &self,
         grant: &Arc<Grant>,
         wanted: Option<Duration>,

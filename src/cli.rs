@@ -1,11 +1,13 @@
 //! The command line: which command, and how its failure is told.
 
+mod advise;
 mod check;
 mod keys;
 mod operators;
 mod policy;
 mod sandbox;
 mod serve;
+mod table;
 
 use std::{io::Write, process::ExitCode};
 
@@ -28,6 +30,7 @@ enum Command {
     Check(check::Options),
     Policy(policy::Options),
     Keys(keys::Options),
+    Advise(advise::Options),
 }
 
 /// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
             Command::Check(options) => options.run().await,
             Command::Policy(options) => options.run().await,
             Command::Keys(options) => options.run().await,
+            Command::Advise(options) => options.run().await,
         }
     });
     match outcome {

@@ -214,7 +214,7 @@ pub enum OwnKeys {
 }
 
 /// `[cache]`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Cache {
     /// Bound on the memory that keys take.
     pub max_bytes: u64,
@@ -222,6 +222,8 @@ pub struct Cache {
     pub min_remaining: Option<Duration>,
     /// The share of a key's life at which a hit starts a refresh; in `0.0..1.0`.
     pub refresh_at: f64,
+    /// Memory for the asks that advice is made from; none are recorded without.
+    pub advice_bytes: Option<u64>,
 }
 
 impl Cache {

@@ -64,6 +64,18 @@ pub trait Sts: Debug + Send + Sync + 'static {
 
     /// Whether STS is being left alone after failures.
     fn is_resting(&self) -> bool;
+
+    /// What it may be asked for.
+    fn allowance(&self) -> Allowance;
+}
+
+/// What STS may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The longest life of a key.
+    pub longest_life: Duration,
+    /// Calls in any second.
+    pub calls_per_second: u32,
 }
 
 /// Who is waiting.
@@ -121,6 +133,7 @@ pub struct TencentSts {
     client: Client,
     own_keys: OwnKeys,
     timeout: Duration,
+    allowance: Allowance,
     quota: Quota,
     breaker: Breaker,
     retries: Budget,
@@ -143,10 +156,15 @@ impl TencentSts {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, reqwest::Error> {
         let own_keys = OwnKeys::new(config.keys, &config.endpoint, Arc::clone(&clock))?;
+        let allowance = Allowance {
+            longest_life: config.action.longest(),
+            calls_per_second: config.calls_per_second.get(),
+        };
         Ok(Self {
             client: Client::new(config.endpoint, config.region, config.action)?,
             own_keys,
             timeout: config.timeout,
+            allowance,
             quota: Quota::new(config.calls_per_second, Arc::clone(&clock)),
             breaker: Breaker::default(),
             retries: Budget::default(),
@@ -312,5 +330,9 @@ impl Sts for TencentSts {
 
     fn is_resting(&self) -> bool {
         self.breaker.rest(self.clock.monotonic()).is_some()
+    }
+
+    fn allowance(&self) -> Allowance {
+        self.allowance
     }
 }

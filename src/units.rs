@@ -141,6 +141,24 @@ impl Serialize for Span {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shift, unit) = match self.0.trailing_zeros() {
+            30.. => (30, "GiB"),
+            20.. => (20, "MiB"),
+            10.. => (10, "KiB"),
+            _ => (0, "B"),
+        };
+        write!(f, "{}{unit}", self.0 >> shift)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 /// `-20m`, not the `20m ago` of people who talk.
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,6 +203,9 @@ mod tests {
     fn sizes_need_a_binary_unit_and_fit_in_memory() {
         assert_eq!(Size::try_from("256MiB".to_owned()), Ok(Size(268_435_456)));
         assert_eq!(Size::try_from("4 KiB".to_owned()), Ok(Size(4096)));
+        for text in ["3GiB", "256MiB", "1536KiB", "1025B"] {
+            assert_eq!(Size::try_from(text.to_owned()).unwrap().to_string(), text, "written as it is read");
+        }
         for text in ["", "256", "256MB", "0MiB", "-1MiB", "99999999999999999999GiB", "GiB"] {
             assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
         }

@@ -98,7 +98,8 @@ fn named(body: &[u8]) -> Result<Named, String> {
     })
 }
 
-fn told(answer: impl serde::Serialize) -> HttpResponse {
+/// An answer that is true now.
+pub(super) fn told(answer: impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer)
 }
 

@@ -1,5 +1,5 @@
 use super::{
-    tests::{CALL, LIFE, house, limits, pass},
+    tests::{CALL, LIFE, RULES, house, limits, pass},
     *,
 };
 use crate::entropy::FixedEntropy;
@@ -13,7 +13,7 @@ async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() 
     let kept = config::Audit { target, hits: false, refusals: crate::units::Rate::Off };
     let audit = Audit::start(Some(kept), Arc::new(crate::clock::SystemClock::start())).unwrap();
     let broker = Broker::new(
-        config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3 },
+        RULES,
         &limits(crate::units::Rate::Off),
         Arc::clone(&house.sts) as Arc<dyn Sts>,
         audit.clone(),

@@ -116,8 +116,12 @@ impl Key {
 
     /// Roughly the bytes it takes: its parts, two bodies, the grant, the bookkeeping.
     pub(super) fn weight(&self) -> u32 {
-        let token = self.credential.token.expose_secret().len();
-        let bytes = 2048 + 3 * token + self.grant.policy().wire().len();
+        Self::weigh(&self.grant, self.credential.token.expose_secret().len())
+    }
+
+    /// The same of a grant's key whose token has so many bytes.
+    pub(super) fn weigh(grant: &Grant, token: usize) -> u32 {
+        let bytes = 2048 + 3 * token + grant.policy().wire().len();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     clock::TestClock,
     entropy::FixedEntropy,
     policy::{Issuers, Scope, TemplateSet, Terms},
-    sts::TemporaryCredential,
+    sts::{Allowance, TemporaryCredential},
 };
 
 const NOW: i64 = 1_900_000_000;
@@ -54,6 +54,10 @@ impl Sts for CountingSts {
     fn is_resting(&self) -> bool {
         false
     }
+
+    fn allowance(&self) -> Allowance {
+        Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
+    }
 }
 
 pub(super) struct House {
@@ -64,6 +68,8 @@ pub(super) struct House {
 
 pub(super) const LIFE: Duration = Duration::from_mins(30);
 pub(super) const CALL: Duration = Duration::from_millis(100);
+pub(super) const RULES: config::Cache =
+    config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3, advice_bytes: Some(1 << 20) };
 
 pub(super) fn limits(per_user: crate::units::Rate) -> config::Limits {
     config::Limits { per_user, scopes_per_user: 2.try_into().unwrap(), revoked: None }
@@ -81,15 +87,15 @@ fn load(dir: &std::path::Path) -> TemplateSet {
 
 impl House {
     pub(super) fn new(life: Duration, max_bytes: u64) -> Self {
-        Self::with(life, max_bytes, CALL)
+        Self::with(life, config::Cache { max_bytes, ..RULES }, CALL)
     }
 
     /// With an STS that answers at once.
     pub(super) fn quick() -> Self {
-        Self::with(LIFE, 64 << 20, Duration::ZERO)
+        Self::with(LIFE, RULES, Duration::ZERO)
     }
 
-    fn with(life: Duration, max_bytes: u64, takes: Duration) -> Self {
+    pub(super) fn with(life: Duration, rules: config::Cache, takes: Duration) -> Self {
         let clock = TestClock::at(NOW);
         let sts = Arc::new(CountingSts {
             calls: AtomicUsize::new(0),
@@ -98,7 +104,6 @@ impl House {
             failing: Mutex::new(None),
             clock: Arc::clone(&clock),
         });
-        let rules = config::Cache { max_bytes, min_remaining: Some(Duration::from_mins(5)), refresh_at: 0.3 };
         let limits = limits(crate::units::Rate::Off);
         let broker = Broker::new(
             rules,
@@ -408,11 +413,9 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
     let house = house();
     let key = house.ask("alice").await.unwrap().key;
     for (byte, share) in [(0, 0.27), (0xff, 0.33)] {
-        let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
-        let limits = limits(crate::units::Rate::Off);
         let broker = Broker::new(
-            rules,
-            &limits,
+            RULES,
+            &limits(crate::units::Rate::Off),
             Arc::clone(&house.sts) as Arc<dyn Sts>,
             Audit::off(),
             Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
@@ -433,11 +436,9 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_the_persons_whatever_token_they_bring() {
     let house = house();
-    let rules = config::Cache { max_bytes: 1 << 20, min_remaining: None, refresh_at: 0.3 };
-    let limits = limits("3/minute".parse().unwrap());
     let broker = Broker::new(
-        rules,
-        &limits,
+        RULES,
+        &limits("3/minute".parse().unwrap()),
         Arc::clone(&house.sts) as Arc<dyn Sts>,
         Audit::off(),
         Arc::clone(&house.sts.clock) as Arc<dyn Clock>,

@@ -2,14 +2,14 @@
 
 mod list;
 mod revoke;
-mod table;
 
-use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::{
+    operators::{Format, pretty, read},
+    table,
+};
 use crate::{broker::Unknown, clock::until, source::one_line};
 
 /// See which keys live, and stop serving a user. Asks a running broker.
@@ -40,23 +40,6 @@ impl Options {
             Command::Revoked(options) => options.run().await,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For a person.
-    Human,
-    /// As the operators' listener answers.
-    Json,
-}
-
-/// A broker's answer as its own version writes it.
-fn read<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
-    serde_json::from_value(answer).context("this broker's version speaks of keys in another way")
-}
-
-fn pretty(answer: &Value) -> anyhow::Result<String> {
-    serde_json::to_string_pretty(answer).context("the answer cannot be written as JSON")
 }
 
 /// A moment for a person.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -20,6 +22,24 @@ pub(super) struct Listener {
     /// The operators' listener itself, for a broker without a token; a sandbox's is the default.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5001", conflicts_with = "config")]
     operators: String,
+}
+
+/// How an answer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For a person.
+    Human,
+    /// As the operators' listener answers.
+    Json,
+}
+
+/// A broker's answer as its own version writes it.
+pub(super) fn read<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
+    serde_json::from_value(answer).context("this broker is of another version, and answers in another way")
+}
+
+pub(super) fn pretty(answer: &Value) -> anyhow::Result<String> {
+    serde_json::to_string_pretty(answer).context("the answer cannot be written as JSON")
 }
 
 /// A listener that can be asked.

@@ -142,11 +142,17 @@ pub(super) struct Cache {
     pub(super) max_bytes: Size,
     pub(super) min_remaining: Option<Span>,
     pub(super) refresh_at: Spanned<f64>,
+    pub(super) advice_bytes: Spanned<MostBytes>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { max_bytes: Size(256 << 20), min_remaining: None, refresh_at: Spanned::new(0..0, 0.3) }
+        Self {
+            max_bytes: Size(256 << 20),
+            min_remaining: None,
+            refresh_at: Spanned::new(0..0, 0.3),
+            advice_bytes: Spanned::new(0..0, MostBytes(Some(4 << 20))),
+        }
     }
 }
 

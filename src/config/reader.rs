@@ -1,6 +1,11 @@
 //! Checks the parts of a configuration against each other, section by section, and gathers every problem.
 
-use std::{net::IpAddr, ops::Range, path::Path, time::Duration};
+use std::{
+    net::IpAddr,
+    ops::{Range, RangeInclusive},
+    path::Path,
+    time::Duration,
+};
 
 use jsonwebtoken::Algorithm;
 use secrecy::ExposeSecret;
@@ -369,10 +374,19 @@ impl Reader<'_> {
                 "give a number from 0.0 (never refresh ahead) to below 1.0, like 0.3",
             ));
         }
+        let advice_bytes = cache.advice_bytes.get_ref().0;
+        if advice_bytes.is_some_and(|bytes| !ADVICE_BYTES.contains(&bytes)) {
+            return Err(self.problem(
+                cache.advice_bytes.span(),
+                "advice_bytes holds too few asks, or more than can be replayed while somebody waits",
+                "give \"64KiB\" to \"64MiB\", or \"off\"",
+            ));
+        }
         Ok(Cache {
             max_bytes: cache.max_bytes.0,
             min_remaining: cache.min_remaining.map(|span| span.0),
             refresh_at,
+            advice_bytes,
         })
     }
 
@@ -449,6 +463,8 @@ pub(super) fn trusted_claims(written: Vec<String>) -> Vec<String> {
 
 /// The server library's own bound.
 const MOST_WORKERS: usize = 512;
+/// From some 2700 asks to 2.8 million.
+const ADVICE_BYTES: RangeInclusive<u64> = 64 << 10..=64 << 20;
 /// No call to STS comes back sooner.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
 

@@ -37,7 +37,7 @@ fn a_minimal_file_gets_the_documented_defaults() {
     assert_eq!(config.sts.action, StsAction::GetFederationToken);
     assert_eq!(config.sts.endpoint.as_str(), "https://sts.tencentcloudapi.com/");
     assert_eq!(config.sts.calls_per_second.get(), 100);
-    assert_eq!(config.cache.max_bytes, 256 << 20);
+    assert_eq!((config.cache.max_bytes, config.cache.advice_bytes), (256 << 20, Some(4 << 20)));
     assert_eq!(config.cache.min_remaining(Duration::from_mins(30)), Duration::from_mins(5));
     assert_eq!(config.cache.min_remaining(Duration::from_mins(1)), Duration::from_secs(20));
     assert_eq!(config.issuers[0].leeway, Duration::from_secs(30));
@@ -105,6 +105,9 @@ fn values_out_of_range_are_refused() {
         ("[cache]\nrefresh_at = 1.0", "not a share"),
         ("[cache]\nrefresh_at = nan", "not a share"),
         ("[cache]\nmin_remaining = \"5\"", "not a duration"),
+        ("[cache]\nadvice_bytes = \"63KiB\"", "holds too few asks"),
+        ("[cache]\nadvice_bytes = \"65MiB\"", "more than can be replayed"),
+        ("[cache]\nadvice_bytes = \"none\"", "or \"off\""),
         ("[limits]\nper_user = \"many\"", "not a rate"),
         ("[limits]\nrevoked_file = \"nowhere/revoked.toml\"", "there is no folder for nowhere/revoked.toml"),
         ("[admin]\nlisten = \"0.0.0.0:5001\"", "has no token"),

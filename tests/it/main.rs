@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test of the real binary measures real time")]
 
 mod adversarial;
+mod advise;
 mod api;
 mod audit;
 mod cli;

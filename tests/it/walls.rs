@@ -126,7 +126,11 @@ const DOORS: &[(&str, &str, &[&str])] = &[
     ("audit", "policy", &["Grant", "Reload", "TemplateSet"]),
     ("audit", "sts", &["TemporaryCredential"]),
     ("audit", "trace", &["Context"]),
-    ("cli", "broker", &["LivingKey", "LivingKeys", "Revocation", "Unknown"]),
+    (
+        "cli",
+        "broker",
+        &["Advice", "Alternative", "Figures", "LivingKey", "LivingKeys", "Revocation", "Unknown"],
+    ),
     ("sandbox", "cos", &["sign"]),
     ("sandbox", "policy", &["cam", "evaluate"]),
     ("sandbox", "sts", &["sign"]),

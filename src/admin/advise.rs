@@ -1,0 +1,38 @@
+//! What other settings would have given, as asked over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+
+use super::{Operators, api::refused, keys::told};
+use crate::broker::{NoAdvice, WhatIf};
+
+pub(super) fn routes(services: &mut web::ServiceConfig) {
+    services.service(web::resource("/api/advise").route(web::get().to(advise)));
+}
+
+/// `GET /api/advise?lifetime=&min_remaining=&max_bytes=`
+async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    let what_if = match web::Query::<WhatIf>::from_query(request.query_string()) {
+        Ok(what_if) => what_if.into_inner(),
+        Err(error) => {
+            let problem = format!(
+                "the query cannot be read: {error}; it may hold lifetime and min_remaining, like 1h, and max_bytes, like 64MiB"
+            );
+            return refused(StatusCode::BAD_REQUEST, &problem);
+        }
+    };
+    let broker = operators.rooms.broker.clone();
+    // A replay takes as long as there are asks: not on the thread that answers everybody.
+    match web::block(move || broker.advice(&what_if)).await {
+        Ok(Ok(advice)) => told(advice),
+        Ok(Err(missing)) => refused(status(&missing), &missing.to_string()),
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// Whether it is the question that must change, or what is recorded.
+fn status(missing: &NoAdvice) -> StatusCode {
+    match missing {
+        NoAdvice::BeyondSts { .. } | NoAdvice::NeverEnough { .. } => StatusCode::BAD_REQUEST,
+        NoAdvice::Off | NoAdvice::TooFew { .. } | NoAdvice::TooShort { .. } => StatusCode::CONFLICT,
+    }
+}
