@@ -63,6 +63,21 @@ impl TryFrom<String> for Size {
     }
 }
 
+impl Size {
+    /// For people, in the largest unit and tenths of it: `640 B`, `1.2 MiB`.
+    pub fn rounded(self) -> String {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let Some((shift, unit)) = units.into_iter().find(|(shift, _)| self.0 >> shift > 0) else {
+            return format!("{} B", self.0);
+        };
+        let tenths = (u128::from(self.0) * 10) >> shift;
+        match tenths % 10 {
+            0 => format!("{} {unit}", tenths / 10),
+            tenth => format!("{}.{tenth} {unit}", tenths / 10),
+        }
+    }
+}
+
 /// A [`Size`] that may not be exceeded, or no such bound (`"off"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -208,6 +223,20 @@ mod tests {
         }
         for text in ["", "256", "256MB", "0MiB", "-1MiB", "99999999999999999999GiB", "GiB"] {
             assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people_are_rounded_to_tenths() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (268_435_456, "256 MiB"),
+            (1 << 40, "1024 GiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(Size(bytes).rounded(), shown);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Asks for what [`Status`](super::status) and the broker tell, and changes what the API changes, the same
 //! way.
 
+mod advice;
 mod chart;
 mod layout;
 mod overview;
@@ -21,7 +22,10 @@ use actix_web::{
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use self::people::{Act, Search};
+use self::{
+    advice::Question,
+    people::{Act, Search},
+};
 use super::{
     Operators,
     api::client,
@@ -38,6 +42,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
         .service(
             web::resource("/unrevoke").route(web::get().to(about_to_restore)).route(web::post().to(restore)),
         )
+        .service(web::resource("/advise").route(web::get().to(advise)))
         .service(web::resource(LOGIN).route(web::post().to(login)))
         .service(web::resource(LOGOUT).route(web::post().to(logout)))
         .service(web::resource(STYLE).route(web::get().to(style)))
@@ -110,6 +115,19 @@ async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResp
                 let broker = &operators.rooms.broker;
                 let living = broker.living_keys(&search.filter());
                 Ok(people::keys(&operators.issuers, &search, &living, &broker.revoked()))
+            })
+            .await
+        }
+        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
+    }
+}
+
+async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+    match web::Query::<Question>::from_query(request.query_string()) {
+        Ok(web::Query(question)) => {
+            drawn(operators, move |operators| {
+                let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
+                Ok(advice::page(&question, &operators.rooms.broker.advice(&what_if)))
             })
             .await
         }

@@ -9,7 +9,10 @@ use super::{
     say,
     table::table,
 };
-use crate::broker::{Advice, Alternative, Figures};
+use crate::{
+    broker::{Advice, Alternative, Figures},
+    units::Size,
+};
 
 /// Say what another lifetime, least remaining life or cache size would have given: hit rate, calls to STS, memory.
 ///
@@ -75,7 +78,7 @@ fn rows(told: &Advice) -> String {
                 figures.busiest_calls_per_second,
                 percent(figures.busiest_calls_per_second / quota)
             ),
-            of(|one| bytes(one.peak_bytes)),
+            of(|one| Size(one.peak_bytes).rounded()),
             of(|one| one.outlives_revocation.to_string()),
         ]
     };
@@ -93,16 +96,6 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn bytes(count: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let unit = units.into_iter().find(|(shift, _)| count >> shift > 0);
-    let tenths = |shift: u32| (u128::from(count) * 10) >> shift;
-    unit.map_or_else(
-        || format!("{count} B"),
-        |(shift, unit)| format!("{}.{} {unit}", tenths(shift) / 10, tenths(shift) % 10),
-    )
-}
-
 fn source(told: &Advice) -> String {
     let recorded = &told.recorded;
     let sampled = match recorded.of_one_key_in {
@@ -113,22 +106,4 @@ fn source(told: &Advice) -> String {
         "from {} asks in {}{sampled}; figures are of the last {}, before that memory fills",
         recorded.asks, recorded.span, recorded.measured
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_one_place_behind_the_point() {
-        for (count, shown) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (268_435_456, "256.0 MiB"),
-            (1 << 40, "1024.0 GiB"),
-        ] {
-            assert_eq!(bytes(count), shown);
-        }
-    }
 }

@@ -85,6 +85,11 @@ async fn advice_shows_what_the_metrics_counted_and_what_another_lifetime_would_h
     let small = asked("?max_bytes=32KiB").await;
     assert!(hits(&small) < measured[1] && small["peak_bytes"].as_u64() <= Some(32 << 10), "{small}");
 
+    let page = sandbox.http.get(format!("http://{}/advise?lifetime=1h", sandbox.operators));
+    let page = Answer::of(page).await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.body.contains("asked: lifetime 1h") && page.body.contains("would save"), "{}", page.body);
+
     let (code, said, notes) = advise(&sandbox, &["--lifetime", "1h", "--min-remaining", "10m"]);
     assert_eq!(code, Some(0), "{notes}");
     let lines: Vec<&str> = said.lines().collect();

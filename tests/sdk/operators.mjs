@@ -79,7 +79,7 @@ try {
   const overflowing = [];
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [1280, 768, 390, 320]) {
-      for (const path of ["/", "/keys?subject=user3", "/revoke?subject=user3"]) {
+      for (const path of ["/", "/keys?subject=user3", "/revoke?subject=user3", "/advise"]) {
         await page.emulateMedia({ colorScheme });
         await page.setViewportSize({ width, height: 900 });
         await page.goto(new URL(path, operators).href);

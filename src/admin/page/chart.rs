@@ -158,8 +158,11 @@ fn area(run: &[(Duration, f64)], top: f64, span: Duration) -> String {
     format!("{}L{last:.0} {HEIGHT}L{first:.0} {HEIGHT}Z", path(run, top, span))
 }
 
-/// The least of 1, 2, 5, 10, 20, … tenths that is not below.
+/// The least of …, 0.1, 0.2, 0.5, 1, 2, … that is not below; 1 where there is nothing.
 fn nice(largest: f64) -> f64 {
+    if largest == 0.0 {
+        return 1.0;
+    }
     let steps = (-3..12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power)));
     steps.into_iter().find(|step| *step >= largest).unwrap_or(largest)
 }
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number() {
-        for (largest, top) in [(0.0, 0.001), (0.03, 0.05), (1.0, 1.0), (7.0, 10.0), (130.0, 200.0)] {
+        for (largest, top) in [(0.0, 1.0), (0.03, 0.05), (1.0, 1.0), (7.0, 10.0), (130.0, 200.0)] {
             assert!((nice(largest) - top).abs() < 1e-9, "{largest}: {}", nice(largest));
         }
     }

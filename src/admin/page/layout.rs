@@ -21,6 +21,7 @@ pub(super) fn page(title: &str, live: bool, body: &Markup) -> Markup {
                     nav {
                         a href="/" aria-current=[(title == OVERVIEW).then_some("page")] { "Overview" }
                         a href="/keys" aria-current=[(title == KEYS).then_some("page")] { "Keys" }
+                        a href="/advise" aria-current=[(title == WHAT_IF).then_some("page")] { "What if" }
                         a href="/metrics" { "Metrics" }
                         a href="/api/status" { "JSON" }
                     }
@@ -64,6 +65,7 @@ pub(super) fn door(login: &str, problem: Option<&str>) -> Markup {
 
 pub(super) const OVERVIEW: &str = "Overview";
 pub(super) const KEYS: &str = "Keys";
+pub(super) const WHAT_IF: &str = "What if";
 
 /// A table that becomes a list of cards where there is little room: each cell has its column's name.
 pub(super) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<Markup>>) -> Markup {

@@ -8,7 +8,7 @@ use super::{
     chart::{Chart, Line, Point},
     layout::{self, badge, code, none, table},
     people,
-    quantity::{ago, bytes, count, latency, number, percent, span, to_come},
+    quantity::{ago, count, latency, number, percent, span, to_come},
     refusals,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     },
     policy::{ShadowReport, TemplateStatus},
     source::plain,
+    units::Size,
 };
 
 /// `leave` is where a browser that was let in can be put out again.
@@ -253,7 +254,7 @@ fn house(status: &Status) -> Markup {
             h2 { "Memory" }
             (facts(vec![
                 ("Keys", html! { (count(cache.entries)) }),
-                ("Takes", html! { (bytes(cache.bytes)) " of " (bytes(cache.max_bytes)) }),
+                ("Takes", html! { (Size(cache.bytes).rounded()) " of " (Size(cache.max_bytes).rounded()) }),
                 ("Evicted", html! { (count(cache.evictions)) }),
             ]))
             h3 { "Issuers" }

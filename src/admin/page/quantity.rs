@@ -21,6 +21,7 @@ pub(super) fn percent(share: f64) -> String {
 pub(super) fn number(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
+        value if value < 0.01 => format!("{value:.3}"),
         value if value < 1.0 => format!("{value:.2}"),
         value if value < 10.0 => trimmed(format!("{value:.1}")),
         value => grouped(&format!("{value:.0}")),
@@ -42,19 +43,6 @@ pub(super) fn latency(seconds: f64) -> String {
     };
     let digits = usize::from(value < 10.0 && unit != "µs");
     format!("{} {unit}", if digits == 1 { trimmed(format!("{value:.1}")) } else { format!("{value:.0}") })
-}
-
-/// `640 B`, `1.2 MiB`
-pub(super) fn bytes(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
-    unit.map_or_else(
-        || format!("{bytes} B"),
-        |(shift, unit)| {
-            let tenths = bytes.saturating_mul(10) >> shift;
-            format!("{} {unit}", trimmed(format!("{}.{}", tenths / 10, tenths % 10)))
-        },
-    )
 }
 
 /// `45 s`, `27 min`, `3 h 5 min`, `2 d 4 h`
@@ -115,6 +103,7 @@ mod tests {
         }
         for (value, written) in [
             (0.0, "0"),
+            (0.002, "0.002"),
             (0.254, "0.25"),
             (3.0, "3"),
             (3.44, "3.4"),
@@ -126,11 +115,6 @@ mod tests {
         for (seconds, written) in [(0.000_18, "180 µs"), (0.0023, "2.3 ms"), (0.25, "250 ms"), (1.2, "1.2 s")]
         {
             assert_eq!(latency(seconds), written);
-        }
-        for (size, written) in
-            [(640, "640 B"), (1536, "1.5 KiB"), (256 << 20, "256 MiB"), (u64::MAX, "1717986918.3 GiB")]
-        {
-            assert_eq!(bytes(size), written);
         }
         assert_eq!(count(12_u32), "12");
     }
