@@ -8,8 +8,6 @@ use opentelemetry::trace::{SpanId, TraceId};
 const KNOWN_FLAGS: u8 = 0b11;
 const SAMPLED: u8 = 0b01;
 const RANDOM: u8 = 0b10;
-/// What a header of version 00 takes, and the part of a later version's that is understood (§3.2.4).
-const LENGTH: usize = 55;
 
 /// A place in a trace: random ids, nothing about anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +22,18 @@ impl Context {
     ///
     /// Stricter than the SDK's own reader, which trims, and takes ids of any length.
     pub fn parse(header: &[u8]) -> Option<Self> {
-        let (known, later) = header.split_at_checked(LENGTH)?;
-        let mut fields = std::str::from_utf8(known).ok()?.split('-');
-        let [version] = hex(fields.next()?)?;
-        let trace_id = TraceId::from_bytes(hex(fields.next()?)?);
-        let span_id = SpanId::from_bytes(hex(fields.next()?)?);
-        let [flags] = hex(fields.next()?)?;
+        let ([version], rest) = hex(header)?;
+        let (trace_id, rest) = hex(rest.strip_prefix(b"-")?)?;
+        let (span_id, rest) = hex(rest.strip_prefix(b"-")?)?;
+        let ([flags], later) = hex(rest.strip_prefix(b"-")?)?;
+        let (trace_id, span_id) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
+        // What a later version adds is not understood here (§3.2.4).
         let whole = match version {
             0 => later.is_empty(),
             0xff => false,
             _ => later.is_empty() || later.starts_with(b"-"),
         };
-        let valid =
-            whole && fields.next().is_none() && trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
+        let valid = whole && trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
         valid.then_some(Self { trace_id, span_id, flags: flags & KNOWN_FLAGS })
     }
 
@@ -76,11 +73,21 @@ impl fmt::Display for Context {
     }
 }
 
-/// Exactly so many bytes, in digits and small letters (§3.2.2).
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// So many bytes, in digits and small letters (§3.2.2), and what follows them. Every ask may carry such a header,
+/// so this looks at all letters at once, where a reader of hexadecimal would at one after the other.
+fn hex<const N: usize>(text: &[u8]) -> Option<([u8; N], &[u8])> {
+    let (digits, rest) = text.split_at_checked(2 * N)?;
+    let is_digit = |letter: &u8| matches!(letter, b'0'..=b'9' | b'a'..=b'f');
+    if !digits.iter().fold(true, |all, letter| all & is_digit(letter)) {
+        return None;
+    }
+    // In ASCII the low half of `a` is 1, and it alone has the bit for 64.
+    let value = |digit: u8| (digit & 0x0f) + 9 * (digit >> 6);
     let mut bytes = [0; N];
-    let small = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (small && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        *byte = value(*high) << 4 | value(*low);
+    }
+    Some((bytes, rest))
 }
 
 #[cfg(test)]
@@ -163,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(parse(header), None, "{header}");
         }
-        assert_eq!(Context::parse(&[0xff; LENGTH]), None);
+        assert_eq!(Context::parse(&[0xff; 55]), None);
     }
 
     #[test]
