@@ -87,6 +87,11 @@ pub(super) fn anybody(template: &Template) -> Option<Identity> {
     people::around(&[template], false).first()?.identity()
 }
 
+/// Somebody made up under a name of one's choosing, who carries what the template requires.
+pub(super) fn made_up(template: &Template, issuer: &str, name: &str, number: u64) -> Option<Identity> {
+    people::made_up(template, issuer, name, number)
+}
+
 /// Looks for two owners, one under each template, who could reach one object; through one statement of the
 /// first template alone, if that is asked for.
 pub(super) fn find(

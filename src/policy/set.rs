@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    counter_example,
     grant::{Grant, NoGrant, confined_policy},
     proof::Proved,
     render,
@@ -179,6 +180,25 @@ impl TemplateSet {
         let claims = serde_json::Map::from_iter([("sub".to_owned(), "cosbroker-check".into())]);
         let identity = Identity::from_claims(issuer.into(), claims).ok()?;
         self.templates.keys().find_map(|name| self.grant(Some(name), &identity).ok())
+    }
+
+    /// What a template grants somebody made up, who carries whatever it requires: `name` is all their claims,
+    /// `number` those that must be one. Neither remembered nor shown to a shadow, as they are no user.
+    ///
+    /// # Errors
+    /// Why there is nothing for them.
+    pub fn grant_made_up(
+        &self,
+        template: &str,
+        issuer: &str,
+        (name, number): (&str, u64),
+    ) -> Result<Arc<Grant>, NoGrant> {
+        let unknown = || NoGrant::UnknownTemplate(template.to_owned());
+        let proved = &self.templates.get(template).ok_or_else(unknown)?.proved;
+        let identity = counter_example::made_up(proved.template(), issuer, name, number);
+        let identity = identity.ok_or_else(|| NoGrant::Requirement("sub".to_owned()))?;
+        let policy = confined_policy(proved, &identity)?;
+        Ok(Arc::new(Grant::new(Arc::clone(proved), &identity, policy, "")))
     }
 
     /// The template used where none is named.

@@ -66,6 +66,27 @@ fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
     }
 }
 
+/// Somebody made up, all of whose claims are `name` or `number`, and who carries what the template requires.
+/// A claim that decides whose home it is is never one that the template names: that home may be somebody's.
+pub(super) fn made_up(template: &Template, issuer: &str, name: &str, number: u64) -> Option<Identity> {
+    let variables: Vec<&Variable> = reaching(template).flat_map(Text::variables).collect();
+    let mut person = Person(BTreeMap::from([(Subject::Sub, name.into()), (Subject::Iss, issuer.into())]));
+    for (path, values) in template.require.iter().filter(|(path, _)| *path != ["sub"]) {
+        person.0.insert(Subject::Claim(path.clone()), values.first()?.clone());
+    }
+    for subject in variables.iter().map(|variable| &variable.subject).chain(&template.owners) {
+        let is_integer =
+            variables.iter().any(|one| one.subject == *subject && one.encoding == Encoding::Integer);
+        let value = if is_integer { Value::from(number) } else { Value::from(name) };
+        if template.owners.contains(subject) && *subject != Subject::Iss {
+            person.0.insert(subject.clone(), value);
+        } else {
+            person.0.entry(subject.clone()).or_insert(value);
+        }
+    }
+    person.identity()
+}
+
 /// A template that has more segments or calls for more people is searched in part.
 const MOST_SEGMENTS: usize = 40;
 const MOST_PEOPLE: usize = 80;

@@ -387,3 +387,19 @@ fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
         assert_eq!(found.is_ok(), serves, "{duration}: {found:?}");
     }
 }
+
+#[test]
+fn made_up_users_carry_what_is_required_but_never_live_in_a_home_that_a_template_names() {
+    let home = |from: &str, to: &str| {
+        let text = UPLOAD.replace("home     = \"users/${sub}/\"", from);
+        let text = text.replace("[[statement]]", &format!("{to}\n[[statement]]"));
+        one(&text).grant_made_up("upload", "i", ("made-up", 7)).map(|grant| grant.home().to_owned())
+    };
+    let tenants = "owner = [\"claim.tenant\"]\nhome = \"t/${claim.tenant}/\"";
+    assert_eq!(home("home = \"users/${sub}/\"", "[require]\nrole = [\"member\"]").unwrap(), "users/made-up/");
+    assert_eq!(home(tenants, "[require]\nrole = [\"member\"]").unwrap(), "t/made-up/");
+    let required = NoGrant::Requirement("tenant".to_owned());
+    assert_eq!(home(tenants, "[require]\ntenant = [\"acme\"]").unwrap_err(), required);
+    let required = NoGrant::Requirement("sub".to_owned());
+    assert_eq!(home("home = \"users/${sub}/\"", "[require]\nsub = [\"alice\"]").unwrap_err(), required);
+}
