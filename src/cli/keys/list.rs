@@ -4,16 +4,13 @@ use clap::Args;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::{
-    Format, keys, moment, pretty, read,
-    table::{cell, table},
-    tell_unknown, to_come,
-};
+use super::{Format, keys, moment, pretty, read, tell_unknown, to_come};
 use crate::{
     broker::{LivingKey, LivingKeys},
     cli::{
         operators::{Listener, Operators},
         say,
+        table::{cell, table},
     },
     config::RevokedPerson,
 };
