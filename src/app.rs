@@ -24,12 +24,13 @@ use crate::{
     admin::{self, Operators, Rooms},
     audit::{Audit, CannotWrite, Event},
     broker::Broker,
+    canary::{self, Canary},
     clock::Clock,
     config::{Config, Outline},
     entropy::Entropy,
     http::{self, Api, RecentRefusals},
     identity::Verifier,
-    policy::{Issuers, TemplateStore, Terms},
+    policy::{Issuers, TemplateSet, TemplateStore, Terms},
     source::Diagnostic,
     sts::TencentSts,
     trace::{CannotExport, Tracer},
@@ -53,6 +54,17 @@ pub enum StartError {
     /// The way to the collector.
     #[error(transparent)]
     Tracing(#[from] CannotExport),
+    /// The canary's template.
+    #[error("{place}: {unfit}; name one in canary.template that lets each user write in their own folder")]
+    Canary {
+        /// Where the configuration has the section.
+        place: String,
+        /// What is wrong with it.
+        unfit: canary::Unfit,
+    },
+    /// No HTTP client can be made.
+    #[error(transparent)]
+    Cos(#[from] canary::NoClient),
     /// A listener.
     #[error(
         "cannot listen on {address}: {error}; end what listens there, or choose another address (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)"
@@ -81,6 +93,7 @@ pub struct App {
     templates: Arc<TemplateStore>,
     audit: Audit,
     tracer: Tracer,
+    canary: Option<Arc<Canary>>,
     clock: Arc<dyn Clock>,
     /// Taken before anybody is told that this process serves: a SIGHUP that nobody listens for ends it.
     hangups: Signal,
@@ -111,6 +124,20 @@ pub fn terms(outline: &Outline) -> Terms {
     }
 }
 
+/// Whether the canary could run with these templates.
+///
+/// # Errors
+/// Why not.
+pub fn check_canary(
+    canary: &crate::config::Canary,
+    templates: &TemplateSet,
+    issuers: &[String],
+) -> Result<(), StartError> {
+    let issuer = issuers.first().map_or("", String::as_str);
+    canary::check(templates, &canary.template, issuer)
+        .map_err(|unfit| StartError::Canary { place: canary.place.clone(), unfit })
+}
+
 impl App {
     /// Builds the service and takes its ports; serves nobody yet.
     ///
@@ -125,6 +152,10 @@ impl App {
         let templates =
             TemplateStore::open(config.templates.dir.clone(), terms(&config.outline()), clock.now());
         let templates = Arc::new(templates.map_err(StartError::Problems)?);
+        let issuers: Vec<String> = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
+        if let Some(canary) = &config.canary {
+            check_canary(canary, &templates.current(), &issuers)?;
+        }
         let verifier = Arc::new(Verifier::new(config.issuers, Arc::clone(&clock), &runtime)?);
         let tracer =
             Tracer::start(config.tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
@@ -140,6 +171,18 @@ impl App {
             Arc::clone(&entropy),
             runtime,
         );
+        let canary = config.canary.map(|canary| {
+            let means = canary::Means {
+                templates: Arc::clone(&templates),
+                issuer: issuers.first().cloned().unwrap_or_default(),
+                sts: Arc::clone(&sts) as Arc<dyn crate::sts::Sts>,
+                audit: audit.clone(),
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&entropy),
+            };
+            Canary::new(canary, means).map(Arc::new)
+        });
+        let canary = canary.transpose()?;
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = http::Metrics::default();
         let mut registry = Registry::default();
@@ -151,6 +194,9 @@ impl App {
         verifier.register(&mut registry);
         audit.register(&mut registry);
         tracer.register(&mut registry);
+        if let Some(canary) = &canary {
+            canary.register(&mut registry);
+        }
         let (operators_at, listener) = listen(config.admin.listen)?;
         let recent = RecentRefusals::default();
         let rooms = Rooms {
@@ -188,6 +234,7 @@ impl App {
             templates,
             audit,
             tracer,
+            canary,
             clock,
             hangups: signal(SignalKind::hangup())?,
             draining,
@@ -235,6 +282,7 @@ impl App {
         tokio::spawn(async move { self.verifier.warm_up().await });
         let watch = tokio::spawn(watch::watch(self.templates, self.audit, self.clock, self.hangups));
         let look = tokio::spawn(look(self.figures));
+        let canary = self.canary.map(|canary| tokio::spawn(canary.watch()));
         tokio::select! {
             ended = &mut serving => ended?,
             () = stop => {
@@ -248,6 +296,9 @@ impl App {
         };
         watch.abort();
         look.abort();
+        if let Some(canary) = canary {
+            canary.abort();
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod policy;
 mod sandbox;
 mod serve;
 mod table;
+mod verify_isolation;
 
 use std::{io::Write, process::ExitCode};
 
@@ -28,6 +29,7 @@ enum Command {
     Serve(serve::Options),
     Sandbox(sandbox::Options),
     Check(check::Options),
+    VerifyIsolation(verify_isolation::Options),
     Policy(policy::Options),
     Keys(keys::Options),
     Advise(advise::Options),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
             Command::Serve(options) => options.run().await,
             Command::Sandbox(options) => options.run().await,
             Command::Check(options) => options.run().await,
+            Command::VerifyIsolation(options) => options.run().await,
             Command::Policy(options) => options.run().await,
             Command::Keys(options) => options.run().await,
             Command::Advise(options) => options.run().await,

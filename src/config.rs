@@ -5,6 +5,7 @@
 //! plain types only: no template, no network.
 
 mod audit;
+mod canary;
 mod file;
 mod outline;
 mod reader;
@@ -56,6 +57,8 @@ pub struct Config {
     pub audit: Option<Audit>,
     /// Where spans of asks are exported to, if the operator wants them.
     pub tracing: Option<Tracing>,
+    /// Whether isolation is tried out now and then.
+    pub canary: Option<Canary>,
 }
 
 /// `[server]`.
@@ -290,6 +293,19 @@ pub struct Tracing {
     pub service_name: String,
     /// The share of traces begun here that are kept; in `0.0..=1.0`.
     pub sample: f64,
+}
+
+/// `[canary]`.
+#[derive(Debug, Clone)]
+pub struct Canary {
+    /// From one run to the next.
+    pub every: Duration,
+    /// The template whose keys it takes.
+    pub template: String,
+    /// Where COS is reached, under the bucket's own name; at that name without.
+    pub endpoint: Option<Url>,
+    /// Where the configuration has the section, for messages: `file:line:column`.
+    pub place: String,
 }
 
 impl Config {

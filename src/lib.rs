@@ -5,6 +5,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod broker;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -34,7 +34,7 @@ pub enum Event {
     Stop {},
     /// STS made a key.
     Issue {
-        /// `fetched` for somebody who waits, `refreshed` ahead of need.
+        /// `fetched` for somebody who waits, `refreshed` ahead of need, `canary` for nobody.
         outcome: &'static str,
         /// The ask that made it necessary.
         #[serde(flatten)]

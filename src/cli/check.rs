@@ -40,11 +40,14 @@ impl Options {
         let clock = Arc::new(SystemClock::start());
         let templates = TemplateSet::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
         let files = Folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
-        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
+        let issuers: Vec<String> = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
         if let Some(tls) = &config.server.tls {
             http::check_tls(tls)?;
+        }
+        if let Some(canary) = &config.canary {
+            app::check_canary(canary, &templates, &issuers)?;
         }
         if let Some(audit) = &config.audit {
             audit::check(audit).map_err(StartError::Audit)?;
@@ -59,7 +62,7 @@ impl Options {
             verifier.probe().await?;
             super::say("online: every key set can be fetched")?;
             let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
-            let Some(grant) = templates.probe_grant(&issuer) else {
+            let Some(grant) = templates.probe_grant(issuers.first().map_or("", String::as_str)) else {
                 anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
             };
             let key = sts.issue(grant, Urgency::UserWaits, None).await?;

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::{
     operators::{Format, pretty, read},
-    table,
 };
 use crate::{broker::Unknown, clock::until, source::one_line};
 

@@ -50,6 +50,9 @@ pub(super) struct Options {
     /// for keys, as the demo page may. Can be given several times.
     #[arg(long, value_name = "URL", value_parser = origin)]
     allow_origin: Vec<String>,
+    /// Run the isolation canary, as `[canary]` does.
+    #[arg(long)]
+    canary: bool,
 }
 
 fn origin(text: &str) -> Result<String, &'static str> {
@@ -168,9 +171,11 @@ impl Options {
             calls_per_second = 600
             [limits]
             per_user = "off"
+            {canary}
             "#,
             listen = self.listen,
             admin = self.admin_listen,
+            canary = if self.canary { format!("[canary]\nendpoint = \"{issuer}\"") } else { String::new() },
             origins = toml::Value::from(self.origins(cloud)?),
             templates = toml::Value::from(templates.display().to_string()),
         );

@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) redis: Option<Spanned<Later>>,
     pub(super) audit: Option<Audit>,
     pub(super) tracing: Option<Tracing>,
+    pub(super) canary: Option<Spanned<Canary>>,
 }
 
 /// A section of the design that this version does not have yet.
@@ -208,4 +209,12 @@ fn default_sample() -> Spanned<f64> {
 
 fn default_service_name() -> Spanned<String> {
     Spanned::new(0..0, "cosbroker".to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Canary {
+    pub(super) every: Option<Spanned<Span>>,
+    pub(super) template: Option<String>,
+    pub(super) endpoint: Option<Spanned<String>>,
 }

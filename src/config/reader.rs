@@ -77,11 +77,20 @@ impl Reader<'_> {
             ));
         }
         let templates = templates(file.templates, self.base);
-        match (server, admin, sts, cache, limits, audit, tracing) {
-            (Some(server), Some(admin), Some(sts), Some(cache), Some(limits), Some(audit), Some(tracing))
-                if problems.is_empty() =>
-            {
-                Ok(Config { server, admin, issuers, templates, sts, cache, limits, audit, tracing })
+        let canary = file.canary.map(|canary| self.canary(canary, &templates));
+        let canary = canary.transpose().map_err(&mut keep).ok();
+        match (server, admin, sts, cache, limits, audit, tracing, canary) {
+            (
+                Some(server),
+                Some(admin),
+                Some(sts),
+                Some(cache),
+                Some(limits),
+                Some(audit),
+                Some(tracing),
+                Some(canary),
+            ) if problems.is_empty() => {
+                Ok(Config { server, admin, issuers, templates, sts, cache, limits, audit, tracing, canary })
             }
             _ => Err(problems),
         }
@@ -411,7 +420,7 @@ impl Reader<'_> {
     }
 
     /// HTTPS anywhere, plain HTTP on loopback only; never with credentials inside.
-    fn url(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
+    pub(super) fn url(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
         let problem = |message: String| {
             self.problem(
                 text.span(),

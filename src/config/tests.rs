@@ -74,6 +74,15 @@ fn spans_are_exported_only_if_a_collector_is_named() {
 }
 
 #[test]
+fn a_canary_runs_only_if_it_is_asked_for_every_five_minutes_on_the_default_template() {
+    assert!(parse(MINIMAL).unwrap().canary.is_none());
+    let text = MINIMAL.replace("dir = \"policies\"", "dir = \"policies\"\ndefault = \"upload\"");
+    let canary = parse(&format!("{text}\n[canary]")).unwrap().canary.unwrap();
+    assert_eq!((canary.every, canary.template.as_str()), (Duration::from_mins(5), "upload"));
+    assert!(canary.endpoint.is_none() && canary.place.starts_with("config.toml:"));
+}
+
+#[test]
 fn each_mistake_is_one_line_that_says_where_and_how_to_mend_it() {
     let with = |from: &str, to: &str| problem(&MINIMAL.replace(from, to));
     for (text, line, said) in [
@@ -135,6 +144,10 @@ fn values_out_of_range_are_refused() {
             "[tracing]\notlp_endpoint = \"http://otel/v1/traces\"\nservice_name = \" \"",
             "service_name is empty",
         ),
+        ("[canary]", "there is no default"),
+        ("[canary]\ntemplate = \"upload\"\nevery = \"59s\"", "less than a minute"),
+        ("[canary]\ntemplate = \"upload\"\nendpoint = \"http://cos.example.com\"", "not a safe URL"),
+        ("[canary]\ntemplate = \"upload\"\nendpoint = \"https://cos.example.com/b\"", "has a path"),
         ("[redis]\nurl = \"redis://127.0.0.1\"", "not built yet"),
     ] {
         let text = problem(&format!("{MINIMAL}\n{extra}"));

@@ -9,6 +9,7 @@ mod adversarial;
 mod advise;
 mod api;
 mod audit;
+mod canary;
 mod cli;
 mod cloud_clock;
 mod cloud_faults;

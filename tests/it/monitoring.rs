@@ -92,14 +92,19 @@ pub(crate) fn names_what_exists(query: &str, metrics: &BTreeMap<String, Metric>)
         .count()
 }
 
-/// A broker whose issuer has a key set behind a URL, and a token of it.
+/// A broker whose issuer has a key set behind a URL, and whose canary has run; and a token of it.
 async fn with_key_set() -> (Broker, String) {
     let (address, _) = emulator();
     let broker = Setup::new(address)
         .with("https://id.test/", "http://issuer.test/")
         .with("HS256", "ES256")
         .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
+        .with(
+            "[limits]",
+            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
+        )
         .start();
+    broker.says("isolation canary: passed");
     let alice = Answer::of(broker.http.get(format!("http://{address}/token?sub=alice"))).await.body;
     (broker, alice)
 }

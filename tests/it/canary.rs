@@ -1,0 +1,290 @@
+//! The isolation canary and `verify-isolation`: they pass where users are kept apart, and notice where not.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Output,
+    sync::{Arc, Mutex},
+};
+
+use cosbroker::{
+    policy::{cam::Policy, evaluate},
+    sandbox::SessionKey,
+};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, sandbox::Sandbox};
+
+fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
+    let section = format!(
+        "[audit]\npath = \"audit.jsonl\"\n[canary]\nevery = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"\n[limits]"
+    );
+    Setup::new(sts).with("[limits]", &section)
+}
+
+#[tokio::test]
+async fn users_are_found_apart_again_and_again_and_an_outage_says_nothing_on_that() {
+    let sandbox = Sandbox::with(&["--canary"]);
+    let runs = async |outcome: &str| {
+        let outcome = format!("outcome=\"{outcome}\"");
+        sandbox.figure(&["cosbroker_canary_runs_total", &outcome]).await
+    };
+    sandbox.says("isolation canary: passed");
+    assert_eq!((runs("passed").await, sandbox.figure(&["cosbroker_canary_isolated"]).await), (1, 1));
+    for step in ["own_write", "other_write"] {
+        let step = format!("step=\"{step}\"");
+        assert_eq!(
+            sandbox.figure(&["cosbroker_canary_request_duration_seconds_count", &step]).await,
+            2,
+            "{step}"
+        );
+    }
+    // It is no user: it is in nobody's figures, and its keys are not in users' cache.
+    assert_eq!(sandbox.figure(&["cosbroker_asks_total"]).await, 0);
+    for figure in ["cosbroker_active_users", "cosbroker_cache_entries"] {
+        assert_eq!(sandbox.figure(&[figure]).await, 0, "{figure}");
+    }
+    sandbox.fault(json!({"on": "cos", "fault": "error"})).await;
+    sandbox.put_clock("6m").await;
+    sandbox.says("outcome=\"unreachable\"");
+    sandbox.clear_faults().await;
+    sandbox.fault(json!({"on": "sts", "fault": "error"})).await;
+    sandbox.put_clock("12m").await;
+    sandbox.says("outcome=\"no_key\"");
+    assert_eq!((runs("unreachable").await, runs("no_key").await, runs("passed").await), (1, 1, 1));
+    assert_eq!(sandbox.figure(&["cosbroker_canary_isolated"]).await, 1, "nobody has shown otherwise");
+}
+
+#[tokio::test]
+async fn without_the_section_there_is_no_canary() {
+    let sandbox = Sandbox::start();
+    sandbox.put_clock("1h").await;
+    let metrics = Answer::of(sandbox.http.get(format!("http://{}/metrics", sandbox.operators))).await.body;
+    assert!(metrics.contains("cosbroker_sts_calls_total") && !metrics.contains("canary"), "{metrics}");
+    assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total"]).await, 0);
+}
+
+fn always(status: &str, body: &str) -> Answers {
+    let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    Answers::Raw((head + body).into_bytes())
+}
+
+#[tokio::test]
+async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_apart() {
+    let denied = always("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
+    for (cos, outcome, told, isolated) in [
+        (always("200 OK", ""), "breached", "ISOLATION IS BROKEN", Some("cosbroker_canary_isolated 0")),
+        (denied, "own_refused", "COS refuses what the template grants", None),
+        (Answers::Reset, "unreachable", "could not tell", None),
+    ] {
+        let (sts, cos) = (CannedSts::start(Answers::Key(1800)), CannedSts::start(cos));
+        let mut setup = with_canary(sts.address, cos.address, "upload");
+        setup.log_level = "trace";
+        let broker = setup.start();
+        broker.says(told);
+        let runs = ["cosbroker_canary_runs_total".to_owned(), format!("outcome=\"{outcome}\"")];
+        assert_eq!(broker.figure(&runs.each_ref().map(String::as_str)).await, 1, "{outcome}");
+        let metrics = broker.metrics().await;
+        let shown = metrics.lines().find(|line| line.starts_with("cosbroker_canary_isolated"));
+        assert_eq!(shown, isolated, "{outcome}");
+        let log = broker.log();
+        for secret in ["temporary-key-canary", "token-canary", "q-signature"] {
+            assert!(!log.contains(secret), "{secret}: {log}");
+        }
+        for request in cos.recorded() {
+            let host = request.headers.iter().find(|(name, _)| name == "host").unwrap();
+            assert_eq!(host.1, "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com");
+        }
+        let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap_or_default();
+        for line in audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            assert!(line["event"] != "issue" || line["outcome"] == "canary", "{line}");
+        }
+    }
+}
+
+fn run(setup: &Setup, arguments: &[&str]) -> (Output, String) {
+    let dir = setup.write();
+    let output = cosbroker(dir.path()).args(arguments).args(["--config", "config.toml"]).output().unwrap();
+    let told = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
+    (output, told)
+}
+
+#[test]
+fn a_template_that_lets_nobody_write_is_told_before_anything_starts() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let mut setup = with_canary(nobody, nobody, "reading");
+    let files = setup.templates.iter().find(|(name, _)| name == "files.toml").unwrap().1.clone();
+    let reading =
+        files.replace("\"@upload\", \"@multipart-upload\", \"@download\", \"@delete\"", "\"@download\"");
+    setup.templates.push(("reading.toml".to_owned(), reading));
+    for (setup, said) in [
+        (setup, "`reading` lets made-up users write nothing"),
+        (with_canary(nobody, nobody, "uplaod"), "there is no template `uplaod`"),
+        (with_canary(nobody, nobody, "upload").with("\"1m\"", "\"30s\""), "less than a minute"),
+        (with_canary(nobody, nobody, "upload").with("[canary]", "[canary]\nevry = 1"), "unknown key `evry`"),
+        (
+            with_canary(nobody, nobody, "upload").with("http://127.0.0.1:9", "http://cos.example.com"),
+            "not a safe URL",
+        ),
+    ] {
+        let (output, told) = run(&setup, &["check"]);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(said) && told.contains("config.toml:"), "{said}: {told}");
+    }
+    let (output, told) = run(&with_canary(nobody, nobody, "upload"), &["check"]);
+    assert!(output.status.success(), "{told}");
+}
+
+#[test]
+fn every_trick_is_refused_by_a_cloud_that_goes_by_the_policy() {
+    let (cloud, _) = emulator();
+    let mut setup = with_canary(cloud, cloud, "upload");
+    for name in ["avatar.toml", "team.toml", "downloads.toml"] {
+        let text = std::fs::read_to_string(crate::support::repository("policies").join(name)).unwrap();
+        setup.templates.push((name.to_owned(), text));
+    }
+    let setup = setup.with("\"tenant\"", "\"tenant\", \"team\"");
+    let (output, told) = run(&setup, &["verify-isolation"]);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("user 1 in teams/cosbroker-canary-1/, user 10 in teams/cosbroker-canary-10/"));
+    assert!(
+        told.contains("left in the bucket: /users/cosbroker-canary-1/"),
+        "uploads cannot be deleted: {told}"
+    );
+    let (output, told) = run(&setup, &["verify-isolation", "--template", "files"]);
+    assert!(output.status.success() && !told.contains("template upload"), "{told}");
+    assert!(told.matches(" ok\n").count() > 80 && !told.contains("left in the bucket"), "{told}");
+}
+
+#[test]
+fn a_cloud_that_climbs_after_it_has_asked_the_policy_is_found_out() {
+    let (sts, _) = emulator();
+    let (output, told) =
+        run(&with_canary(sts, Climbing::start(), "files"), &["verify-isolation", "--template", "files"]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let reached: Vec<&str> = told.lines().filter(|line| line.ends_with("REACHED")).collect();
+    for tried in
+        ["1: read by `../` ", "1: write by `../` ", "1: read by `%2e%2e%2f` ", "1: write by `..%2f` "]
+    {
+        assert!(reached.iter().any(|line| line.starts_with(tried)), "{tried}: {told}");
+    }
+    assert!(!reached.iter().any(|line| line.contains("the other's object")), "{told}");
+    assert!(told.contains("ISOLATION IS BROKEN"), "{told}");
+}
+
+#[test]
+fn a_bucket_that_asks_nobody_is_found_out() {
+    let (sts, _) = emulator();
+    let open = Climbing { asks: false, ..Climbing::default() }.serve();
+    let (output, told) = run(&with_canary(sts, open, "files"), &["verify-isolation", "--template", "files"]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for tried in
+        ["1: write the other's object ", "read the other's object, unsigned ", "10: delete the other's"]
+    {
+        let line = told.lines().find(|line| line.starts_with(tried)).unwrap();
+        assert!(line.ends_with("REACHED"), "{line}");
+    }
+}
+
+/// A COS with the mistake of many a file server: it asks the policy about the name as it came, and then
+/// resolves `..` in it.
+#[derive(Clone)]
+struct Climbing {
+    asks: bool,
+    objects: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Default for Climbing {
+    fn default() -> Self {
+        Self { asks: true, objects: Arc::default() }
+    }
+}
+
+impl Climbing {
+    fn start() -> SocketAddr {
+        Self::default().serve()
+    }
+
+    fn serve(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                self.answer(stream);
+            }
+        });
+        address
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let header = |name: &str| {
+            let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+            headers.find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+        };
+        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        let mut line = head.split(' ');
+        let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let key = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        let action = match method {
+            _ if !query.is_empty() || key.is_empty() || header("x-cos-copy-source").is_some() => {
+                "name/cos:Other"
+            }
+            "PUT" => "name/cos:PutObject",
+            "DELETE" => "name/cos:DeleteObject",
+            _ => "name/cos:GetObject",
+        };
+        let allowed = header("x-cos-security-token").is_some_and(|token| {
+            let session = SessionKey::new([7; 32]).open(&token).unwrap();
+            let policy = Policy::parse(session.policy.as_bytes()).unwrap();
+            let resource = format!("{}{key}", crate::support::BUCKET);
+            let acl = header("x-cos-acl").or(header("x-cos-grant-read"));
+            let context = acl.map(|acl| ("cos:x-cos-acl", acl)).into_iter().collect::<BTreeMap<_, _>>();
+            evaluate::evaluate(&policy, &evaluate::Request { action, resource: &resource, context })
+                .is_allowed()
+        });
+        let mut objects = self.objects.lock().unwrap();
+        let key = climbed(&key);
+        let forbidden = header("x-cos-forbid-overwrite").is_some();
+        let (status, told) = match (action, objects.get(&key)) {
+            _ if self.asks && !allowed => ("403 Forbidden", "<Code>AccessDenied</Code>".to_owned()),
+            ("name/cos:PutObject", Some(_)) if forbidden => ("409 Conflict", String::new()),
+            ("name/cos:PutObject", _) => {
+                objects.insert(key, String::from_utf8(body).unwrap());
+                ("200 OK", String::new())
+            }
+            ("name/cos:DeleteObject", _) => {
+                objects.remove(&key);
+                ("204 No Content", String::new())
+            }
+            (_, None) => ("404 Not Found", "<Code>NoSuchKey</Code>".to_owned()),
+            (_, Some(object)) => ("200 OK", object.clone()),
+        };
+        let told = if method == "HEAD" { String::new() } else { told };
+        let head =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", told.len());
+        let _ = stream.write_all((head + &told).as_bytes());
+    }
+}
+
+fn climbed(key: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in key.split('/') {
+        match segment {
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    segments.join("/")
+}
