@@ -171,6 +171,13 @@ impl Canary {
     async fn run(&self) {
         let (outcome, why, slowest) = self.tried().await;
         self.metrics.ran(outcome);
+        let run = Run {
+            at: self.means.clock.now(),
+            outcome,
+            why: why.clone(),
+            slowest_millis: slowest.map(millis),
+        };
+        self.saw(run);
         let (template, told) = (self.template.as_str(), why.as_deref().unwrap_or_default());
         match outcome {
             Outcome::Passed => tracing::info!(template, "isolation canary: passed"),
@@ -191,9 +198,11 @@ impl Canary {
                 "isolation canary: could not tell"
             ),
         }
-        let run = Run { at: self.means.clock.now(), outcome, why, slowest_millis: slowest.map(millis) };
+    }
+
+    fn saw(&self, run: Run) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.isolated = outcome.isolated().or(seen.isolated);
+        seen.isolated = run.outcome.isolated().or(seen.isolated);
         seen.last = Some(run);
     }
 

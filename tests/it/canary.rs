@@ -82,7 +82,7 @@ async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_ap
         let (sts, cos) = (CannedSts::start(Answers::Key(1800)), CannedSts::start(cos));
         let mut setup = with_canary(sts.address, cos.address, "upload");
         setup.log_level = "trace";
-        let broker = setup.start();
+        let mut broker = setup.start();
         broker.says(told);
         let runs = ["cosbroker_canary_runs_total".to_owned(), format!("outcome=\"{outcome}\"")];
         assert_eq!(broker.figure(&runs.each_ref().map(String::as_str)).await, 1, "{outcome}");
@@ -97,10 +97,14 @@ async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_ap
             let host = request.headers.iter().find(|(name, _)| name == "host").unwrap();
             assert_eq!(host.1, "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com");
         }
-        let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap_or_default();
-        for line in audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-            assert!(line["event"] != "issue" || line["outcome"] == "canary", "{line}");
-        }
+        broker.signal("-TERM");
+        assert_eq!(broker.ended(), Some(0));
+        let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
+        let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let issued: Vec<Value> = lines.filter(|line| line["event"] == "issue").collect();
+        let subjects = issued.iter().map(|line| line["subject"].as_str().unwrap());
+        assert!(subjects.eq(["cosbroker-canary-1", "cosbroker-canary-10"]), "{audit}");
+        assert!(issued.iter().all(|line| line["outcome"] == "canary"), "{audit}");
     }
 }
 
