@@ -41,6 +41,7 @@ use self::{
 use crate::{
     audit::Audit,
     broker::Broker,
+    canary::Canary,
     clock::Clock,
     figures::Sheet,
     http::{self, RecentRefusals},
@@ -64,6 +65,8 @@ pub struct Rooms {
     pub requests: http::Metrics,
     /// The last refusals.
     pub recent: RecentRefusals,
+    /// Whether COS keeps users apart, where that is tried out.
+    pub canary: Option<Arc<Canary>>,
     /// Told of what operators do.
     pub audit: Audit,
     /// For what is said of time.

@@ -206,6 +206,7 @@ impl App {
             sts,
             requests: metrics.clone(),
             recent: recent.clone(),
+            canary: canary.clone(),
             audit: audit.clone(),
             clock: Arc::clone(&clock),
         };

@@ -92,7 +92,6 @@ struct Seen {
 
 /// How things stand.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// The template whose keys it takes.
     pub template: String,
@@ -106,7 +105,6 @@ pub struct Snapshot {
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Run {
     /// When it ended.
     pub at: Timestamp,

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     audit,
     broker::{KeyFilter, Outcome},
+    canary,
     http::Refused,
     policy::StoreStatus,
     sts::BreakerState,
@@ -41,6 +42,8 @@ pub(super) struct Status {
     pub(super) keys: Keys,
     /// None where none is kept.
     pub(super) audit: Option<audit::Status>,
+    /// None where isolation is not tried out.
+    pub(super) canary: Option<canary::Snapshot>,
     /// The latest first.
     pub(super) refusals: Vec<Refused>,
 }
@@ -194,6 +197,7 @@ impl Operators {
                 revoked: rooms.broker.revoked().len(),
             },
             audit: rooms.audit.status(),
+            canary: rooms.canary.as_ref().map(|canary| canary.snapshot()),
             refusals: rooms.recent.list(),
         };
         status.alarms = status.needs_a_person();
@@ -213,6 +217,13 @@ impl Status {
     fn needs_a_person(&self) -> Vec<Alarm> {
         let mut alarms = Vec::new();
         let mut alarm = |what: String, mend: &str| alarms.push(Alarm { what, mend: mend.to_owned() });
+        if let Some(why) = self.canary.as_ref().filter(|canary| canary.isolated == Some(false)) {
+            let why = why.last.as_ref().and_then(|run| run.why.as_deref()).unwrap_or("see the log");
+            alarm(
+                format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {why}"),
+                "look at the bucket's policy and ACL and run cosbroker verify-isolation; if the bucket is not open to everybody, stop this broker",
+            );
+        }
         if self.sts.breaker != BreakerState::Closed.name() {
             alarm(
                 "STS is left alone after ten failures in a row: users without a living key get none"

@@ -6,9 +6,7 @@ mod revoke;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{
-    operators::{Format, pretty, read},
-};
+use super::operators::{Format, pretty, read};
 use crate::{broker::Unknown, clock::until, source::one_line};
 
 /// See which keys live, and stop serving a user. Asks a running broker.

@@ -89,6 +89,9 @@ async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_ap
         let metrics = broker.metrics().await;
         let shown = metrics.lines().find(|line| line.starts_with("cosbroker_canary_isolated"));
         assert_eq!(shown, isolated, "{outcome}");
+        let page = broker.operators_get("/").await.body;
+        assert_eq!(page.contains("ISOLATION IS BROKEN"), outcome == "breached", "{page}");
+        assert!(page.contains(&outcome.replace('_', " ")), "{page}");
         let log = broker.log();
         for secret in ["temporary-key-canary", "token-canary", "q-signature"] {
             assert!(!log.contains(secret), "{secret}: {log}");

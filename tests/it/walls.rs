@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("broker", &["audit", "config", "identity", "policy", "sts"]),
     ("canary", &["audit", "config", "cos", "policy", "sts"]),
     ("http", &["audit", "broker", "config", "identity", "policy", "sts", "trace"]),
-    ("admin", &["audit", "broker", "config", "http", "identity", "policy", "sts"]),
+    ("admin", &["audit", "broker", "canary", "config", "http", "identity", "policy", "sts"]),
     ("sandbox", &["cos", "policy", "sts"]),
     ("app", &["admin", "audit", "broker", "canary", "config", "http", "identity", "policy", "sts", "trace"]),
     ("cli", &["app", "audit", "broker", "canary", "config", "http", "identity", "policy", "sandbox", "sts"]),

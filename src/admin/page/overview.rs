@@ -275,6 +275,22 @@ fn house(status: &Status) -> Markup {
                     }
                 }
             }
+            h3 { "Isolation, tried out" }
+            @match &status.canary {
+                None => p.soft { "no; see [canary]" },
+                Some(canary) => p {
+                    @match canary.isolated {
+                        Some(true) => (badge("good", "kept apart")),
+                        Some(false) => (badge("bad", "broken")),
+                        None => (badge("", "not known yet")),
+                    }
+                    @if let Some(run) = &canary.last {
+                        " " (run.outcome.name().replace('_', " ")) " " (ago(run.at, status.now))
+                        @if let Some(why) = &run.why { small { (plain(why)) } }
+                        @if let Some(slowest) = run.slowest_millis { small { "slowest request " (slowest) " ms" } }
+                    }
+                },
+            }
             h3 { "Audit log" }
             @match status.audit {
                 None => p.soft { "not kept" },
