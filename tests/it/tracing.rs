@@ -343,9 +343,7 @@ async fn a_collector_that_is_away_or_hangs_delays_neither_answers_nor_the_end_fo
     // Taken and given back: nobody listens there. The other one listens, and never answers.
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
-    for (collector, told) in
-        [(away, "spans cannot be exported"), (hanging.local_addr().unwrap(), "last spans")]
-    {
+    for collector in [away, hanging.local_addr().unwrap()] {
         let broker = traced(sts.address, collector, "1.0", "").start();
         let began = Instant::now();
         for _ in 0..50 {
@@ -353,7 +351,7 @@ async fn a_collector_that_is_away_or_hangs_delays_neither_answers_nor_the_end_fo
         }
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         if collector == away {
-            broker.says(told);
+            broker.says("spans cannot be exported");
             broker.get("/v1/credentials", &token("alice")).await;
             while broker.figure(&["cosbroker_tracing_lost_total", "not_taken"]).await < 52 {
                 tokio::task::yield_now().await;
@@ -362,7 +360,10 @@ async fn a_collector_that_is_away_or_hangs_delays_neither_answers_nor_the_end_fo
         let began = Instant::now();
         let broker = stopped(broker).await;
         assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-        let lines = broker.log().lines().filter(|line| line.contains(told)).count();
-        assert_eq!(lines, 1, "{}", broker.log());
+        // Of the one that hangs it is told when a request has waited long enough, and when the end has: which
+        // of them is first, or alone, depends on whether the request had begun by then.
+        let most = if collector == away { 1 } else { 2 };
+        let told = broker.log().lines().filter(|line| line.contains("are lost")).count();
+        assert!((1..=most).contains(&told), "{told}: {}", broker.log());
     }
 }
