@@ -17,7 +17,7 @@ use tokio::{
     net::TcpSocket,
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::sleep,
 };
 
 use crate::{
@@ -275,6 +275,8 @@ impl App {
     }
 
     async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        // The hour begins before the first ask, which its first moment is to count.
+        self.figures.look();
         let (public, operators) = (self.public.1, self.operators.1);
         let (public_handle, operators_handle) = (public.handle(), operators.handle());
         let serving = async { tokio::try_join!(public, operators) };
@@ -306,10 +308,8 @@ impl App {
 
 /// Has the figures remembered again and again, so that their last hour can be shown, until dropped.
 async fn look(figures: Arc<Operators>) {
-    let mut looks = interval(admin::SAMPLED_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
+        sleep(admin::SAMPLED_EVERY).await;
         figures.look();
     }
 }
