@@ -387,4 +387,6 @@ mod figure_tests;
 #[cfg(test)]
 mod oversight_tests;
 #[cfg(test)]
+mod scope_tests;
+#[cfg(test)]
 mod tests;

@@ -41,6 +41,20 @@ struct Buckets {
     sum: AtomicU64,
 }
 
+/// Bounds for a call to the cloud: from one within its region to the longest that anybody waits.
+pub const CALL: [Duration; 10] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
 impl Histogram {
     /// An empty one with these upper bounds, rising.
     pub fn new(bounds: &'static [Duration]) -> Self {

@@ -8,7 +8,7 @@ use prometheus_client::{
 use serde::Serialize;
 
 use super::Canary;
-use crate::figures::{Closed, Histogram, Sheet};
+use crate::figures::{self, Closed, Histogram, Sheet};
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,20 +72,6 @@ impl Step {
     }
 }
 
-/// From a bucket in the same region to a request's time-out.
-const SECONDS: [Duration; 10] = [
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(25),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
-
 /// What this room counts.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -98,7 +84,11 @@ impl Metrics {
         let outcome = |outcome: Outcome| [("outcome", outcome.name())];
         Self {
             runs: Closed::new(Outcome::ALL, outcome, Counter::default),
-            seconds: Closed::new(Step::ALL, |step| [("step", step.name())], || Histogram::new(&SECONDS)),
+            seconds: Closed::new(
+                Step::ALL,
+                |step| [("step", step.name())],
+                || Histogram::new(&figures::CALL),
+            ),
         }
     }
 

@@ -21,21 +21,7 @@ use super::{
     error::{Class, code},
     response::Failure,
 };
-use crate::figures::{Histogram, Sheet};
-
-/// From a call within the house to the longest that an ask waits.
-const SECONDS: [Duration; 10] = [
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(25),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
+use crate::figures::{self, Histogram, Sheet};
 
 /// Calls to STS, by what came of them.
 #[derive(Debug)]
@@ -59,7 +45,7 @@ impl Metrics {
             calls: Family::default(),
             made: AtomicU64::default(),
             failed: AtomicU64::default(),
-            seconds: Histogram::new(&SECONDS),
+            seconds: Histogram::new(&figures::CALL),
         };
         // One of each outcome, so that its first is seen as a rise.
         for (class, code) in [
