@@ -46,3 +46,21 @@ fn systemd_takes_the_unit_and_finds_it_hardened() {
         assert!(!String::from_utf8_lossy(&said.stderr).contains("cosbroker.service:"), "{said:#?}");
     }
 }
+
+#[test]
+fn the_image_is_built_of_a_package_that_is_whole_without_tests_and_benchmarks() {
+    let dir = tempfile::tempdir().unwrap();
+    let ignored = std::fs::read_to_string(repository(".dockerignore")).unwrap();
+    for kept in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
+        let copied = Command::new("cp").arg("-r").arg(repository(kept)).arg(dir.path()).status().unwrap();
+        assert!(copied.success(), "{kept}");
+    }
+    // Cargo looks for what the manifest names before it looks for what is to be built.
+    let checked = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--locked", "--bin", "none"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(checked.stderr).unwrap();
+    assert!(told.contains("no bin target named `none`") && told.contains("    cosbroker"), "{told}");
+}
