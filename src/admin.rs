@@ -130,7 +130,7 @@ pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std:
         App::new()
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
-            .route("/metrics", web::get().to(metrics))
+            .service(web::resource("/metrics").route(web::get().to(metrics)))
             .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)

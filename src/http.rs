@@ -9,6 +9,7 @@ mod context;
 mod dropin;
 mod health;
 mod metrics;
+mod query;
 mod recent;
 mod refusal;
 mod shape;
@@ -25,6 +26,7 @@ use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
 use ipnet::IpNet;
 
+pub(crate) use self::query::query;
 use self::{
     context::Exchange,
     refusal::{Form, Refusal},

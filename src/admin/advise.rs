@@ -3,7 +3,10 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::{Operators, api::refused, keys::told};
-use crate::broker::{NoAdvice, WhatIf};
+use crate::{
+    broker::{NoAdvice, WhatIf},
+    http::query,
+};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services.service(web::resource("/api/advise").route(web::get().to(advise)));
@@ -11,13 +14,11 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 
 /// `GET /api/advise?lifetime=&min_remaining=&max_bytes=`
 async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
-    let what_if = match web::Query::<WhatIf>::from_query(request.query_string()) {
-        Ok(what_if) => what_if.into_inner(),
-        Err(error) => {
-            let problem = format!(
-                "the query cannot be read: {error}; it may hold lifetime and min_remaining, like 1h, and max_bytes, like 64MiB"
-            );
-            return refused(StatusCode::BAD_REQUEST, &problem);
+    let what_if: WhatIf = match query(&request) {
+        Ok(what_if) => what_if,
+        Err(problem) => {
+            let may_hold = "it may hold lifetime and min_remaining, like 1h, and max_bytes, like 64MiB";
+            return refused(StatusCode::BAD_REQUEST, &format!("{problem}; {may_hold}"));
         }
     };
     let broker = operators.rooms.broker.clone();

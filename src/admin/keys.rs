@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     broker::{KeyFilter, Revocation},
+    http::query,
     json,
     source::{nearest, plain},
 };
@@ -39,13 +40,11 @@ pub(super) struct Named {
 
 /// `GET /api/keys?issuer=&subject=&prefix=&limit=`
 async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
-    match web::Query::<KeyFilter>::from_query(request.query_string()) {
+    match query::<KeyFilter>(&request) {
         Ok(filter) => told(operators.rooms.broker.living_keys(&filter)),
-        Err(error) => refused(
+        Err(problem) => refused(
             StatusCode::BAD_REQUEST,
-            &format!(
-                "the query cannot be read: {error}; it may hold issuer, subject, prefix and limit, a number"
-            ),
+            &format!("{problem}; it may hold issuer, subject, prefix and limit, a number"),
         ),
     }
 }

@@ -20,7 +20,7 @@ use actix_web::{
     web,
 };
 use maud::{Markup, html};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use self::{
     advice::Question,
@@ -32,7 +32,7 @@ use super::{
     door,
     keys::{Named, Refused},
 };
-use crate::source::plain;
+use crate::{http::query, source::plain};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -43,7 +43,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
             web::resource("/unrevoke").route(web::get().to(about_to_restore)).route(web::post().to(restore)),
         )
         .service(web::resource("/advise").route(web::get().to(advise)))
-        .service(web::resource(LOGIN).route(web::post().to(login)))
+        .service(web::resource(LOGIN).route(web::get().to(home)).route(web::post().to(login)))
         .service(web::resource(LOGOUT).route(web::post().to(logout)))
         .service(web::resource(STYLE).route(web::get().to(style)))
         .service(web::resource("/operators.js").route(web::get().to(script)));
@@ -100,6 +100,10 @@ fn refused(status: StatusCode, problem: &str) -> HttpResponse {
     shown(status, page)
 }
 
+fn asked<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Refused> {
+    query(request).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
+}
+
 async fn overview(operators: web::Data<Operators>) -> HttpResponse {
     drawn(operators, |operators| {
         let leave = operators.door.is_locked().then_some(LOGOUT);
@@ -109,30 +113,23 @@ async fn overview(operators: web::Data<Operators>) -> HttpResponse {
 }
 
 async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
-    match web::Query::<Search>::from_query(request.query_string()) {
-        Ok(web::Query(search)) => {
-            drawn(operators, move |operators| {
-                let broker = &operators.rooms.broker;
-                let living = broker.living_keys(&search.filter());
-                Ok(people::keys(&operators.issuers, &search, &living, &broker.revoked()))
-            })
-            .await
-        }
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
-    }
+    let search = asked::<Search>(&request);
+    drawn(operators, move |operators| {
+        let (search, broker) = (search?, &operators.rooms.broker);
+        let living = broker.living_keys(&search.filter());
+        Ok(people::keys(&operators.issuers, &search, &living, &broker.revoked()))
+    })
+    .await
 }
 
 async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
-    match web::Query::<Question>::from_query(request.query_string()) {
-        Ok(web::Query(question)) => {
-            drawn(operators, move |operators| {
-                let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
-                Ok(advice::page(&question, &operators.rooms.broker.advice(&what_if)))
-            })
-            .await
-        }
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
-    }
+    let question = asked::<Question>(&request);
+    drawn(operators, move |operators| {
+        let question = question?;
+        let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
+        Ok(advice::page(&question, &operators.rooms.broker.advice(&what_if)))
+    })
+    .await
 }
 
 async fn about_to_revoke(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
@@ -144,18 +141,15 @@ async fn about_to_restore(operators: web::Data<Operators>, request: HttpRequest)
 }
 
 async fn about_to(act: Act, operators: web::Data<Operators>, request: &HttpRequest) -> HttpResponse {
-    match web::Query::<Named>::from_query(request.query_string()) {
-        Ok(web::Query(named)) => {
-            drawn(operators, move |operators| {
-                let issuer = operators.issuer(named.issuer)?;
-                let filter = people::theirs(&issuer, &named.subject);
-                let living = operators.rooms.broker.living_keys(&filter);
-                Ok(people::confirm(act, &issuer, &named.subject, &living))
-            })
-            .await
-        }
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the query cannot be read: {error}")),
-    }
+    let named = asked::<Named>(request);
+    drawn(operators, move |operators| {
+        let named = named?;
+        let issuer = operators.issuer(named.issuer)?;
+        let filter = people::theirs(&issuer, &named.subject);
+        let living = operators.rooms.broker.living_keys(&filter);
+        Ok(people::confirm(act, &issuer, &named.subject, &living))
+    })
+    .await
 }
 
 async fn revoke(
@@ -184,19 +178,16 @@ async fn act(
         return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
     }
     let client = client(request);
-    match named {
-        Ok(web::Form(named)) => {
-            drawn(operators, move |operators| {
-                let revocation = match act {
-                    Act::Revoke => operators.revoke(named, client),
-                    Act::Restore => operators.restore(named, client),
-                }?;
-                Ok(people::done(act, &revocation))
-            })
-            .await
-        }
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("the form cannot be read: {error}")),
-    }
+    let named = named.map_err(|error| (StatusCode::BAD_REQUEST, format!("the form cannot be read: {error}")));
+    drawn(operators, move |operators| {
+        let web::Form(named) = named?;
+        let revocation = match act {
+            Act::Revoke => operators.revoke(named, client),
+            Act::Restore => operators.restore(named, client),
+        }?;
+        Ok(people::done(act, &revocation))
+    })
+    .await
 }
 
 /// The token, as typed.
@@ -214,19 +205,25 @@ pub(super) fn outside(problem: Option<&str>) -> HttpResponse {
 async fn login(
     operators: web::Data<Operators>,
     request: HttpRequest,
-    typed: web::Form<Shown>,
+    typed: Option<web::Form<Shown>>,
 ) -> HttpResponse {
     if door::is_from_a_page_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
     }
     // Whoever claims it falsely gets a cookie that is used less, not more.
     let secure = request.connection_info().scheme() == "https";
-    match operators.door.open(typed.token.trim(), secure, operators.rooms.clock.now()) {
+    let token = typed.as_ref().map_or("", |typed| typed.token.trim());
+    match operators.door.open(token, secure, operators.rooms.clock.now()) {
         Some(cookie) => {
             guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish()
         }
         None => outside(Some("That is not the token of [admin].")),
     }
+}
+
+/// A browser that goes to where the token was sent.
+async fn home() -> HttpResponse {
+    guarded(HttpResponse::SeeOther()).insert_header((LOCATION, "/")).finish()
 }
 
 async fn logout(request: HttpRequest) -> HttpResponse {

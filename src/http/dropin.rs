@@ -9,9 +9,9 @@ use super::{
     ask::{self, Answered},
     body,
     context::Exchange,
+    query::query,
     refusal::{Form, Refusal},
     shape::Shape,
-    v1,
 };
 use crate::{identity::Identity, policy::Scope};
 
@@ -65,7 +65,7 @@ pub(super) async fn key_and_credentials(
     exchange: Exchange,
 ) -> HttpResponse {
     let ask = async |asker: &Identity| {
-        let KeyQuery { filename } = v1::query(&request)?;
+        let KeyQuery { filename } = query(&request).map_err(Refusal::BadRequest)?;
         let filename = filename
             .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
         let grant = api.templates.current().grant(None, asker)?;

@@ -10,6 +10,7 @@ use super::{
     ask::{self, Answered},
     body,
     context::Exchange,
+    query::query,
     refusal::{Form, Refusal},
     shape::Shape,
 };
@@ -94,7 +95,7 @@ pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, exchang
 }
 
 fn explanation(api: &Api, request: &HttpRequest, asker: &Identity) -> Result<HttpResponse, Refusal> {
-    let query: ExplainQuery = query(request)?;
+    let query: ExplainQuery = query(request).map_err(Refusal::BadRequest)?;
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
@@ -125,7 +126,7 @@ fn template(request: &HttpRequest) -> Option<&str> {
 }
 
 fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> {
-    let Options { format, min_remaining } = query(request)?;
+    let Options { format, min_remaining } = query(request).map_err(Refusal::BadRequest)?;
     let shape = match format.as_deref() {
         None => Shape::V1,
         Some("sts3") => Shape::Sts3,
@@ -139,10 +140,4 @@ fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> 
     let wanted = min_remaining.map(Span::try_from).transpose();
     let wanted = wanted.map_err(|fault| Refusal::BadRequest(format!("min_remaining: {fault}")))?;
     Ok((shape, wanted.map(|span| span.0)))
-}
-
-pub(super) fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, Refusal> {
-    web::Query::<T>::from_query(request.query_string())
-        .map(web::Query::into_inner)
-        .map_err(|error| Refusal::BadRequest(format!("the query cannot be read: {error}")))
 }

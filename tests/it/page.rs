@@ -126,6 +126,10 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
         assert_eq!((refused.status, person.cookie.as_str()), (401, ""), "{wrong}");
         assert!(refused.body.contains("not the token of [admin]"));
     }
+    let empty = person.send("/login", &[], &person.here()).await;
+    assert!(empty.status == 401 && empty.body.contains("action=\"/login\""), "{empty:?}");
+    let reloaded = person.get("/login").await;
+    assert_eq!((reloaded.status, reloaded.header("location")), (303, "/"));
     let let_in = person.shows(TOKEN).await;
     assert_eq!((let_in.status, let_in.header("location")), (303, "/"));
     let cookie = let_in.header("set-cookie");

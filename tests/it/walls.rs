@@ -127,7 +127,7 @@ const STD: &[(&str, &[&str])] = &[
 /// Doors that open on one part of a room only: who uses, whose room, which parts.
 const DOORS: &[(&str, &str, &[&str])] = &[
     ("admin", "config", &["RevokedPerson"]),
-    ("admin", "http", &["self", "Metrics", "RecentRefusals", "Refused"]),
+    ("admin", "http", &["self", "Metrics", "RecentRefusals", "Refused", "query"]),
     ("admin", "identity", &["Verifier"]),
     ("audit", "identity", &["Person"]),
     ("audit", "policy", &["Grant", "Reload", "TemplateSet"]),
