@@ -93,7 +93,7 @@ impl Operators {
             anyhow::anyhow!(
                 "no answer from the operators' listener {}: {}; start the broker, or name its listener with --config or --operators",
                 self.base,
-                error.without_url()
+                anyhow::Error::from(error).root_cause()
             )
         })?;
         let status = response.status();
