@@ -241,7 +241,7 @@ mod tests {
         Some(jsonwebtoken::decode(token, &key, &rules).unwrap().claims)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_token_of_each_kind_is_verified_by_the_published_set() {
         let issuer = issuer();
         for (alg, expected) in ["ES256", "RS256", "EdDSA"].into_iter().zip(TokenIssuer::ALGORITHMS) {
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn claims_of_ones_choice_win_over_all_but_the_subject() {
         let issuer = issuer();
         let text = r#"sub=bob&lifetime=-1h&claims={"team":"red","aud":"other","nbf":7,"sub":"eve"}"#;
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_token_outlives_one_rotation_and_no_forgetting() {
         let issuer = issuer();
         let tokens =
