@@ -91,6 +91,7 @@ pub struct App {
     figures: Arc<Operators>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
+    sts: Arc<TencentSts>,
     audit: Audit,
     tracer: Tracer,
     canary: Option<Arc<Canary>>,
@@ -203,7 +204,7 @@ impl App {
             broker: broker.clone(),
             templates: Arc::clone(&templates),
             verifier: Arc::clone(&verifier),
-            sts,
+            sts: Arc::clone(&sts),
             requests: metrics.clone(),
             recent: recent.clone(),
             canary: canary.clone(),
@@ -233,6 +234,7 @@ impl App {
             figures,
             verifier,
             templates,
+            sts,
             audit,
             tracer,
             canary,
@@ -283,7 +285,8 @@ impl App {
         tokio::pin!(serving);
         // Beside the rest: an issuer that hangs must not keep the process from being stopped.
         tokio::spawn(async move { self.verifier.warm_up().await });
-        let watch = tokio::spawn(watch::watch(self.templates, self.audit, self.clock, self.hangups));
+        let watch =
+            tokio::spawn(watch::watch(self.templates, self.sts, self.audit, self.clock, self.hangups));
         let look = tokio::spawn(look(self.figures));
         let canary = self.canary.map(|canary| tokio::spawn(canary.watch()));
         tokio::select! {

@@ -29,7 +29,7 @@ use self::{
     limit::{PerUser, Scopes},
     metrics::{Metrics, Readings},
     revoked::Revoked,
-    store::{Found, Store},
+    store::{Found, Store, Wanted},
 };
 pub use self::{
     advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
@@ -209,12 +209,13 @@ impl Broker {
     ) -> Result<Served, AskError> {
         self.not_revoked(grant.person())?;
         let least = self.0.rules.min_remaining(grant.duration());
-        let wanted = wanted.filter(|wanted| *wanted > least);
-        if let Some(wanted) = wanted.filter(|wanted| *wanted >= grant.duration()) {
+        let more = wanted.filter(|wanted| *wanted > least);
+        if let Some(wanted) = more.filter(|wanted| *wanted >= grant.duration()) {
             return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
         }
+        let wanted = Wanted { least, more, own_key: self.0.sts.own_key() };
         let mut now = self.0.clock.now();
-        let served = match self.0.store.find(grant, least, wanted, now) {
+        let served = match self.0.store.find(grant, wanted, now) {
             Found::Fresh(key) => {
                 let outcome =
                     if self.refresh_ahead(&key, now, origin) { Outcome::Refreshed } else { Outcome::Hit };
@@ -223,7 +224,7 @@ impl Broker {
             Found::Missing { reason, older } => {
                 self.0.scopes.admit(grant).map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
-                let fetched = self.fetch(grant, wanted.unwrap_or(least), origin).await;
+                let fetched = self.fetch(grant, wanted, origin).await;
                 now = self.0.clock.now();
                 // It may have been said while this ask waited.
                 self.not_revoked(grant.person())?;
@@ -263,10 +264,10 @@ impl Broker {
         due && self.board(key.grant(), Urgency::Background, origin, || None).is_ok_and(|seat| !seat.joined)
     }
 
-    async fn fetch(&self, grant: &Arc<Grant>, wanted: Duration, origin: &Origin) -> Result<Served, StsError> {
+    async fn fetch(&self, grant: &Arc<Grant>, wanted: Wanted, origin: &Origin) -> Result<Served, StsError> {
         let landed = || {
             let now = self.0.clock.now();
-            match self.0.store.find(grant, wanted, None, now) {
+            match self.0.store.find(grant, wanted, now) {
                 Found::Fresh(key) => Some(key),
                 Found::Missing { .. } => None,
             }
@@ -353,6 +354,8 @@ impl Inner {
     /// One flight: a key from STS into the store.
     async fn fly(&self, grant: Arc<Grant>, urgency: Urgency, origin: Origin) -> flight::Outcome {
         let name = grant.fingerprint();
+        // Before the call: a key is never taken for one of a newer own key than it is made with.
+        let own_key = self.sts.own_key();
         match self.sts.issue(Arc::clone(&grant), urgency, origin.trace).await {
             Ok(credential) => {
                 // Before anybody is handed it, and though nobody may still wait.
@@ -364,7 +367,7 @@ impl Inner {
                 // A tenth to either side, so that keys made together are not replaced together.
                 let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
                 let now = self.clock.now();
-                let key = Arc::new(Key::new(credential, grant, now, share));
+                let key = Arc::new(Key::new(credential, grant, own_key, now, share));
                 // Before anybody is handed it: what is out is on the list.
                 self.inventory.add(&key, now);
                 self.store.insert(Arc::clone(&key));

@@ -8,6 +8,7 @@ mod audit;
 mod canary;
 mod file;
 mod outline;
+mod own_keys;
 mod reader;
 mod revoked;
 mod secrets;
@@ -28,6 +29,7 @@ use url::Url;
 use self::{file::File, reader::Reader, secrets::Secrets};
 pub use self::{
     outline::Outline,
+    own_keys::{GivenKey, KeyFiles, NoKey, OwnKeys},
     revoked::{RevokedFile, RevokedPerson},
     secrets::Environment,
 };
@@ -187,33 +189,6 @@ impl StsAction {
             Self::AssumeRole { .. } => 43_200,
         })
     }
-}
-
-/// Where the operator's own keys come from.
-#[derive(Debug)]
-pub enum OwnKeys {
-    /// Read from the environment, a file or the SDK's profile.
-    Given {
-        /// `SecretId`.
-        id: SecretString,
-        /// `SecretKey`.
-        key: SecretString,
-        /// `Token`, where the keys are temporary themselves.
-        token: Option<SecretString>,
-    },
-    /// A TKE web identity, from the variables that the cluster sets.
-    WebIdentity {
-        /// `TKE_REGION`.
-        region: String,
-        /// `TKE_PROVIDER_ID`.
-        provider_id: String,
-        /// `TKE_WEB_IDENTITY_TOKEN_FILE`, read anew each time: the cluster rotates it.
-        token_file: PathBuf,
-        /// `TKE_ROLE_ARN`.
-        role_arn: String,
-    },
-    /// The role of the CVM instance this runs on, from the instance's metadata.
-    InstanceRole,
 }
 
 /// `[cache]`.

@@ -67,6 +67,9 @@ pub trait Sts: Debug + Send + Sync + 'static {
 
     /// What it may be asked for.
     fn allowance(&self) -> Allowance;
+
+    /// Which of the operator's own keys it is asked with: another number once that was rotated.
+    fn own_key(&self) -> u64;
 }
 
 /// What STS may be asked for.
@@ -194,6 +197,11 @@ impl TencentSts {
     /// The calls made so far.
     pub fn calls(&self) -> Calls {
         self.metrics.calls()
+    }
+
+    /// Looks whether the operator's own key was rotated. Reads files: not for a thread that serves.
+    pub fn look_at_own_key(&self) {
+        self.own_keys.look();
     }
 
     /// Adds this room's figures to a registry.
@@ -334,5 +342,9 @@ impl Sts for TencentSts {
 
     fn allowance(&self) -> Allowance {
         self.allowance
+    }
+
+    fn own_key(&self) -> u64 {
+        self.own_keys.number()
     }
 }

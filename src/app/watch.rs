@@ -1,4 +1,5 @@
-//! When the templates' folder is loaded anew: once it has changed and come to rest, and on SIGHUP.
+//! What is looked at again while the service runs: the templates' folder, which is loaded anew once it has
+//! changed and come to rest, and on SIGHUP; and the files of the operator's own key, which may be rotated.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::{
     clock::Clock,
     fingerprint::Fingerprint,
     policy::TemplateStore,
+    sts::TencentSts,
 };
 
 /// Between two looks. A change serves after the second look that finds it: a file that an editor is still
@@ -19,9 +21,10 @@ use crate::{
 /// what is compared is what stands in the files.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Loads the folder anew whenever there is reason to, until dropped.
+/// Loads the folder anew whenever there is reason to, and takes a rotated key, until dropped.
 pub(super) async fn watch(
     store: Arc<TemplateStore>,
+    sts: Arc<TencentSts>,
     audit: Audit,
     clock: Arc<dyn Clock>,
     mut hangups: Signal,
@@ -30,7 +33,7 @@ pub(super) async fn watch(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rest = Rest::default();
     loop {
-        let (store, audit) = (Arc::clone(&store), audit.clone());
+        let (store, sts, audit) = (Arc::clone(&store), Arc::clone(&sts), audit.clone());
         let asked = tokio::select! {
             hangup = hangups.recv() => hangup.is_some(),
             _ = looks.tick() => false,
@@ -42,6 +45,7 @@ pub(super) async fn watch(
                 let by = if asked { ReloadedBy::Signal } else { ReloadedBy::Folder };
                 audit.record(Event::reload(&reload, &store.current(), by, None));
             }
+            sts.look_at_own_key();
             rest
         });
         rest = loading.await.unwrap_or_default();

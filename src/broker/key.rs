@@ -29,6 +29,7 @@ pub(super) const SHAPES: usize = 5;
 pub struct Key {
     credential: TemporaryCredential,
     grant: Arc<Grant>,
+    made_with: u64,
     refresh_from: Timestamp,
     next_refresh: AtomicU64,
     encoded: [OnceLock<Bytes>; SHAPES],
@@ -44,16 +45,19 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// `refresh_share` of its life before it dies, it is worth replacing.
+    /// Made with the operator's own key of this number. `refresh_share` of its life before it dies, it is worth
+    /// replacing.
     pub(super) fn new(
         credential: TemporaryCredential,
         grant: Arc<Grant>,
+        made_with: u64,
         now: Timestamp,
         refresh_share: f64,
     ) -> Self {
         let ahead = until(credential.expires, now).mul_f64(refresh_share);
         let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
-        Self { credential, grant, refresh_from, next_refresh: AtomicU64::new(0), encoded: Default::default() }
+        let (next_refresh, encoded) = (AtomicU64::new(0), Default::default());
+        Self { credential, grant, made_with, refresh_from, next_refresh, encoded }
     }
 
     /// The key itself.
@@ -64,6 +68,11 @@ impl Key {
     /// What it is for.
     pub fn grant(&self) -> &Arc<Grant> {
         &self.grant
+    }
+
+    /// The number of the operator's own key that it was made with.
+    pub(super) fn made_with(&self) -> u64 {
+        self.made_with
     }
 
     /// What it has left to live.

@@ -69,13 +69,21 @@ pub(super) enum MissReason {
     Evicted,
     /// The same person and template have another policy now.
     PolicyChanged,
+    /// It was made with an own key of the operator that has another in its place now.
+    OwnKeyRotated,
     /// It had life enough, but the asker wants more.
     MinRemaining,
 }
 
 impl MissReason {
-    const ALL: [Self; 5] =
-        [Self::Cold, Self::Expired, Self::Evicted, Self::PolicyChanged, Self::MinRemaining];
+    const ALL: [Self; 6] = [
+        Self::Cold,
+        Self::Expired,
+        Self::Evicted,
+        Self::PolicyChanged,
+        Self::OwnKeyRotated,
+        Self::MinRemaining,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -83,6 +91,7 @@ impl MissReason {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::PolicyChanged => "policy_changed",
+            Self::OwnKeyRotated => "own_key_rotated",
             Self::MinRemaining => "min_remaining",
         }
     }

@@ -36,6 +36,18 @@ pub(super) struct Store {
     clock: Arc<dyn Clock>,
 }
 
+/// What a key must be to be handed out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The least life it must have left.
+    pub(super) least: Duration,
+    /// More than that, if the asker says so.
+    pub(super) more: Option<Duration>,
+    /// The number of the operator's own key that it must be made with: with the one before, it may end at any
+    /// moment.
+    pub(super) own_key: u64,
+}
+
 /// What a look into the store found.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -86,23 +98,21 @@ impl Store {
         Self { keys, departed, lines: Cache::new(REMEMBERED), users, clock }
     }
 
-    /// Looks for a key of `least` life, or more if the asker wants more.
-    pub(super) fn find(
-        &self,
-        grant: &Grant,
-        least: Duration,
-        wanted: Option<Duration>,
-        now: Timestamp,
-    ) -> Found {
-        match self.keys.get(&grant.fingerprint()) {
-            Some(key) if key.is_fresh(now, wanted.unwrap_or(least)) => Found::Fresh(key),
-            Some(key) => {
-                let reason =
-                    if key.is_fresh(now, least) { MissReason::MinRemaining } else { MissReason::Expired };
-                Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
-            }
-            None => Found::Missing { reason: self.absence(grant), older: None },
-        }
+    /// Looks for a key that may be handed out.
+    pub(super) fn find(&self, grant: &Grant, wanted: Wanted, now: Timestamp) -> Found {
+        let Some(key) = self.keys.get(&grant.fingerprint()) else {
+            return Found::Missing { reason: self.absence(grant), older: None };
+        };
+        let reason = if !key.is_fresh(now, wanted.least) {
+            MissReason::Expired
+        } else if key.made_with() < wanted.own_key {
+            MissReason::OwnKeyRotated
+        } else if wanted.more.is_some_and(|more| !key.is_fresh(now, more)) {
+            MissReason::MinRemaining
+        } else {
+            return Found::Fresh(key);
+        };
+        Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
     }
 
     fn absence(&self, grant: &Grant) -> MissReason {

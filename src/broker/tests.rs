@@ -1,6 +1,6 @@
 use std::sync::{
     Mutex,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use futures::future::BoxFuture;
@@ -25,6 +25,7 @@ pub(super) struct CountingSts {
     takes: Duration,
     life: Duration,
     failing: Mutex<Option<StsError>>,
+    own_key: AtomicU64,
     pub(super) clock: Arc<TestClock>,
 }
 
@@ -57,6 +58,10 @@ impl Sts for CountingSts {
 
     fn allowance(&self) -> Allowance {
         Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
+    }
+
+    fn own_key(&self) -> u64 {
+        self.own_key.load(Ordering::Relaxed)
     }
 }
 
@@ -102,6 +107,7 @@ impl House {
             takes,
             life,
             failing: Mutex::new(None),
+            own_key: AtomicU64::new(0),
             clock: Arc::clone(&clock),
         });
         let limits = limits(crate::units::Rate::Off);
@@ -341,7 +347,8 @@ proptest! {
 async fn a_key_that_landed_meanwhile_is_taken() {
     let house = house();
     house.ask("alice").await.unwrap();
-    let served = house.broker.fetch(&house.grant("alice"), Duration::from_mins(5), &ORIGIN).await.unwrap();
+    let wanted = Wanted { least: Duration::from_mins(5), more: None, own_key: 0 };
+    let served = house.broker.fetch(&house.grant("alice"), wanted, &ORIGIN).await.unwrap();
     assert_eq!((served.outcome, house.calls()), (Outcome::Coalesced, 1));
 }
 
@@ -462,4 +469,33 @@ async fn a_changed_template_is_told_from_a_first_ask() {
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
     assert_eq!(house.broker.key_for(&grant, None, &ORIGIN).await.unwrap().outcome, Outcome::Fetched);
     assert_eq!(house.figure("reason=\"policy_changed\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_operators_own_key_is_rotated_each_user_gets_another_key_at_their_next_ask() {
+    let house = house();
+    for user in ["alice", "bob"] {
+        house.ask(user).await.unwrap();
+    }
+    house.sts.own_key.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(house.outcome("alice").await, Outcome::Hit, "once is enough");
+    house.fail(Some(unavailable()));
+    assert_eq!(house.outcome("bob").await, Outcome::Stale, "the older key is better than none");
+    house.fail(None);
+    assert_eq!(house.outcome("bob").await, Outcome::Fetched);
+    assert_eq!(house.figure("reason=\"own_key_rotated\""), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_on_its_way_while_the_own_key_was_rotated_is_made_anew() {
+    let house = house();
+    let grant = house.grant("alice");
+    let (served, ()) = futures::join!(house.broker.key_for(&grant, None, &ORIGIN), async {
+        pass(CALL / 2).await;
+        house.sts.own_key.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(served.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(house.outcome("alice").await, Outcome::Fetched, "with which of the two, nobody knows");
+    assert_eq!(house.calls(), 2);
 }

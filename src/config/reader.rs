@@ -8,13 +8,13 @@ use std::{
 };
 
 use jsonwebtoken::Algorithm;
-use secrecy::ExposeSecret;
 use url::Url;
 
 use super::{
-    Admin, Cache, Config, Issuer, KeySource, Limits, OwnKeys, RevokedFile, Server, Sts, StsAction, Templates,
-    Tls,
+    Admin, Cache, Config, GivenKey, Issuer, KeyFiles, KeySource, Limits, OwnKeys, RevokedFile, Server, Sts,
+    StsAction, Templates, Tls,
     file::{self, File},
+    own_keys::is_half,
     secrets::{self, Secrets},
 };
 use crate::source::{Diagnostic, Source, nearest};
@@ -331,10 +331,15 @@ impl Reader<'_> {
                 "give 100ms or more; 2s is usual",
             ));
         }
+        let files = sts.secret_id_file.as_ref().zip(sts.secret_key_file.as_ref());
+        let files = files.map(|(id, key)| KeyFiles::Pair {
+            id: self.base.join(id.get_ref()),
+            key: self.base.join(key.get_ref()),
+        });
         let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
         let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
         for half in [&id, &key].into_iter().flatten() {
-            if !half.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            if !is_half(half) {
                 return Err(self.problem(
                     span,
                     "an operator's key holds a space, a line break or another byte no key has",
@@ -343,8 +348,8 @@ impl Reader<'_> {
             }
         }
         let keys = match (id, key) {
-            (Some(id), Some(key)) => OwnKeys::Given { id, key, token: None },
-            (None, None) => self.secrets.provider_chain(),
+            (Some(id), Some(key)) => OwnKeys::Given(GivenKey { id, key, token: None }, files),
+            (None, None) => OwnKeys::of_provider_chain(self.secrets.environment),
             (Some(_), None) | (None, Some(_)) => {
                 return Err(self.problem(
                     span,
@@ -353,11 +358,7 @@ impl Reader<'_> {
                 ));
             }
         };
-        let temporary = match &keys {
-            OwnKeys::Given { token, .. } => token.is_some(),
-            OwnKeys::WebIdentity { .. } | OwnKeys::InstanceRole => true,
-        };
-        if temporary && action == StsAction::GetFederationToken {
+        if keys.are_temporary() && action == StsAction::GetFederationToken {
             return Err(self.problem(
                 span,
                 "no permanent keys were found, and GetFederationToken takes no others",

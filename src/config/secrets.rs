@@ -1,13 +1,16 @@
 //! Secrets and key files: read once, from the environment or a file the configuration names.
 
-use std::{fmt, ops::Range, path::Path, path::PathBuf};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use jsonwebtoken::Algorithm;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::OwnKeys;
 use crate::source::{Diagnostic, Source};
 
 /// A reader of environment variables, handed in so that a test need not touch the process's own.
@@ -48,15 +51,14 @@ impl Secrets<'_> {
             (None, None) => return Ok(None),
             (Some(variable), None) => (self.variable(&variable)?, variable.span()),
             (None, Some(path)) => {
-                let bytes = Zeroizing::new(self.bytes(path.get_ref(), path.span())?);
-                let text = std::str::from_utf8(&bytes).map_err(|error| {
+                let secret = secret_of(self.bytes(path.get_ref(), path.span())?).map_err(|error| {
                     self.source.problem(
                         path.span(),
                         format!("{} is not text: {error}", path.get_ref().display()),
                         "put only the secret in it",
                     )
                 })?;
-                (SecretString::from(text.trim_end_matches(['\n', '\r'])), path.span())
+                (secret, path.span())
             }
             (Some(_), Some(path)) => {
                 return Err(self.source.problem(
@@ -93,34 +95,6 @@ impl Secrets<'_> {
             ));
         }
         Ok(SecretSlice::from(bytes.to_vec()))
-    }
-
-    /// The operator's keys where the configuration names none: the environment, the SDK's profile file,
-    /// a TKE web identity, else the instance's role (`docs/tencent.md`; SDK credential.py). The SDK asks the
-    /// instance before the cluster; a pod that has a web identity means it, so it goes first here.
-    pub(super) fn provider_chain(&self) -> OwnKeys {
-        let variable = |name: &str| (self.environment.0)(name).filter(|value| !value.is_empty());
-        if let (Some(id), Some(key)) =
-            (variable("TENCENTCLOUD_SECRET_ID"), variable("TENCENTCLOUD_SECRET_KEY"))
-        {
-            let token = variable("TENCENTCLOUD_TOKEN").map(SecretString::from);
-            return OwnKeys::Given { id: id.into(), key: key.into(), token };
-        }
-        let home = variable("HOME").map(|home| Path::new(&home).join(".tencentcloud/credentials"));
-        let profiles = home.into_iter().chain([PathBuf::from("/etc/tencentcloud/credentials")]);
-        if let Some((id, key)) =
-            profiles.filter_map(|path| std::fs::read_to_string(path).ok()).find_map(|text| profile(&text))
-        {
-            return OwnKeys::Given { id, key, token: None };
-        }
-        let cluster =
-            ["TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN"].map(variable);
-        match cluster {
-            [Some(region), Some(provider_id), Some(token_file), Some(role_arn)] => {
-                OwnKeys::WebIdentity { region, provider_id, token_file: token_file.into(), role_arn }
-            }
-            _ => OwnKeys::InstanceRole,
-        }
     }
 
     /// A file's bytes; the path is relative to the configuration.
@@ -165,25 +139,10 @@ impl Secrets<'_> {
     }
 }
 
-/// `secret_id` and `secret_key` of the section `[default]` of the SDK's INI profile.
-fn profile(text: &str) -> Option<(SecretString, SecretString)> {
-    let section = text
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| *line != "[default]")
-        .skip(1)
-        .take_while(|line| !line.starts_with('['));
-    let entries: Vec<(&str, &str)> = section
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.trim(), value.trim()))
-        .collect();
-    let value = |name: &str| {
-        entries
-            .iter()
-            .find(|(key, value)| *key == name && !value.is_empty())
-            .map(|(_, value)| SecretString::from(*value))
-    };
-    value("secret_id").zip(value("secret_key"))
+/// The secret that a file's bytes hold: all of it but the line's end.
+pub(super) fn secret_of(bytes: Vec<u8>) -> Result<SecretString, std::str::Utf8Error> {
+    let bytes = Zeroizing::new(bytes);
+    Ok(SecretString::from(std::str::from_utf8(&bytes)?.trim_end_matches(['\n', '\r'])))
 }
 
 pub(super) fn is_hmac(algorithm: Algorithm) -> bool {

@@ -1,17 +1,20 @@
 //! The operator's own keys, with which STS is called: given, or fetched from where Tencent's cloud puts
 //! them and kept until shortly before they expire (`docs/tencent.md`; SDK credential.py).
 
+mod given;
+
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
+use self::given::Given;
 use super::{
     error::{Class, code},
     response::{self, Failure},
@@ -32,12 +35,7 @@ pub(super) struct OwnKey {
 /// Gives the key of the moment.
 #[derive(Debug)]
 pub(super) enum OwnKeys {
-    Given {
-        key: Arc<OwnKey>,
-        /// On the monotonic clock.
-        read: Duration,
-        clock: Arc<dyn Clock>,
-    },
+    Given(Given),
     Fetched(Box<Fetched>),
 }
 
@@ -95,11 +93,7 @@ impl OwnKeys {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
         let from = match keys {
-            config::OwnKeys::Given { id, key, token } => {
-                let id = id.expose_secret().to_owned();
-                let key = Arc::new(OwnKey { id, key, token });
-                return Ok(Self::Given { key, read: clock.monotonic(), clock });
-            }
+            config::OwnKeys::Given(key, files) => return Ok(Self::Given(Given::new(key, files, clock))),
             config::OwnKeys::InstanceRole => Place::InstanceRole,
             config::OwnKeys::WebIdentity { region, provider_id, token_file, role_arn } => {
                 Place::WebIdentity { endpoint: endpoint.clone(), region, provider_id, token_file, role_arn }
@@ -116,23 +110,40 @@ impl OwnKeys {
 
     /// Where the key of the moment is from, and since when it is here.
     pub(super) fn status(&self) -> OwnKeyStatus {
-        let (source, clock, since) = match self {
-            Self::Given { read, clock, .. } => ("configured", clock, Some(*read)),
+        match self {
+            Self::Given(given) => OwnKeyStatus { source: "configured", age: Some(given.age()) },
             Self::Fetched(fetched) => {
                 let source = match fetched.from {
                     Place::InstanceRole => "instance_role",
                     Place::WebIdentity { .. } => "web_identity",
                 };
-                (source, &fetched.clock, *fetched.came.lock().unwrap_or_else(PoisonError::into_inner))
+                let came = *fetched.came.lock().unwrap_or_else(PoisonError::into_inner);
+                let age = came.map(|came| fetched.clock.monotonic().saturating_sub(came));
+                OwnKeyStatus { source, age }
             }
-        };
-        OwnKeyStatus { source, age: since.map(|since| clock.monotonic().saturating_sub(since)) }
+        }
+    }
+
+    /// Which key it is: another number once another was given. Keys that are fetched all belong to one role.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Given(given) => given.number(),
+            Self::Fetched(_) => 0,
+        }
+    }
+
+    /// Looks whether another key was given meanwhile. Reads files: not for a thread that serves.
+    pub(super) fn look(&self) {
+        match self {
+            Self::Given(given) => given.look(),
+            Self::Fetched(_) => {}
+        }
     }
 
     /// The key to sign with now.
     pub(super) async fn current(&self) -> Result<Arc<OwnKey>, Failure> {
         match self {
-            Self::Given { key, .. } => Ok(Arc::clone(key)),
+            Self::Given(given) => Ok(given.key()),
             Self::Fetched(fetched) => {
                 let Fetched { from, http, clock, last, came } = fetched.as_ref();
                 let mut last = last.lock().await;

@@ -28,6 +28,7 @@ mod page;
 mod policy;
 mod prometheus;
 mod reload;
+mod rotation;
 mod sandbox;
 mod sdks;
 mod secrets;

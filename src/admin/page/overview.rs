@@ -182,6 +182,7 @@ fn reason(name: &str) -> &'static str {
         "expired" => "too little life left",
         "evicted" => "had made room for others",
         "policy_changed" => "the template changed",
+        "own_key_rotated" => "the operator's own key was rotated",
         "min_remaining" => "the asker wanted more life",
         _ => "",
     }
