@@ -92,6 +92,7 @@ pub struct App {
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
     sts: Arc<TencentSts>,
+    broker: Broker,
     audit: Audit,
     tracer: Tracer,
     canary: Option<Arc<Canary>>,
@@ -217,7 +218,7 @@ impl App {
         let api = Api {
             verifier: Arc::clone(&verifier),
             templates: Arc::clone(&templates),
-            broker,
+            broker: broker.clone(),
             audit: audit.clone(),
             tracer: tracer.clone(),
             clock: Arc::clone(&clock),
@@ -235,6 +236,7 @@ impl App {
             verifier,
             templates,
             sts,
+            broker,
             audit,
             tracer,
             canary,
@@ -260,15 +262,17 @@ impl App {
         move || templates.current().names().map(str::to_owned).collect()
     }
 
-    /// Serves until `stop` comes, then lets running asks finish, the audit log say so, and
+    /// Serves until `stop` comes, then lets running asks and calls to STS finish, the audit log say so, and
     /// the last spans go.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let (audit, tracer) = (self.audit.clone(), self.tracer.clone());
+        let (broker, audit, tracer) = (self.broker.clone(), self.audit.clone(), self.tracer.clone());
         audit.record(Event::start(&self.templates.current()));
         let served = self.serve(stop).await;
+        // Nobody starts one any more, and each ends by itself within `sts.timeout`.
+        broker.landed().await;
         let audited = tokio::task::spawn_blocking(move || audit.close());
         if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
             tracing::error!(%error, "the audit log could not be ended");

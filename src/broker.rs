@@ -26,6 +26,7 @@ use self::{
     advice::Recorder,
     flight::{Flights, Seat},
     inventory::Inventory,
+    key::most_wanted,
     limit::{PerUser, Scopes},
     metrics::{Metrics, Readings},
     revoked::Revoked,
@@ -58,6 +59,9 @@ const MOST_FAILURES: u64 = 10_000;
 /// The inventory's share of `cache.max_bytes`, which it takes besides: a key takes a tenth there of what it
 /// takes in the cache, so this lists more than are cached.
 const INVENTORY_SHARE: u64 = 4;
+/// The share of its life before its end from which a key may be replaced at the earliest, whatever the jitter: one
+/// that is due when it is made would be replaced again and again.
+const MOST_AHEAD: f64 = 0.95;
 /// Room to list some keys, however small the cache.
 const LEAST_INVENTORY: u64 = 1 << 20;
 
@@ -128,11 +132,11 @@ pub enum AskError {
         retry_after: Duration,
     },
     /// More life is wanted than the template's keys ever have.
-    #[error("min_remaining is {} s, and a key of this template lives {} s", wanted.as_secs(), possible.as_secs())]
+    #[error("min_remaining is {} s, and of this template's keys {} s may be asked for", wanted.as_secs(), possible.as_secs())]
     TooMuchLife {
         /// What was asked for.
         wanted: Duration,
-        /// What a new key has.
+        /// The most that may be.
         possible: Duration,
     },
     /// STS gives none.
@@ -210,8 +214,9 @@ impl Broker {
         self.not_revoked(grant.person())?;
         let least = self.0.rules.min_remaining(grant.duration());
         let more = wanted.filter(|wanted| *wanted > least);
-        if let Some(wanted) = more.filter(|wanted| *wanted >= grant.duration()) {
-            return Err(AskError::TooMuchLife { wanted, possible: grant.duration() });
+        let possible = most_wanted(grant.duration());
+        if let Some(wanted) = more.filter(|wanted| *wanted > possible) {
+            return Err(AskError::TooMuchLife { wanted, possible });
         }
         let wanted = Wanted { least, more, own_key: self.0.sts.own_key() };
         let mut now = self.0.clock.now();
@@ -222,17 +227,21 @@ impl Broker {
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
-                self.0.scopes.admit(grant).map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
+                let admitted = self.0.scopes.admit(grant);
+                let is_new = admitted.map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
                 let fetched = self.fetch(grant, wanted, origin).await;
                 now = self.0.clock.now();
                 // It may have been said while this ask waited.
                 self.not_revoked(grant.person())?;
-                match (fetched, older) {
+                // It may have become useless meanwhile.
+                match (fetched, older.filter(|key| key.is_useful(now))) {
                     (Ok(served), _) => served,
                     (Err(_), Some(key)) => Served { key, outcome: Outcome::Stale },
                     (Err(error), None) => {
-                        self.0.scopes.give_back(grant);
+                        if is_new {
+                            self.0.scopes.give_back(grant);
+                        }
                         self.0.store.went_without(grant, now);
                         return Err(error.into());
                     }
@@ -259,9 +268,10 @@ impl Broker {
     }
 
     /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
-    fn refresh_ahead(&self, key: &Key, now: Timestamp, origin: &Origin) -> bool {
+    fn refresh_ahead(&self, key: &Arc<Key>, now: Timestamp, origin: &Origin) -> bool {
         let due = key.take_refresh(now, self.0.clock.monotonic());
-        due && self.board(key.grant(), Urgency::Background, origin, || None).is_ok_and(|seat| !seat.joined)
+        let successor = || self.0.store.at_hand(key.grant()).filter(|other| !Arc::ptr_eq(other, key));
+        due && self.board(key.grant(), Urgency::Background, origin, successor).is_ok_and(|seat| !seat.joined)
     }
 
     async fn fetch(&self, grant: &Arc<Grant>, wanted: Wanted, origin: &Origin) -> Result<Served, StsError> {
@@ -312,6 +322,11 @@ impl Broker {
             async move { inner.fly(grant, urgency, origin).await }
         };
         self.0.flights.board(grant.fingerprint(), urgency, landed, fly)
+    }
+
+    /// Waits for the calls for a key that are under way: of those that STS answers, the audit log has a line.
+    pub async fn landed(&self) {
+        self.0.flights.landed().await;
     }
 
     /// Whether STS is being left alone after failures.
@@ -366,6 +381,7 @@ impl Inner {
                 self.audit.record(Event::issue(outcome.name(), origin, &grant, &credential));
                 // A tenth to either side, so that keys made together are not replaced together.
                 let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
+                let share = share.min(MOST_AHEAD);
                 let now = self.clock.now();
                 let key = Arc::new(Key::new(credential, grant, own_key, now, share));
                 // Before anybody is handed it: what is out is on the list.

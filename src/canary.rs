@@ -87,7 +87,8 @@ pub struct Canary {
 #[derive(Debug, Default)]
 struct Seen {
     last: Option<Run>,
-    isolated: Option<bool>,
+    /// The last that could tell.
+    telling: Option<Run>,
 }
 
 /// How things stand.
@@ -101,6 +102,8 @@ pub struct Snapshot {
     pub last: Option<Run>,
     /// What the last run that could tell says.
     pub isolated: Option<bool>,
+    /// By what users are not kept apart, if they are not.
+    pub breach: Option<String>,
 }
 
 /// One run.
@@ -139,7 +142,12 @@ impl Canary {
             template: self.template.clone(),
             every_seconds: self.every.as_secs(),
             last: seen.last.clone(),
-            isolated: seen.isolated,
+            isolated: seen.telling.as_ref().and_then(|run| run.outcome.isolated()),
+            breach: seen
+                .telling
+                .as_ref()
+                .filter(|run| run.outcome == Outcome::Breached)
+                .and_then(|run| run.why.clone()),
         }
     }
 
@@ -200,7 +208,9 @@ impl Canary {
 
     fn saw(&self, run: Run) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.isolated = run.outcome.isolated().or(seen.isolated);
+        if run.outcome.isolated().is_some() {
+            seen.telling = Some(run.clone());
+        }
         seen.last = Some(run);
     }
 

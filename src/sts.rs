@@ -322,7 +322,7 @@ impl Sts for TencentSts {
             let trace_id = trace.map(|trace| tracing::field::display(trace.trace_id()));
             match &outcome {
                 Ok(key) => {
-                    tracing::info!(trace_id, grantId = %grant.id(), template = grant.template_name(), request = key.request_id, "key issued");
+                    tracing::info!(trace_id, grantId = %grant.id(), template = grant.template_name(), sts_request_id = key.request_id, "key issued");
                 }
                 // The operator must act on these two; the rest passes by itself.
                 Err(error) if error.is_final() => {

@@ -41,13 +41,15 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
         return response;
     }
     let now = operators.rooms.clock.now();
-    let store = operators.rooms.templates.clone();
-    let reload = web::block(move || store.reload(now)).await;
-    if let Ok(reload) = &reload {
-        let serving = operators.rooms.templates.current();
-        operators.rooms.audit.record(Event::reload(reload, &serving, ReloadedBy::Api, client(&request)));
-    }
-    match reload {
+    let (store, audit) = (operators.rooms.templates.clone(), operators.rooms.audit.clone());
+    let client = client(&request);
+    // Told where it happens: whoever asked may have gone.
+    let reload = web::block(move || {
+        let reload = store.reload(now);
+        audit.record(Event::reload(&reload, &store.current(), ReloadedBy::Api, client));
+        reload
+    });
+    match reload.await {
         Ok(Reload::Loaded(changes)) => {
             let changes: serde_json::Map<_, _> =
                 changes.into_iter().map(|(template, change)| (template, change.into())).collect();
@@ -64,7 +66,7 @@ async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
 
 /// Who says it, for the audit log.
 pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip())
+    request.peer_addr().map(|peer| peer.ip().to_canonical())
 }
 
 /// No, and why.

@@ -57,8 +57,11 @@ impl Door {
         let Some(token) = &self.token else {
             return if is_for_this_machine(headers) { Ok(()) } else { Err(Outside::ByName) };
         };
-        let bearer = headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
-        let bearer = bearer.and_then(|header| header.strip_prefix(b"Bearer ")).unwrap_or_default();
+        // RFC 9110 §11.1: the scheme's case does not matter.
+        let bearer =
+            headers.get(header::AUTHORIZATION).and_then(|header| header.as_bytes().split_at_checked(7));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+        let bearer = bearer.map(|(_, token)| token).unwrap_or_default();
         let session = cookie.is_some_and(|cookie| holds(token, cookie, now));
         if session || is_same(token, bearer) { Ok(()) } else { Err(Outside::Unknown) }
     }

@@ -41,7 +41,14 @@ pub(super) struct Named {
 /// `GET /api/keys?issuer=&subject=&prefix=&limit=`
 async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
     match query::<KeyFilter>(&request) {
-        Ok(filter) => told(operators.rooms.broker.living_keys(&filter)),
+        Ok(filter) => {
+            let broker = operators.rooms.broker.clone();
+            // Looks at every key: not on the thread that answers everybody.
+            match web::block(move || broker.living_keys(&filter)).await {
+                Ok(keys) => told(keys),
+                Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            }
+        }
         Err(problem) => refused(
             StatusCode::BAD_REQUEST,
             &format!("{problem}; it may hold issuer, subject, prefix and limit, a number"),

@@ -217,11 +217,18 @@ impl Status {
     fn needs_a_person(&self) -> Vec<Alarm> {
         let mut alarms = Vec::new();
         let mut alarm = |what: String, mend: &str| alarms.push(Alarm { what, mend: mend.to_owned() });
-        if let Some(why) = self.canary.as_ref().filter(|canary| canary.isolated == Some(false)) {
-            let why = why.last.as_ref().and_then(|run| run.why.as_deref()).unwrap_or("see the log");
+        if let Some(breach) = self.canary.as_ref().and_then(|canary| canary.breach.as_ref()) {
             alarm(
-                format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {why}"),
+                format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {breach}"),
                 "look at the bucket's policy and ACL and run cosbroker verify-isolation; if the bucket is not open to everybody, stop this broker",
+            );
+        }
+        let last_run = self.canary.as_ref().and_then(|canary| canary.last.as_ref());
+        if let Some(run) = last_run.filter(|run| run.outcome == canary::Outcome::OwnRefused) {
+            let why = run.why.as_deref().unwrap_or("see the log");
+            alarm(
+                format!("COS refuses what a template grants, so users cannot write: {why}"),
+                "look at the rights of the operator's key, at the bucket's policy, and that the template names the bucket and its region",
             );
         }
         if self.sts.breaker != BreakerState::Closed.name() {

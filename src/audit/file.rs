@@ -136,7 +136,8 @@ pub(super) fn could_be_opened(path: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            fs::metadata(folder.unwrap_or(Path::new("."))).map(|_| ())
+            // A file without a name, which is gone at once.
+            tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(|_| ())
         }
         opened => opened.map(|_| ()),
     }

@@ -58,7 +58,11 @@ impl Writer {
     /// Writes until the log is closed, and then what is left.
     pub(super) fn run(mut self) {
         while !self.is_stopping() {
-            self.gather();
+            if !self.gather() {
+                // Nobody is left who could tell, and nobody said that it stops: a start that failed.
+                self.write();
+                return;
+            }
             while !self.write() && !self.is_stopping() {
                 // Nothing more is taken meanwhile: the queue is the bound.
                 std::thread::park_timeout(RETRY);
@@ -71,13 +75,12 @@ impl Writer {
         self.signals.stopping.load(Ordering::SeqCst)
     }
 
-    /// Waits for something to write, and takes it.
-    fn gather(&mut self) {
+    /// Waits for something to write, and takes it; says whether more may come.
+    fn gather(&mut self) -> bool {
         match self.queue.recv_timeout(TICK) {
             Ok(message) => self.take(message),
             Err(RecvTimeoutError::Timeout) => {}
-            // All who could tell are gone.
-            Err(RecvTimeoutError::Disconnected) => self.signals.stopping.store(true, Ordering::SeqCst),
+            Err(RecvTimeoutError::Disconnected) => return false,
         }
         if self.take_waiting() {
             self.tell_lost();
@@ -87,6 +90,7 @@ impl Writer {
             self.next_tick = now + TICK;
             self.tell_suppressed();
         }
+        true
     }
 
     /// Takes what waits, up to a batch; says whether that was all.

@@ -76,6 +76,15 @@ impl Flights {
         Ok(Seat { flight, joined: false })
     }
 
+    /// Waits until none is under way.
+    pub(super) async fn landed(&self) {
+        loop {
+            let Some(flight) = lock(&self.under_way).values().next().cloned() else { return };
+            // One that crashed is off the board, too.
+            let _ = Seat { flight, joined: true }.outcome().await;
+        }
+    }
+
     /// Flights under way.
     pub(super) fn count(&self) -> usize {
         lock(&self.under_way).len()

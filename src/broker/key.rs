@@ -25,6 +25,12 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// Ways in which a key is written out.
 pub(super) const SHAPES: usize = 5;
 
+/// The most life that may be asked for of keys that live so long: by one who asked for more, a key would have to be
+/// made at almost every ask.
+pub(super) fn most_wanted(life: Duration) -> Duration {
+    life.saturating_sub(LAST_USEFUL.min(life / 10))
+}
+
 /// A temporary key and what it is for.
 pub struct Key {
     credential: TemporaryCredential,

@@ -86,11 +86,11 @@ impl Scopes {
         Self { most, held: moka::sync::Cache::new(MOST_PEOPLE), clock }
     }
 
-    /// Leave for a person to be given a key of this grant, or how long until there is. Asked only where none
-    /// is in memory.
-    pub(super) fn admit(&self, grant: &Grant) -> Result<(), Duration> {
+    /// Leave for a person to be given a key of this grant, or how long until there is; says whether the place is
+    /// a new one. Asked only where no key is in memory.
+    pub(super) fn admit(&self, grant: &Grant) -> Result<bool, Duration> {
         if !grant.is_narrowed() {
-            return Ok(());
+            return Ok(false);
         }
         let now = self.clock.monotonic();
         let of_person = self.held.get_with(grant.person().fingerprint(), Arc::default);
@@ -101,14 +101,12 @@ impl Scopes {
             let next = held.values().min().copied().unwrap_or(now);
             return Err(next.saturating_sub(now));
         }
-        held.insert(grant.fingerprint(), now + grant.duration());
-        Ok(())
+        Ok(held.insert(grant.fingerprint(), now + grant.duration()).is_none())
     }
 
-    /// No key came of it, so it does not count.
+    /// No key came of a new place, so it does not count.
     pub(super) fn give_back(&self, grant: &Grant) {
-        if let Some(of_person) = self.held.get(&grant.person().fingerprint()).filter(|_| grant.is_narrowed())
-        {
+        if let Some(of_person) = self.held.get(&grant.person().fingerprint()) {
             of_person.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
         }
     }

@@ -100,7 +100,7 @@ impl Store {
 
     /// Looks for a key that may be handed out.
     pub(super) fn find(&self, grant: &Grant, wanted: Wanted, now: Timestamp) -> Found {
-        let Some(key) = self.keys.get(&grant.fingerprint()) else {
+        let Some(key) = self.at_hand(grant) else {
             return Found::Missing { reason: self.absence(grant), older: None };
         };
         let reason = if !key.is_fresh(now, wanted.least) {
@@ -115,6 +115,11 @@ impl Store {
         Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
     }
 
+    /// The key of a grant that is in memory, whatever it is worth.
+    pub(super) fn at_hand(&self, grant: &Grant) -> Option<Arc<Key>> {
+        self.keys.get(&grant.fingerprint())
+    }
+
     fn absence(&self, grant: &Grant) -> MissReason {
         let name = grant.fingerprint();
         if let Some(reason) = self.departed.get(&name) {
@@ -122,7 +127,9 @@ impl Store {
         }
         match self.lines.get(&grant.line()) {
             Some(last) if last != name => MissReason::PolicyChanged,
-            _ => MissReason::Cold,
+            // It was here, and moka has not told yet that it expired.
+            Some(_) => MissReason::Expired,
+            None => MissReason::Cold,
         }
     }
 

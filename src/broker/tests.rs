@@ -321,7 +321,49 @@ async fn whoever_wants_more_life_gets_it_or_is_told_what_there_is() {
     pass(Duration::from_mins(1)).await;
     assert_eq!(wanting(29).await.unwrap().outcome, Outcome::Fetched);
     assert_eq!(house.figure("reason=\"min_remaining\""), 1);
-    assert!(matches!(wanting(30).await, Err(AskError::TooMuchLife { .. })));
+    let too_much = wanting(30).await.unwrap_err();
+    let (wanted, possible) = (Duration::from_mins(30), Duration::from_mins(29));
+    assert_eq!(too_much, AskError::TooMuchLife { wanted, possible });
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_always_wants_the_most_life_costs_a_call_a_minute_and_no_more() {
+    let house = house();
+    let grant = house.grant("alice");
+    for _ in 0..600 {
+        house.broker.key_for(&grant, Some(Duration::from_mins(29)), &ORIGIN).await.unwrap();
+        pass(Duration::from_secs(1)).await;
+    }
+    assert!(house.calls() <= 10, "{} calls in ten minutes", house.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_came_too_near_its_end_while_sts_was_waited_for_is_not_served() {
+    let house = house();
+    house.ask("alice").await.unwrap();
+    house.fail(Some(unavailable()));
+    pass(LIFE.checked_sub(Duration::from_mins(1) + CALL / 2).unwrap()).await;
+    assert!(matches!(house.ask("alice").await, Err(AskError::Sts(StsError::Unavailable { .. }))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_never_due_to_be_replaced_when_it_is_made() {
+    let house = House::with(LIFE, config::Cache { refresh_at: 0.99, ..RULES }, CALL);
+    house.ask("alice").await.unwrap();
+    assert_eq!(house.outcome("alice").await, Outcome::Hit);
+    pass(LIFE.mul_f64(0.06)).await;
+    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stops_the_broker_can_wait_for_the_keys_that_are_under_way() {
+    let house = house();
+    let grant = house.grant("alice");
+    assert!(tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None, &ORIGIN)).await.is_err());
+    assert_eq!(house.broker.living_keys(&KeyFilter::default()).alive, 0);
+    house.broker.landed().await;
+    assert_eq!(house.broker.living_keys(&KeyFilter::default()).alive, 1);
+    house.broker.landed().await;
 }
 
 proptest! {

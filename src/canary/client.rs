@@ -75,7 +75,7 @@ impl Client {
         };
         let late = || Unanswered(format!("no answer within {} s", TIMEOUT.as_secs()));
         let (status, body) = tokio::time::timeout(TIMEOUT, answered).await.map_err(|_| late())??;
-        Ok(Answer::new(status, body, clock.monotonic().saturating_sub(started)))
+        Ok(Answer::new(request.method, status, body, clock.monotonic().saturating_sub(started)))
     }
 
     /// The bucket is named by the host, wherever the endpoint leads.
@@ -86,7 +86,7 @@ impl Client {
         key: Option<&TemporaryCredential>,
         clock: &dyn Clock,
     ) -> Result<hyper::Request<Full<Bytes>>, hyper::http::Error> {
-        let host = format!("{}.cos.{}.myqcloud.com", bucket.name, bucket.region);
+        let host = bucket.host();
         let base = match &self.endpoint {
             Some(endpoint) => endpoint.as_str().trim_end_matches('/').to_owned(),
             None => format!("https://{host}"),

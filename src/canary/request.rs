@@ -72,8 +72,10 @@ impl Request {
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
-    /// The `<Code>` of the error, if one is told; the answer to a `HEAD` tells none.
+    /// The `<Code>` of the error, if one is told.
     pub(super) code: String,
+    /// Whether it is to a `HEAD`, and so tells no code.
+    pub(super) is_of_head: bool,
     /// The body, as text.
     pub(super) body: String,
     /// From the request's first byte to the answer's last.
@@ -81,11 +83,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, body: String, took: Duration) -> Self {
+    pub(super) fn new(method: &str, status: u16, body: String, took: Duration) -> Self {
         let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         // It goes into logs and onto a terminal.
         let code = code.map(|(code, _)| code).filter(|code| code.bytes().all(|b| b.is_ascii_alphanumeric()));
-        Self { status, code: code.unwrap_or_default().to_owned(), body, took }
+        let code = code.unwrap_or_default().to_owned();
+        Self { status, code, is_of_head: method == "HEAD", body, took }
     }
 }
 

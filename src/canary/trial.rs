@@ -98,15 +98,16 @@ enum Came {
 }
 
 fn came(answer: &Answer) -> Came {
-    match (answer.status, answer.code.as_str()) {
-        (200..=299, _) => Came::Through,
-        // The policy is asked before the object is looked for; a `HEAD` is told no code.
-        (404, "" | "NoSuchKey" | "NoSuchUpload" | "NoSuchVersion") | (409 | 412 | 416, _) => {
-            Came::ThroughInVain
-        }
-        (403, "" | "AccessDenied") => Came::Denied,
-        (403, "SignatureDoesNotMatch") => Came::Unsigned,
-        (400 | 405 | 411 | 501, _) => Came::Rejected,
+    // Without a code of COS's it was something on the way that spoke, such as a gateway.
+    let tells = |codes: &[&str]| answer.is_of_head || codes.contains(&answer.code.as_str());
+    match answer.status {
+        200..=299 => Came::Through,
+        // The policy is asked before the object is looked for.
+        404 if tells(&["NoSuchKey", "NoSuchUpload", "NoSuchVersion"]) => Came::ThroughInVain,
+        409 | 412 | 416 if answer.is_of_head || !answer.code.is_empty() => Came::ThroughInVain,
+        403 if tells(&["AccessDenied"]) => Came::Denied,
+        403 if answer.code == "SignatureDoesNotMatch" => Came::Unsigned,
+        400 | 405 | 411 | 501 => Came::Rejected,
         _ => Came::Nowhere,
     }
 }
@@ -157,12 +158,14 @@ mod tests {
         use Verdict::{Good, Reached, Unclear, Withheld};
         let not_shown = || NotShown("theirs".to_owned());
         let not_there = || NotThere(Box::new(Request::of("PUT", "k")));
+        let denied = [Withheld, Unclear, Good, Good, Good, Good, Good];
+        let in_vain = [Unclear, Good, Reached, Reached, Good, Good, Reached];
         for (status, body, told) in [
             (200, "", [Good, Unclear, Reached, Reached, Reached, Good, Unclear]),
             (200, "theirs", [Good, Unclear, Reached, Reached, Reached, Reached, Unclear]),
             (204, "", [Good, Unclear, Reached, Reached, Reached, Good, Unclear]),
-            (403, "<Code>AccessDenied</Code>", [Withheld, Unclear, Good, Good, Good, Good, Good]),
-            (403, "", [Withheld, Unclear, Good, Good, Good, Good, Good]),
+            (403, "<Code>AccessDenied</Code>", denied),
+            (403, "<html>Forbidden</html>", [Unclear; 7]),
             // A wrong signature says nothing about a policy.
             (
                 403,
@@ -170,16 +173,23 @@ mod tests {
                 [Unclear, Unclear, Unclear, Unclear, Good, Good, Good],
             ),
             (403, "<Code>ExpiredToken</Code>", [Unclear; 7]),
-            (404, "<Code>NoSuchKey</Code>", [Unclear, Good, Reached, Reached, Good, Good, Reached]),
+            (404, "<Code>NoSuchKey</Code>", in_vain),
             (404, "<Code>NoSuchBucket</Code>", [Unclear; 7]),
-            (409, "", [Unclear, Good, Reached, Reached, Good, Good, Reached]),
+            (404, "<html>Not Found</html>", [Unclear; 7]),
+            (409, "<Code>FileAlreadyExists</Code>", in_vain),
+            (409, "<html>Conflict</html>", [Unclear; 7]),
             (400, "", [Withheld, Unclear, Unclear, Good, Good, Good, Good]),
             (301, "", [Unclear; 7]),
             (503, "<Code>AccessDenied</Code>", [Unclear; 7]),
         ] {
-            let answer = Answer::new(status, body.to_owned(), Duration::ZERO);
+            let answer = Answer::new("GET", status, body.to_owned(), Duration::ZERO);
             let tried = [Allowed, Exists, Denied, Refused, Absent, not_shown(), not_there()];
             assert_eq!(tried.map(|one| one.judge(&answer)), told, "{status} {body}");
+        }
+        for (status, told) in [(403, denied), (404, in_vain)] {
+            let answer = Answer::new("HEAD", status, String::new(), Duration::ZERO);
+            let tried = [Allowed, Exists, Denied, Refused, Absent, not_shown(), not_there()];
+            assert_eq!(tried.map(|one| one.judge(&answer)), told, "HEAD {status}");
         }
     }
 }

@@ -242,8 +242,7 @@ impl Tricks<'_> {
     }
 
     fn copies(&mut self, side: Side, objects: &Objects) {
-        let bucket = self.pair.bucket();
-        let host = format!("{}.cos.{}.myqcloud.com", bucket.name, bucket.region);
+        let host = self.pair.bucket().host();
         let (own, theirs) = (self.mark(side), self.mark(side.other()));
         let copy = |to: &str, from: &str| {
             Request::of("PUT", to)

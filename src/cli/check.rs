@@ -19,7 +19,8 @@ use crate::{
 
 /// Read the configuration and every template, and prove confinement.
 ///
-/// Says each problem with its place and how to mend it. Exits 0 only if `serve` would start.
+/// Says each problem with its place and how to mend it. Exits 0 only if `serve` would start; whether its ports are
+/// free is not tried, as a broker may serve there now.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online"

@@ -123,6 +123,7 @@ impl Options {
             built_in.path().to_owned()
         };
         let config = self.config(&issuer, cloud_at, &templates, &account)?;
+        let stop = super::asked_to_stop()?;
         let app = App::build(config, clock, entropy)?;
         let demo = Demo {
             broker: format!("http://{}", app.public_address()),
@@ -133,7 +134,7 @@ impl Options {
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
         super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
-        app.run(super::asked_to_stop()).await?;
+        app.run(stop).await?;
         cloud_handle.stop(true).await;
         cloud.await??;
         Ok(())

@@ -39,9 +39,11 @@ impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         start_log(self.log, "info");
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
+        // Before anybody is told that it serves: who then asks it to stop is heard.
+        let stop = super::asked_to_stop()?;
         let app = App::build(config, Arc::new(SystemClock::start()), Arc::new(SystemEntropy))?;
         tracing::info!(public = %app.public_address(), operators = %app.operators_address(), "serving");
-        app.run(super::asked_to_stop()).await?;
+        app.run(stop).await?;
         tracing::info!("stopped");
         Ok(())
     }

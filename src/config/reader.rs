@@ -1,6 +1,7 @@
 //! Checks the parts of a configuration against each other, section by section, and gathers every problem.
 
 use std::{
+    io::ErrorKind,
     net::IpAddr,
     ops::{Range, RangeInclusive},
     path::Path,
@@ -403,15 +404,22 @@ impl Reader<'_> {
     fn limits(&self, limits: file::Limits) -> Result<Limits, Diagnostic> {
         let revoked = limits.revoked_file.map(|path| {
             let full = self.base.join(path.get_ref());
-            if full.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
-                return RevokedFile::open(full);
+            let folder = full.parent().filter(|folder| !folder.as_os_str().is_empty());
+            match tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map_err(|error| error.kind()) {
+                // Once there is a folder, a file that is not there yet says that nobody is revoked.
+                Err(ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(self.problem(
+                    path.span(),
+                    format!("there is no folder for {}", path.get_ref().display()),
+                    "make it, or mount it: whoever was revoked would be served",
+                )),
+                Err(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => Err(self.problem(
+                    path.span(),
+                    format!("the folder of {} cannot be written", path.get_ref().display()),
+                    "let the service's user write there: a revocation would not outlast a restart",
+                )),
+                // What else keeps it from being written, such as a full disk, may pass.
+                Ok(_) | Err(_) => RevokedFile::open(full),
             }
-            // Once there is a folder, a file that is not there yet says that nobody is revoked.
-            Err(self.problem(
-                path.span(),
-                format!("there is no folder for {}", path.get_ref().display()),
-                "make it, or mount it: whoever was revoked would be served",
-            ))
         });
         Ok(Limits {
             per_user: limits.per_user,

@@ -134,10 +134,8 @@ pub(super) async fn surround(
 /// they are the app's own words, and nobody behind us needs them.
 fn origin(api: &Api, request: &ServiceRequest) -> (Origin, Option<Box<Span>>) {
     let random = api.entropy.bytes();
-    let peer_is_trusted = || {
-        let peer = request.peer_addr().map(|peer| peer.ip());
-        peer.is_some_and(|peer| api.trusted_proxies.iter().any(|net| net.contains(&peer)))
-    };
+    let peer_is_trusted =
+        || peer(request).is_some_and(|peer| api.trusted_proxies.iter().any(|net| net.contains(&peer)));
     let (trace, span) = api.tracer.ask(random, traceparent(request), peer_is_trusted);
     let client = client(request, &api.trusted_proxies);
     (Origin { request_id: hex::encode(random).into(), client, trace }, span)
@@ -170,10 +168,16 @@ fn count(
     outcome
 }
 
+/// The other end of the connection. Where one listener takes both families, an IPv4 peer comes as
+/// `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2), which no IPv4 network holds.
+fn peer(request: &ServiceRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip().to_canonical())
+}
+
 /// Who sent a request: the peer, or the last address in `X-Forwarded-For` that a trusted proxy vouches
 /// for.
 fn client(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip();
+    let peer = peer(request)?;
     let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     Some(last_untrusted(peer, &hops, trusted))
@@ -185,8 +189,8 @@ fn last_untrusted(peer: IpAddr, hops: &[&str], trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut address = peer;
     for hop in hops.iter().rev() {
-        match hop.parse() {
-            Ok(next) if is_trusted(&address) => address = next,
+        match hop.parse::<IpAddr>() {
+            Ok(next) if is_trusted(&address) => address = next.to_canonical(),
             _ => break,
         }
     }
@@ -205,6 +209,7 @@ mod tests {
         assert_eq!(from("1.2.3.4", &["6.6.6.6"]), "1.2.3.4");
         assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
         assert_eq!(from("10.0.0.1", &["6.6.6.6", "1.2.3.4", "10.0.0.2"]), "1.2.3.4");
+        assert_eq!(from("10.0.0.1", &["1.2.3.4", "::ffff:10.0.0.2"]), "1.2.3.4");
         assert_eq!(from("10.0.0.1", &["junk"]), "10.0.0.1");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
     }

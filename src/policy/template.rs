@@ -59,6 +59,13 @@ pub struct Bucket {
     pub region: String,
 }
 
+impl Bucket {
+    /// Where COS serves it (docs 436/6224).
+    pub fn host(&self) -> String {
+        format!("{}.cos.{}.myqcloud.com", self.name, self.region)
+    }
+}
+
 /// The service that a resource belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {

@@ -8,7 +8,7 @@ mod listing;
 mod upload;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io,
     ops::{Bound, Range, RangeBounds},
     path::Path,
@@ -100,8 +100,17 @@ impl Storage {
 
     /// Puts an object in its place, and says what it is now.
     pub(super) fn put(&self, bucket: &str, key: &str, object: Object) -> Result<Arc<Object>, Unkept> {
+        self.put_in(&mut self.state(), bucket, key, object)
+    }
+
+    fn put_in(
+        &self,
+        state: &mut State,
+        bucket: &str,
+        key: &str,
+        object: Object,
+    ) -> Result<Arc<Object>, Unkept> {
         let object = Arc::new(object);
-        let mut state = self.state();
         if let Some(folder) = &self.folder {
             folder.put(bucket, key, &object)?;
         }
@@ -134,13 +143,12 @@ impl Storage {
     /// Lets an object go.
     pub(super) fn delete(&self, bucket: &str, key: &str) -> Result<(), Unkept> {
         let mut state = self.state();
-        let objects = state.buckets.get_mut(bucket);
-        if let Some(old) = objects.and_then(|objects| objects.remove(key)) {
-            old.blobs.iter().for_each(|blob| blob.keep(false));
-            if let Some(folder) = &self.folder {
-                folder.delete(bucket, key)?;
-            }
+        let Some(objects) = state.buckets.get_mut(bucket) else { return Ok(()) };
+        let Entry::Occupied(object) = objects.entry(key.to_owned()) else { return Ok(()) };
+        if let Some(folder) = &self.folder {
+            folder.delete(bucket, key)?;
         }
+        object.remove().blobs.iter().for_each(|blob| blob.keep(false));
         Ok(())
     }
 
@@ -168,18 +176,21 @@ impl Storage {
         upload.map(see).ok_or(Incomplete::NoSuchUpload)
     }
 
-    /// Makes an object of the parts named, and ends the upload.
+    /// Puts an object made of the parts named in its place, and ends the upload. If it fails, the upload goes on.
     pub(super) fn complete(
         &self,
         (bucket, key, id): (&str, &str, &str),
         named: &[(u16, String)],
         now: Timestamp,
-    ) -> Result<Object, Incomplete> {
+    ) -> Result<Result<Arc<Object>, Unkept>, Incomplete> {
         let mut state = self.state();
         let upload = state.uploads.get(id).filter(|upload| upload.is_of(bucket, key));
         let object = upload.ok_or(Incomplete::NoSuchUpload)?.complete(named, now)?;
-        state.uploads.remove(id);
-        Ok(object)
+        let put = self.put_in(&mut state, bucket, key, object);
+        if put.is_ok() {
+            state.uploads.remove(id);
+        }
+        Ok(put)
     }
 
     /// Ends an upload, and lets its parts go.

@@ -265,7 +265,9 @@ impl Climbing {
         let forbidden = header("x-cos-forbid-overwrite").is_some();
         let (status, told) = match (action, objects.get(&key)) {
             _ if self.asks && !allowed => ("403 Forbidden", "<Code>AccessDenied</Code>".to_owned()),
-            ("name/cos:PutObject", Some(_)) if forbidden => ("409 Conflict", String::new()),
+            ("name/cos:PutObject", Some(_)) if forbidden => {
+                ("409 Conflict", "<Code>FileAlreadyExists</Code>".to_owned())
+            }
             ("name/cos:PutObject", _) => {
                 objects.insert(key, String::from_utf8(body).unwrap());
                 ("200 OK", String::new())

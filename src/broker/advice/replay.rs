@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{super::Outcome, ring::Ask};
+use super::{
+    super::{Outcome, key::most_wanted},
+    ring::Ask,
+};
 use crate::config;
 
 /// What a replay goes by.
@@ -97,7 +100,7 @@ impl Memory {
     fn answer(&mut self, ask: &Ask, settings: &Settings) -> Outcome {
         let life = settings.lifetime.unwrap_or(ask.life);
         let least = settings.cache.min_remaining(life);
-        if ask.wanted > least && ask.wanted >= life {
+        if ask.wanted > least && ask.wanted > most_wanted(life) {
             return Outcome::Refused;
         }
         self.bury(ask.at);

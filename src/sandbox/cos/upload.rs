@@ -77,8 +77,7 @@ impl Cos {
             xml::read(&collected(body, LONGEST_LIST).await?).map_err(Refusal::MalformedXml)?;
         let named: Vec<_> = list.part.into_iter().map(|part| (part.part_number, part.etag)).collect();
         let Address { bucket, key, .. } = &call.address;
-        let object = self.storage.complete(upload(call), &named, call.at)?;
-        let object = self.storage.put(bucket, key, object)?;
+        let object = self.storage.complete(upload(call), &named, call.at)??;
         let host = call.header("host").unwrap_or_default();
         let told = xml::Completed {
             location: format!("{host}{}", call.path),

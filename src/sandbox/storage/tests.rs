@@ -87,7 +87,7 @@ async fn parts_make_an_object_in_their_order_and_only_as_they_are() {
         let other = storage.complete((bucket, key, id), &etags[..2], NOW).unwrap_err();
         assert_eq!(other, Incomplete::NoSuchUpload);
     }
-    let object = storage.complete(upload, &etags[..2], NOW).unwrap();
+    let object = storage.complete(upload, &etags[..2], NOW).unwrap().unwrap();
     assert_eq!(bytes(&object).await, [&long[..], b"end"].concat());
     // As S3's and COS's documents tell it: the MD5 of the parts' MD5s, and how many they are.
     let concatenated =
@@ -95,6 +95,35 @@ async fn parts_make_an_object_in_their_order_and_only_as_they_are() {
     let expected = hex::encode(<md5::Md5 as md5::Digest>::digest(concatenated.concat()));
     assert_eq!(object.etag, format!("\"{expected}-2\""));
     assert_eq!(storage.abort("b-1", "k", "u"), Err(Incomplete::NoSuchUpload), "it has ended");
+}
+
+/// Its folder is taken away meanwhile, as a full disk would take nothing.
+#[tokio::test]
+async fn what_the_disk_does_not_take_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Storage::in_folder(dir.path()).unwrap();
+    put(&storage, "k", b"content").await;
+    let upload = ("b-1", "k", "u");
+    storage.initiate("u".to_owned(), Upload::of("b-1", "k", Headers::new(), NOW));
+    let part = blob(&storage, b"another").await;
+    let parts = [(1, format!("\"{}\"", hex::encode(part.md5)))];
+    storage.upload(upload, |upload| upload.put(1, part, NOW)).unwrap();
+
+    let [objects, away] = ["objects", "away"].map(|name| dir.path().join(name));
+    std::fs::rename(&objects, &away).unwrap();
+    std::fs::write(&objects, "in the way").unwrap();
+    assert!(storage.delete("b-1", "k").is_err());
+    assert!(matches!(storage.complete(upload, &parts, NOW), Ok(Err(Unkept::Disk(_)))));
+    assert_eq!(bytes(&storage.get("b-1", "k").unwrap()).await, b"content");
+    std::fs::remove_file(&objects).unwrap();
+    std::fs::rename(&away, &objects).unwrap();
+
+    storage.complete(upload, &parts, NOW).unwrap().unwrap();
+    drop(storage);
+    let storage = Storage::in_folder(dir.path()).unwrap();
+    assert_eq!(bytes(&storage.get("b-1", "k").unwrap()).await, b"another");
+    storage.delete("b-1", "k").unwrap();
+    assert!(storage.get("b-1", "k").is_none());
 }
 
 #[tokio::test]
