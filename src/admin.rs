@@ -11,7 +11,7 @@ mod keys;
 mod page;
 mod status;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     App, Error, HttpResponse, HttpServer,
@@ -20,7 +20,7 @@ use actix_web::{
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{ACCEPT, WWW_AUTHENTICATE},
+        header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, text::encode},
+    metrics::counter::Counter,
     registry::Registry,
 };
 use secrecy::SecretString;
@@ -81,6 +82,8 @@ pub struct Operators {
     door: Door,
     issuers: Vec<String>,
     history: History,
+    /// Times that a wrong token was shown.
+    turned_away: Counter,
     started_at: Timestamp,
 }
 
@@ -90,8 +93,24 @@ impl Operators {
     pub fn new(mut registry: Registry, rooms: Rooms, token: Option<SecretString>) -> Self {
         let started_at = rooms.clock.now();
         registry.register_collector(Box::new(Process { started: started_at.as_second() }));
+        let turned_away = Counter::default();
+        registry.register(
+            "cosbroker_operators_refused",
+            "Times that a wrong token was shown to the operators' listener",
+            turned_away.clone(),
+        );
         let issuers = rooms.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
-        Self { registry, rooms, door: Door::new(token), issuers, history: History::default(), started_at }
+        let (door, history) = (Door::new(token), History::default());
+        Self { registry, rooms, door, issuers, history, turned_away, started_at }
+    }
+
+    /// Counts a wrong token, and names who showed it: the first, and every hundredth, as somebody may guess fast.
+    fn turn_away(&self, client: Option<IpAddr>) {
+        let times = self.turned_away.inc() + 1;
+        if times % 100 == 1 {
+            let client = client.map(tracing::field::display);
+            tracing::warn!(client, times, "a wrong token was shown to the operators' listener");
+        }
     }
 
     /// Remembers for an hour how things stand now. To be called every [`SAMPLED_EVERY`].
@@ -130,7 +149,7 @@ pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std:
         App::new()
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
-            .service(web::resource("/metrics").route(web::get().to(metrics)))
+            .service(web::resource("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)))
             .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)
@@ -151,7 +170,11 @@ async fn guard(
     let cookie = request.cookie(door::COOKIE);
     let admitted = request.app_data::<web::Data<Operators>>().map_or(Err(Outside::Unknown), |operators| {
         let now = operators.rooms.clock.now();
-        operators.door.admits(request.headers(), cookie.as_ref().map(Cookie::value), now)
+        let admitted = operators.door.admits(request.headers(), cookie.as_ref().map(Cookie::value), now);
+        if admitted == Err(Outside::Unknown) && request.headers().contains_key(AUTHORIZATION) {
+            operators.turn_away(api::client(request.request()));
+        }
+        admitted
     });
     let refused = match admitted {
         Ok(()) => return Ok(next.call(request).await?.map_into_left_body()),

@@ -99,6 +99,9 @@ pub struct App {
     clock: Arc<dyn Clock>,
     /// Taken before anybody is told that this process serves: a SIGHUP that nobody listens for ends it.
     hangups: Signal,
+    /// Taken, though nobody waits for it: it would end the process where a file may grow no more (setrlimit(2),
+    /// `RLIMIT_FSIZE`), which is no more than a full disk.
+    _file_limits: Signal,
     draining: Arc<AtomicBool>,
 }
 
@@ -242,6 +245,7 @@ impl App {
             canary,
             clock,
             hangups: signal(SignalKind::hangup())?,
+            _file_limits: signal(SignalKind::from_raw(SIGXFSZ))?,
             draining,
         })
     }
@@ -320,6 +324,9 @@ async fn look(figures: Arc<Operators>) {
         figures.look();
     }
 }
+
+/// The signal's number, the same on every architecture of Linux that Rust's standard library runs on but MIPS.
+const SIGXFSZ: i32 = 25;
 
 /// Connections that may wait to be accepted: an app's users come back together after an outage, and the
 /// standard library's 128 would make them wait for a second SYN.

@@ -31,7 +31,7 @@ pub use self::event::{Event, Origin, Refused, ReloadedBy, Whose};
 use self::{
     file::LogFile,
     flood::Flood,
-    metrics::{Loss, Metrics},
+    metrics::{Loss, Metrics, Readings},
     writer::Writer,
 };
 use crate::{
@@ -42,6 +42,8 @@ use crate::{
 /// Events that may wait to be written: a second and more of all that a broker issues, at its quota, through
 /// ten seconds of a disk that stands still.
 const QUEUE: usize = 8192;
+/// After this, a disk that has neither taken a line nor refused it is taken for one that fails.
+const SLOWEST_WRITE: Duration = Duration::from_secs(5);
 /// How long stopping waits for a disk.
 const SLOWEST_END: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,8 @@ struct Signals {
     stopping: AtomicBool,
     /// Events lost since the log last said so.
     untold: AtomicU64,
+    /// Since when the writer waits for the disk, in milliseconds of the monotonic clock; 0 while it does not.
+    writing_since: AtomicU64,
 }
 
 /// What travels in the queue.
@@ -151,7 +155,7 @@ impl Audit {
             return;
         }
         let (reason, why) = match on.queue.try_send(Message::Event(on.clock.now(), event)) {
-            Ok(()) => return,
+            Ok(()) => return self.metrics.told(),
             Err(TrySendError::Full(_)) => (Loss::QueueFull, "they come faster than they can be written"),
             Err(TrySendError::Disconnected(_)) => (Loss::Stopped, "the log has ended"),
         };
@@ -170,18 +174,33 @@ impl Audit {
         on.writer.unpark();
         let ended = on.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(SLOWEST_END) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::error!("the audit log could not be ended in time: its last lines may be lost");
+            let lines = self.metrics.waiting();
+            self.metrics.dropped(Loss::Stopped, lines);
+            tracing::error!(
+                lines,
+                "audit lines are lost: whatever takes them, a disk or the reader of a pipe, has not for too long"
+            );
         }
     }
 
     /// How the log fares; none where none is kept.
     pub fn status(&self) -> Option<Status> {
-        self.on.as_ref().map(|_| self.metrics.status())
+        self.on.as_ref().map(|_| Status { failing: self.is_failing(), ..self.metrics.status() })
+    }
+
+    /// Whether it cannot be written: the last attempt failed, or does not end.
+    fn is_failing(&self) -> bool {
+        let hangs = |on: &Arc<On>| {
+            let since = on.signals.writing_since.load(Ordering::Relaxed);
+            since > 0 && on.clock.monotonic().saturating_sub(Duration::from_millis(since)) > SLOWEST_WRITE
+        };
+        self.metrics.status().failing || self.on.as_ref().is_some_and(hangs)
     }
 
     /// Adds this room's figures to a registry.
     pub fn register(&self, registry: &mut Registry) {
         self.metrics.register(registry);
+        registry.register_collector(Box::new(Readings(self.clone())));
     }
 }
 

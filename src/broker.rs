@@ -107,6 +107,8 @@ pub struct Snapshot {
     pub max_bytes: u64,
     /// Keys that made room for others, since the start.
     pub evictions: u64,
+    /// Whether the last change of who is revoked ends with this process, though there is a file to keep it.
+    pub revocations_unsaved: bool,
     /// Calls for a key under way.
     pub flights: usize,
     /// How an outage of STS would be felt.
@@ -230,7 +232,9 @@ impl Broker {
                 let admitted = self.0.scopes.admit(grant);
                 let is_new = admitted.map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
+                let waiting = Waiting { inner: &self.0, grant, is_without: older.is_none() };
                 let fetched = self.fetch(grant, wanted, origin).await;
+                waiting.ends();
                 now = self.0.clock.now();
                 // It may have been said while this ask waited.
                 self.not_revoked(grant.person())?;
@@ -343,6 +347,7 @@ impl Broker {
             bytes,
             max_bytes: self.0.rules.max_bytes,
             evictions: self.0.metrics.evictions(),
+            revocations_unsaved: self.0.revoked.is_unsaved(),
             flights: self.0.flights.count(),
             outage,
         }
@@ -362,6 +367,30 @@ impl Broker {
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
         registry.register_collector(Box::new(Readings(self.clone())));
+    }
+}
+
+/// An ask that found no key and waits for one. If its asker goes away it has ended as well: refused, as far as
+/// they are concerned, or an outage would not be seen in which apps give up before STS does.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    grant: &'a Grant,
+    /// Whether there is no older key, either.
+    is_without: bool,
+}
+
+impl Waiting<'_> {
+    fn ends(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.inner.metrics.refused(self.grant.template_name());
+        if self.is_without {
+            self.inner.store.went_without(self.grant, self.inner.clock.now());
+        }
     }
 }
 

@@ -128,6 +128,10 @@ fn is_for_this_machine(headers: &HeaderMap) -> bool {
 /// something; on loopback, any page an operator has open could send one.
 pub(super) fn is_from_a_page_elsewhere(headers: &HeaderMap) -> bool {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // W3C's Fetch Metadata: what no page can leave out or make up.
+    if header(header::HeaderName::from_static("sec-fetch-site")) == Some("cross-site") {
+        return true;
+    }
     let Some(origin) = header(header::ORIGIN) else { return false };
     let host = origin.split_once("://").map(|(_, host)| host);
     host.is_none() || host != header(header::HOST)

@@ -213,12 +213,11 @@ async fn login(
     // Whoever claims it falsely gets a cookie that is used less, not more.
     let secure = request.connection_info().scheme() == "https";
     let token = typed.as_ref().map_or("", |typed| typed.token.trim());
-    match operators.door.open(token, secure, operators.rooms.clock.now()) {
-        Some(cookie) => {
-            guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish()
-        }
-        None => outside(Some("That is not the token of [admin].")),
+    if let Some(cookie) = operators.door.open(token, secure, operators.rooms.clock.now()) {
+        return guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
     }
+    operators.turn_away(client(&request));
+    outside(Some("That is not the token of [admin]."))
 }
 
 /// A browser that goes to where the token was sent.

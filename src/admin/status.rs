@@ -113,6 +113,8 @@ pub(super) struct Keys {
     pub(super) known_since: Timestamp,
     /// People who are served no more.
     pub(super) revoked: usize,
+    /// Whether the last change of that ends with this process, though there is a file to keep it.
+    pub(super) revocations_unsaved: bool,
 }
 
 impl Operators {
@@ -195,6 +197,7 @@ impl Operators {
                 forgotten: keys.unknown.forgotten,
                 known_since: keys.unknown.known_since,
                 revoked: rooms.broker.revoked().len(),
+                revocations_unsaved: broker.revocations_unsaved,
             },
             audit: rooms.audit.status(),
             canary: rooms.canary.as_ref().map(|canary| canary.snapshot()),
@@ -269,6 +272,13 @@ impl Status {
             alarm(
                 format!("tokens of {} cannot be checked: its key set cannot be had", issuer.name),
                 "see that its jwks_url answers from here; the log says what came",
+            );
+        }
+        if self.keys.revocations_unsaved {
+            alarm(
+                "the last change of who is revoked ends with this process: limits.revoked_file cannot be written"
+                    .to_owned(),
+                "give its folder room or rights, then revoke again: that writes everybody down",
             );
         }
         if self.audit.is_some_and(|audit| audit.failing) {

@@ -1,12 +1,16 @@
 //! What this room counts.
 
+use std::fmt;
+
 use prometheus_client::{
+    collector::Collector,
+    encoding::DescriptorEncoder,
     metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
-use super::{Event, Status};
-use crate::figures::Closed;
+use super::{Audit, Event, Status};
+use crate::figures::{Closed, Sheet};
 
 /// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
 /// sees it rise.
@@ -17,6 +21,8 @@ pub(super) struct Metrics {
     suppressed: Counter,
     errors: Counter,
     failing: Gauge,
+    /// Lines told of and neither written nor lost.
+    waiting: Gauge,
 }
 
 /// Why a line is lost.
@@ -50,17 +56,32 @@ impl Default for Metrics {
             suppressed: Counter::default(),
             errors: Counter::default(),
             failing: Gauge::default(),
+            waiting: Gauge::default(),
         }
     }
 }
 
 impl Metrics {
+    /// A line is to be written.
+    pub(super) fn told(&self) {
+        self.waiting.inc();
+    }
+
+    /// A line that was told of is written.
     pub(super) fn written(&self, event: &'static str) {
+        self.waiting.dec();
         if let Some(lines) = self.lines.of(event) {
             lines.inc();
         }
     }
 
+    /// Lines that were told of never will be written.
+    pub(super) fn dropped(&self, loss: Loss, lines: i64) {
+        self.waiting.dec_by(lines);
+        self.lost(loss, lines.unsigned_abs());
+    }
+
+    /// Lines never will be written.
     pub(super) fn lost(&self, loss: Loss, lines: u64) {
         if let Some(lost) = self.lost.of(loss) {
             lost.inc_by(lines);
@@ -82,6 +103,11 @@ impl Metrics {
 
     pub(super) fn recovered(&self) {
         self.failing.set(0);
+    }
+
+    /// How many lines wait.
+    pub(super) fn waiting(&self) -> i64 {
+        self.waiting.get()
     }
 
     pub(super) fn status(&self) -> Status {
@@ -110,9 +136,23 @@ impl Metrics {
             self.errors.clone(),
         );
         registry.register(
+            "cosbroker_audit_queue",
+            "Audit lines that wait to be written",
+            self.waiting.clone(),
+        );
+    }
+}
+
+/// What is read of the log when it is asked for.
+#[derive(Debug)]
+pub(super) struct Readings(pub(super) Audit);
+
+impl Collector for Readings {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        Sheet::new(encoder).gauge(
             "cosbroker_audit_failing",
             "1 while the audit log cannot be written, and its lines wait in memory",
-            self.failing.clone(),
-        );
+            u32::from(self.0.is_failing()),
+        )
     }
 }

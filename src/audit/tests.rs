@@ -159,3 +159,57 @@ fn who_wants_no_log_gets_none() {
     audit.close();
     assert!(!audit.wants_hits());
 }
+
+#[test]
+fn a_start_that_fails_after_the_log_was_opened_leaves_no_stop_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path().join("audit.jsonl"), 1 << 20);
+    drop(started(config.clone()));
+    // Its thread holds the file until it has ended.
+    let next = std::iter::repeat_with(|| Audit::start(Some(config.clone()), Arc::new(SystemClock::start())));
+    next.flatten().next().unwrap().close();
+    let events: Vec<_> = lines(dir.path()).iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(events, ["stop"]);
+}
+
+/// A clock that stands until it is moved.
+#[derive(Debug, Default)]
+struct Hand(AtomicU64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn a_log_that_nobody_takes_is_alarmed_though_no_attempt_to_write_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Open for both, so that opening it waits for nobody.
+    let reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let clock = Arc::new(Hand::default());
+    let audit = Audit::start(Some(config(path, 1 << 30)), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    let told = 2000;
+    (0..told).for_each(|n| audit.record(event(&n.to_string())));
+    let on = audit.on.as_ref().unwrap();
+    let mut seen = (0, 0);
+    // Until it writes, and a pipe's 64 KiB later, writes no more.
+    while on.signals.writing_since.load(Ordering::Relaxed) == 0 || seen.1 < 1000 {
+        let written = audit.status().unwrap().written;
+        seen = if written == seen.0 { (written, seen.1 + 1) } else { (written, 0) };
+        std::thread::yield_now();
+    }
+    assert_eq!((audit.status().unwrap().failing, figure(&audit, "cosbroker_audit_failing")), (false, 0));
+    clock.0.store(7, Ordering::SeqCst);
+    assert_eq!((audit.status().unwrap().failing, figure(&audit, "cosbroker_audit_failing")), (true, 1));
+    let waiting = figure(&audit, "cosbroker_audit_queue");
+    assert_eq!(waiting + audit.status().unwrap().written, told);
+    assert!(waiting > 0);
+    drop(reader);
+}

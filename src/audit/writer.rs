@@ -113,6 +113,7 @@ impl Writer {
 
     /// An event of the log itself.
     fn tell(&mut self, event: &Event) {
+        self.metrics.told();
         self.lines.push_back((event.name(), event.line(self.clock.now())));
     }
 
@@ -155,6 +156,14 @@ impl Writer {
         if self.lines.is_empty() {
             return Ok(());
         }
+        let now = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        self.signals.writing_since.store(now.max(1), Ordering::Relaxed);
+        let outcome = self.append();
+        self.signals.writing_since.store(0, Ordering::Relaxed);
+        outcome
+    }
+
+    fn append(&mut self) -> io::Result<()> {
         self.log.look()?;
         while let Some((event, line)) = self.lines.front() {
             if let Err(error) = self.log.make_room(line.len()) {
@@ -189,7 +198,7 @@ impl Writer {
         let events = self.queue.try_iter().filter(|message| matches!(message, Message::Event(..)));
         let left = self.lines.len() + events.count();
         if left > 0 {
-            self.metrics.lost(Loss::Unwritable, left as u64);
+            self.metrics.dropped(Loss::Unwritable, i64::try_from(left).unwrap_or(i64::MAX));
             tracing::error!(lines = left, "audit lines are lost: they could not be written before the end");
         }
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{
     Outage, Outcome,
-    tests::{House, LIFE, house, pass, unavailable},
+    tests::{CALL, House, LIFE, house, pass, unavailable},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -40,6 +40,29 @@ async fn every_ask_has_one_outcome_and_every_miss_one_reason() {
     assert_eq!(house.figure("reason=\"cold\""), 4);
     assert_eq!(house.figure("cosbroker_sts_calls_saved_total"), 2);
     assert_eq!(house.figure("cosbroker_key_remaining_seconds_count"), 5, "refused asks have no life");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_before_sts_answers_is_counted_once_and_seen_to_be_without() {
+    let house = house();
+    house.fail(Some(unavailable()));
+    for user in 0..10 {
+        let user = format!("user{user}");
+        let gave_up = tokio::time::timeout(CALL / 2, house.ask(&user)).await;
+        assert!(gave_up.is_err());
+    }
+    assert_eq!((house.figure("outcome=\"refused\""), house.figure("cosbroker_asks_total")), (10, 10));
+    assert_eq!(house.figure("cosbroker_cache_misses_total"), 10);
+    assert_eq!((outage(&house).active, outage(&house).covered), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_and_comes_back_finds_the_key_that_was_made_meanwhile() {
+    let house = house();
+    assert!(tokio::time::timeout(CALL / 2, house.ask("alice")).await.is_err());
+    pass(CALL).await;
+    assert_eq!(house.ask("alice").await.unwrap().outcome, Outcome::Hit);
+    assert_eq!((outage(&house).active, outage(&house).covered), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -271,6 +271,11 @@ impl Collector for Readings {
         )?;
         sheet.gauges("cosbroker_cache_entries", "Keys in memory", [(MEMORY, now.entries)])?;
         sheet.gauges("cosbroker_cache_bytes", "Memory that keys take, as weighed", [(MEMORY, now.bytes)])?;
+        sheet.gauge(
+            "cosbroker_revocations_unsaved",
+            "1 while the last change of who is revoked could not be written to limits.revoked_file",
+            u32::from(now.revocations_unsaved),
+        )?;
         sheet.gauge("cosbroker_flights", "Calls for a key under way", now.flights)?;
         sheet.gauge("cosbroker_active_users", "Users who hold a key or want one", now.outage.active)?;
         sheet.gauge(

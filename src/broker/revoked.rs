@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -27,6 +30,7 @@ pub(super) struct Revoked {
     people: ArcSwap<People>,
     /// Held while the list changes, so that the file's last word is the one that holds.
     file: Mutex<Option<RevokedFile>>,
+    unsaved: AtomicBool,
 }
 
 /// What became of a change, besides that it holds.
@@ -68,13 +72,22 @@ impl Revoked {
         if let Some(file) = &file {
             tracing::info!(file = %file.path().display(), people = people.len(), "revoked people");
         }
-        Self { people: ArcSwap::from_pointee(people), file: Mutex::new(file) }
+        Self {
+            people: ArcSwap::from_pointee(people),
+            file: Mutex::new(file),
+            unsaved: AtomicBool::new(false),
+        }
     }
 
     /// Whether this person is revoked.
     pub(super) fn holds(&self, person: &Person) -> bool {
         let people = self.people.load();
         !people.is_empty() && people.contains_key(&person.fingerprint())
+    }
+
+    /// Whether the file does not hold what it should.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.unsaved.load(Ordering::Relaxed)
     }
 
     /// Everybody, the latest first.
@@ -117,7 +130,9 @@ impl Revoked {
 
     fn keep(&self, file: Option<&RevokedFile>) -> Kept {
         let Some(file) = file else { return Kept::InMemory };
-        match file.write(self.list()) {
+        let written = file.write(self.list());
+        self.unsaved.store(written.is_err(), Ordering::Relaxed);
+        match written {
             Ok(()) => Kept::InFile,
             Err(error) => {
                 let path = file.path().display();

@@ -126,6 +126,11 @@ impl Collector for Readings {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = self.0.snapshot();
         let mut sheet = Sheet::new(encoder);
+        sheet.gauge(
+            "cosbroker_canary_interval_seconds",
+            "How often the isolation canary runs, as canary.every says",
+            now.every_seconds,
+        )?;
         if let Some(last) = now.last {
             sheet.gauge(
                 "cosbroker_canary_last_run_timestamp_seconds",

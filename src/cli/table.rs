@@ -2,13 +2,17 @@
 
 use crate::source::plain;
 
+/// A longer cell pushes what follows it to the right, in its own row only.
+const WIDEST: usize = 64;
+
 /// Columns under their headings, as wide as what stands in them.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let headings = headings.map(str::to_owned);
     let all: Vec<&[String; N]> = std::iter::once(&headings).chain(rows).collect();
     let width = |column: usize| {
         let cells = all.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        let widths = cells.map(|cell| cell.chars().count()).filter(|width| *width <= WIDEST);
+        widths.max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &&[String; N]| {
@@ -33,6 +37,13 @@ mod tests {
     fn columns_are_aligned_and_the_last_is_not_padded() {
         let rows = [["a".to_owned(), "users/a/".to_owned()], ["用户".to_owned(), "x".to_owned()]];
         assert_eq!(table(["SUBJECT", "PREFIX"], &rows), "SUBJECT  PREFIX\na        users/a/\n用户       x");
+    }
+
+    #[test]
+    fn a_very_long_name_stands_out_of_its_own_row_only() {
+        let long = "x".repeat(65);
+        let rows = [["a".to_owned(), "1".to_owned()], [long.clone(), "2".to_owned()]];
+        assert_eq!(table(["SUBJECT", "N"], &rows), format!("SUBJECT  N\na        1\n{long}  2"));
     }
 
     #[test]

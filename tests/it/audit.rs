@@ -228,6 +228,39 @@ async fn a_full_disk_refuses_nobody_and_its_lines_are_written_once_there_is_room
 }
 
 #[tokio::test]
+async fn a_file_that_may_grow_no_more_is_as_a_full_disk_and_not_the_end() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
+    // What `ulimit -f` and systemd's LimitFSIZE= set: beyond it the kernel sends a signal that ends a process.
+    broker.may_write_files_of(2048);
+    for user in 0..20 {
+        assert_eq!(broker.get("/v1/credentials", &token(&format!("user-{user}"))).await.status, 200);
+    }
+    while broker.figure(&["cosbroker_audit_failing"]).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(broker.get("/v1/credentials", &token("another")).await.status, 200);
+    broker.says("File too large");
+    broker.may_write_files_of(1 << 20);
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    assert_eq!((of(&lines, "issue").len(), of(&lines, "lost").len()), (21, 0));
+}
+
+#[tokio::test]
+async fn a_key_that_is_on_its_way_while_the_broker_stops_has_its_line() {
+    let sts = CannedSts::start(Answers::Late(std::time::Duration::from_millis(700)));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
+    let asked = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice"));
+    let gave_up = asked.timeout(std::time::Duration::from_millis(200)).send().await;
+    assert!(gave_up.is_err());
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["start", "issue", "stop"]);
+}
+
+#[tokio::test]
 async fn a_flood_of_bad_tokens_is_told_by_its_number_and_hides_no_other_refusal() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = audited(&sts, "path = \"audit.jsonl\"\nrefusals = \"5/hour\"").start();

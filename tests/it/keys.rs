@@ -279,6 +279,17 @@ async fn a_hostile_name_is_one_harmless_cell() {
 }
 
 #[tokio::test]
+async fn a_subject_that_looks_like_an_option_is_a_subject() {
+    let (sts, _) = emulator();
+    let broker = Setup::new(sts).start();
+    for subject in ["--subject", "-h"] {
+        let (code, told, said) = broker.keys(&["revoke", "--subject", subject, "--yes"]);
+        assert!(code == Some(0) && told.contains(subject), "{subject}: {told}{said}");
+        assert_eq!(broker.keys(&["list", "--subject", subject]).0, Some(0));
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
     let (sts, _) = emulator();
@@ -308,8 +319,16 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     assert!(code == Some(1) && told.contains("revoked: `bob`"), "{told}");
     assert!(said.contains("only until the broker restarts") && said.contains("cannot be written"), "{said}");
     assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 403);
+    let alarms = async || {
+        let status =
+            Answer::of(broker.http.get(format!("http://{}/api/status", broker.operators))).await.json();
+        let unsaved = broker.figure(&["cosbroker_revocations_unsaved"]).await;
+        (status["alarms"].to_string().contains("who is revoked ends with this process"), unsaved)
+    };
+    assert_eq!(alarms().await, (true, 1), "whoever is on call later sees it, too");
     std::fs::rename(broker.dir().join("gone"), broker.dir().join("state")).unwrap();
     assert_eq!(broker.keys(&["revoke", "--subject", "bob", "--yes"]).0, Some(0));
+    assert_eq!(alarms().await, (false, 0));
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("alice") && kept.contains("bob"), "{kept}");
 }

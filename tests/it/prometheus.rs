@@ -129,7 +129,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// A broker with a key set to fetch, an audit log, and a token for operators.
+/// A broker with a key set to fetch, an audit log, a canary, and a token for operators.
 fn broker() -> (Broker, SocketAddr) {
     let (cloud, _) = emulator();
     let broker = Setup::new(cloud)
@@ -137,6 +137,10 @@ fn broker() -> (Broker, SocketAddr) {
         .with("HS256", "ES256")
         .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
         .with("[admin]", "[audit]\npath = \"audit.jsonl\"\n[admin]\ntoken_file = \"admin.token\"")
+        .with(
+            "[limits]",
+            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
+        )
         .start_with(|dir| std::fs::write(dir.join("admin.token"), OPERATORS_TOKEN).unwrap());
     (broker, cloud)
 }

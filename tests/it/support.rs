@@ -259,6 +259,13 @@ impl Broker {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
+    /// Sets the size that files it writes may have.
+    pub(crate) fn may_write_files_of(&self, bytes: u64) {
+        let id = self.child.id().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
+    }
+
     /// Waits for the process to end by itself, and for its last words.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();

@@ -25,13 +25,13 @@ use crate::{
 )]
 pub(super) struct Options {
     /// One user's: the token's `sub`, to the letter.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     subject: Option<String>,
     /// One issuer's: the token's `iss`.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     issuer: Option<String>,
     /// Those whose folder begins with this.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
     /// List so many at most.
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -43,10 +43,10 @@ pub(super) struct Undo {
 #[derive(Debug, Args)]
 struct Who {
     /// The token's `sub`, to the letter.
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, allow_hyphen_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     subject: String,
     /// The token's `iss`; needed only where several issuers are configured.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     issuer: Option<String>,
 }
 
