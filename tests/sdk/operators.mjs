@@ -76,14 +76,25 @@ try {
   // Its console says that it may not run the page's script.
   errors.splice(0, errors.length, ...errors.filter((error) => !error.includes("scripts are disabled")));
 
+  // Subjects may be long, in keys and in refusals.
+  const long = await token("0123456789abcdef".repeat(8));
+  await ask(long);
+  await fetch(`${broker}/v1/credentials/nothing`, { headers: { authorization: `Bearer ${long}` } });
+  const pages = {
+    overview: "/",
+    everybody: "/keys",
+    keys: "/keys?subject=user3",
+    revoke: "/revoke?subject=user3",
+    advise: "/advise",
+  };
   const overflowing = [];
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [1280, 768, 390, 320]) {
-      for (const path of ["/", "/keys?subject=user3", "/revoke?subject=user3", "/advise"]) {
+      for (const [shown, path] of Object.entries(pages)) {
         await page.emulateMedia({ colorScheme });
         await page.setViewportSize({ width, height: 900 });
         await page.goto(new URL(path, operators).href);
-        const name = `operators-${path.match(/\w*/g).join("") || "overview"}-${width}-${colorScheme}.png`.replace("subjectuser3", "");
+        const name = `operators-${shown}-${width}-${colorScheme}.png`;
         await page.screenshot({ path: `${shots}/${name}`, fullPage: true });
         if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) overflowing.push(name);
       }
