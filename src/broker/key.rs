@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,7 @@ pub struct Key {
     credential: TemporaryCredential,
     grant: Arc<Grant>,
     made_with: u64,
+    renounced: AtomicBool,
     refresh_from: Timestamp,
     next_refresh: AtomicU64,
     encoded: [OnceLock<Bytes>; SHAPES],
@@ -62,8 +63,16 @@ impl Key {
     ) -> Self {
         let ahead = until(credential.expires, now).mul_f64(refresh_share);
         let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
-        let (next_refresh, encoded) = (AtomicU64::new(0), Default::default());
-        Self { credential, grant, made_with, refresh_from, next_refresh, encoded }
+        let (renounced, next_refresh) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self {
+            credential,
+            grant,
+            made_with,
+            renounced,
+            refresh_from,
+            next_refresh,
+            encoded: Default::default(),
+        }
     }
 
     /// The key itself.
@@ -79,6 +88,16 @@ impl Key {
     /// The number of the operator's own key that it was made with.
     pub(super) fn made_with(&self) -> u64 {
         self.made_with
+    }
+
+    /// Has another made in its place at the next ask.
+    pub(super) fn renounce(&self) {
+        self.renounced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another is to be made in its place.
+    pub(super) fn is_renounced(&self) -> bool {
+        self.renounced.load(Ordering::Relaxed)
     }
 
     /// What it has left to live.

@@ -73,16 +73,19 @@ pub(super) enum MissReason {
     OwnKeyRotated,
     /// It had life enough, but the asker wants more.
     MinRemaining,
+    /// Its holder was revoked since it was made, and is served again.
+    Forced,
 }
 
 impl MissReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Cold,
         Self::Expired,
         Self::Evicted,
         Self::PolicyChanged,
         Self::OwnKeyRotated,
         Self::MinRemaining,
+        Self::Forced,
     ];
 
     fn name(self) -> &'static str {
@@ -93,6 +96,7 @@ impl MissReason {
             Self::PolicyChanged => "policy_changed",
             Self::OwnKeyRotated => "own_key_rotated",
             Self::MinRemaining => "min_remaining",
+            Self::Forced => "forced",
         }
     }
 }

@@ -78,6 +78,8 @@ impl Broker {
     ) -> Result<Revocation, TooManyRevoked> {
         let person = Person::new(issuer, subject);
         let changed = self.0.revoked.add(&person, self.0.clock.now())?;
+        // Should they be served again, then with other keys: these may be why they were revoked.
+        self.0.store.renounce(person.fingerprint());
         // Whoever is still handed a key has it noted before they were looked up, so this counts it.
         Ok(self.told(Word::Revoked, &person, client, &changed))
     }

@@ -70,7 +70,13 @@ async fn who_is_revoked_gets_nothing_from_that_moment_and_nobody_else_notices() 
         house.broker.unrevoke("i", "alice", None).is_some()
             && house.broker.unrevoke("i", "alice", None).is_none()
     );
-    assert_eq!(house.outcome("alice").await, Outcome::Hit, "the key at hand is theirs again");
+    assert_eq!(
+        house.outcome("alice").await,
+        Outcome::Fetched,
+        "the key at hand may be why they were revoked"
+    );
+    assert_eq!(house.outcome("alice").await, Outcome::Hit);
+    assert_eq!((house.figure("reason=\"forced\""), house.outcome("bob").await), (1, Outcome::Hit));
 }
 
 #[tokio::test(start_paused = true)]

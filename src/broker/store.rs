@@ -107,12 +107,20 @@ impl Store {
             MissReason::Expired
         } else if key.made_with() < wanted.own_key {
             MissReason::OwnKeyRotated
+        } else if key.is_renounced() {
+            MissReason::Forced
         } else if wanted.more.is_some_and(|more| !key.is_fresh(now, more)) {
             MissReason::MinRemaining
         } else {
             return Found::Fresh(key);
         };
         Found::Missing { reason, older: Some(key).filter(|key| key.is_useful(now)) }
+    }
+
+    /// Has a person's keys replaced as they are asked for. Looks at every key: not for a thread that serves.
+    pub(super) fn renounce(&self, person: Fingerprint) {
+        let theirs = self.keys.iter().filter(|(_, key)| key.grant().person().fingerprint() == person);
+        theirs.for_each(|(_, key)| key.renounce());
     }
 
     /// The key of a grant that is in memory, whatever it is worth.

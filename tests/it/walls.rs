@@ -83,7 +83,6 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
-            "admin.rs",
             "app",
             "app.rs",
             "broker",
@@ -143,6 +142,7 @@ const DOORS: &[(&str, &str, &[&str])] = &[
     ("sandbox", "cos", &["sign"]),
     ("sandbox", "policy", &["cam", "evaluate"]),
     ("sandbox", "sts", &["sign"]),
+    ("http", "sts", &["StsError"]),
     ("policy", "identity", &["Identity", "Person"]),
 ];
 

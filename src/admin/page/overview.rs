@@ -184,6 +184,7 @@ fn reason(name: &str) -> &'static str {
         "policy_changed" => "the template changed",
         "own_key_rotated" => "the operator's own key was rotated",
         "min_remaining" => "the asker wanted more life",
+        "forced" => "its holder was revoked, and is served again",
         _ => "",
     }
 }
