@@ -49,8 +49,11 @@ pub(super) fn trials(pair: &Pair, run: &str) -> (Vec<Trial>, Vec<&'static str>) 
     tricks.beyond(Side::Short);
     tricks.listings(Side::Short);
     match pair.objects(Side::Short, "name/cos:PutObject") {
-        None => untried.push("paths in disguise, copies and ACL headers: these keys write nothing"),
+        None => {
+            untried.push("paths and listings in disguise, copies and ACL headers: these keys write nothing");
+        }
         Some(objects) => {
+            tricks.disguised_listings(Side::Short);
             tricks.acl_headers(Side::Short, &objects);
             if objects.are_many() {
                 tricks.copies(Side::Short, &objects);
@@ -193,7 +196,7 @@ impl Tricks<'_> {
     }
 
     fn listings(&mut self, side: Side) {
-        let (own, theirs) = (self.pair.home(side).to_owned(), self.pair.home(side.other()).to_owned());
+        let own = self.pair.home(side).to_owned();
         let beside = own.trim_end_matches('/');
         let parent = beside.rfind('/').and_then(|slash| beside.get(..=slash)).unwrap_or_default();
         for (name, query) in [
@@ -208,6 +211,11 @@ impl Tricks<'_> {
         }
         let versions = list(&[("versions", "")]);
         self.add("list all versions", side, versions, Expected::Refused);
+    }
+
+    /// Where the other has an object that such a list would show.
+    fn disguised_listings(&mut self, side: Side) {
+        let (own, theirs) = (self.pair.home(side).to_owned(), self.pair.home(side.other()).to_owned());
         // An answer repeats what it was asked; only an object's key is news.
         let shown = Expected::NotShown(format!("<Key>{theirs}"));
         let up = "../".repeat(own.matches('/').count());
@@ -222,7 +230,7 @@ impl Tricks<'_> {
             ),
             ("list by a prefix that is escaped twice", vec![("prefix", encoded(&theirs))]),
             ("list by a prefix that climbs", vec![("prefix", format!("{own}{up}{theirs}"))]),
-            ("list from the other's folder on", vec![("prefix", own.clone()), ("marker", theirs.clone())]),
+            ("list from the other's folder on", vec![("prefix", own), ("marker", theirs.clone())]),
         ] {
             let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
             self.add(name, side, list(&query), shown.clone());
