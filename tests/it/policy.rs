@@ -105,7 +105,13 @@ async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
         ],
     );
     assert!(told.starts_with("denied: no statement grants it on `users/bob/a.jpg`"), "{told}");
-    let path = "/v1/explain?action=name/cos:PutObject&key=users/alice/a.jpg&size=11534336";
+    let misspelt = ask(&["--action", "putobject", "--key", "users/alice/a.jpg"]);
+    assert_eq!(misspelt["allowed"], false);
+    assert!(
+        misspelt["reason"].as_str().unwrap().ends_with("did you mean `name/cos:PutObject`?"),
+        "{misspelt}"
+    );
+    let path = "/v1/explain?action=PutObject&key=users/alice/a.jpg&size=11534336";
     let api = broker.get(path, &token("alice")).await.json();
     for field in ["allowed", "reason", "statement", "condition"] {
         assert_eq!(api[field], large[field], "{field}");
