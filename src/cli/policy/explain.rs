@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Options {
     #[command(flatten)]
     subject: Subject,
-    /// Such as name/cos:PutObject, or just PutObject.
+    /// Such as name/cos:PutObject, or just its end, `PutObject`.
     #[arg(long)]
     action: String,
     /// The object's key; for a list, the prefix asked for.
