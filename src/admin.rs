@@ -14,13 +14,13 @@ mod status;
 use std::sync::Arc;
 
 use actix_web::{
-    App, Error, HttpResponse, HttpServer,
+    App, Error, HttpResponse, HttpServer, Resource,
     body::MessageBody,
     cookie::Cookie,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{ACCEPT, WWW_AUTHENTICATE},
+        header::{ACCEPT, ALLOW, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
@@ -130,7 +130,7 @@ pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std:
         App::new()
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
-            .service(web::resource("/metrics").route(web::get().to(metrics)))
+            .service(taking("GET", "/metrics").route(web::get().to(metrics)))
             .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)
@@ -167,6 +167,16 @@ async fn guard(
             .body("send `Authorization: Bearer <token>` with the token of [admin]\n"),
     };
     Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// A place that tells who comes by another method what it takes.
+fn taking(methods: &'static str, path: &str) -> Resource {
+    let refused = move || async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, methods))
+            .body(format!("this takes no such method; send {}\n", methods.replace(", ", " or ")))
+    };
+    web::resource(path.to_owned()).default_service(web::to(refused))
 }
 
 /// Whether a browser asks for a page.
