@@ -14,13 +14,13 @@ mod status;
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
-    App, Error, HttpResponse, HttpServer,
+    App, Error, HttpResponse, HttpServer, Resource,
     body::MessageBody,
     cookie::Cookie,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE},
+        header::{ACCEPT, ALLOW, AUTHORIZATION, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
@@ -149,7 +149,9 @@ pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std:
         App::new()
             .app_data(web::Data::clone(&operators))
             .wrap(middleware::from_fn(guard))
-            .service(web::resource("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)))
+            .service(
+                taking("GET, HEAD", "/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)),
+            )
             .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)
@@ -190,6 +192,16 @@ async fn guard(
             .body("send `Authorization: Bearer <token>` with the token of [admin]\n"),
     };
     Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// A place that tells who comes by another method what it takes.
+fn taking(methods: &'static str, path: &str) -> Resource {
+    let refused = move || async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, methods))
+            .body(format!("this takes no such method; send {}\n", methods.replace(", ", " or ")))
+    };
+    web::resource(path.to_owned()).default_service(web::to(refused))
 }
 
 /// Whether a browser asks for a page.

@@ -14,7 +14,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::source::{one_line, plain};
+use crate::source::{nearest, one_line, plain};
 
 /// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
 #[derive(Debug, Parser)]
@@ -74,6 +74,16 @@ fn failed(message: &str) -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where a command's notes are told")]
 fn note(text: &str) {
     eprintln!("note: {}", one_line(text));
+}
+
+/// How to mend the name of a template that is not there.
+fn meant<'a>(unknown: &str, there: impl Iterator<Item = &'a str>) -> String {
+    let there: Vec<&str> = there.collect();
+    match nearest(unknown, there.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if there.is_empty() => format!("there is none; put {unknown}.toml there"),
+        None => format!("there are {}", there.join(", ")),
+    }
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

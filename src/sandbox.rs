@@ -20,7 +20,7 @@ use actix_cors::Cors;
 use actix_http::{HttpService, Protocol};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App, dev::AppConfig, guard, middleware, web};
+use actix_web::{App, HttpResponse, Resource, dev::AppConfig, guard, http::header::ALLOW, middleware, web};
 use tokio::net::TcpStream;
 
 pub use self::{
@@ -148,12 +148,22 @@ fn routes(services: &mut web::ServiceConfig, cloud: &Cloud) {
         .route("/", web::post().to(sts::handle))
         .route("/", web::get().guard(guard::fn_guard(sts::is_call)).to(sts::handle))
         .configure(|services| demo::routes(cloud.demo.as_ref(), services))
-        .service(web::resource("/presign").route(web::post().to(presign::handle)))
-        .route("/token", web::get().to(issuer::token))
-        .service(web::resource("/rotate").route(web::post().to(issuer::rotate)))
-        .route("/jwks.json", web::get().to(issuer::jwks))
+        .service(taking("POST", "/presign").route(web::post().to(presign::handle)))
+        .service(taking("GET", "/token").route(web::get().to(issuer::token)))
+        .service(taking("POST", "/rotate").route(web::post().to(issuer::rotate)))
+        .service(taking("GET", "/jwks.json").route(web::get().to(issuer::jwks)))
         .route("/.well-known/openid-configuration", web::get().to(issuer::discovery))
         .default_service(web::to(cos::handle));
+}
+
+/// A place of the sandbox's own, which tells who comes by another method what it takes.
+fn taking(methods: &'static str, path: &str) -> Resource {
+    let refused = move || async move {
+        HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, methods))
+            .body(format!("this takes no such method; send {}\n", methods.replace(", ", " or ")))
+    };
+    web::resource(path.to_owned()).default_service(web::to(refused))
 }
 
 /// Pages of any origin may come: nothing here is real, and a bucket that browsers upload to is as open.

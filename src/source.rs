@@ -78,8 +78,14 @@ impl Source {
     /// When it is larger, cannot be opened or is not UTF-8.
     pub fn read_at_most(path: impl Into<PathBuf>, bytes: u64) -> Result<Self, Diagnostic> {
         let path = path.into();
-        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            return Err(Diagnostic::of_file(path, "is not a file", "name a file, or remove it"));
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                return Err(Diagnostic::of_file(path, "is a folder", "name a file"));
+            }
+            Ok(found) if !found.is_file() => {
+                return Err(Diagnostic::of_file(path, "is not a file", "name a file, or remove it"));
+            }
+            Ok(_) | Err(_) => {}
         }
         let mut text = String::new();
         let read = std::fs::File::open(&path)

@@ -23,6 +23,14 @@ impl TryFrom<String> for Span {
     }
 }
 
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::try_from(text.to_owned())
+    }
+}
+
 /// A span of time that may also be none or lie in the past, written like `"25m"`, `"0s"` or `"-20m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Deserialize)]
 #[serde(try_from = "String")]
@@ -60,6 +68,14 @@ impl TryFrom<String> for Size {
         };
         let count: u64 = digits.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
         count.checked_mul(factor).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::try_from(text.to_owned())
     }
 }
 

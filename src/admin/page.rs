@@ -31,22 +31,29 @@ use super::{
     api::client,
     door,
     keys::{Named, Refused},
+    taking,
 };
 use crate::{http::query, source::plain};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(web::resource("/").route(web::get().to(overview)))
-        .service(web::resource("/keys").route(web::get().to(keys)))
-        .service(web::resource("/revoke").route(web::get().to(about_to_revoke)).route(web::post().to(revoke)))
+        .service(taking("GET", "/").route(web::get().to(overview)))
+        .service(taking("GET", "/keys").route(web::get().to(keys)))
         .service(
-            web::resource("/unrevoke").route(web::get().to(about_to_restore)).route(web::post().to(restore)),
+            taking("GET, POST", "/revoke")
+                .route(web::get().to(about_to_revoke))
+                .route(web::post().to(revoke)),
         )
-        .service(web::resource("/advise").route(web::get().to(advise)))
-        .service(web::resource(LOGIN).route(web::get().to(home)).route(web::post().to(login)))
-        .service(web::resource(LOGOUT).route(web::post().to(logout)))
-        .service(web::resource(STYLE).route(web::get().to(style)))
-        .service(web::resource("/operators.js").route(web::get().to(script)));
+        .service(
+            taking("GET, POST", "/unrevoke")
+                .route(web::get().to(about_to_restore))
+                .route(web::post().to(restore)),
+        )
+        .service(taking("GET", "/advise").route(web::get().to(advise)))
+        .service(taking("GET, POST", LOGIN).route(web::get().to(home)).route(web::post().to(login)))
+        .service(taking("POST", LOGOUT).route(web::post().to(logout)))
+        .service(taking("GET", STYLE).route(web::get().to(style)))
+        .service(taking("GET", "/operators.js").route(web::get().to(script)));
 }
 
 /// Where the token is shown.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     broker::{Advice, Alternative, Figures},
-    units::Size,
+    units::{Size, Span},
 };
 
 /// Say what another lifetime, least remaining life or cache size would have given: hit rate, calls to STS, memory.
@@ -25,13 +25,13 @@ use crate::{
 pub(super) struct Options {
     /// What if every template's keys lived this long, such as `1h`?
     #[arg(long, value_name = "DURATION")]
-    lifetime: Option<String>,
+    lifetime: Option<Span>,
     /// What if `cache.min_remaining` were this, such as `10m`?
     #[arg(long, value_name = "DURATION")]
-    min_remaining: Option<String>,
+    min_remaining: Option<Span>,
     /// What if `cache.max_bytes` were this, such as `64MiB`?
     #[arg(long, value_name = "SIZE")]
-    max_bytes: Option<String>,
+    max_bytes: Option<Size>,
     /// How it is written.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
@@ -42,11 +42,11 @@ pub(super) struct Options {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let asked = [
-            ("lifetime", &self.lifetime),
-            ("min_remaining", &self.min_remaining),
-            ("max_bytes", &self.max_bytes),
+            ("lifetime", self.lifetime.map(|span| span.to_string())),
+            ("min_remaining", self.min_remaining.map(|span| span.to_string())),
+            ("max_bytes", self.max_bytes.map(|size| size.to_string())),
         ];
-        let given = asked.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        let given = asked.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
         let answer = self.listener.open()?.get(&format!("/api/advise?{query}")).await?;
         if self.format == Format::Json {

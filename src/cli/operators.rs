@@ -1,16 +1,22 @@
 //! Asks a running broker's operators' listener.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use url::Url;
 
 use crate::{
     app::StartError,
     config::{Admin, Environment},
+    source::one_line,
 };
 
 /// Where the operators' listener stands.
@@ -20,9 +26,27 @@ pub(super) struct Listener {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The operators' listener itself, for a broker without a token; a sandbox's is the default.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5001", conflicts_with = "config")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5001", conflicts_with = "config", value_parser = base)]
     operators: String,
 }
+
+/// Scheme, host and port, without a `/` behind them.
+fn base(text: &str) -> Result<String, String> {
+    let example = "http://127.0.0.1:5001";
+    // `localhost:5001` reads as a URL with the scheme `localhost`.
+    let Some((scheme @ ("http" | "https"), _)) = text.split_once("://") else {
+        return Err(format!("write it with http://, like {example}"));
+    };
+    let url = Url::parse(text).map_err(|error| format!("{error}; write it like {example}"))?;
+    let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    if has_more || url.path() != "/" || url.fragment().is_some() {
+        return Err(format!("write {scheme}, host and port only, without a path, like {example}"));
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+/// Advice is the slowest answer: it replays what is recorded.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// How an answer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,13 +80,14 @@ impl Listener {
     }
 
     pub(super) fn open(&self) -> anyhow::Result<Operators> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(SLOWEST)
+            // The token is for this listener, and it never sends anybody elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         let Some(config) = &self.config else {
-            return Ok(Operators {
-                base: self.operators.trim_end_matches('/').to_owned(),
-                token: None,
-                http,
-            });
+            return Ok(Operators { base: self.operators.clone(), token: None, http });
         };
         let admin = Admin::load(config, &Environment::of_process())
             .map_err(|problem| StartError::Problems(vec![problem]))?;
@@ -89,26 +114,69 @@ impl Operators {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         };
-        let response = request.send().await.map_err(|error| {
-            anyhow::anyhow!(
-                "no answer from the operators' listener {}: {}; start the broker, or name its listener with --config or --operators",
-                self.base,
-                anyhow::Error::from(error).root_cause()
-            )
-        })?;
+        let response = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
-        let text = response.text().await?;
-        if status.is_success() {
-            return serde_json::from_str(&text)
-                .map_err(|_| anyhow::anyhow!("{} is not a broker's operators' listener", self.base));
-        }
-        let problems = serde_json::from_str::<Value>(&text).ok().and_then(|body| {
-            let list = body.get("problems")?.as_array()?.iter().filter_map(Value::as_str);
+        let text = response.text().await.map_err(|error| self.unanswered(error))?;
+        let answer = serde_json::from_str::<Value>(&text).ok();
+        let problems = answer.as_ref().and_then(|answer| {
+            let list = answer.get("problems")?.as_array()?.iter().filter_map(Value::as_str);
             Some(list.collect::<Vec<_>>().join("\n"))
         });
-        match problems {
-            Some(problems) => anyhow::bail!("{problems}"),
-            None => anyhow::bail!("the operators' listener {} answered {status}: {}", self.base, text.trim()),
+        match (answer, problems) {
+            (Some(answer), _) if status.is_success() => Ok(answer),
+            (_, Some(problems)) => anyhow::bail!("{problems}"),
+            _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => anyhow::bail!(
+                "the operators' listener {} answered {status}: {}; for a broker with a token, name its configuration with --config",
+                self.base,
+                one_line(text.trim())
+            ),
+            _ => anyhow::bail!(
+                "{} answered {status}: that is not a broker's operators' listener; name it as admin.listen has it, port 5001 by default, with --config or --operators",
+                self.base
+            ),
+        }
+    }
+
+    fn unanswered(&self, error: reqwest::Error) -> anyhow::Error {
+        let mend = if error.is_timeout() {
+            "see whether it is overloaded, and ask again"
+        } else if self.base.starts_with("https:") {
+            "the listener itself speaks plain HTTP: write http://, unless it stands behind TLS of yours"
+        } else {
+            "start the broker, or name its listener with --config or --operators"
+        };
+        anyhow::anyhow!(
+            "no answer from the operators' listener {}: {}; {mend}",
+            self.base,
+            anyhow::Error::from(error).root_cause()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_named_by_scheme_host_and_port() {
+        for (text, expected) in [
+            ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
+            ("http://[::1]:5001/", "http://[::1]:5001"),
+            ("https://broker.example.com", "https://broker.example.com"),
+        ] {
+            assert_eq!(base(text).as_deref(), Ok(expected));
+        }
+        for (text, told) in [
+            ("127.0.0.1:5001", "write it with http://"),
+            ("localhost:5001", "write it with http://"),
+            ("ftp://127.0.0.1:5001", "write it with http://"),
+            ("http://", "write it like"),
+            ("http://127.0.0.1:99999", "write it like"),
+            ("http://127.0.0.1:5001/api/status", "without a path"),
+            ("http://127.0.0.1:5001?x=1", "without a path"),
+            ("http://me:secret@127.0.0.1:5001", "host and port only"),
+        ] {
+            assert!(base(text).unwrap_err().contains(told), "{text}");
         }
     }
 }

@@ -15,10 +15,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     app::{self, StartError},
+    cli::meant,
     config::Outline,
     identity::{self, Identity},
     json,
-    policy::{TemplateSet, Terms},
+    policy::{Folder, TemplateSet, Terms},
     source::Source,
 };
 
@@ -79,7 +80,15 @@ impl Configuration {
 
     /// The templates' folder: the configuration's, or `policies`.
     fn dir(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.outline()?.map_or_else(|| PathBuf::from("policies"), |outline| outline.templates.dir))
+        if let Some(outline) = self.outline()? {
+            return Ok(outline.templates.dir);
+        }
+        let dir = PathBuf::from("policies");
+        anyhow::ensure!(
+            dir.is_dir(),
+            "no folder `policies` here; run this where it is, or name files, or --config"
+        );
+        Ok(dir)
     }
 }
 
@@ -118,15 +127,25 @@ impl Subject {
         if is_file {
             return Ok(self.template.clone());
         }
+        let dir = self.configuration.dir()?;
         let mut name = self.template.clone().into_os_string();
         name.push(".toml");
-        Ok(self.configuration.dir()?.join(name))
+        let file = dir.join(name);
+        if !file.exists() {
+            let files = Folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+            let paths =
+                files.iter().map(|file| file.as_ref().map_or_else(|fault| &*fault.path, Source::path));
+            let name = self.template.to_string_lossy();
+            let mend = meant(&name, paths.filter_map(|path| path.file_stem()?.to_str()));
+            anyhow::bail!("there is no template `{name}` in {}; {mend}", dir.display());
+        }
+        Ok(file)
     }
 
     fn identity(&self) -> anyhow::Result<Identity> {
         let claims = match (&self.who.claims, &self.who.token) {
             (Some(claims), _) => match claims.strip_prefix('@') {
-                Some(path) => one_of_claims(path.as_ref())?,
+                Some(path) => object(read(path.as_ref())?.text(), path)?,
                 None => object(claims, "--claims")?,
             },
             (None, Some(token)) => identity::unverified_claims(token).map_err(|error| {
@@ -154,15 +173,12 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 }
 
 fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
+    let mend = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
     match json::strict(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => anyhow::bail!("{what} is not a JSON object; write it like '{{\"sub\":\"alice\"}}'"),
-        Err(error) => anyhow::bail!("{what} is not JSON: {error}; write it like '{{\"sub\":\"alice\"}}'"),
+        Ok(_) => anyhow::bail!("{what} is not a JSON object; {mend}"),
+        Err(error) => anyhow::bail!("{what} is not JSON: {error}; {mend}"),
     }
-}
-
-fn one_of_claims(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    object(read(path)?.text(), &path.display().to_string())
 }
 
 fn read(path: &Path) -> anyhow::Result<Source> {

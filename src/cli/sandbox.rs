@@ -28,13 +28,13 @@ use crate::{
 )]
 pub(super) struct Options {
     /// Where the broker listens: a loopback address in numbers, and a port (0 takes any free one).
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", value_parser = address)]
     listen: SocketAddr,
     /// Where the operators' listener stands.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5001")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5001", value_parser = address)]
     admin_listen: SocketAddr,
     /// Where the cloud (token issuer, STS, COS, demo page) listens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002", value_parser = address)]
     cloud_listen: SocketAddr,
     /// A folder of templates; the built-in ones without. The default template is `upload`.
     #[arg(long, value_name = "DIR")]
@@ -55,6 +55,10 @@ pub(super) struct Options {
     canary: bool,
 }
 
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write a numeric address and a port, like 127.0.0.1:5000")
+}
+
 fn origin(text: &str) -> Result<String, &'static str> {
     let exact = url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
     exact
@@ -67,9 +71,12 @@ const MEMORY: u64 = 512 << 20;
 /// Where buckets are whose address does not say; the shipped templates' region.
 const REGION: &str = "ap-guangzhou";
 
+/// The template that serves where none is named.
+const DEFAULT_FILE: &str = "upload.toml";
+
 /// The templates that a newcomer starts with.
 const TEMPLATES: [(&str, &str); 5] = [
-    ("upload.toml", include_str!("../../policies/upload.toml")),
+    (DEFAULT_FILE, include_str!("../../policies/upload.toml")),
     ("avatar.toml", include_str!("../../policies/avatar.toml")),
     ("team.toml", include_str!("../../policies/team.toml")),
     ("downloads.toml", include_str!("../../policies/downloads.toml")),
@@ -79,13 +86,8 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(Log::Human, "info");
-        for address in [self.listen, self.admin_listen, self.cloud_listen] {
-            anyhow::ensure!(
-                address.ip().is_loopback(),
-                "the sandbox signs tokens for anybody, so it listens on loopback only, not on {address}"
-            );
-        }
+        start_log(Log::Human);
+        self.stands_up()?;
         let movable = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
         let clock: Arc<dyn Clock> = Arc::clone(&movable) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -113,14 +115,12 @@ impl Options {
         };
         let cloud = Cloud::new(plan, &movable, &entropy)?;
         let token = cloud.issuer.token("alice", serde_json::Map::new())?;
-        let built_in = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
-        let templates = if let Some(dir) = &self.templates {
-            std::path::absolute(dir)?
+        // The folder goes when the sandbox ends.
+        let (templates, _built_in) = if let Some(dir) = &self.templates {
+            (std::path::absolute(dir)?, None)
         } else {
-            for (name, text) in TEMPLATES {
-                std::fs::write(built_in.path().join(name), text)?;
-            }
-            built_in.path().to_owned()
+            let dir = built_in()?;
+            (dir.path().to_owned(), Some(dir))
         };
         let config = self.config(&issuer, cloud_at, &templates, &account)?;
         let stop = super::asked_to_stop()?;
@@ -137,6 +137,38 @@ impl Options {
         app.run(stop).await?;
         cloud_handle.stop(true).await;
         cloud.await??;
+        Ok(())
+    }
+
+    /// What the configuration made of these options would be told of, in the options' own names.
+    fn stands_up(&self) -> anyhow::Result<()> {
+        let listeners = [
+            ("--listen", self.listen),
+            ("--admin-listen", self.admin_listen),
+            ("--cloud-listen", self.cloud_listen),
+        ];
+        for (at, (option, address)) in listeners.iter().enumerate() {
+            anyhow::ensure!(
+                address.ip().is_loopback(),
+                "the sandbox signs tokens for anybody, so it listens on loopback only, not on {address}; write {option} 127.0.0.1:{}",
+                address.port()
+            );
+            let same =
+                listeners.iter().skip(at + 1).find(|(_, other)| other == address && address.port() != 0);
+            if let Some((other, _)) = same {
+                anyhow::bail!("{option} and {other} are both {address}; give each a port of its own");
+            }
+        }
+        if let Some(dir) = self.templates.as_deref().filter(|dir| dir.is_dir()) {
+            anyhow::ensure!(
+                dir.join(DEFAULT_FILE).exists(),
+                "--templates {}: holds no {DEFAULT_FILE}; the sandbox's default is `upload`: call one {DEFAULT_FILE}",
+                dir.display()
+            );
+        }
+        if let Some(file) = self.data.as_deref().filter(|data| data.is_file()) {
+            anyhow::bail!("--data {}: is a file; give a folder", file.display());
+        }
         Ok(())
     }
 
@@ -203,6 +235,22 @@ impl Options {
         });
         own.into_iter().chain(self.allow_origin.iter().cloned().map(Ok)).collect()
     }
+}
+
+/// A folder with the built-in templates.
+fn built_in() -> anyhow::Result<tempfile::TempDir> {
+    let written = || {
+        let dir = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
+        for (name, text) in TEMPLATES {
+            std::fs::write(dir.path().join(name), text)?;
+        }
+        Ok::<_, std::io::Error>(dir)
+    };
+    written().map_err(|error| {
+        anyhow::anyhow!(
+            "the built-in templates have no place: {error}; make that folder, name one that is there in TMPDIR, or give --templates"
+        )
+    })
 }
 
 fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, token: &str) -> String {

@@ -3,13 +3,16 @@
 use std::{io::IsTerminal, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use crate::{
     app::{App, StartError},
     clock::SystemClock,
     config::{Config, Environment},
     entropy::SystemEntropy,
+    source::one_line,
 };
 
 /// Serve keys, as the configuration says.
@@ -22,7 +25,8 @@ pub(super) struct Options {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// How the log is written, to stderr. What is written: `RUST_LOG` (default `info`).
+    /// How the log is written, to stderr. What is written: `RUST_LOG`, one of error, warn, info (the default),
+    /// debug, trace and off, or for one part of the program target=level; several with commas between.
     #[arg(long, value_enum, default_value = "human")]
     log: Log,
 }
@@ -37,7 +41,7 @@ pub(super) enum Log {
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(self.log, "info");
+        start_log(self.log);
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
         // Before anybody is told that it serves: who then asks it to stop is heard.
         let stop = super::asked_to_stop()?;
@@ -51,8 +55,13 @@ impl Options {
 
 /// Libraries that speak of connections never go below `info`: their lines could hold headers. actix-http
 /// calls every stranger's malformed request an error, which is none of ours.
-pub(super) fn start_log(log: Log, level: &str) {
-    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+pub(super) fn start_log(log: Log) {
+    let written = (Environment::of_process().0)("RUST_LOG");
+    let (wanted, fault) = match written.as_deref().map(filter) {
+        None => (EnvFilter::new(LEVEL), None),
+        Some(Ok(wanted)) => (wanted, None),
+        Some(Err(fault)) => (EnvFilter::new(LEVEL), Some(fault)),
+    };
     let quiet = [
         "hyper=info",
         "hyper_util=info",
@@ -77,4 +86,47 @@ pub(super) fn start_log(log: Log, level: &str) {
             .try_init(),
         Log::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
+    if let Some(fault) = fault {
+        tracing::warn!("RUST_LOG {}; {LEVEL} is used", one_line(&fault));
+    }
+}
+
+/// What is logged where nobody says.
+const LEVEL: &str = "info";
+
+/// `RUST_LOG` as it is meant. To the library a bare word is a target: a misspelt level would silence all.
+fn filter(written: &str) -> Result<EnvFilter, String> {
+    let is_meant =
+        |part: &str| part.is_empty() || part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok();
+    let fault = |part: &str| {
+        format!("`{part}`: not a level; use error, warn, info, debug, trace, off or target=level")
+    };
+    match written.split(',').map(str::trim).find(|part| !is_meant(part)) {
+        Some(part) => Err(fault(part)),
+        None => EnvFilter::builder().parse(written).map_err(|_| fault(written)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_told_and_not_taken_for_silence() {
+        for written in
+            ["info", "DEBUG", "off", "", "warn,cosbroker=debug", "cosbroker=trace, info", "[ask]=debug"]
+        {
+            assert!(filter(written).is_ok(), "{written}");
+        }
+        for (written, named) in [
+            ("debg", "`debg`"),
+            ("verbose", "`verbose`"),
+            ("info,cosbroker", "`cosbroker`"),
+            ("foo=bar=baz", "`foo=bar=baz`"),
+            ("cosbroker=debg", "`cosbroker=debg`"),
+        ] {
+            let fault = filter(written).map(|_| ()).unwrap_err();
+            assert!(fault.starts_with(named) && fault.contains("target=level"), "{written}: {fault}");
+        }
+    }
 }

@@ -50,7 +50,7 @@ pub(super) async fn sts_scoped(
     exchange: Exchange,
 ) -> HttpResponse {
     let ask = async |asker: &Identity| {
-        let scope: Vec<Scope> = body::json(payload).await?;
+        let scope: Vec<Scope> = body::json(payload, "[…], a list of what is wanted").await?;
         let grant = api.templates.current().narrowed(None, asker, &scope)?;
         let served = api.broker.key_for(&grant, None, exchange.origin()).await?;
         Ok(Answered { served, shape: Shape::StsSdk, object_key: None })

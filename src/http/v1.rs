@@ -1,6 +1,6 @@
 //! `/v1`: the broker's own API.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -36,9 +36,9 @@ struct ScopeBody {
 struct ExplainQuery {
     action: Option<String>,
     key: Option<String>,
-    size: Option<u64>,
+    size: Option<String>,
     content_type: Option<String>,
-    ip: Option<IpAddr>,
+    ip: Option<String>,
     acl: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn post(
     let template = template(&request);
     let ask = async |asker: &Identity| {
         let (shape, min_remaining) = options(&request)?;
-        let ScopeBody { scope } = body::json(payload).await?;
+        let ScopeBody { scope } = body::json(payload, r#"{"scope":[…]}"#).await?;
         let grant = api.templates.current().narrowed(template, asker, &scope)?;
         let served = api.broker.key_for(&grant, min_remaining, exchange.origin()).await?;
         Ok(Answered { served, shape, object_key: None })
@@ -99,13 +99,15 @@ fn explanation(api: &Api, request: &HttpRequest, asker: &Identity) -> Result<Htt
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
+    let size = read(query.size, "size", "bytes, a whole number such as 5000000")?;
+    let ip: Option<IpAddr> = read(query.ip, "ip", "a numeric address such as 203.0.113.7")?;
     let grant = api.templates.current().grant(template(request), asker)?;
     let question = Question {
         action: &action,
         key: &key,
-        size: query.size,
+        size,
         content_type: query.content_type.as_deref(),
-        ip: query.ip,
+        ip,
         acl: query.acl.as_deref(),
         more: &[],
     };
@@ -119,6 +121,16 @@ fn explanation(api: &Api, request: &HttpRequest, asker: &Identity) -> Result<Htt
         grant_id: grant.id().to_string(),
         server_time: api.clock.now().as_second(),
     }))
+}
+
+/// A value of the query, or which one cannot be read.
+fn read<T: FromStr>(value: Option<String>, name: &str, wanted: &str) -> Result<Option<T>, Refusal> {
+    let read = value.map(|text| {
+        text.parse().map_err(|_| {
+            Refusal::BadRequest(format!("{name} `{}` cannot be read; give {wanted}", text.escape_default()))
+        })
+    });
+    read.transpose()
 }
 
 fn template(request: &HttpRequest) -> Option<&str> {

@@ -4,6 +4,8 @@
 //! younger than the table: it is taken for a write on the objects its resource names, guarded like one, and
 //! `lint` says so. What by its name touches more than one user's objects is never granted.
 
+use std::borrow::Cow;
+
 use super::pattern;
 use crate::source::nearest;
 
@@ -200,13 +202,44 @@ pub(super) fn is_everybodys(name: &str) -> bool {
     ["bucket", "service", "acl", "policy", "multipleobjects"].iter().any(|part| name.contains(part))
 }
 
-fn refused(entry: &str) -> (String, String) {
+/// The set or action that comes near to an unknown name; none where the name speaks of rights, as
+/// `PutObjectACL` is no slip of `PutObject`.
+fn near(entry: &str) -> Option<&'static str> {
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
     // CAM's newer documents leave `name/` out.
     let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
     let rights = ["ACL", "Acl", "Policy"].iter().any(|part| entry.contains(part));
-    let near = nearest(&full, known).or_else(|| meant(&full)).filter(|_| !rights);
-    let mend = if let Some(near) = near {
+    renamed(&full).or_else(|| nearest(&full, known)).filter(|_| !rights)
+}
+
+/// COS's own name is meant where only its end is written: `PutObject` for `name/cos:PutObject`.
+pub(super) fn in_full(written: &str) -> Cow<'_, str> {
+    match written {
+        one if one.contains(':') || one.starts_with('@') => Cow::Borrowed(one),
+        one => Cow::Owned(format!("name/cos:{one}")),
+    }
+}
+
+/// Why a question about an action that the table lacks is likely not the one that was meant, and how to ask
+/// it.
+pub(super) fn misasked(name: &str) -> Option<String> {
+    if let Some((set, members)) = SETS.iter().find(|(set, _)| *set == name) {
+        return Some(format!("`{set}` is a set; ask about one action of it: {}", members.join(", ")));
+    }
+    let mend = match near(name) {
+        _ if find(name).is_some() || name.starts_with("name/ci:") => return None,
+        Some(near) if !near.starts_with('@') => format!("did you mean `{near}`?"),
+        _ if name.starts_with('@') || name.contains(['*', '?']) => {
+            "name one action, not a set, such as name/cos:PutObject".to_owned()
+        }
+        _ if is_everybodys(name) => "no template may grant what changes or shows all users'".to_owned(),
+        _ => "docs/templates.md lists them".to_owned(),
+    };
+    Some(format!("COS has no action `{name}` that this version knows; {mend}"))
+}
+
+fn refused(entry: &str) -> (String, String) {
+    let mend = if let Some(near) = near(entry) {
         format!("did you mean `{near}`?")
     } else if is_everybodys(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
@@ -295,5 +328,29 @@ mod tests {
         assert_eq!(expand("name/cos:ListBucket").unwrap_err().1, "did you mean `name/cos:GetBucket`?");
         assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
         assert_eq!(expand("cos:PutObject").unwrap_err().1, "did you mean `name/cos:PutObject`?");
+    }
+
+    #[test]
+    fn a_question_about_what_is_no_action_is_told_how_to_ask() {
+        for (asked, told) in [
+            (
+                "PutObjct",
+                "no action `name/cos:PutObjct` that this version knows; did you mean `name/cos:PutObject`?",
+            ),
+            ("putobject", "did you mean `name/cos:PutObject`?"),
+            ("cos:PutObject", "did you mean `name/cos:PutObject`?"),
+            ("ListObjects", "did you mean `name/cos:GetBucket`?"),
+            ("@upload", "ask about one action of it: name/cos:PutObject, name/cos:PostObject"),
+            ("@uplod", "name one action, not a set"),
+            ("name/cos:*", "name one action, not a set"),
+            ("PutObjectACL", "no template may grant"),
+            ("Fly", "docs/templates.md"),
+        ] {
+            let said = misasked(&in_full(asked)).unwrap();
+            assert!(said.contains(told), "{asked}: {said}");
+        }
+        for known in ["PutObject", "name/cos:GetBucket", "name/ci:CreateMediaJobs"] {
+            assert_eq!(misasked(&in_full(known)), None);
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{
 /// What a developer wants to know about a request that COS refuses them.
 #[derive(Debug, Clone, Default)]
 pub struct Question<'a> {
-    /// Such as `name/cos:PutObject`.
+    /// Such as `name/cos:PutObject`, or its end: `PutObject`.
     pub action: &'a str,
     /// The object's key, or for a list the prefix.
     pub key: &'a str,
@@ -64,19 +64,20 @@ pub struct Unmet {
 /// Never for a grant that was made by this room; the type does not say so.
 pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Malformed> {
     let policy = grant.policy().decoded()?;
-    let lists = action::find(question.action).is_some_and(|action| action.reach() == Reach::List);
+    let action = action::in_full(question.action);
+    let lists = action::find(&action).is_some_and(|action| action.reach() == Reach::List);
     let mut context = BTreeMap::new();
     if lists {
         context.insert("cos:prefix", encode_parameter(question.key));
     }
-    let service = Service::of(question.action);
+    let service = Service::of(&action);
     let resource = format!("{}{}", grant.bucket().resource(service), question.key);
     context.extend(question.ip.map(|ip| ("qcs:ip", ip.to_string())));
     context.extend(question.acl.map(|acl| ("cos:x-cos-acl", acl.to_owned())));
     context.extend(question.more.iter().map(|(key, value)| (key.as_str(), value.clone())));
     context.extend(question.size.map(|size| ("cos:content-length", size.to_string())));
     context.extend(question.content_type.map(|kind| ("cos:content-type", kind.to_owned())));
-    let request = Request { action: question.action, resource: &resource, context };
+    let request = Request { action: &action, resource: &resource, context };
     let decision = evaluate(&policy, &request);
     let statement = |index: usize| policy.statement.get(index).cloned();
     Ok(match decision {
@@ -104,7 +105,7 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
             Explanation { condition, ..explanation(false, reason, statement.clone()) }
         }
         Decision::NotMentioned => {
-            let granted = policy.statement.iter().any(|one| one.action.iter().any(|a| a == question.action));
+            let granted = policy.statement.iter().any(|one| one.action.iter().any(|one| *one == action));
             let reason = if granted {
                 format!(
                     "no statement grants it on `{}`; this key's own folder is `{}`",
@@ -112,7 +113,8 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Result<Explanation, Ma
                     grant.home()
                 )
             } else {
-                format!("the template does not grant `{}`", question.action)
+                let misasked = action::misasked(&action).map(|why| format!(": {why}")).unwrap_or_default();
+                format!("the template does not grant `{action}`{misasked}")
             };
             explanation(false, reason, None)
         }

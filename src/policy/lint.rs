@@ -43,12 +43,13 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
             Err(problems) => findings.extend(problems.into_iter().map(unreadable)),
         }
     }
-    let assumed = terms.is_none().then(|| Terms::assumed(&templates));
-    let assumptions = assumed.as_ref().map(Terms::assumptions).unwrap_or_default();
-    let issuers = assumed.as_ref().or(terms).map(|terms| terms.issuers.clone()).unwrap_or_default();
+    let assumed = Terms::assumed(&templates);
+    let assumptions = if terms.is_none() { assumed.assumptions() } else { Vec::new() };
+    let terms = terms.unwrap_or(&assumed);
+    let issuers = &terms.issuers;
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
         templates.iter().partition(|template| folder::next_of(template.source.path()).is_some());
-    findings.extend(errors(&serving, &issuers, |_| true));
+    findings.extend(errors(&serving, issuers, |_| true));
     for candidate in next {
         let base = folder::next_of(candidate.source.path());
         let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
@@ -57,11 +58,11 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
         let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
         // What serves is not at fault for what may come.
-        let own = errors(&set, &issuers, |finding| finding.templates.contains(&candidate.name));
+        let own = errors(&set, issuers, |finding| finding.templates.contains(&candidate.name));
         findings.extend(own.map(|finding| Finding { templates: vec![candidate.name.clone()], ..finding }));
     }
     for template in &templates {
-        let misfit = terms.and_then(|terms| terms.duration_fits(template).err());
+        let misfit = terms.duration_fits(template).err();
         findings
             .extend(misfit.map(|misfit| Finding::new(Level::Error, Rule::Duration, &template.name, misfit)));
         findings.extend(warnings::of(template, terms));

@@ -18,9 +18,12 @@ pub struct Terms {
     pub default: Option<String>,
 }
 
+/// The longest life that STS gives a key of any account, by GetFederationToken (docs 1312/48195).
+const LONGEST_OF_ANY: Duration = Duration::from_hours(36);
+
 impl Terms {
     /// Where no configuration is at hand: one issuer, which vouches for the claims that stand in homes, and
-    /// keys that live as long as they are asked to.
+    /// keys that live as long as any account's.
     pub(super) fn assumed(templates: &[Template]) -> Self {
         let owners = templates.iter().flat_map(|template| {
             template.home.subjects().filter(|subject| template.owners.contains(subject))
@@ -32,7 +35,7 @@ impl Terms {
         let trusted_claims = claims.collect::<BTreeSet<_>>().into_iter().collect();
         Self {
             issuers: Issuers { several: false, trusted_claims },
-            longest: Duration::MAX,
+            longest: LONGEST_OF_ANY,
             min_remaining: None,
             default: None,
         }
@@ -53,11 +56,9 @@ impl Terms {
         };
         let seconds = template.duration.as_secs();
         if template.duration > self.longest {
+            let who = if self.longest < LONGEST_OF_ANY { "the configured sts.action" } else { "STS" };
             return problem(
-                format!(
-                    "duration is {seconds} s; the configured sts.action gives {} s at most",
-                    self.longest.as_secs()
-                ),
+                format!("duration is {seconds} s; {who} gives {} s at most", self.longest.as_secs()),
                 "shorten it",
             );
         }

@@ -15,6 +15,7 @@ use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::taking;
 use crate::{
     clock::Clock,
     units::{Offset, Span},
@@ -76,7 +77,7 @@ impl Clock for MovableClock {
 
 /// `GET` and `PUT /clock`
 pub(super) fn control(services: &mut web::ServiceConfig) {
-    services.service(web::resource("/clock").route(web::get().to(shown)).route(web::put().to(moved)));
+    services.service(taking("GET, PUT", "/clock").route(web::get().to(shown)).route(web::put().to(moved)));
 }
 
 #[derive(Serialize)]

@@ -37,6 +37,9 @@ fn put() -> String {
     "PUT".to_owned()
 }
 
+/// What COS is asked by with a signature.
+const METHODS: [&str; 5] = ["PUT", "GET", "HEAD", "POST", "DELETE"];
+
 /// `POST /presign?name=hello.txt[&method=GET]`, with the broker's answer for its body: a URL to use at once.
 pub(super) async fn handle(
     request: HttpRequest,
@@ -46,6 +49,13 @@ pub(super) async fn handle(
     let Some(Ok(host)) = request.headers().get(header::HOST).map(header::HeaderValue::to_str) else {
         return HttpResponse::BadRequest().body("the request has no Host\n");
     };
+    if !METHODS.contains(&wanted.method.as_str()) {
+        return HttpResponse::BadRequest().body(format!(
+            "COS has no method `{}`; give one of {}, or leave it out for PUT\n",
+            wanted.method,
+            METHODS.join(", ")
+        ));
+    }
     match serde_json::from_slice(&body) {
         Ok(answer) => HttpResponse::Ok().content_type("text/plain").body(presigned(host, &wanted, &answer)),
         Err(error) => HttpResponse::BadRequest().body(format!(

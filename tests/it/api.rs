@@ -161,6 +161,19 @@ async fn every_refusal_names_its_cause_in_the_routes_own_form() {
         assert!(!body["detail"].as_str().unwrap().is_empty());
         assert_eq!(answer.header("cache-control"), "no-store");
     }
+    for (query, said) in [
+        ("size=5MB", "size `5MB` cannot be read; give bytes, a whole number"),
+        ("ip=localhost", "ip `localhost` cannot be read; give a numeric address"),
+    ] {
+        let answer = broker.get(&format!("/v1/explain?action=PutObject&key=a&{query}"), &alice).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(said), "{answer:?}");
+    }
+    let list = broker.post("/v1/credentials", &alice, "[]").await;
+    assert!(
+        list.status == 400 && list.json()["detail"].as_str().unwrap().contains(r#"{"scope":[…]}"#),
+        "{list:?}"
+    );
     let no_name = broker.get("/getKeyAndCredentials", &alice).await;
     assert_eq!((no_name.status, no_name.json()["code"].clone()), (400, json!(10002)));
     for (path, body) in [("/sts", "not json"), ("/sts", "{}"), ("/sts", ""), ("/sts", "[{}]"), ("/sts", "[")]
@@ -223,6 +236,9 @@ async fn explain_says_what_the_callers_own_key_may_do_and_why_not() {
         ("action=name/cos:PutObject&key=users/alice/a.jpg", false, "ask again with `size`"),
         ("action=name/cos:PutObject&key=users/bob/a.jpg&size=5", false, "own folder is `users/alice/`"),
         ("action=name/cos:GetObject&key=users/alice/a.jpg", false, "does not grant `name/cos:GetObject`"),
+        ("action=PutObject&key=users/alice/a.jpg&size=5", true, "a statement allows it"),
+        ("action=PutObjct&key=users/alice/a.jpg", false, "did you mean `name/cos:PutObject`?"),
+        ("action=@upload&key=users/alice/a.jpg", false, "ask about one action"),
     ] {
         let answer = broker.get(&format!("/v1/explain/upload?{query}"), &token("alice")).await.json();
         assert_eq!(answer["allowed"], allowed, "{query}");

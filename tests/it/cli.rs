@@ -41,6 +41,11 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
             "config.toml:11:14",
             "UNSET is not set",
         ),
+        (
+            setup().with("dir = \"policies\"", "dir = \"config.toml\""),
+            "config.toml",
+            "name the folder of your templates",
+        ),
         (broken("@upload", "@uplaod"), "policies/upload.toml:", "did you mean `@upload`?"),
         (broken("home =", "hmoe ="), "policies/upload.toml:", "did you mean `home`?"),
         (broken("${sub}/\"", "${sub}\""), "policies/upload.toml:", "does not end in `/`"),
@@ -77,6 +82,8 @@ fn a_key_of_the_wrong_kind_is_told_from_a_good_one() {
 #[test]
 fn check_says_what_was_proved() {
     let dir = setup().write();
+    let folder = cosbroker(dir.path()).args(["check", "--config", "policies"]).output().unwrap();
+    assert_eq!(folder.stderr, b"cosbroker: policies: is a folder; name a file\n");
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
@@ -132,4 +139,89 @@ fn bad_usage_exits_2_and_help_shows_examples() {
         assert!(String::from_utf8(output.stdout).unwrap().contains("Example:"), "{command}");
     }
     assert_eq!(run(&["sandbox", "--listen", "0.0.0.0:0"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_sandbox_that_cannot_start_says_which_option_to_mend() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("others")).unwrap();
+    std::fs::write(dir.path().join("others/photos.toml"), "").unwrap();
+    for (arguments, code, said) in [
+        (&["--listen", "127.0.0.1:5001"][..], 1, "--listen and --admin-listen are both 127.0.0.1:5001"),
+        (&["--cloud-listen", "127.0.0.1:5000"], 1, "--listen and --cloud-listen are both 127.0.0.1:5000"),
+        (&["--listen", "0.0.0.0:0"], 1, "write --listen 127.0.0.1:0"),
+        (&["--listen", "localhost:6000"], 2, "write a numeric address and a port, like 127.0.0.1:5000"),
+        (&["--admin-listen", "6000"], 2, "write a numeric address and a port"),
+        (&["--cloud-listen", "127.0.0.1:99999"], 2, "write a numeric address and a port"),
+        (
+            &["--templates", "others"],
+            1,
+            "--templates others: holds no upload.toml; the sandbox's default is `upload`",
+        ),
+        (&["--data", "others/photos.toml"], 1, "is a file; give a folder"),
+        (&["--cloud-listen", "127.0.0.1:0"], 1, "name one that is there in TMPDIR"),
+    ] {
+        let output =
+            cosbroker(dir.path()).env("TMPDIR", "/nowhere").arg("sandbox").args(arguments).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(told.contains(said), "{arguments:?}: {told}");
+        assert!(code == 2 || told.lines().count() == 1, "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn a_misspelt_log_level_is_told_and_the_usual_one_used() {
+    let setup = setup().with("region =", "regoin =");
+    let dir = setup.write();
+    for log in ["human", "json"] {
+        let output = cosbroker(dir.path())
+            .env("RUST_LOG", "debg")
+            .args(["serve", "--config", "config.toml", "--log", log])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        let said = "RUST_LOG `debg`: not a level; use error, warn, info, debug, trace, off or target=level; info is used";
+        assert!(told.lines().next().unwrap().contains(said), "{told}");
+    }
+}
+
+#[test]
+fn a_listener_that_is_none_is_told_from_one_that_does_not_answer() {
+    let (cloud, _) = crate::support::emulator();
+    let cloud = format!("http://{cloud}");
+    let tls = cloud.replace("http:", "https:");
+    for (url, code, said) in [
+        ("localhost:5001", 2, "write it with http://, like http://127.0.0.1:5001"),
+        ("http://127.0.0.1:5001/metrics", 2, "without a path"),
+        (&*cloud, 1, "not a broker's operators' listener"),
+        (&*tls, 1, "the listener itself speaks plain HTTP"),
+        ("http://127.0.0.1:1", 1, "start the broker"),
+    ] {
+        let output =
+            cosbroker(&repository("")).args(["keys", "revoked", "--operators", url]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{url}: {told}");
+        assert!(told.contains(said), "{url}: {told}");
+    }
+}
+
+#[test]
+fn a_template_that_is_not_there_is_not_tried_and_one_without_keys_is_told_on_stderr() {
+    let dir = setup().write();
+    let run = |template: &str| {
+        let output = cosbroker(dir.path())
+            .args(["verify-isolation", "--config", "config.toml", "--template", template])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(run("uplod"), "cosbroker: there is no template `uplod`; did you mean `upload`?\n");
+    let told = run("upload");
+    assert!(
+        told.starts_with("cosbroker: template upload was not tried: no key for a made-up user"),
+        "{told}"
+    );
+    assert!(told.contains("nothing was found out: no template could be tried"), "{told}");
 }

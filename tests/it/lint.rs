@@ -137,6 +137,15 @@ fn what_serves_and_is_likely_not_meant_is_a_warning() {
     std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
     let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
     assert!(code == 1 && told.contains("error[duration]") && told.contains("43200 s at most"), "{told}");
+    // More than any account gets is wrong whatever the configuration says, and told once.
+    std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "48h")).unwrap();
+    for with in [&[][..], &["--config", "config.toml"]] {
+        let (code, told, _) = run(dir.path(), &[&["lint"][..], with].concat());
+        assert!(code == 1 && told.contains("error[duration]"), "{told}");
+        assert!(!told.contains("warning[duration]") && told.contains("not proved: upload"), "{told}");
+    }
+    let (code, _, errors) = run(&dir.path().join("policies"), &["lint"]);
+    assert!(code == 1 && errors.contains("no folder `policies` here; run this where it is"), "{errors}");
 }
 
 /// The guide tells of every rule of `lint`, and of every action that a set stands for.

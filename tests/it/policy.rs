@@ -58,7 +58,13 @@ async fn render_prints_what_sts_is_sent() {
         (vec!["render", "upload", "--claims", r#"{"sub":"a/b"}"#], "base64url"),
         (vec!["render", "upload", "--claims", "[]"], "not a JSON object"),
         (vec!["render", "upload", "--token", "x"], "not a token"),
-        (vec!["render", "nope", "--claims", r#"{"sub":"alice"}"#], "policies/nope.toml"),
+        (vec!["render", "upload", "--claims", "alice.json"], "name a file with `@`"),
+        (vec!["render", "upload", "--claims", "@config.toml"], "is not JSON"),
+        (
+            vec!["render", "nope", "--claims", r#"{"sub":"alice"}"#],
+            "no template `nope` in policies; there are ",
+        ),
+        (vec!["render", "uplod", "--claims", r#"{"sub":"alice"}"#], "did you mean `upload`?"),
     ] {
         let (code, _, errors) = run(broker.dir(), &arguments);
         assert!(code == 1 && errors.contains(said) && errors.lines().count() == 1, "{arguments:?}: {errors}");
@@ -105,7 +111,13 @@ async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
         ],
     );
     assert!(told.starts_with("denied: no statement grants it on `users/bob/a.jpg`"), "{told}");
-    let path = "/v1/explain?action=name/cos:PutObject&key=users/alice/a.jpg&size=11534336";
+    let misspelt = ask(&["--action", "putobject", "--key", "users/alice/a.jpg"]);
+    assert_eq!(misspelt["allowed"], false);
+    assert!(
+        misspelt["reason"].as_str().unwrap().ends_with("did you mean `name/cos:PutObject`?"),
+        "{misspelt}"
+    );
+    let path = "/v1/explain?action=PutObject&key=users/alice/a.jpg&size=11534336";
     let api = broker.get(path, &token("alice")).await.json();
     for field in ["allowed", "reason", "statement", "condition"] {
         assert_eq!(api[field], large[field], "{field}");
@@ -133,6 +145,10 @@ fn diff_tells_what_each_sample_user_gains_and_loses() {
     ] {
         assert!(told.contains(part), "{part}:\n{told}");
     }
+    let marked = ["diff", "policies/old.toml", "policies/wider.toml", "--claims", "@users.json"];
+    assert_eq!(run(dir.path(), &marked).1, told, "with `@`, as for the other commands");
+    let (code, _, errors) = run(dir.path(), &["diff", "policies", "policies", "--claims", r#"{"sub":"a"}"#]);
+    assert!(code == 2 && errors.contains("--claims") && errors.contains("@users.json"), "{errors}");
     assert_eq!(diff("policies/wider.toml", &["--refuse-widening"]).0, 1);
     let (code, told, _) = diff("policies/member.toml", &["--refuse-widening"]);
     assert_eq!(code, 0, "{told}");

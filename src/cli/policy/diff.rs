@@ -30,14 +30,24 @@ pub(super) struct Options {
     old: PathBuf,
     /// The template as it is to be, or the folder.
     new: PathBuf,
-    /// Claims of sample users: a JSON list of objects, or one object.
-    #[arg(long, value_name = "FILE")]
+    /// A file with claims of sample users: a JSON list of objects, or one object. `@FILE` says the same.
+    #[arg(long, value_name = "FILE", value_parser = claims_file)]
     claims: Option<PathBuf>,
     /// Fail if anybody gains anything.
     #[arg(long)]
     refuse_widening: bool,
     #[command(flatten)]
     configuration: Configuration,
+}
+
+/// Bare, or as the other commands name one, with `@`; what those take besides is told.
+fn claims_file(written: &str) -> Result<PathBuf, &'static str> {
+    match written.strip_prefix('@').unwrap_or(written) {
+        json if json.trim_start().starts_with(['{', '[']) => {
+            Err("put them into a file, and name it: @users.json")
+        }
+        path => Ok(PathBuf::from(path)),
+    }
 }
 
 /// A template's two versions; one is missing where it is new or gone.

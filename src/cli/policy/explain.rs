@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Options {
     #[command(flatten)]
     subject: Subject,
-    /// Such as name/cos:PutObject.
+    /// Such as name/cos:PutObject, or just its end, `PutObject`.
     #[arg(long)]
     action: String,
     /// The object's key; for a list, the prefix asked for.
@@ -58,13 +58,10 @@ enum Format {
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let grant = self.subject.templates()?.grant(None, &self.subject.identity()?)?;
-        // COS's own name is meant where only its end is written.
-        let action =
-            if self.action.contains(':') { self.action } else { format!("name/cos:{}", self.action) };
         let answer = explain(
             &grant,
             &Question {
-                action: &action,
+                action: &self.action,
                 key: &self.key,
                 size: self.size,
                 content_type: self.content_type.as_deref(),

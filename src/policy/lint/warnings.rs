@@ -43,7 +43,7 @@ const LONGEST_OF_MAIN_ACCOUNT: Duration = Duration::from_hours(2);
 const NEAR_LIMIT: usize = render::MAX_POLICY_BYTES * 4 / 5;
 
 /// Every warning about one template.
-pub(super) fn of(template: &Template, terms: Option<&Terms>) -> Vec<Finding> {
+pub(super) fn of(template: &Template, terms: &Terms) -> Vec<Finding> {
     let about = About { template };
     let allows = || template.statements.iter().filter(|statement| statement.effect == Effect::Allow);
     let mut findings = Vec::new();
@@ -249,12 +249,10 @@ impl About<'_> {
         findings
     }
 
-    /// Where the configuration is at hand, too long a life is an error already.
-    fn duration(&self, terms: Option<&Terms>) -> Option<Finding> {
-        // Too long for any action is an error where the configuration says which; so is too long for a role.
-        let may_be_main = terms.is_none_or(|terms| {
-            terms.longest > Duration::from_hours(12) && self.template.duration <= terms.longest
-        });
+    /// What does not fit the terms is an error already.
+    fn duration(&self, terms: &Terms) -> Option<Finding> {
+        let may_be_main =
+            terms.longest > Duration::from_hours(12) && terms.duration_fits(self.template).is_ok();
         let long = may_be_main && self.template.duration > LONGEST_OF_MAIN_ACCOUNT;
         long.then(|| {
             self.warn(

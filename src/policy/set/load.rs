@@ -37,13 +37,13 @@ impl TemplateSet {
         let version = Folder::of(vec![Ok(file.clone())]).version();
         let template = folder::template(file)?;
         let name = template.name.clone();
-        if let Some(terms) = terms {
-            terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-        }
         let templates = vec![template];
-        let issuers = terms.map_or_else(|| Terms::assumed(&templates).issuers, |terms| terms.issuers.clone());
+        let terms = terms.cloned().unwrap_or_else(|| Terms::assumed(&templates));
+        for template in &templates {
+            terms.duration_fits(template).map_err(|problem| vec![problem])?;
+        }
         let now = Timestamp::UNIX_EPOCH;
-        let proved = prove(templates, &issuers).and_then(all_pass_the_verifier)?;
+        let proved = prove(templates, &terms.issuers).and_then(all_pass_the_verifier)?;
         let templates = proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect();
         Ok(Self::new(templates, Some(name), version, now))
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Entry, Faults, rule::Fault};
+use crate::sandbox::taking;
 
 const EXAMPLE: &str = r#"{"on": "sts", "fault": "throttle", "times": 1}"#;
 
@@ -12,12 +13,12 @@ const EXAMPLE: &str = r#"{"on": "sts", "fault": "throttle", "times": 1}"#;
 pub(in crate::sandbox) fn control(services: &mut web::ServiceConfig) {
     services
         .service(
-            web::resource("/faults")
+            taking("GET, POST, DELETE", "/faults")
                 .route(web::get().to(list))
                 .route(web::post().to(add))
                 .route(web::delete().to(clear)),
         )
-        .service(web::resource("/faults/{id}").route(web::delete().to(remove)));
+        .service(taking("DELETE", "/faults/{id}").route(web::delete().to(remove)));
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use actix_web::http::StatusCode;
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::units::{Offset, Span};
 
@@ -59,7 +59,7 @@ struct Rule {
     by: Option<Offset>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lasts: Option<Span>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "times", skip_serializing_if = "Option::is_none")]
     times: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<f64>,
@@ -183,6 +183,12 @@ impl Name {
     }
 }
 
+/// A number of times, told in words where it is none: serde speaks of "a nonzero u32".
+fn times<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU32>, D::Error> {
+    let wrong = |_| D::Error::custom("`times` is how often it strikes: a whole number from 1");
+    NonZeroU32::deserialize(from).map(Some).map_err(wrong)
+}
+
 fn status(code: u16, fits: impl Fn(u16) -> bool) -> Result<StatusCode, String> {
     StatusCode::from_u16(code).ok().filter(|_| fits(code)).ok_or_else(|| {
         format!("the status {code} is no failure; `error` takes 500 to 599, `html` also 200 and 400 to 499")
@@ -252,7 +258,11 @@ mod tests {
             (r#"{"on":"gcs","fault":"reset"}"#, "expected `sts` or `cos`"),
             (r#"{"on":"sts","fault":"rest"}"#, "`reset`"),
             (r#"{"on":"sts","fault":"reset","tims":1}"#, "expected one of"),
-            (r#"{"on":"sts","fault":"reset","times":0}"#, "nonzero"),
+            (
+                r#"{"on":"sts","fault":"reset","times":0}"#,
+                "`times` is how often it strikes: a whole number from 1",
+            ),
+            (r#"{"on":"sts","fault":"reset","times":"2"}"#, "a whole number from 1"),
             (r#"{"on":"sts","fault":"latency"}"#, "`latency` needs `delay`, such as \"delay\": \"2s\""),
             (r#"{"on":"sts","fault":"latency","delay":"2"}"#, "write it like"),
             (r#"{"on":"sts","fault":"reset","delay":"2s"}"#, "`delay` means nothing to the fault `reset`"),
