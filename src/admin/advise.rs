@@ -2,14 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
-use super::{Operators, api::refused, keys::told};
+use super::{Operators, api::refused, keys::told, taking};
 use crate::{
     broker::{NoAdvice, WhatIf},
     http::query,
 };
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
-    services.service(web::resource("/api/advise").route(web::get().to(advise)));
+    services.service(taking("GET", "/api/advise").route(web::get().to(advise)));
 }
 
 /// `GET /api/advise?lifetime=&min_remaining=&max_bytes=`

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{Operators, door::is_from_a_page_elsewhere};
+use super::{Operators, door::is_from_a_page_elsewhere, taking};
 use crate::{
     audit::{Event, ReloadedBy},
     policy::Reload,
@@ -17,9 +17,9 @@ use crate::{
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(web::resource("/api/status").route(web::get().to(status)))
-        .service(web::resource("/api/templates").route(web::get().to(templates)))
-        .service(web::resource("/api/reload").route(web::post().to(reload)));
+        .service(taking("GET", "/api/status").route(web::get().to(status)))
+        .service(taking("GET", "/api/templates").route(web::get().to(templates)))
+        .service(taking("POST", "/api/reload").route(web::post().to(reload)));
 }
 
 /// `GET /api/status`: what the page shows.

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{
     Operators,
     api::{client, refused, refused_elsewhere},
+    taking,
 };
 use crate::{
     broker::{KeyFilter, Revocation},
@@ -23,10 +24,10 @@ use crate::{
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(web::resource("/api/keys").route(web::get().to(keys)))
-        .service(web::resource("/api/revoked").route(web::get().to(revoked)))
-        .service(web::resource("/api/revoke").route(web::post().to(revoke)))
-        .service(web::resource("/api/unrevoke").route(web::post().to(unrevoke)));
+        .service(taking("GET", "/api/keys").route(web::get().to(keys)))
+        .service(taking("GET", "/api/revoked").route(web::get().to(revoked)))
+        .service(taking("POST", "/api/revoke").route(web::post().to(revoke)))
+        .service(taking("POST", "/api/unrevoke").route(web::post().to(unrevoke)));
 }
 
 /// Somebody, as an operator names them.
