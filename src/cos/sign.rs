@@ -32,6 +32,14 @@ pub struct Window {
     pub until: i64,
 }
 
+impl Window {
+    /// When both hold.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{};{}", self.from, self.until)
@@ -54,6 +62,8 @@ pub struct Authorization {
     pub secret_id: String,
     /// `q-sign-time`
     pub window: Window,
+    /// `q-key-time`: how long whoever was handed the key of the signature may sign.
+    pub key_window: Window,
     key_time: String,
     headers: Vec<String>,
     parameters: Vec<String>,
@@ -90,6 +100,7 @@ impl Authorization {
         Ok(Self {
             secret_id: needed("q-ak")?.to_owned(),
             window: needed("q-sign-time")?.parse().map_err(|()| Malformed("q-sign-time"))?,
+            key_window: needed("q-key-time")?.parse().map_err(|()| Malformed("q-key-time"))?,
             key_time: needed("q-key-time")?.to_owned(),
             headers: list("q-header-list")?,
             parameters: list("q-url-param-list")?,
@@ -262,6 +273,7 @@ mod tests {
             ("sha1", "sha256", "q-sign-algorithm"),
             ("q-sign-time=1;2", "q-sign-time=1", "q-sign-time"),
             ("q-sign-time=1;2", "q-sign-time=a;b", "q-sign-time"),
+            ("q-key-time=1;2", "q-key-time=2", "q-key-time"),
         ] {
             assert_eq!(Authorization::parse(&header(&whole).replace(from, to)), Err(Malformed(fault)));
         }

@@ -30,7 +30,6 @@ use actix_web::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
-pub(super) use self::refusal::error;
 use self::{
     address::Address,
     authority::Authority,
@@ -38,6 +37,7 @@ use self::{
     operation::Operation,
     refusal::Refusal,
 };
+pub(super) use self::{operation::ACTIONS, refusal::error};
 use super::{Account, SessionKey, fault, storage::Storage};
 use crate::{clock::Clock, entropy::Entropy};
 
@@ -112,7 +112,7 @@ pub(super) fn action_of(request: &HttpRequest) -> Option<&'static str> {
 /// Every request to COS.
 pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(address) = address_of(request.head(), &cos.region) else {
-        return nothing(&request);
+        return nothing(&request, &cos.entropy.name());
     };
     let (now, id) = (fault::now(&request, &*cos.clock), cos.entropy.name());
     let resource = format!("{}/{}", address.bucket, address.key);
@@ -138,7 +138,7 @@ fn headed(mut response: HttpResponse, request_id: &str) -> HttpResponse {
 }
 
 /// What is said to a request that names no bucket, and nothing else of the sandbox.
-fn nothing(request: &HttpRequest) -> HttpResponse {
+fn nothing(request: &HttpRequest, id: &str) -> HttpResponse {
     if request.method() == Method::CONNECT {
         // Clients that get no tunnel seldom show why.
         tracing::info!(
@@ -147,6 +147,11 @@ fn nothing(request: &HttpRequest) -> HttpResponse {
         );
         return HttpResponse::NotImplemented()
             .body("the sandbox speaks plain HTTP: set your SDK's protocol to http (`Protocol: 'http:'`, `Scheme='http'`)\n");
+    }
+    if call::host(request.head()).is_some_and(|host| host.contains(".myqcloud.com")) {
+        // Such as the list of all buckets.
+        let refusal = Refusal::NotImplemented("a request that names no bucket".to_owned());
+        return headed(refusal.response("", id), id);
     }
     HttpResponse::NotFound().body(format!(
         "the sandbox has nothing at {} {}: it is no address of its own, and no bucket is named, by the host (<bucket>-<appid>.cos.localhost) or the path (/<bucket>-<appid>/<key>)\n",

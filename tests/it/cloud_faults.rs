@@ -156,6 +156,25 @@ async fn of_an_answer_of_cos_less_comes_than_was_announced() {
     assert!(error.is_decode() || error.is_body(), "{error:?}");
 }
 
+/// A delete that is carried out, and whose answer is lost: 204 has no body that could be cut.
+#[tokio::test]
+async fn of_an_answer_that_has_no_body_all_is_lost_and_the_request_is_carried_out() {
+    let sandbox = Sandbox::start();
+    let key = sandbox.get("/v1/credentials/files", "alice").await.body;
+    let presigned = async |method: &str| {
+        let presign = sandbox.url(&format!("/presign?name=a&method={method}"));
+        Answer::of(sandbox.http.post(presign).body(key.clone())).await.body.trim().to_owned()
+    };
+    let put = sandbox.http.put(presigned("PUT").await).body("content").send().await.unwrap();
+    assert_eq!(put.status(), 200);
+    sandbox.fault(json!({"on": "cos", "fault": "truncated", "action": "DeleteObject", "times": 1})).await;
+    let lost = sandbox.http.delete(presigned("DELETE").await).send().await;
+    assert!(lost.is_err(), "{lost:?}");
+    assert_eq!(sandbox.struck().await, [1]);
+    let gone = sandbox.http.get(presigned("GET").await).send().await.unwrap();
+    assert_eq!(gone.status(), 404);
+}
+
 #[tokio::test]
 async fn a_reset_is_the_end_of_the_connection_without_a_word() {
     let sandbox = Sandbox::start();

@@ -228,6 +228,90 @@ async fn what_is_said_twice_or_in_the_wrong_place_opens_nothing() {
     assert_eq!(code(&avatars.send(&sandbox, html).await), DENIED);
 }
 
+/// What a client was handed to sign with holds for a while, whatever it says of each request (docs 436/7778).
+#[tokio::test]
+async fn a_signing_key_that_is_over_or_not_begun_signs_nothing() {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let Window { from: now, .. } = alice.window;
+    let path = format!("/{BUCKET}/users/alice/a");
+    let headers = pairs(&[("host", &sandbox.cloud.to_string())]);
+    for (from, until, expected) in [
+        (now - 60, now + 600, (404, "NoSuchKey")),
+        (now - 5000, now - 4000, DENIED),
+        (now + 4000, now + 5000, (403, "RequestTimeTooSkewed")),
+    ] {
+        let key_time = format!("{from};{until}");
+        let sign_time = format!("{};{}", now - 60, now + 600);
+        let text = format!("get\n{path}\n\nhost={}\n", encoded(&headers[0].1));
+        let authorization = format!(
+            "q-sign-algorithm=sha1&q-ak={}&q-sign-time={sign_time}&q-key-time={key_time}&q-header-list=host&q-url-param-list=&q-signature={}",
+            alice.id,
+            signature_over(&alice.secret, &key_time, &sign_time, &text)
+        );
+        let request = sandbox.http.get(sandbox.url(&path)).header("authorization", authorization);
+        let answer = Answer::of(request.header("x-cos-security-token", alice.token.clone().unwrap())).await;
+        assert_eq!(code(&answer), expected, "{key_time}: {answer:?}");
+    }
+}
+
+/// As docs 436/7778 has it, written anew: no client of ours signs with two different times.
+fn signature_over(secret: &str, key_time: &str, sign_time: &str, text: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha1::{Digest, Sha1};
+    let mac = |key: &str, text: &str| {
+        let mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).unwrap();
+        hex::encode(mac.chain_update(text).finalize().into_bytes())
+    };
+    mac(&mac(secret, key_time), &format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(text))))
+}
+
+#[tokio::test]
+async fn a_copy_is_made_only_of_the_object_that_the_client_means() {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let put = alice.send(&sandbox, Ask::put("users/alice/a", "content")).await;
+    let etag = put.header("etag").to_owned();
+    let source = format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/users/alice/a");
+    for (name, value, made) in [
+        ("x-cos-copy-source-If-Match", etag.as_str(), true),
+        ("x-cos-copy-source-If-Match", "\"another\"", false),
+        ("x-cos-copy-source-If-None-Match", "\"another\"", true),
+        ("x-cos-copy-source-If-None-Match", &etag, false),
+        ("x-cos-copy-source-If-Modified-Since", "Tue, 01 Jan 2126 00:00:00 GMT", false),
+        ("x-cos-copy-source-If-Unmodified-Since", "Tue, 01 Jan 2019 00:00:00 GMT", false),
+    ] {
+        let headers = [("x-cos-copy-source", source.as_str()), (name, value)];
+        let copy = Ask { headers: &headers, ..Ask::new(Method::PUT, "users/alice/b") };
+        let answer = alice.send(&sandbox, copy).await;
+        let expected = if made { (200, "") } else { (412, "PreconditionFailed") };
+        assert_eq!(code(&answer), expected, "{name}: {value}");
+        let there = alice.send(&sandbox, Ask::new(Method::DELETE, "users/alice/b")).await;
+        assert_eq!(there.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn metadata_has_an_end_and_an_empty_header_is_none() {
+    let sandbox = Sandbox::start();
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let (fits, too_long) = ("x".repeat(2048 - "x-cos-meta-a".len()), "x".repeat(2048));
+    for (value, expected) in [(&fits, (200, "")), (&too_long, (400, "MetadataTooLarge"))] {
+        let headers = [("x-cos-meta-a", value.as_str()), ("cache-control", "")];
+        let put = Ask { headers: &headers, ..Ask::put("users/alice/a", "x") };
+        assert_eq!(code(&alice.send(&sandbox, put).await), expected);
+    }
+    let told = alice.send(&sandbox, Ask::new(Method::HEAD, "users/alice/a")).await;
+    assert_eq!((told.header("x-cos-meta-a"), told.headers.get("cache-control")), (fits.as_str(), None));
+}
+
+#[tokio::test]
+async fn a_list_of_all_buckets_is_told_to_be_missing_in_coss_own_way() {
+    let sandbox = Sandbox::start();
+    let request = sandbox.http.get(sandbox.url("/")).header("host", "service.cos.myqcloud.com");
+    assert_eq!(code(&Answer::of(request).await), (501, "NotImplemented"));
+}
+
 #[tokio::test]
 async fn a_copy_needs_the_source_as_much_as_the_target() {
     let sandbox = Sandbox::start();

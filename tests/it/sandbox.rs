@@ -40,9 +40,13 @@ async fn a_wrong_method_is_told_which_ones_a_place_takes() {
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
         assert!(answer.body.contains(said), "{answer:?}");
     }
-    for (method, path, allow) in
-        [(Method::PUT, "/", "GET"), (Method::POST, "/metrics", "GET"), (Method::PUT, "/revoke", "GET, POST")]
-    {
+    for (method, path, allow) in [
+        (Method::PUT, "/", "GET"),
+        (Method::POST, "/metrics", "GET, HEAD"),
+        (Method::PUT, "/revoke", "GET, POST"),
+        (Method::GET, "/api/reload", "POST"),
+        (Method::POST, "/api/keys", "GET"),
+    ] {
         let request = sandbox.http.request(method, format!("http://{}{path}", sandbox.operators));
         let answer = Answer::of(request).await;
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");

@@ -55,7 +55,7 @@ impl Authority {
         let claimed = Claimed {
             secret_id: &authorization.secret_id,
             token: call.header("x-cos-security-token").or_else(|| call.parameter("x-cos-security-token")),
-            window: authorization.window,
+            window: authorization.window.and(authorization.key_window),
         };
         self.holder(&claimed, call.at, |secret_key| {
             signed_forms(call).any(|(path, headers)| {

@@ -6,6 +6,7 @@ use actix_web::{
     HttpResponse,
     dev::Payload,
     http::{StatusCode, header},
+    mime::{self, Mime},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
@@ -41,10 +42,10 @@ struct FormPolicy {
 
 impl Cos {
     pub(super) async fn post_object(&self, call: Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
-        let mut headers = header::HeaderMap::new();
-        if let Some(Ok(kind)) = call.header("content-type").map(header::HeaderValue::from_str) {
-            headers.insert(header::CONTENT_TYPE, kind);
-        }
+        let kind = call.header("content-type").filter(|kind| is_form(kind));
+        let kind = kind.and_then(|kind| header::HeaderValue::from_str(kind).ok());
+        let kind = kind.ok_or(Refusal::MalformedForm)?;
+        let headers = header::HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
         let mut form = Multipart::new(&headers, body.take());
         let answered = self.answer_form(call, &mut form).await;
         if answered.is_err() {
@@ -77,6 +78,14 @@ impl Cos {
         let call = call.of_form(fields, &filename)?;
         let policy = self.signed_policy(&call)?;
         let range = policy.check(&call)?;
+        if call
+            .header("success_action_redirect")
+            .is_some_and(|page| header::HeaderValue::from_str(page).is_err())
+        {
+            return Err(Refusal::InvalidArgument(
+                "success_action_redirect cannot stand in a header.".to_owned(),
+            ));
+        }
         self.check_new(&call, &call.address.key)?;
         let headers = call.kept_headers()?;
         let blob = self.storage.receive(&mut file, range.map_or(object::LARGEST, |(_, most)| most)).await?;
@@ -187,6 +196,14 @@ impl Call {
             name => self.header(name),
         }
     }
+}
+
+/// Whether a body of this type can be read as a form: its parts are told apart by a boundary (RFC 7578 §4.1).
+fn is_form(kind: &str) -> bool {
+    kind.parse::<Mime>().is_ok_and(|kind| {
+        kind.essence_str() == "multipart/form-data"
+            && kind.get_param(mime::BOUNDARY).is_some_and(|boundary| !boundary.as_str().is_empty())
+    })
 }
 
 /// Reads to the form's end, so that one that broke off is not taken for whole.

@@ -18,6 +18,8 @@ use crate::sandbox::storage::{Blob, Headers, Object};
 
 /// The most that a `PUT` may bring (docs 436/14518).
 pub(super) const LARGEST: u64 = 5 << 30;
+/// All `x-cos-meta-*` of one object, in bytes (docs 436/7749).
+const MOST_METADATA: usize = 2 << 10;
 /// The longest key, in bytes (docs 436/14518).
 const LONGEST_KEY: usize = 850;
 
@@ -43,6 +45,8 @@ pub(super) fn kept_headers<'a>(
         .into_iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
         .filter(|(name, value)| kept(name) && (name != "x-cos-storage-class" || *value != "STANDARD"))
+        // The SDK for Node sends headers that it was given nothing for.
+        .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| match (name.as_str(), value).try_into_pair() {
             Ok(_) => Ok((name, value.to_owned())),
             Err(_) => Err(Refusal::InvalidArgument(format!("{name} is no header, or its value is none."))),
@@ -53,7 +57,10 @@ pub(super) fn kept_headers<'a>(
 impl Call {
     /// What an object of this request is told with.
     pub(super) fn kept_headers(&self) -> Result<Headers, Refusal> {
-        kept_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        let kept = kept_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let own = kept.iter().filter(|(name, _)| name.starts_with("x-cos-meta-"));
+        let bytes: usize = own.map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > MOST_METADATA { Err(Refusal::MetadataTooLarge(MOST_METADATA)) } else { Ok(kept) }
     }
 
     /// `Content-MD5`, if it is given, is that of what came (RFC 1864).
@@ -107,6 +114,10 @@ impl Cos {
         let Address { bucket, key, .. } = &call.address;
         self.check_new(call, key)?;
         let object = self.storage.get(&source.bucket, &source.key).ok_or(Refusal::NoSuchKey)?;
+        // All four are 412 here (docs 436/10881): there is no copy to be had from memory.
+        if unmet(call, "x-cos-copy-source-", &object).is_some() {
+            return Err(Refusal::PreconditionFailed);
+        }
         let replaced = call.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
         let headers = if replaced { call.kept_headers()? } else { object.headers.clone() };
         let object = self.storage.put(bucket, key, self.storage.copy(&object, headers, call.at)?)?;
@@ -117,8 +128,10 @@ impl Cos {
     pub(super) fn get_object(&self, call: &Call, with_body: bool) -> Result<HttpResponse, Refusal> {
         let Address { bucket, key, .. } = &call.address;
         let object = self.storage.get(bucket, key).ok_or(Refusal::NoSuchKey)?;
-        if let Some(unchanged) = check_conditions(call, &object)? {
-            return Ok(unchanged);
+        match unmet(call, "", &object) {
+            None => {}
+            Some(Unmet::Changed) => return Err(Refusal::PreconditionFailed),
+            Some(Unmet::Unchanged) => return Ok(stored(HttpResponse::NotModified(), &object).finish()),
         }
         let range = range(call, object.length)?;
         let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
@@ -160,8 +173,17 @@ pub(super) fn stored(mut response: HttpResponseBuilder, object: &Object) -> Http
     response
 }
 
-/// RFC 9110 §13.2.2: what the client already has is not sent again, and what it no longer knows not at all.
-fn check_conditions(call: &Call, object: &Object) -> Result<Option<HttpResponse>, Refusal> {
+/// What a client wanted otherwise.
+enum Unmet {
+    /// The object is another than the client knows.
+    Changed,
+    /// The object is the one that the client has.
+    Unchanged,
+}
+
+/// The condition that does not hold (RFC 9110 §13.2.2); `about` stands before each header's name.
+fn unmet(call: &Call, about: &str, object: &Object) -> Option<Unmet> {
+    let header = |name: &str| call.header(&format!("{about}{name}"));
     let names = |list: &str| {
         list.split(',')
             .map(str::trim)
@@ -171,20 +193,20 @@ fn check_conditions(call: &Call, object: &Object) -> Result<Option<HttpResponse>
         let date = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
         Some(object.modified.as_second() > date.as_second())
     };
-    let failed = match (call.header("if-match"), call.header("if-unmodified-since")) {
+    let changed = match (header("if-match"), header("if-unmodified-since")) {
         (Some(list), _) => !names(list),
         (None, Some(date)) => since(date).unwrap_or(false),
         (None, None) => false,
     };
-    if failed {
-        return Err(Refusal::PreconditionFailed);
+    if changed {
+        return Some(Unmet::Changed);
     }
-    let same = match (call.header("if-none-match"), call.header("if-modified-since")) {
+    let unchanged = match (header("if-none-match"), header("if-modified-since")) {
         (Some(list), _) => names(list),
         (None, Some(date)) => since(date).is_some_and(|changed| !changed),
         (None, None) => false,
     };
-    Ok(same.then(|| stored(HttpResponse::NotModified(), object).finish()))
+    unchanged.then_some(Unmet::Unchanged)
 }
 
 /// The first and last byte that are asked for, if a range is. What is no range of bytes counts as none, and

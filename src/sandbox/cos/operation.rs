@@ -73,6 +73,23 @@ const SUBRESOURCES: [&str; 30] = [
     "website",
 ];
 
+/// What policies call what the emulator does, without `name/cos:`.
+pub(in crate::sandbox) const ACTIONS: [&str; 13] = [
+    "GetBucket",
+    "ListMultipartUploads",
+    "HeadBucket",
+    "PostObject",
+    "PutObject",
+    "GetObject",
+    "HeadObject",
+    "DeleteObject",
+    "InitiateMultipartUpload",
+    "UploadPart",
+    "ListParts",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+];
+
 impl Operation {
     /// What a request wants.
     pub(super) fn of(
@@ -157,6 +174,7 @@ mod tests {
         ] {
             let action = operation(method, has_key, false, query).unwrap().action();
             assert_eq!(action, format!("name/cos:{expected}"), "{method} {query}");
+            assert!(ACTIONS.contains(&expected), "{expected}");
         }
         assert_eq!(operation("PUT", true, true, "").unwrap(), Operation::CopyObject);
     }

@@ -51,6 +51,10 @@ pub(super) enum Refusal {
     InvalidRange,
     #[error("At least one of the pre-conditions you specified did not hold")]
     PreconditionFailed,
+    #[error("The body of your POST request is not well-formed multipart/form-data.")]
+    MalformedForm,
+    #[error("Your metadata headers exceed the maximum allowed metadata size: {0} bytes")]
+    MetadataTooLarge(usize),
     /// The form of a form upload.
     #[error("Invalid according to Policy: {0}")]
     FormPolicy(String),
@@ -86,6 +90,8 @@ impl Refusal {
             Self::Upload(Incomplete::EntityTooSmall) => (StatusCode::BAD_REQUEST, "EntityTooSmall"),
             Self::KeyTooLong(_) => (StatusCode::BAD_REQUEST, "KeyTooLong"),
             Self::FileAlreadyExists => (StatusCode::CONFLICT, "FileAlreadyExists"),
+            Self::MalformedForm => (StatusCode::BAD_REQUEST, "MalformedPOSTRequest"),
+            Self::MetadataTooLarge(_) => (StatusCode::BAD_REQUEST, "MetadataTooLarge"),
             Self::MalformedXml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
             Self::BadDigest => (StatusCode::BAD_REQUEST, "BadDigest"),
             Self::Unkept(Unkept::BrokenOff) => (StatusCode::BAD_REQUEST, "IncompleteBody"),

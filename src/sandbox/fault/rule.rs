@@ -6,7 +6,11 @@ use actix_web::http::StatusCode;
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use crate::units::{Offset, Span};
+use crate::{
+    sandbox::cos,
+    source::nearest,
+    units::{Offset, Span},
+};
 
 /// What is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,15 +212,14 @@ fn is_action(on: Target, action: &str) -> Result<(), String> {
     match on {
         Target::Sts if STS_ACTIONS.contains(&action) => Ok(()),
         Target::Sts => Err(format!("STS has no action `{action}`; it has {}", STS_ACTIONS.join(" and "))),
-        Target::Cos
-            if action.starts_with(|first: char| first.is_ascii_uppercase())
-                && action.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
-        {
-            Ok(())
+        Target::Cos if cos::ACTIONS.contains(&action) => Ok(()),
+        Target::Cos => {
+            let mend = match nearest(action.trim_start_matches("name/cos:"), cos::ACTIONS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", cos::ACTIONS.join(", ")),
+            };
+            Err(format!("the sandbox's COS has no action `{action}`; {mend}"))
         }
-        Target::Cos => Err(format!(
-            "`{action}` is no action of COS; write it as policies do, without `name/cos:`: PutObject, UploadPart"
-        )),
     }
 }
 
@@ -276,7 +279,9 @@ mod tests {
             (r#"{"on":"sts","fault":"reset","share":0}"#, "more than 0"),
             (r#"{"on":"sts","fault":"reset","share":1.5}"#, "at most 1"),
             (r#"{"on":"sts","fault":"reset","action":"PutObject"}"#, "it has GetFederationToken"),
-            (r#"{"on":"cos","fault":"reset","action":"name/cos:PutObject"}"#, "without `name/cos:`"),
+            (r#"{"on":"cos","fault":"reset","action":"name/cos:PutObject"}"#, "did you mean `PutObject`?"),
+            (r#"{"on":"cos","fault":"reset","action":"Putobject"}"#, "did you mean `PutObject`?"),
+            (r#"{"on":"cos","fault":"reset","action":"Nope"}"#, "it has GetBucket, "),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");

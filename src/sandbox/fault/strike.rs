@@ -5,7 +5,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        Method, StatusCode,
         header::{DATE, HeaderValue, HttpDate, TryIntoHeaderValue},
     },
     middleware::Next,
@@ -77,12 +77,7 @@ async fn struck(
         Kind::Throttle => answer::throttled(target, &name()),
         Kind::Error(status) => answer::failed(target, status, &name()),
         Kind::Html(status) => answer::page(status),
-        Kind::Reset => {
-            if let Some(connection) = request.request().conn_data::<Connection>() {
-                connection.end_with_a_reset();
-            }
-            HttpResponse::Ok().body(CutShort::before_its_head())
-        }
+        Kind::Reset => reset(request.request()),
         Kind::Latency(delay) => {
             actix_web::rt::time::sleep(delay).await;
             return Ok(next.call(request).await?.map_into_boxed_body());
@@ -107,11 +102,23 @@ async fn struck(
     Ok(request.into_response(answer))
 }
 
-/// STS's JSON ends in the middle and is whole to HTTP; of COS's answer less comes than was announced. What
-/// has no body, as the answer to HEAD, cannot be cut.
+/// No answer: the connection ends before its head.
+fn reset(request: &HttpRequest) -> HttpResponse {
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.end_with_a_reset();
+    }
+    HttpResponse::Ok().body(CutShort::before_its_head())
+}
+
+/// STS's JSON ends in the middle and is whole to HTTP; of COS's answer less comes than was announced. Where HTTP
+/// has no room for a body (RFC 9110 §6.4.1), none can be cut: of those the whole answer is lost, but for that to HEAD.
 async fn cut(target: Target, response: ServiceResponse) -> Result<ServiceResponse, Error> {
     if response.request().method() == Method::HEAD {
         return Ok(response);
+    }
+    if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status()) {
+        let lost = reset(response.request());
+        return Ok(response.into_response(lost));
     }
     if target == Target::Cos {
         return Ok(response.map_body(|_, body| BoxBody::new(CutShort::of(body))));

@@ -100,6 +100,33 @@ async fn a_form_says_once_and_well_what_the_object_is_told_with() {
     assert_eq!(code(&asked), (400, "InvalidArgument"));
 }
 
+#[tokio::test]
+async fn what_is_no_form_is_told_so_and_the_next_request_is_answered() {
+    let sandbox = Sandbox::start();
+    for kind in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data"),
+        Some("multipart/form-data; boundary="),
+        Some("multipart/mixed; boundary=cut"),
+    ] {
+        for query in ["", "?Delete"] {
+            let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/{query}"))).body("x=1");
+            let request = kind.iter().fold(request, |request, kind| request.header("content-type", *kind));
+            let refused = Answer::of(request).await;
+            assert_eq!(code(&refused), (400, "MalformedPOSTRequest"), "{kind:?} {query}: {refused:?}");
+        }
+    }
+    let alice = Key::of(&sandbox, "files", "alice").await;
+    let mut fields = form(&alice, "users/alice/p.txt", &[]);
+    fields.push(("success_action_redirect", "http://a.test/\r\nX: 1".to_owned()));
+    assert_eq!(code(&post(&sandbox, &fields, "x").await), (400, "InvalidArgument"));
+    let kept = alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await;
+    assert_eq!(code(&kept), (404, "NoSuchKey"), "what is refused is not kept");
+    assert_eq!(post(&sandbox, &form(&alice, "users/alice/p.txt", &[]), "x").await.status, 204);
+}
+
 /// How long a file is that comes in chunks, nobody knows before it is there; so no field can say.
 #[tokio::test]
 async fn a_form_in_chunks_has_no_length_whatever_its_fields_say() {
