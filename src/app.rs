@@ -4,6 +4,7 @@ mod watch;
 
 use std::{
     future::Future,
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     sync::{
         Arc,
@@ -67,7 +68,8 @@ pub enum StartError {
     Cos(#[from] canary::NoClient),
     /// A listener.
     #[error(
-        "cannot listen on {address}: {error}; end what listens there, or choose another address (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)"
+        "cannot listen on {address}: {error}; {} (server.listen, admin.listen; in the sandbox --listen, --admin-listen, --cloud-listen)",
+        to_listen(error)
     )]
     Listen {
         /// Where.
@@ -78,6 +80,17 @@ pub enum StartError {
     /// The servers.
     #[error("cannot serve: {0}")]
     Serve(#[from] std::io::Error),
+}
+
+/// How to mend what keeps a listener from an address.
+fn to_listen(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "choose a port of 1024 or more, or give the service CAP_NET_BIND_SERVICE"
+        }
+        ErrorKind::AddrNotAvailable => "choose an address of this machine",
+        _ => "end what listens there, or choose another address",
+    }
 }
 
 fn lines(problems: &[Diagnostic]) -> String {

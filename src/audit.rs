@@ -154,12 +154,13 @@ impl Audit {
             self.metrics.suppressed();
             return;
         }
+        self.metrics.told();
         let (reason, why) = match on.queue.try_send(Message::Event(on.clock.now(), event)) {
-            Ok(()) => return self.metrics.told(),
+            Ok(()) => return,
             Err(TrySendError::Full(_)) => (Loss::QueueFull, "they come faster than they can be written"),
             Err(TrySendError::Disconnected(_)) => (Loss::Stopped, "the log has ended"),
         };
-        self.metrics.lost(reason, 1);
+        self.metrics.dropped(reason, 1);
         if on.signals.untold.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::error!("audit lines are being lost: {why}");
         }

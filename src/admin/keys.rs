@@ -130,7 +130,10 @@ impl Operators {
         let issuer = self.issuer(named.issuer)?;
         self.rooms.broker.unrevoke(&issuer, &named.subject, client).ok_or_else(|| {
             let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
-            (StatusCode::NOT_FOUND, format!("{who} is not revoked; /api/revoked lists who is"))
+            (
+                StatusCode::NOT_FOUND,
+                format!("{who} is not revoked; `cosbroker keys revoked` and /api/revoked list who is"),
+            )
         })
     }
 

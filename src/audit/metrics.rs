@@ -78,13 +78,8 @@ impl Metrics {
     /// Lines that were told of never will be written.
     pub(super) fn dropped(&self, loss: Loss, lines: i64) {
         self.waiting.dec_by(lines);
-        self.lost(loss, lines.unsigned_abs());
-    }
-
-    /// Lines never will be written.
-    pub(super) fn lost(&self, loss: Loss, lines: u64) {
         if let Some(lost) = self.lost.of(loss) {
-            lost.inc_by(lines);
+            lost.inc_by(lines.unsigned_abs());
         }
     }
 

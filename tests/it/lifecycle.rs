@@ -32,6 +32,20 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains(&format!("cannot listen on {}", broker.public)), "{said}");
+    assert!(said.contains("end what listens there"), "{said}");
+}
+
+/// RFC 5737 §3: nobody's.
+#[test]
+fn an_address_of_another_machine_is_told_with_what_to_choose() {
+    let elsewhere = "[server]\nlisten = \"192.0.2.1:5000\"";
+    let sts = CannedSts::start(Answers::Key(1800));
+    let dir = Setup::new(sts.address).with("[server]\nlisten = \"127.0.0.1:0\"", elsewhere).write();
+    let output =
+        crate::support::cosbroker(dir.path()).args(["serve", "--config", "config.toml"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("192.0.2.1:5000") && said.contains("choose an address of this machine"), "{said}");
 }
 
 #[tokio::test]

@@ -126,6 +126,15 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
         assert_eq!((refused.status, person.cookie.as_str()), (401, ""), "{wrong}");
         assert!(refused.body.contains("not the token of [admin]"));
     }
+    let guess = broker.http.get(format!("http://{}/api/status", broker.operators));
+    assert_eq!(Answer::of(guess.bearer_auth("a guess")).await.status, 401);
+    broker.says("a wrong token was shown to the operators' listener");
+    let any_case = broker.http.get(format!("http://{}/metrics", broker.operators));
+    let metrics = Answer::of(any_case.header("authorization", format!("bearer {TOKEN}"))).await.body;
+    assert!(
+        metrics.contains("cosbroker_operators_refused_total 4\n"),
+        "each wrong one is counted: {metrics}"
+    );
     let empty = person.send("/login", &[], &person.here()).await;
     assert!(empty.status == 401 && empty.body.contains("action=\"/login\""), "{empty:?}");
     let reloaded = person.get("/login").await;

@@ -118,15 +118,7 @@ fn told(revoked: &Revocation) -> String {
 impl Undo {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let operators = self.listener.open()?;
-        let answer = operators.post_json("/api/unrevoke", &self.who.named()).await;
-        // The listener names its own route to who is revoked; here a command stands for it.
-        let answer = answer.map_err(|error| {
-            anyhow::anyhow!(
-                "{}",
-                error.to_string().replace("/api/revoked lists", "`cosbroker keys revoked` lists")
-            )
-        })?;
-        let served: Revocation = read(answer)?;
+        let served: Revocation = read(operators.post_json("/api/unrevoke", &self.who.named()).await?)?;
         say(&format!("no longer revoked: {} is served again", person(&served.issuer, &served.subject)))?;
         match &served.problem {
             Some(problem) => anyhow::bail!(
