@@ -435,6 +435,8 @@ mod figure_tests;
 #[cfg(test)]
 mod oversight_tests;
 #[cfg(test)]
+mod renewal_tests;
+#[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
 mod tests;
