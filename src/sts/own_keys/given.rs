@@ -57,7 +57,8 @@ impl Given {
     }
 
     /// Takes the key that stands in the files, if it is another and two looks found it alike: its halves may be
-    /// written one after the other. While none can be read, the key at hand goes on.
+    /// written one right after the other. A pair that does not fit and stays is taken as well, as nobody but STS can
+    /// tell; the next one takes its place. While none can be read, the key at hand goes on.
     pub(super) fn look(&self) {
         let Some(files) = &self.files else { return };
         let read = files.read();
