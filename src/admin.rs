@@ -41,15 +41,15 @@ use self::{
 };
 use crate::{
     audit::Audit,
-    broker::Broker,
     canary::Canary,
-    clock::Clock,
-    figures::Sheet,
+    credential_cache::Broker,
     http::{self, RecentRefusals},
     identity::Verifier,
-    policy::TemplateStore,
+    metrics::Sheet,
+    reload::TemplateStore,
     sts::TencentSts,
 };
+use runtime::clock::Clock;
 
 /// The rooms that operators look into.
 #[derive(Debug)]

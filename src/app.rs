@@ -24,18 +24,18 @@ use tokio::{
 use crate::{
     admin::{self, Operators, Rooms},
     audit::{Audit, CannotWrite, Event},
-    broker::Broker,
     canary::{self, Canary},
-    clock::Clock,
     config::{Config, Outline},
-    entropy::Entropy,
+    credential_cache::Broker,
     http::{self, Api, RecentRefusals},
     identity::Verifier,
-    policy::{Issuers, TemplateSet, TemplateStore, Terms},
-    source::Diagnostic,
+    reload::TemplateStore,
     sts::TencentSts,
-    trace::{CannotExport, Tracer},
+    telemetry::{CannotExport, Tracer},
 };
+use diagnostics::Diagnostic;
+use runtime::{clock::Clock, entropy::Entropy};
+use templates::{Issuers, TemplateSet, Terms};
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]

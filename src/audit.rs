@@ -34,10 +34,8 @@ use self::{
     metrics::{Loss, Metrics, Readings},
     writer::Writer,
 };
-use crate::{
-    clock::Clock,
-    config::{self, AuditTarget},
-};
+use crate::config::{self, AuditTarget};
+use runtime::clock::Clock;
 
 /// Events that may wait to be written: a second and more of all that a broker issues, at its quota, through
 /// ten seconds of a disk that stands still.

@@ -38,12 +38,12 @@ pub use self::{
 };
 use crate::{
     audit::{Audit, Event, Origin},
-    clock::Clock,
     config,
-    entropy::Entropy,
-    policy::{TemplateSet, TemplateStore},
+    reload::TemplateStore,
     sts::Sts,
 };
+use runtime::{clock::Clock, entropy::Entropy};
+use templates::TemplateSet;
 
 /// How exactly the time of a run is kept.
 const LOOK: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@ mod check;
 mod keys;
 mod operators;
 mod policy;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod table;
@@ -14,7 +15,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::source::{nearest, one_line, plain};
+use diagnostics::{nearest, one_line, plain};
 
 /// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
 #[derive(Debug, Parser)]
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
+    #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Options),
     Check(check::Options),
     VerifyIsolation(verify_isolation::Options),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(options) => options.run().await,
+            #[cfg(feature = "sandbox")]
             Command::Sandbox(options) => options.run().await,
             Command::Check(options) => options.run().await,
             Command::VerifyIsolation(options) => options.run().await,

@@ -8,10 +8,10 @@ mod audit;
 mod canary;
 mod file;
 mod outline;
-mod own_keys;
 mod reader;
 mod revoked;
 mod secrets;
+mod source_credentials;
 mod trace;
 
 use std::{
@@ -29,14 +29,11 @@ use url::Url;
 use self::{file::File, reader::Reader, secrets::Secrets};
 pub use self::{
     outline::Outline,
-    own_keys::{GivenKey, KeyFiles, NoKey, OwnKeys},
     revoked::{RevokedFile, RevokedPerson},
     secrets::Environment,
+    source_credentials::{GivenKey, KeyFiles, NoKey, OwnKeys},
 };
-use crate::{
-    source::{Diagnostic, Source},
-    units::Rate,
-};
+use diagnostics::{Diagnostic, Rate, Source};
 
 /// All that `serve` needs to know, checked.
 #[derive(Debug)]

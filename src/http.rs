@@ -36,9 +36,10 @@ pub use self::{
     recent::{RecentRefusals, Refused},
 };
 use crate::{
-    audit::Audit, broker::Broker, clock::Clock, config, entropy::Entropy, identity::Verifier,
-    policy::TemplateStore, trace::Tracer,
+    audit::Audit, config, credential_cache::Broker, identity::Verifier, reload::TemplateStore,
+    telemetry::Tracer,
 };
+use runtime::{clock::Clock, entropy::Entropy};
 
 /// What the handlers need.
 #[derive(Debug)]

@@ -10,8 +10,6 @@ mod metrics;
 mod token;
 mod verifier;
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
 pub use self::{
@@ -20,29 +18,6 @@ pub use self::{
     key::KeyFault,
     verifier::{IssuerStatus, Verifier},
 };
-use crate::fingerprint::Fingerprint;
-
-/// Who asks: an issuer's word about a subject.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
-    person: Person,
-    claims: Map<String, Value>,
-    digest: Fingerprint,
-    size: usize,
-}
-
-/// A subject of an issuer, whatever else their token says today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
-    issuer: Arc<str>,
-    subject: Arc<str>,
-    fingerprint: Fingerprint,
-}
-
-/// A token of a trusted issuer that says of nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token's `sub` is {0}; it must be a JSON string that is not empty")]
-pub struct NoSubject(&'static str);
 
 /// The claims that a token says, whoever signed it: to be shown to the person who holds it, never to grant
 /// anything.
@@ -51,89 +26,4 @@ pub struct NoSubject(&'static str);
 /// When it does not read as a token.
 pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, Rejection> {
     token::UnverifiedToken::parse(token).map(|token| token.claims)
-}
-
-impl Identity {
-    /// The identity that these claims of this issuer describe. That the issuer did say so is for the
-    /// caller to know.
-    ///
-    /// # Errors
-    /// When there is no subject in it.
-    pub fn from_claims(issuer: Arc<str>, claims: Map<String, Value>) -> Result<Self, NoSubject> {
-        let subject = match claims.get("sub") {
-            Some(Value::String(text)) if !text.is_empty() => text.as_str(),
-            Some(Value::String(_)) => return Err(NoSubject("empty")),
-            Some(_) => return Err(NoSubject("of another type")),
-            None => return Err(NoSubject("missing")),
-        };
-        let written = serde_json::json!(claims).to_string();
-        let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
-        let person = Person::new(issuer, subject);
-        Ok(Self { person, claims, digest, size: written.len() })
-    }
-
-    /// The token's `iss`.
-    pub fn issuer(&self) -> &str {
-        self.person.issuer()
-    }
-
-    /// The token's `sub`; never empty.
-    pub fn subject(&self) -> &str {
-        self.person.subject()
-    }
-
-    /// A claim, by the path to it through objects.
-    pub fn claim(&self, path: &[String]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
-    }
-
-    /// Bytes its claims take as JSON.
-    fn weight(&self) -> usize {
-        self.size
-    }
-
-    /// Names the issuer and every claim: equal digests, equal identities.
-    pub fn digest(&self) -> Fingerprint {
-        self.digest
-    }
-
-    /// Whose word it is, whatever else their token says today.
-    pub fn person(&self) -> &Person {
-        &self.person
-    }
-}
-
-impl Person {
-    /// A subject of an issuer.
-    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
-        let (issuer, subject) = (issuer.into(), subject.into());
-        let fingerprint = Fingerprint::of(&[&*issuer, &*subject]);
-        Self { issuer, subject, fingerprint }
-    }
-
-    /// Whose subject it is.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// The subject.
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    /// Names both.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-}
-
-#[cfg(test)]
-impl Identity {
-    pub(crate) fn for_tests(issuer: &str, subject: &str, claims: &[(&str, Value)]) -> Self {
-        let mut map: Map<String, Value> =
-            claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        map.insert("sub".to_owned(), Value::from(subject));
-        Self::from_claims(issuer.into(), map).expect("a subject")
-    }
 }

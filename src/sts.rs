@@ -7,11 +7,10 @@ mod breaker;
 mod client;
 mod error;
 mod metrics;
-mod own_keys;
 mod quota;
 mod response;
 mod retry;
-pub mod sign;
+mod source_credentials;
 mod span;
 
 use std::{
@@ -30,24 +29,23 @@ use self::{
     client::Client,
     error::code,
     metrics::{Metrics, Readings},
-    own_keys::OwnKeys,
     quota::Quota,
     response::Failure,
     retry::Budget,
+    source_credentials::OwnKeys,
 };
 pub use self::{
     breaker::BreakerState,
     error::{Class, StsError},
-    own_keys::OwnKeyStatus,
     quota::QuotaStatus,
+    source_credentials::OwnKeyStatus,
 };
 use crate::{
-    clock::Clock,
     config,
-    entropy::Entropy,
-    policy::Grant,
-    trace::{Context, Tracer},
+    telemetry::{Context, Tracer},
 };
+use runtime::{clock::Clock, entropy::Entropy};
+use templates::Grant;
 
 /// Makes keys. The broker knows no more of STS than this.
 pub trait Sts: Debug + Send + Sync + 'static {

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use super::{Operators, api::refused, keys::told, taking};
 use crate::{
-    broker::{NoAdvice, WhatIf},
+    credential_cache::{NoAdvice, WhatIf},
     http::query,
 };
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Operators, door::is_from_a_page_elsewhere, taking};
 use crate::{
     audit::{Event, ReloadedBy},
-    policy::Reload,
+    reload::Reload,
 };
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {

@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{figures::Distribution, sts::Calls};
+use crate::{metrics::Distribution, sts::Calls};
 
 /// Between two samples.
 pub const EVERY: Duration = Duration::from_secs(15);

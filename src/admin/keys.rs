@@ -16,11 +16,10 @@ use super::{
     taking,
 };
 use crate::{
-    broker::{KeyFilter, Revocation},
+    credential_cache::{KeyFilter, Revocation},
     http::query,
-    json,
-    source::{nearest, plain},
 };
+use diagnostics::{nearest, plain};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -98,7 +97,7 @@ async fn changed(
 }
 
 fn named(body: &[u8]) -> Result<Named, String> {
-    json::strict(body).and_then(serde_json::from_value::<Named>).map_err(|error| {
+    strict_json::strict(body).and_then(serde_json::from_value::<Named>).map_err(|error| {
         format!(
             "the body cannot be read: {error}; send {{\"issuer\":\"…\",\"subject\":\"…\"}}, as `iss` and `sub` of their tokens"
         )

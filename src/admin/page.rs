@@ -33,7 +33,8 @@ use super::{
     keys::{Named, Refused},
     taking,
 };
-use crate::{http::query, source::plain};
+use crate::http::query;
+use diagnostics::plain;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services

@@ -12,11 +12,10 @@ use super::{
     history::{Asks, Flow, Sample},
 };
 use crate::{
-    audit,
-    broker::{KeyFilter, Outcome},
-    canary,
+    audit, canary,
+    credential_cache::{KeyFilter, Outcome},
     http::Refused,
-    policy::StoreStatus,
+    reload::StoreStatus,
     sts::BreakerState,
 };
 

@@ -10,11 +10,11 @@ use tokio::{
 
 use crate::{
     audit::{Audit, Event, ReloadedBy},
-    clock::Clock,
-    fingerprint::Fingerprint,
-    policy::TemplateStore,
+    reload::TemplateStore,
     sts::TencentSts,
 };
+use runtime::clock::Clock;
+use templates::fingerprint::Fingerprint;
 
 /// Between two looks. A change serves after the second look that finds it: a file that an editor is still
 /// writing is left alone, and whatever way it is replaced (rename, symbolic link, in place) is seen, because

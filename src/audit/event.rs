@@ -9,13 +9,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    identity::Person,
-    policy::{Grant, Reload, TemplateSet},
-    source::{misleads, one_line},
-    sts::TemporaryCredential,
-    trace::Context,
-};
+use crate::{reload::Reload, sts::TemporaryCredential, telemetry::Context};
+use diagnostics::{misleads, one_line};
+use templates::{Grant, TemplateSet, identity::Person};
 
 /// What happened. The fields are those of the line.
 #[derive(Debug, Serialize)]

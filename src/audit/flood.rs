@@ -13,10 +13,8 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 
-use crate::{
-    clock::{Clock, QuotaClock, quota},
-    units::Rate,
-};
+use diagnostics::Rate;
+use runtime::clock::{Clock, QuotaClock, quota};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, QuotaClock, NoOpMiddleware<Nanos>>;
 
@@ -75,7 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::TestClock;
+    use runtime::clock::TestClock;
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_one_kind_is_told_by_its_number_and_hides_no_other() {

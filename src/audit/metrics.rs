@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 
 use super::{Audit, Event, Status};
-use crate::figures::{Closed, Sheet};
+use crate::metrics::{Closed, Sheet};
 
 /// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
 /// sees it rise.

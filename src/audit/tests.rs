@@ -1,12 +1,10 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{
-    clock::SystemClock,
-    config::{AuditTarget, Rotation},
-    identity::Person,
-    units::Rate,
-};
+use crate::config::{AuditTarget, Rotation};
+use diagnostics::Rate;
+use runtime::clock::SystemClock;
+use templates::identity::Person;
 
 fn config(path: PathBuf, max_bytes: u64) -> config::Audit {
     let rotation = Some(Rotation { max_bytes, keep: 1000.try_into().unwrap() });

@@ -18,7 +18,7 @@ use super::{
     flood::Flood,
     metrics::{Loss, Metrics},
 };
-use crate::clock::Clock;
+use runtime::clock::Clock;
 
 /// Lines taken from the queue at once.
 const BATCH: usize = 256;

@@ -15,7 +15,10 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::request::{Answer, Request};
-use crate::{clock::Clock, cos::sign, policy::Bucket, sts::TemporaryCredential};
+use crate::sts::TemporaryCredential;
+use runtime::clock::Clock;
+use templates::Bucket;
+use tencent_sign::cos;
 
 /// For one request, from connecting to the answer's last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,14 +102,14 @@ impl Client {
             headers.push(("x-cos-security-token".to_owned(), key.token.expose_secret().to_owned()));
             let parameters: Vec<(String, String)> =
                 request.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let signed = sign::Request {
+            let signed = cos::Request {
                 method: request.method,
                 path: &request.signed_path,
                 parameters: &parameters,
                 headers: &headers,
             };
             let now = clock.now().as_second();
-            let window = sign::Window { from: now - WINDOW, until: now + WINDOW };
+            let window = cos::Window { from: now - WINDOW, until: now + WINDOW };
             let fields = signed.authorize(&key.secret_id, key.secret_key.expose_secret(), window);
             let fields = fields.map(|(name, value)| format!("{name}={value}")).join("&");
             authorization = Some(("authorization".to_owned(), fields));

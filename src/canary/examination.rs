@@ -11,12 +11,9 @@ use super::{
     trial::{Expected, Side, Trial, Verdict},
     tricks,
 };
-use crate::{
-    clock::Clock,
-    entropy::Entropy,
-    policy::TemplateSet,
-    sts::{Sts, StsError},
-};
+use crate::sts::{Sts, StsError};
+use runtime::{clock::Clock, entropy::Entropy};
+use templates::TemplateSet;
 
 /// Tries all that is known on one template after another.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use prometheus_client::{
 use serde::Serialize;
 
 use super::Canary;
-use crate::figures::{self, Closed, Histogram, Sheet};
+use crate::metrics::{self, Closed, Histogram, Sheet};
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,7 +87,7 @@ impl Metrics {
             seconds: Closed::new(
                 Step::ALL,
                 |step| [("step", step.name())],
-                || Histogram::new(&figures::CALL),
+                || Histogram::new(&metrics::CALL),
             ),
         }
     }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::trial::Side;
-use crate::{
-    policy::{Bucket, Grant, NoGrant, Question, Service, TemplateSet, cam::Effect, explain},
-    sts::{Sts, StsError, TemporaryCredential, Urgency},
-};
+use crate::sts::{Sts, StsError, TemporaryCredential, Urgency};
+use cam::Effect;
+use templates::{Bucket, Grant, NoGrant, Question, Service, TemplateSet, explain};
 
 /// What all claims of the two are: text, and where a template wants a number, that one. The second begins with
 /// the first, for the classic mistake is a policy for `users/1` that reaches `users/10/`. The numbers end below

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::cos::sign::encoded;
+use tencent_sign::cos::encoded;
 
 /// A request before it is signed. Its path is sent as it stands here, dots, slashes and escapes and all.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::{
     request::Request,
     trial::{Expected, Side, Trial},
 };
-use crate::cos::sign::encoded;
+use tencent_sign::cos::encoded;
 
 /// Ways to write `../` that somebody on the way to the object may undo, and what they are called.
 const CLIMBS: [(&str, &str); 6] = [

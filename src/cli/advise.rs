@@ -9,10 +9,8 @@ use super::{
     say,
     table::table,
 };
-use crate::{
-    broker::{Advice, Alternative, Figures},
-    units::{Size, Span},
-};
+use crate::credential_cache::{Advice, Alternative, Figures};
+use diagnostics::{Size, Span};
 
 /// Say what another lifetime, least remaining life or cache size would have given: hit rate, calls to STS, memory.
 ///

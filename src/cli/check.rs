@@ -8,14 +8,16 @@ use tokio::runtime::Handle;
 use crate::{
     app::{self, StartError},
     audit,
-    clock::{Clock, SystemClock},
     config::{Config, Environment},
-    entropy::SystemEntropy,
     http,
     identity::Verifier,
-    policy::{Folder, TemplateSet, lint},
     sts::{Sts, TencentSts, Urgency},
 };
+use runtime::{
+    clock::{Clock, SystemClock},
+    entropy::SystemEntropy,
+};
+use templates::{Folder, TemplateSet, lint};
 
 /// Read the configuration and every template, and prove confinement.
 ///

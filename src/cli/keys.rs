@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::operators::{Format, pretty, read};
-use crate::{broker::Unknown, clock::until, source::one_line};
+use crate::credential_cache::Unknown;
+use diagnostics::one_line;
+use runtime::clock::until;
 
 /// See which keys live, and stop serving a user. Asks a running broker.
 #[derive(Debug, Args)]

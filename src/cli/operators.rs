@@ -16,8 +16,8 @@ use url::Url;
 use crate::{
     app::StartError,
     config::{Admin, Environment},
-    source::one_line,
 };
+use diagnostics::one_line;
 
 /// Where the operators' listener stands.
 #[derive(Debug, Args)]

@@ -17,11 +17,10 @@ use crate::{
     app::{self, StartError},
     cli::meant,
     config::Outline,
-    identity::{self, Identity},
-    json,
-    policy::{Folder, TemplateSet, Terms},
-    source::Source,
+    identity,
 };
+use diagnostics::Source;
+use templates::{Folder, TemplateSet, Terms, identity::Identity};
 
 /// See what templates grant, to whom, before and after a change.
 #[derive(Debug, Args)]
@@ -174,7 +173,7 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 
 fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
     let mend = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
-    match json::strict(text.as_bytes()) {
+    match strict_json::strict(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
         Ok(_) => anyhow::bail!("{what} is not a JSON object; {mend}"),
         Err(error) => anyhow::bail!("{what} is not JSON: {error}; {mend}"),

@@ -11,11 +11,13 @@ use clap::Args;
 use super::serve::{Log, start_log};
 use crate::{
     app::{App, StartError},
-    clock::{Clock, SystemClock},
     config::{Config, Environment},
+};
+use cloud_emulator::{Account, Cloud, Demo, MovableClock, Plan, SessionKey, Storage, TokenIssuer};
+use diagnostics::Source;
+use runtime::{
+    clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
-    sandbox::{Account, Cloud, Demo, MovableClock, Plan, SessionKey, Storage, TokenIssuer},
-    source::Source,
 };
 
 /// Try everything on this machine: the broker, and a cloud (token issuer, STS, COS) on loopback.

@@ -9,11 +9,10 @@ use tracing_subscriber::{
 
 use crate::{
     app::{App, StartError},
-    clock::SystemClock,
     config::{Config, Environment},
-    entropy::SystemEntropy,
-    source::one_line,
 };
+use diagnostics::one_line;
+use runtime::{clock::SystemClock, entropy::SystemEntropy};
 
 /// Serve keys, as the configuration says.
 ///

@@ -1,6 +1,6 @@
 //! Rows for a terminal, one line each, whatever people are called.
 
-use crate::source::plain;
+use diagnostics::plain;
 
 /// A longer cell pushes what follows it to the right, in its own row only.
 const WIDEST: usize = 64;

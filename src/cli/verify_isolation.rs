@@ -8,12 +8,14 @@ use super::{meant, table::table};
 use crate::{
     app::{self, StartError},
     canary::{Examination, Examined, Verdict},
-    clock::{Clock, SystemClock},
     config::{Config, Environment},
-    entropy::SystemEntropy,
-    policy::TemplateSet,
     sts::TencentSts,
 };
+use runtime::{
+    clock::{Clock, SystemClock},
+    entropy::SystemEntropy,
+};
+use templates::TemplateSet;
 
 /// Try with real keys, on the real bucket, what one user could try against another.
 ///

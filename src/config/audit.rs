@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{Audit, AuditTarget, Rotation, file, reader::Reader};
-use crate::{source::Diagnostic, units::MostBytes};
+use diagnostics::{Diagnostic, MostBytes};
 
 /// 64 MiB and five older ones: some eight hundred thousand keys, and never 400 MiB of disk.
 const MAX_BYTES: u64 = 64 << 20;

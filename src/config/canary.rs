@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Canary, Templates, file, reader::Reader};
-use crate::source::Diagnostic;
+use diagnostics::Diagnostic;
 
 /// Each run costs two calls to STS.
 const EVERY: Duration = Duration::from_mins(5);

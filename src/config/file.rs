@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::units::{MostBytes, Rate, Size, Span};
+use diagnostics::{MostBytes, Rate, Size, Span};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{Admin, Config, Environment, StsAction, Templates, file, file::File, reader, secrets::Secrets};
-use crate::source::{Diagnostic, Source};
+use diagnostics::{Diagnostic, Source};
 
 /// The part of a configuration that decides which templates may serve.
 #[derive(Debug)]

@@ -15,10 +15,10 @@ use super::{
     Admin, Cache, Config, GivenKey, Issuer, KeyFiles, KeySource, Limits, OwnKeys, RevokedFile, Server, Sts,
     StsAction, Templates, Tls,
     file::{self, File},
-    own_keys::is_half,
     secrets::{self, Secrets},
+    source_credentials::is_half,
 };
-use crate::source::{Diagnostic, Source, nearest};
+use diagnostics::{Diagnostic, Source, nearest};
 
 /// What checking needs at hand.
 pub(super) struct Reader<'a> {

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::source::{Diagnostic, Source};
+use diagnostics::{Diagnostic, Source};
 
 /// Somebody who is given no key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

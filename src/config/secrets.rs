@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use crate::source::{Diagnostic, Source};
+use diagnostics::{Diagnostic, Source};
 
 /// A reader of environment variables, handed in so that a test need not touch the process's own.
 pub struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<String>);

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{Tracing, file, reader::Reader};
-use crate::source::Diagnostic;
+use diagnostics::Diagnostic;
 
 impl Reader<'_> {
     pub(super) fn tracing(&self, tracing: file::Tracing) -> Result<Tracing, Diagnostic> {

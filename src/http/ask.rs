@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     audit::{Event, Refused},
-    broker::{Outcome, Served},
-    identity::Identity,
-    source::one_line,
+    credential_cache::{Outcome, Served},
 };
+use diagnostics::one_line;
+use templates::identity::Identity;
 
 /// A key to be answered with.
 pub(super) struct Answered {

@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, http::header};
 
 use super::{Api, refusal::Refusal};
-use crate::identity::{AuthError, Identity, Rejection};
+use crate::identity::{AuthError, Rejection};
+use templates::identity::Identity;
 
 /// A failed token larger than this is told that it is large: most likely something cut it on its way.
 const LARGE: usize = 8 * 1024;

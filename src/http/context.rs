@@ -23,8 +23,8 @@ use ipnet::IpNet;
 use super::{Api, span};
 use crate::{
     audit::Origin,
-    broker::Outcome,
-    trace::{Context, Span},
+    credential_cache::Outcome,
+    telemetry::{Context, Span},
 };
 
 /// One request and what becomes of it.

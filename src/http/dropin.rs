@@ -13,7 +13,7 @@ use super::{
     refusal::{Form, Refusal},
     shape::Shape,
 };
-use crate::{identity::Identity, policy::Scope};
+use templates::{Scope, identity::Identity};
 
 #[derive(Deserialize)]
 struct KeyQuery {

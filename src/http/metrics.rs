@@ -9,8 +9,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    broker::Outcome,
-    figures::{Closed, Distribution, Histogram},
+    credential_cache::Outcome,
+    metrics::{Closed, Distribution, Histogram},
 };
 
 /// From a hit on a quiet machine to what a slow body and a slow STS take together.

@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::context::Exchange;
 use crate::{
-    broker::AskError,
+    credential_cache::AskError,
     identity::{AuthError, Rejection},
-    policy::{NoGrant, ScopeRefused},
-    source::one_line,
     sts::StsError,
 };
+use diagnostics::one_line;
+use templates::{NoGrant, ScopeRefused};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -366,9 +366,8 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        use crate::{identity::Identity, policy::Unconfined};
-        let unrenderable =
-            || crate::policy::Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
+        use templates::{Unconfined, identity::Identity};
+        let unrenderable = || templates::Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
         let item = ScopeRefused::Item { index: 0, why: String::new() };
         let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };

@@ -5,8 +5,8 @@
 use actix_web::{body::MessageBody, dev::ServiceResponse, http::Method};
 
 use crate::{
-    broker::{Key, Outcome},
-    trace::Span,
+    credential_cache::{Key, Outcome},
+    telemetry::Span,
 };
 
 /// Of which template the ask is, if there is one of that name.

@@ -14,11 +14,8 @@ use super::{
     refusal::{Form, Refusal},
     shape::Shape,
 };
-use crate::{
-    identity::Identity,
-    policy::{Explanation, Question, Scope, explain},
-    units::Span,
-};
+use diagnostics::Span;
+use templates::{Explanation, Question, Scope, explain, identity::Identity};
 
 #[derive(Debug, Deserialize)]
 struct Options {

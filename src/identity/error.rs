@@ -1,6 +1,6 @@
 //! Why a token leads to nobody.
 
-use super::NoSubject;
+use templates::identity::NoSubject;
 
 /// Why a token leads to nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::Mutex};
 use url::Url;
 
 use super::key::{KeyFault, KeySet};
-use crate::clock::Clock;
+use runtime::clock::Clock;
 
 /// Between two attempts at a set, whatever the first one's outcome.
 const COOLDOWN: Duration = Duration::from_secs(30);

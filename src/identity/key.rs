@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::{Map, Value};
 
-use crate::fingerprint::Fingerprint;
+use templates::fingerprint::Fingerprint;
 
 /// One key, and the algorithms it may be used with.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl KeySet {
     /// When it is no set, too large, holds a `kid` twice, or no key in it is usable.
     pub(super) fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyFault> {
         let value =
-            crate::json::strict(json).map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
+            strict_json::strict(json).map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
         let list = value
             .get("keys")
             .and_then(Value::as_array)

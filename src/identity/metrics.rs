@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::Verifier;
-use crate::figures::Sheet;
+use crate::metrics::Sheet;
 
 #[derive(Debug)]
 pub(super) struct Readings(pub(super) Arc<Verifier>);

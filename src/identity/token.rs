@@ -6,7 +6,8 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::error::Rejection;
-use crate::{config::Issuer, source::one_line};
+use crate::config::Issuer;
+use diagnostics::one_line;
 
 /// A token whose signature nobody has checked.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ fn same_type(typ: &str, wanted: &str) -> bool {
 /// A base64url part as a JSON object; padding, stray bits, duplicates and anything else are refused.
 fn object(part: &str) -> Result<Map<String, Value>, Rejection> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed)?;
-    match crate::json::strict(&bytes) {
+    match strict_json::strict(&bytes) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Rejection::Malformed),
     }

@@ -7,19 +7,17 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 use super::{
-    Identity,
     error::{AuthError, Rejection},
     jwks::{Jwks, KeySetStatus, Origin},
     key::{Key, KeyFault, KeySet},
     metrics::Readings,
     token::UnverifiedToken,
 };
-use crate::{
-    clock::Clock,
-    config::{Issuer, KeySource},
-    fingerprint::Fingerprint,
-    source::one_line,
-};
+use crate::config::{Issuer, KeySource};
+use diagnostics::one_line;
+use runtime::clock::Clock;
+use templates::fingerprint::Fingerprint;
+use templates::identity::Identity;
 
 /// Verifies tokens, and remembers those it has verified.
 #[derive(Debug)]

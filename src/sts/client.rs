@@ -11,11 +11,12 @@ use url::Url;
 use super::{
     TemporaryCredential,
     error::{Class, code},
-    own_keys::OwnKey,
     response::{self, Failure},
-    sign::{self, Signing},
+    source_credentials::OwnKey,
 };
-use crate::{config::StsAction, policy::Grant, trace::Context};
+use crate::{config::StsAction, telemetry::Context};
+use templates::Grant;
+use tencent_sign::tc3::{self, Signing};
 
 /// The API's version (`docs/tencent.md`).
 const VERSION: &str = "2018-08-13";
@@ -131,8 +132,8 @@ impl Client {
         now: Timestamp,
     ) -> Result<HeaderMap, Failure> {
         let signing =
-            Signing { service: "sts", host: &self.host, content_type: sign::CONTENT_TYPE, body, at: now };
-        let authorization = sign::authorization(&signing, &own.id, own.key.expose_secret());
+            Signing { service: "sts", host: &self.host, content_type: tc3::CONTENT_TYPE, body, at: now };
+        let authorization = tc3::authorization(&signing, &own.id, own.key.expose_secret());
         let unsendable = |_| Failure {
             class: Class::OperatorKeys,
             code: code::NO_OWN_KEY,
@@ -147,7 +148,7 @@ impl Client {
         let plain = |text: &str| HeaderValue::from_str(text).map_err(unsendable);
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, secret(&authorization)?);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(sign::CONTENT_TYPE));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(tc3::CONTENT_TYPE));
         headers.insert(HOST, plain(&self.host)?);
         headers.insert("X-TC-Action", HeaderValue::from_static(self.action()));
         headers.insert("X-TC-Version", HeaderValue::from_static(VERSION));

@@ -21,7 +21,7 @@ use super::{
     error::{Class, code},
     response::Failure,
 };
-use crate::figures::{self, Histogram, Sheet};
+use crate::metrics::{self, Histogram, Sheet};
 
 /// Calls to STS, by what came of them.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Metrics {
             calls: Family::default(),
             made: AtomicU64::default(),
             failed: AtomicU64::default(),
-            seconds: Histogram::new(&figures::CALL),
+            seconds: Histogram::new(&metrics::CALL),
         };
         // One of each outcome, so that its first is seen as a rise.
         for (class, code) in [

@@ -16,7 +16,7 @@ use governor::{
 };
 
 use super::{StsError, Urgency};
-use crate::clock::{Clock, QuotaClock};
+use runtime::clock::{Clock, QuotaClock};
 
 /// The smallest share of the quota that throttling slows us to is one part in 2^this.
 const SLOWEST: u32 = 4;
@@ -233,7 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock::TestClock;
+    use runtime::clock::TestClock;
 
     fn quota(per_second: u32) -> Arc<Quota> {
         Arc::new(Quota::new(NonZeroU32::new(per_second).unwrap(), TestClock::at(0)))

@@ -1,7 +1,8 @@
 //! What the span of a call to STS says, in the words of OpenTelemetry's conventions for HTTP clients.
 
 use super::{TemporaryCredential, metrics, response::Failure};
-use crate::{policy::Grant, trace::Span};
+use crate::telemetry::Span;
+use templates::Grant;
 
 /// The call came to an end; `made` is how many were before it, for the same key.
 pub(super) fn end(

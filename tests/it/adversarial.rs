@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cosbroker::policy::{
-    cam::Policy,
+use cam::{
+    Policy,
     evaluate::{Request, evaluate},
 };
 use serde_json::{Value, json};

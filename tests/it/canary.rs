@@ -8,10 +8,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cosbroker::{
-    policy::{cam::Policy, evaluate},
-    sandbox::SessionKey,
-};
+use cam::{Policy, evaluate};
+use cloud_emulator::SessionKey;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 

@@ -6,11 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cosbroker::{
-    clock::{Clock, SystemClock},
-    sts::sign::{Signing, authorization},
-};
+use runtime::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
+use tencent_sign::tc3::{Signing, authorization};
 
 use crate::support::{Answer, sandbox::Sandbox};
 

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use cosbroker::cos::sign::{Request, Window, encoded};
 use reqwest::Method;
+use tencent_sign::cos::{Request, Window, encoded};
 
 use crate::support::{Answer, sandbox::Sandbox};
 

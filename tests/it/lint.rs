@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cosbroker::policy::{
-    cam::Policy,
+use cam::{
+    Policy,
     evaluate::{Reading, Request, evaluate_as},
 };
 use serde_json::{Value, json};

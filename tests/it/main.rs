@@ -34,4 +34,3 @@ mod sdks;
 mod secrets;
 mod support;
 mod tracing;
-mod walls;

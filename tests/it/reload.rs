@@ -10,9 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cosbroker::policy::{Issuers, Reload, TemplateStore, Terms, cam::Policy};
+use cam::Policy;
+use cosbroker::reload::{Reload, TemplateStore};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use templates::{Issuers, Terms};
 
 use crate::support::{Broker, Setup, cosbroker, emulator, token, token_of};
 

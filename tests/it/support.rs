@@ -17,12 +17,12 @@ use std::{
     time::Duration,
 };
 
-use cosbroker::{
+use cloud_emulator::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, StsEmulator};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
-    sandbox::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, StsEmulator},
 };
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use self::log::Log;

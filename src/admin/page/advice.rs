@@ -7,10 +7,8 @@ use super::{
     layout::{self, table},
     quantity::{self, count, number, percent},
 };
-use crate::{
-    broker::{Advice, Alternative, Figures, NoAdvice, WhatIf},
-    units::{Size, Span},
-};
+use crate::credential_cache::{Advice, Alternative, Figures, NoAdvice, WhatIf};
+use diagnostics::{Size, Span};
 
 /// What is asked about, as typed into the form: empty is as it is.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -11,15 +11,12 @@ use super::{
     quantity::{ago, count, latency, number, percent, span, to_come},
     refusals,
 };
-use crate::{
-    admin::{
-        history::{Flow, Percentiles},
-        status::{Alarm, Status},
-    },
-    policy::{ShadowReport, TemplateStatus},
-    source::plain,
-    units::Size,
+use crate::admin::{
+    history::{Flow, Percentiles},
+    status::{Alarm, Status},
 };
+use diagnostics::{Size, plain};
+use templates::{ShadowReport, TemplateStatus};
 
 /// `leave` is where a browser that was let in can be put out again.
 pub(super) fn page(status: &Status, issuers: &[String], leave: Option<&str>) -> Markup {

@@ -9,10 +9,10 @@ use super::{
     quantity::{ago, count, to_come},
 };
 use crate::{
-    broker::{KeyFilter, LivingKey, LivingKeys, Revocation},
     config::RevokedPerson,
-    source::plain,
+    credential_cache::{KeyFilter, LivingKey, LivingKeys, Revocation},
 };
+use diagnostics::plain;
 
 /// Keys shown at once.
 const SHOWN: usize = 200;

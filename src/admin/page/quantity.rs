@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::clock::until;
+use runtime::clock::until;
 
 /// `98.7 %`
 pub(super) fn percent(share: f64) -> String {

@@ -8,7 +8,8 @@ use super::{
     people,
     quantity::ago,
 };
-use crate::{http::Refused, source::plain};
+use crate::http::Refused;
+use diagnostics::plain;
 
 /// Kinds shown.
 const SHOWN: usize = 15;

@@ -6,13 +6,13 @@ use url::form_urlencoded;
 
 use super::{Format, keys, moment, pretty, read, tell_unknown, to_come};
 use crate::{
-    broker::{LivingKey, LivingKeys},
     cli::{
         operators::{Listener, Operators},
         say,
         table::{cell, table},
     },
     config::RevokedPerson,
+    credential_cache::{LivingKey, LivingKeys},
 };
 
 /// Say which keys live: whose, for which folder, until when. Those that live longest come first.

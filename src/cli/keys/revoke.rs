@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::{keys, list::known, person, read, tell_unknown, to_come};
 use crate::{
-    broker::Revocation,
     cli::{note, operators::Listener, say},
-    source::one_line,
+    credential_cache::Revocation,
 };
+use diagnostics::one_line;
 
 /// Stop serving a user, at once, and say until when the keys they already have will live: COS cannot be told.
 ///

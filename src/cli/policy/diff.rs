@@ -9,14 +9,10 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{Configuration, identity_of, read};
-use crate::{
-    app::StartError,
-    cli::say,
-    identity::Identity,
-    json,
-    policy::{Folder, TemplateSet, Terms, compare},
-    source::{Source, one_line},
-};
+use crate::{app::StartError, cli::say};
+use cam::compare::compare;
+use diagnostics::{Source, one_line};
+use templates::{Folder, TemplateSet, Terms, identity::Identity};
 
 /// Say what everybody, and each of some sample users, gains and loses by a change.
 ///
@@ -110,7 +106,7 @@ fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
 fn sample(path: &Path) -> anyhow::Result<Vec<(String, Identity)>> {
     let text = read(path)?;
     let wrong = "holds no list of claims; write it like [{\"sub\":\"alice\"},{\"sub\":\"bob\"}]";
-    let parsed = json::strict(text.text().as_bytes())
+    let parsed = strict_json::strict(text.text().as_bytes())
         .map_err(|error| anyhow::anyhow!("{} {wrong}: {error}", path.display()))?;
     let list = match parsed {
         Value::Array(list) => list,

@@ -5,12 +5,9 @@ use std::net::IpAddr;
 use clap::{Args, ValueEnum};
 
 use super::{Subject, pretty};
-use crate::{
-    cli::say,
-    policy::{Question, explain},
-    source::one_line,
-    units::Size,
-};
+use crate::cli::say;
+use diagnostics::{Size, one_line};
+use templates::{Question, explain};
 
 /// Say whether somebody's key would be allowed to do something, and which statement and condition decide.
 #[derive(Debug, Args)]

@@ -9,10 +9,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::read;
-use crate::{
-    cli::{note, say},
-    policy::import,
-};
+use crate::cli::{note, say};
+use templates::import;
 
 /// Make a template of a CAM policy, as the vendor's documents and console show them, and say what it could not
 /// confine.

@@ -8,12 +8,9 @@ use annotate_snippets::{AnnotationKind, Group, Level as Weight, Origin, Renderer
 use clap::{Args, ValueEnum};
 
 use super::{Configuration, read};
-use crate::{
-    app::StartError,
-    cli::say,
-    policy::{Finding, Folder, Level, Report, lint},
-    source::{Source, one_line},
-};
+use crate::{app::StartError, cli::say};
+use diagnostics::{Source, one_line};
+use templates::{Finding, Folder, Level, Report, lint};
 
 /// Prove that templates confine every user to their own folder, and show what does not.
 ///

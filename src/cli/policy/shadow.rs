@@ -12,9 +12,9 @@ use crate::{
     app::StartError,
     cli::{operators::Listener, say},
     config::Outline,
-    policy::{ShadowReport, TemplateStatus},
-    source::one_line,
 };
+use diagnostics::one_line;
+use templates::{ShadowReport, TemplateStatus};
 
 /// Say what templates that stand beside the serving ones (`<name>.next.toml`) would change for the people who
 /// asked meanwhile.

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::TestClock;
+use runtime::clock::TestClock;
 
 const NOW: i64 = 1_900_000_000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";

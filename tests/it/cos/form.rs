@@ -1,8 +1,8 @@
 //! Uploads by a form, as browsers send it without a script.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use cosbroker::cos::sign::form_signature;
 use serde_json::{Value, json};
+use tencent_sign::cos::form_signature;
 
 use super::*;
 

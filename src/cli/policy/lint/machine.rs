@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::policy::{Finding, Level, Report};
+use templates::{Finding, Level, Report};
 
 /// The report's own shape.
 pub(super) fn json(report: &Report) -> Value {

@@ -1,0 +1,486 @@
+use serde_json::json;
+
+use super::*;
+use crate::{
+    folder,
+    grant::confined_policy,
+    identity::Identity,
+    issuers::Issuers,
+    proof::{Proved, prove},
+};
+use cam::{
+    Policy,
+    evaluate::{Request, evaluate},
+};
+
+/// What a proved import lets `alice` do.
+pub(super) fn alices(imported: &Imported) -> Policy {
+    let alice = Identity::for_tests("https://id.example/", "alice", &[]);
+    confined_policy(&proved(imported), &alice).unwrap().decoded().unwrap()
+}
+
+pub(super) fn proved(imported: &Imported) -> Proved {
+    let template = folder::template(Source::new(FILE, imported.template.as_str())).unwrap();
+    let [proved] = prove(vec![template], &Issuers::default()).unwrap().try_into().unwrap();
+    proved
+}
+
+fn allows(imported: &Imported, action: &str, key: &str, context: &[(&'static str, &str)]) -> bool {
+    let bucket = proved(imported).template().bucket.resource(crate::Service::Cos);
+    let resource = format!("{bucket}{key}");
+    let context = context.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    evaluate(&alices(imported), &Request { action, resource: &resource, context }).is_allowed()
+}
+
+/// Imports a policy of these statements.
+pub(super) fn of(statements: &serde_json::Value) -> Result<Imported, ImportFault> {
+    import(&json!({"version": "2.0", "statement": statements}).to_string(), None)
+}
+
+pub(super) const PUT: &str = "name/cos:PutObject";
+pub(super) const LIST: &str = "name/cos:GetBucket";
+
+pub(super) fn resource(key: &str) -> String {
+    format!("qcs::cos:ap-beijing:uid/1250000000:examplebucket-1250000000/{key}")
+}
+
+fn example(name: &str) -> Result<Imported, ImportFault> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/cam/examples");
+    let file = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+    import(&std::fs::read_to_string(file.unwrap()).unwrap(), None)
+}
+
+#[test]
+fn every_example_of_the_vendors_becomes_a_proved_template() {
+    for (name, home, resources, said) in [
+        ("01", "users/${sub}/", &["${home}doc/*", "${home}doc2/*"][..], &["reached in the bucket"][..]),
+        (
+            "02",
+            "users/${sub}/",
+            &["${home}*"],
+            &["principal is left out", "examplebucket-gz-1250000000/exampleobject"],
+        ),
+        ("03", "users/${sub}/", &["${home}*"], &["principal is left out"]),
+        ("04", "dir1/${sub}/", &["${home}*", "${home}Object1"], &["`cos:*` is written out", "in lower case"]),
+        ("05", "users/${sub}/", &["${home}*"], &["set bucket", "set region", "reached every bucket"]),
+        ("07", "users/${sub}/", &["*"], &["principal"]),
+        ("09", "users/${sub}/", &["bucket/examplebucket-1250000001/${home}*"], &["may grant nothing"]),
+        ("10", "users/${sub}/", &["${home}exampleobject"], &["CreateMediaBucket` is left out", "principal"]),
+        ("11", "users/${sub}/", &["${home}exampleobject"], &["principal"]),
+        ("12", "users/${sub}/", &["${home}*"], &["set region", "`cos:Get*` is written out"]),
+        ("13", "users/${sub}/", &["${home}*"], &["`*` is written out", "set bucket", "reached every bucket"]),
+        ("15", "users/${sub}/", &["${home}*"], &["whose requests may all be refused"]),
+    ] {
+        let imported = example(name).unwrap();
+        let template = &imported.template;
+        assert!(template.contains(&format!("home = \"{home}\"")), "{name}: {template}");
+        for resource in resources {
+            assert!(template.contains(&format!("{resource}\"")), "{name}: {template}");
+        }
+        let notes = imported.notes.join("\n");
+        for said in said {
+            assert!(notes.contains(said), "{name}: {said}: {notes}");
+        }
+        assert!(!notes.contains("not proved"), "{name}: {notes}");
+        assert!(lint(vec![Ok(Source::new(FILE, template.as_str()))], None).is_proved(), "{name}");
+        // Reading the rendering back is part of it.
+        alices(&imported);
+    }
+}
+
+#[test]
+fn an_example_that_grants_nothing_a_template_may_says_why() {
+    for (name, why) in [
+        ("06", "`name/cos:PutBucket` is left out: it changes or shows what belongs to all users"),
+        ("08", "of another service than COS"),
+    ] {
+        match example(name) {
+            Err(fault @ ImportFault::NothingGrantable(_)) => {
+                assert!(fault.to_string().contains(why), "{fault}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_user_reaches_their_own_folder_and_no_other() {
+    for (name, folder) in [("01", "doc/"), ("04", ""), ("13", ""), ("12", "")] {
+        let imported = example(name).unwrap();
+        let home = if name == "04" { "dir1" } else { "users" };
+        let action = if name == "12" { "name/cos:GetObject" } else { PUT };
+        assert!(allows(&imported, action, &format!("{home}/alice/{folder}a.jpg"), &[]), "{name}");
+        for key in ["bob/doc/a.jpg", "alice", "alice2/doc/a.jpg"].map(|key| format!("{home}/{key}")) {
+            assert!(!allows(&imported, action, &key, &[]), "{name}: {key}");
+        }
+        for key in ["doc/a.jpg", "a.jpg", "dir1/a.jpg"] {
+            assert!(!allows(&imported, action, key, &[]), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
+fn conditions_and_denies_go_on_to_hold() {
+    let small = [("cos:content-length", "10")];
+    let large = [("cos:content-length", "11")];
+    let sized = example("03").unwrap();
+    assert!(allows(&sized, PUT, "users/alice/a", &small));
+    assert!(!allows(&sized, PUT, "users/alice/a", &large) && !allows(&sized, PUT, "users/alice/a", &[]));
+    let from = example("02").unwrap();
+    assert!(allows(&from, PUT, "users/alice/a", &[("qcs:ip", "192.168.1.7")]));
+    assert!(!allows(&from, PUT, "users/alice/a", &[("qcs:ip", "192.168.2.7")]));
+    let denied = example("04").unwrap();
+    assert!(!allows(&denied, PUT, "dir1/alice/Object1", &[]));
+    assert!(allows(&denied, PUT, "dir1/alice/Object2", &[]));
+    // The vendor's own slip: its deny takes back what its allow gives.
+    assert!(!allows(&example("07").unwrap(), LIST, "", &[("cos:prefix", "users%2Falice%2Ffolder1")]));
+}
+
+#[test]
+fn a_list_is_bound_to_the_home() {
+    let listing = example("13").unwrap();
+    let list = |prefix| allows(&listing, LIST, "", &[("cos:prefix", prefix)]);
+    assert!(list("users%2Falice%2F") && list("users%2Falice%2Fa"));
+    assert!(!list("") && !list("users%2F") && !list("users%2Fbob%2F"));
+    let statement = |prefix| {
+        of(&json!([
+            {"effect": "allow", "action": [PUT, LIST], "resource": resource("doc/*")},
+            {"effect": "deny", "action": LIST, "resource": "*",
+             "condition": {"string_not_equal": {"cos:prefix": prefix}}},
+        ]))
+        .unwrap()
+    };
+    // Encoded, as policies have it, or not; with its slash or without.
+    for prefix in ["doc%2F", "doc/", "doc"] {
+        let only = statement(prefix);
+        assert!(allows(&only, LIST, "", &[("cos:prefix", "doc%2Falice%2F")]), "{prefix}");
+        assert!(!allows(&only, LIST, "", &[("cos:prefix", "doc%2Falice%2Fa")]), "{prefix}");
+    }
+    let elsewhere = statement("other%2F");
+    assert!(elsewhere.notes.iter().any(|note| note.contains("DENY")), "{:?}", elsewhere.notes);
+}
+
+#[test]
+fn a_condition_that_no_template_can_state_takes_its_allow_with_it() {
+    for condition in [
+        json!({"for_any_value:string_equal": {"qcs:request_tag": "a&b"}}),
+        json!({"null_equal": {"cos:content-type": "true"}}),
+        json!({"string_equal": {"ecs:name": "x"}}),
+        json!({"string_like": {"cos:content-type": "image/??g"}}),
+        json!({"string_equal": {"cos:content-type": "${uin}"}}),
+        json!({"numeric_equal": {"cos:tls-version": 1.2}}),
+        json!({"numeric_equal": {"cos:content-length": "ten"}}),
+        json!({"date_less_than": {"qcs:current_time": "2022-05-31 00:00:00"}}),
+        json!({"string_equal": {"cos:content-type": {"a": "b"}}}),
+        json!({"string_equal": {"cos:content-type": []}}),
+        json!({"string_equal": {"cos:prefix": "doc/"}}),
+        json!({"string_equal": "x"}),
+    ] {
+        let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
+        let lost =
+            json!({"effect": "Allow", "action": PUT, "resource": resource("*"), "condition": condition});
+        let imported = of(&json!([kept, lost])).unwrap();
+        assert!(!allows(&imported, PUT, "users/alice/a", &[]), "{condition}");
+        assert!(
+            !imported.template.contains("PutObject\"") && !imported.template.contains("upload\""),
+            "{condition}"
+        );
+        let notes = imported.notes.join("\n");
+        assert!(notes.contains("statement 2: ") && notes.contains("left out"), "{condition}: {notes}");
+        // A deny with the same condition is left out aloud.
+        let allow = json!({"effect": "allow", "action": PUT, "resource": resource("*")});
+        let deny =
+            json!({"effect": "deny", "action": "name/cos:Put*", "resource": "*", "condition": condition});
+        let notes = of(&json!([allow, deny])).unwrap().notes.join("\n");
+        let prefix = condition.to_string().contains("prefix");
+        assert!(prefix || notes.contains("statement 2: WHAT THIS DENY FORBADE"), "{condition}: {notes}");
+    }
+}
+
+#[test]
+fn values_are_written_as_templates_have_them() {
+    let imported =
+        of(&json!([{"effect": "ALLOW", "Action": "cos:GetObject", "RESOURCE": resource("*"), "condition": {
+            "numeric_less_than": {"cos:content-length": "10"},
+            "bool_equal": {"cos:secure-transport": true},
+            "string_like": {"cos:response-content-type": ["image%2F*"], "cos:content-type": "image/*"},
+        }}]))
+        .unwrap();
+    for line in [
+        "\"cos:content-length\" = 10\n",
+        "\"cos:secure-transport\" = \"true\"\n",
+        "\"cos:response-content-type\" = \"image/*\"\n",
+        "\"cos:content-type\" = \"image/*\"\n",
+    ] {
+        assert!(imported.template.contains(line), "{line}: {}", imported.template);
+    }
+}
+
+#[test]
+fn the_folder_of_all_allowed_keys_becomes_the_home() {
+    for (keys, home, resources) in [
+        (&["doc/*"][..], "doc/${sub}/", &["*"][..]),
+        (&["a/b/*", "a/b.jpg"], "a/${sub}/", &["b/*", "b.jpg"]),
+        (&["a/b/c/*", "a/b/d/e*"], "a/b/${sub}/", &["c/*", "d/e*"]),
+        (&["doc/*", "*"], "users/${sub}/", &["doc/*", "*"]),
+        (&["*.jpg"], "users/${sub}/", &["*.jpg"]),
+        (&["users/${uin}/*"], "users/${sub}/", &["*"]),
+        (&["users/${uin}/photos/*"], "users/${sub}/", &["photos/*"]),
+        (&["users/u${uin}*"], "users/${sub}/", &["*"]),
+        // No home takes these letters, so the folder stays in the keys.
+        (&["文档/*"], "users/${sub}/", &["文档/*"]),
+    ] {
+        let list: Vec<String> = keys.iter().map(|key| resource(key)).collect();
+        let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": list}])).unwrap();
+        assert!(imported.template.contains(&format!("home = \"{home}\"")), "{keys:?}: {}", imported.template);
+        for resource in resources {
+            assert!(
+                imported.template.contains(&format!("\"${{home}}{resource}\"")),
+                "{keys:?}: {}",
+                imported.template
+            );
+        }
+        alices(&imported);
+    }
+}
+
+#[test]
+fn a_home_that_is_asked_for_is_the_templates() {
+    let text =
+        json!({"statement": {"effect": "allow", "action": PUT, "resource": resource("doc/*")}}).to_string();
+    let imported = import(&text, Some("avatars/${sub|hex}/")).unwrap();
+    assert!(imported.template.contains("home = \"avatars/${sub|hex}/\"\n"));
+    assert!(imported.template.contains("\"${home}*\""));
+    alices(&imported);
+    let open = import(&text, Some("avatars/")).unwrap();
+    assert!(open.notes.iter().any(|note| note.starts_with("not proved: ")), "{:?}", open.notes);
+    assert!(matches!(import(&text, Some("a/${sbu}/")), Err(ImportFault::Home { .. })));
+}
+
+#[test]
+fn a_key_that_reads_in_two_ways_is_left_out() {
+    for key in ["a?b", "a%2Fb", "../x", "a//b", "/a", "a\\b", "a/./b", "a{b", "a\nb"] {
+        let list = [resource("good/*"), resource(key)];
+        let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": list}])).unwrap();
+        assert!(
+            imported.notes.iter().any(|note| note.contains("left out: it holds")),
+            "{key}: {:?}",
+            imported.notes
+        );
+        assert!(imported.template.contains("resource = [\"${home}*\"]"), "{key}: {}", imported.template);
+        let fault = of(&json!([{"effect": "allow", "action": PUT, "resource": resource(key)}])).unwrap_err();
+        assert!(matches!(fault, ImportFault::NothingGrantable(_)), "{key}: {fault}");
+    }
+}
+
+#[test]
+fn a_deny_forbids_in_every_home_what_it_forbade() {
+    for (denied, forbidden, allowed) in [
+        ("*", Some("a"), None),
+        ("doc/*", Some("a"), None),
+        ("d*", Some("a"), None),
+        ("*.exe", Some("b/a.exe"), Some("a.jpg")),
+        ("doc/secret/*", Some("secret/a"), Some("a")),
+        ("d*c/x/*", Some("x/a"), Some("a")),
+        ("other/*", None, Some("a")),
+    ] {
+        let imported = of(&json!([
+            {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
+            {"effect": "deny", "action": ["name/cos:Put*", "*"], "resource": resource(denied)},
+        ]))
+        .unwrap();
+        let puts = |key| allows(&imported, PUT, &format!("doc/alice/{key}"), &[]);
+        assert!(!forbidden.is_some_and(puts), "{denied}: {}", imported.template);
+        assert!(allowed.is_none_or(puts), "{denied}: {}", imported.template);
+    }
+}
+
+#[test]
+fn a_policy_is_found_in_what_wraps_it() {
+    let policy = json!({"version": "2.0", "statement": [{"effect": "allow", "action": PUT, "resource": resource("*")}]});
+    let plain = import(&policy.to_string(), None).unwrap();
+    for wrapped in [
+        json!({"policy": policy}),
+        json!({"Policy": policy.to_string(), "Name": "x"}),
+        json!({"Response": {"PolicyDocument": policy.to_string()}}),
+        json!(policy.to_string()),
+    ] {
+        assert_eq!(import(&wrapped.to_string(), None), Ok(plain.clone()), "{wrapped}");
+    }
+}
+
+#[test]
+fn what_is_no_policy_is_told_how_to_mend_it() {
+    for (text, said) in [
+        ("", "policy: is not an object"),
+        ("{", "not JSON"),
+        ("const policy = {}", "not JSON"),
+        ("{}", "holds no `statement`"),
+        (r#"{"statement": []}"#, "neither a statement nor a list"),
+        (r#"{"statement": {"effect": "allow"}}"#, "statement 1: action"),
+        (r#"{"statement": {"effect": "maybe", "action": "a", "resource": "*"}}"#, "neither allow nor deny"),
+        (r#"{"statement": {"effect": "allow", "Effect": "deny"}}"#, "in two spellings"),
+        (r#"{"statement": {"effect": "allow", "effect": "deny"}}"#, "given twice"),
+        (
+            r#"{"statement": {"effect": "allow", "action": "a", "resource": "*", "condition": 1}}"#,
+            "not an object",
+        ),
+        (
+            r#"{"statement": {"effect": "allow", "action": "a", "resource": "*", "notaction": "b"}}"#,
+            "`notaction`",
+        ),
+    ] {
+        let fault = import(text, None).unwrap_err().to_string();
+        assert!(fault.contains(said) && !fault.contains('\n'), "{text}: {fault}");
+    }
+    let deep = "[".repeat(100_000);
+    assert!(matches!(import(&deep, None), Err(ImportFault::NotJson(_))));
+}
+
+#[test]
+fn what_others_call_it_and_bucket_level_actions_are_told() {
+    let actions =
+        [PUT, "name/cos:ListObjects", "name/cos:ListBucket", "cos:PutObjectACL", "name/sts:AssumeRole"];
+    let notes = of(&json!([{"effect": "allow", "action": actions, "resource": resource("*")}]))
+        .unwrap()
+        .notes
+        .join("\n");
+    for said in
+        ["COS calls it `name/cos:GetBucket`", "`cos:PutObjectACL` is left out: it changes", "another service"]
+    {
+        assert!(notes.contains(said), "{said}: {notes}");
+    }
+}
+
+#[test]
+fn a_condition_in_two_spellings_is_not_halved() {
+    let statement = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "condition": {
+        "ip_equal": {"qcs:ip": "10.0.0.0/8"}, "IP_equal": {"qcs:ip": "11.0.0.0/8"},
+    }});
+    let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
+    let imported = of(&json!([statement, kept])).unwrap();
+    assert!(imported.notes.join("\n").contains("`ip_equal` in two spellings"), "{:?}", imported.notes);
+    for address in ["10.1.1.1", "11.1.1.1"] {
+        assert!(!allows(&imported, PUT, "users/alice/a", &[("qcs:ip", address)]), "{address}");
+    }
+}
+
+#[test]
+fn a_narrower_list_stays_as_narrow() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
+        {"effect": "allow", "action": LIST, "resource": "*",
+         "condition": {"string_like": {"cos:prefix": "doc%2Fphotos%2F*"}}},
+    ]))
+    .unwrap();
+    let list = |prefix| allows(&imported, LIST, "", &[("cos:prefix", prefix)]);
+    assert!(list("doc%2Falice%2Fphotos%2F"), "{}", imported.template);
+    assert!(!list("doc%2Falice%2F") && !list("doc%2Fphotos%2F"), "{}", imported.template);
+}
+
+#[test]
+fn a_list_of_one_object_is_no_list_of_the_home() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": [PUT, LIST], "resource": resource("doc/a.jpg")},
+    ]))
+    .unwrap();
+    assert!(
+        imported.notes.join("\n").contains("a list works on the bucket or a folder"),
+        "{:?}",
+        imported.notes
+    );
+    assert!(!allows(&imported, LIST, "", &[("cos:prefix", "doc%2Falice%2F")]), "{}", imported.template);
+}
+
+#[test]
+fn a_deny_of_everything_forbids_lists_and_processing_too() {
+    let imported = of(&json!([
+        {"effect": "allow", "action": [PUT, LIST, "name/ci:CreateMediaJobs"], "resource": "*"},
+        {"effect": "deny", "action": "*", "resource": "*", "condition": {"ip_not_equal": {"qcs:ip": "10.0.0.0/8"}}},
+    ]))
+    .unwrap();
+    let template = proved(&imported);
+    let bucket = &template.template().bucket;
+    let policy = alices(&imported);
+    for (action, resource) in [
+        (PUT, bucket.resource(crate::Service::Cos) + "users/alice/a"),
+        (LIST, bucket.resource(crate::Service::Cos)),
+        ("name/ci:CreateMediaJobs", bucket.resource(crate::Service::Ci) + "users/alice/a"),
+    ] {
+        for (address, allowed) in [("10.1.1.1", true), ("11.1.1.1", false)] {
+            let context =
+                [("qcs:ip", address), ("cos:prefix", "users%2Falice%2F"), ("cos:x-cos-acl", "private")];
+            let context = context.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+            let request = Request { action, resource: &resource, context };
+            let found = evaluate(&policy, &request).is_allowed();
+            assert_eq!(found, allowed, "{action} from {address}: {}", imported.template);
+        }
+    }
+}
+
+#[test]
+fn what_is_in_another_bucket_or_region_is_left_out_and_told() {
+    let elsewhere =
+        |region: &str, bucket: &str| format!("qcs::cos:{region}:uid/1250000000:{bucket}-1250000000/theirs/*");
+    for other in [elsewhere("ap-beijing", "other"), elsewhere("ap-shanghai", "examplebucket")] {
+        let imported = of(&json!([
+            {"effect": "allow", "action": PUT, "resource": [resource("doc/*"), other]},
+        ]))
+        .unwrap();
+        assert!(
+            imported.notes.iter().any(|note| note.contains(&format!("`{other}` is left out"))),
+            "{:?}",
+            imported.notes
+        );
+        assert!(!imported.template.contains("theirs/*\""), "{}", imported.template);
+        assert!(imported.template.contains("region = \"ap-beijing\""), "{}", imported.template);
+    }
+    // Of the bucket that is taken, not of another that comes later.
+    let unsaid = "qcs::cos::uid/1250000000:examplebucket-1250000000/doc/*";
+    let imported = of(&json!([
+        {"effect": "allow", "action": PUT, "resource": [unsaid, elsewhere("ap-shanghai", "other")]},
+    ]))
+    .unwrap();
+    assert!(imported.notes.contains(&"set region: the policy names none".to_owned()), "{:?}", imported.notes);
+}
+
+#[test]
+fn a_deny_that_cannot_be_said_is_told_aloud() {
+    for denied in [resource("doc/u${uin}x"), resource("doc/a?b"), "qcs::cvm:::instance/*".to_owned()] {
+        let imported = of(&json!([
+            {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
+            {"effect": "deny", "action": PUT, "resource": denied},
+        ]))
+        .unwrap();
+        let told = imported.notes.iter().any(|note| note.contains("WHAT THIS DENY FORBADE"));
+        assert!(told, "{denied}: {:?}", imported.notes);
+    }
+}
+
+#[test]
+fn an_action_is_granted_alone_where_it_stood_alone() {
+    let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": resource("*")}])).unwrap();
+    assert!(allows(&imported, PUT, "users/alice/a", &[]));
+    assert!(!allows(&imported, "name/cos:PostObject", "users/alice/a", &[]), "{}", imported.template);
+}
+
+#[test]
+fn the_older_spelling_names_the_same_bucket() {
+    for bucket in ["examplebucket", "examplebucket-1250000000"] {
+        let older = format!("qcs::cos:ap-beijing:uid/1250000000:prefix//1250000000/{bucket}/doc/*");
+        let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": older}])).unwrap();
+        assert!(imported.template.contains("bucket = \"examplebucket-1250000000\""), "{}", imported.template);
+    }
+}
+
+#[test]
+fn a_statement_that_says_more_than_is_understood_grants_nothing() {
+    let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
+    let more = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "expires": "2030-01-01"});
+    let imported = of(&json!([kept, more])).unwrap();
+    assert!(imported.notes.join("\n").contains("`expires`"), "{:?}", imported.notes);
+    assert!(!allows(&imported, PUT, "users/alice/a", &[]), "{}", imported.template);
+}

@@ -1,0 +1,278 @@
+use super::*;
+use crate::template::tests::UPLOAD;
+use diagnostics::Source;
+
+fn template(name: &str, text: &str) -> Result<Template, Vec<Diagnostic>> {
+    Template::parse(name, Source::new(format!("{name}.toml"), text))
+}
+
+fn verdict(text: &str) -> Result<(), String> {
+    let joined =
+        |problems: Vec<Diagnostic>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    prove(vec![template("t", text).map_err(joined)?], &issuers).map(|_| ()).map_err(joined)
+}
+
+fn with(statement: &str) -> String {
+    let head = UPLOAD.split("[[statement]]").next().unwrap();
+    format!("{head}[[statement]]\neffect = \"allow\"\n{statement}")
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    why: String,
+    homes: Vec<RowHome>,
+    expect: String,
+}
+
+#[derive(serde::Deserialize)]
+struct RowHome {
+    home: String,
+    owner: Option<Vec<String>>,
+}
+
+/// Rows of `adversarial/homes.json`: every set of homes behaves as it says.
+#[test]
+fn every_adversarial_set_of_homes_behaves_as_it_says() {
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("../../../../tests/data/adversarial/homes.json")).unwrap();
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
+    assert!(rows.len() >= 17);
+    for row in rows {
+        let templates: Result<Vec<Template>, _> = row
+            .homes
+            .iter()
+            .enumerate()
+            .map(|(index, home)| {
+                let mut text = UPLOAD.replace("users/${sub}/", &home.home);
+                if let Some(owner) = &home.owner {
+                    text = text.replace("[[statement]]", &format!("owner = {owner:?}\n[[statement]]"));
+                }
+                template(&format!("t{index}"), &text)
+            })
+            .collect();
+        let proved = templates.is_ok_and(|templates| prove(templates, &issuers).is_ok());
+        assert_eq!(proved, row.expect == "proved", "{}", row.why);
+    }
+}
+
+#[test]
+fn several_issuers_need_the_issuer_in_the_home() {
+    let issuers = Issuers { several: true, trusted_claims: Vec::new() };
+    assert!(prove(vec![template("t", UPLOAD).unwrap()], &issuers).is_err());
+    let own = UPLOAD.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
+    assert!(prove(vec![template("t", &own).unwrap()], &issuers).is_ok());
+}
+
+#[test]
+fn a_claim_the_user_may_choose_cannot_name_the_home() {
+    let text = |claim: &str| {
+        let owner = format!("owner = [\"claim.{claim}\"]\n[[statement]]");
+        UPLOAD
+            .replace("users/${sub}/", &format!("teams/${{claim.{claim}}}/"))
+            .replace("[[statement]]", &owner)
+    };
+    assert_eq!(verdict(&text("tenant")), Ok(()));
+    assert!(verdict(&text("nick")).unwrap_err().contains("trusted_claims"));
+}
+
+#[test]
+fn every_allow_lies_under_the_home() {
+    let read = |resource: &str| verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\"")));
+    for resource in [
+        "${home}*",
+        "${home}",
+        "${home}photos/*.jpg",
+        "users/${sub}/*",
+        "${home}${claim.tenant}/*",
+        "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/${sub}/*",
+    ] {
+        assert_eq!(read(resource), Ok(()), "{resource}");
+    }
+    for resource in ["*", "users/*", "users/${sub}*", "users/${claim.tenant}/*", "x${home}*", "${sub}/*"] {
+        assert!(read(resource).unwrap_err().contains("does not begin with the home"), "{resource}");
+    }
+}
+
+#[test]
+fn a_list_is_bound_by_its_prefix() {
+    let list = |resource: &str, condition: &str| {
+        verdict(&with(&format!("action = \"@list\"\nresource = \"{resource}\"\n{condition}")))
+    };
+    for resource in ["*", "${home}*"] {
+        for condition in [
+            "[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"",
+            "[statement.condition.string_equal]\n\"cos:prefix\" = [\"${home}\", \"${home}a/\"]",
+        ] {
+            assert_eq!(list(resource, condition), Ok(()), "{resource} {condition}");
+        }
+        for condition in [
+            "",
+            "[statement.condition.string_like_if_exist]\n\"cos:prefix\" = \"${home}*\"",
+            "[statement.condition.string_like]\n\"cos:prefix\" = \"*\"",
+            "[statement.condition.string_like]\n\"cos:prefix\" = \"users/${sub}*\"",
+            "[statement.condition.string_like]\n\"cos:prefix\" = [\"${home}*\", \"users/*\"]",
+            "[statement.condition.string_not_equal]\n\"cos:prefix\" = \"${home}*\"",
+            "[statement.condition.string_like]\n\"cos:delimiter\" = \"${home}*\"",
+        ] {
+            assert!(list(resource, condition).unwrap_err().contains("not bound"), "{resource} {condition}");
+        }
+    }
+}
+
+#[test]
+fn a_shared_folder_is_read_only_and_nobodys_home() {
+    let shared = |action: &str, resource: &str| {
+        verdict(&with(&format!("action = \"{action}\"\nresource = \"{resource}\"\nshared = \"stickers\"")))
+    };
+    assert_eq!(shared("@download", "public/*"), Ok(()));
+    for resource in ["*", "users/*", "u*", "users", "users/alice/*"] {
+        assert!(shared("@download", resource).unwrap_err().contains("reaches into the home"), "{resource}");
+    }
+    assert!(shared("@download", "public/${claim.tenant}/*").is_err());
+    for action in ["@upload", "@delete", "name/cos:PutObjectTagging"] {
+        assert!(shared(action, "public/*").unwrap_err().contains("reading only"), "{action}");
+    }
+}
+
+#[test]
+fn a_listed_prefix_reads_the_same_however_it_is_read() {
+    let list = |prefix: &str, more: &str| {
+        let condition = format!("[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\"");
+        verdict(&with(&format!("action = \"@list\"\nresource = \"*\"\n{more}\n{condition}")))
+    };
+    assert_eq!(list("public/*", "shared = \"stickers\""), Ok(()));
+    for prefix in ["/users/*", "x/../users/*", "users%2F*", "x//*", "a?/*"] {
+        assert!(list(prefix, "shared = \"stickers\"").is_err(), "{prefix}");
+    }
+    for prefix in ["${home}../bob/*", "${home}/*", "${home}%2e%2e/*", "${home}./*"] {
+        assert!(list(prefix, "").is_err(), "{prefix}");
+    }
+}
+
+#[test]
+fn a_template_narrows_the_acl_guard_and_never_widens_it() {
+    let acl = |values: &str| {
+        verdict(&with(&format!(
+            "action = \"@upload\"\nresource = \"${{home}}*\"\n[statement.condition.string_equal_if_exist]\n\"cos:x-cos-acl\" = {values}"
+        )))
+    };
+    assert_eq!(acl("\"private\""), Ok(()));
+    assert!(acl("[\"private\", \"public-read\"]").unwrap_err().contains("make objects public"));
+}
+
+#[test]
+fn a_template_that_allows_nothing_is_refused() {
+    let text = UPLOAD.replace("\"allow\"", "\"deny\"");
+    assert!(verdict(&text).unwrap_err().contains("every statement denies"));
+}
+
+#[test]
+fn templates_of_different_buckets_do_not_meet() {
+    let other = UPLOAD.replace("examplebucket", "other").replace("users/${sub}/", "${sub}/");
+    let same = UPLOAD.replace("users/${sub}/", "${sub}/");
+    let issuers = Issuers::default();
+    let set = |second: &str| vec![template("a", UPLOAD).unwrap(), template("b", second).unwrap()];
+    assert!(prove(set(&other), &issuers).is_ok());
+    assert!(prove(set(&same), &issuers).is_err());
+}
+
+#[test]
+fn a_policy_that_could_grow_too_large_is_refused() {
+    let many: Vec<String> = (0..40).map(|n| format!("\"${{home}}folder-{n}/*\"")).collect();
+    let text = with(&format!("action = \"@download\"\nresource = [{}]", many.join(",")));
+    assert!(verdict(&text).unwrap_err().contains("can grow to"));
+}
+
+#[test]
+fn trust_is_in_the_whole_path() {
+    let text = UPLOAD
+        .replace("users/${sub}/", "teams/${claim.tenant.nick}/")
+        .replace("[[statement]]", "owner = [\"claim.tenant.nick\"]\n[[statement]]");
+    assert!(verdict(&text).unwrap_err().contains("trusted_claims"));
+}
+
+#[test]
+fn a_deny_shares_nothing_and_a_list_stands_alone() {
+    let deny = format!(
+        "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"@delete\"\nresource = \"public/*\"\nshared = \"x\"\n"
+    );
+    assert!(verdict(&deny).unwrap_err().contains("shared stands in a deny"));
+    let bound = "[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"";
+    let mixed = with(&format!("action = [\"@list\", \"@download\"]\nresource = \"${{home}}*\"\n{bound}"));
+    assert!(verdict(&mixed).unwrap_err().contains("stand in one statement"));
+    assert_eq!(verdict(&with(&format!("action = \"@list\"\nresource = \"\"\n{bound}"))), Ok(()));
+    let processing = "action = \"@list\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/*\"";
+    let processing = verdict(&with(&format!("{processing}\n{bound}"))).unwrap_err();
+    assert!(processing.contains("does not begin with the home"), "{processing}");
+    let loose = "[statement.condition.string_equal_ignore_case]\n\"cos:prefix\" = \"${home}\"";
+    let loose = with(&format!("action = \"@list\"\nresource = \"*\"\n{loose}"));
+    assert!(verdict(&loose).unwrap_err().contains("not bound"));
+}
+
+#[test]
+fn a_shared_list_spares_every_home_of_the_bucket() {
+    let list = |prefix: &str| {
+        with(&format!(
+            "action = \"@list\"\nresource = \"*\"\nshared = \"stickers\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\""
+        ))
+    };
+    assert_eq!(verdict(&list("public/*")), Ok(()));
+    for prefix in ["users/*", "users/alice/*", "u*"] {
+        assert!(verdict(&list(prefix)).unwrap_err().contains("reaches into the home"), "{prefix}");
+    }
+    let other = UPLOAD.replace("users/${sub}/", "public/${sub}/");
+    let set = vec![template("a", &list("public/*")).unwrap(), template("b", &other).unwrap()];
+    let problems = prove(set, &Issuers::default()).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.to_string().contains("of template `b`")));
+}
+
+#[test]
+fn a_buckets_name_alone_tells_buckets_apart() {
+    let other = UPLOAD.replace("ap-guangzhou", "ap-beijing").replace("users/${sub}/", "${sub}/");
+    let set = vec![template("a", UPLOAD).unwrap(), template("b", &other).unwrap()];
+    assert!(prove(set, &Issuers::default()).is_err());
+}
+
+#[test]
+fn every_two_homes_of_a_bucket_are_held_against_each_other() {
+    let homes = ["users/${sub}/", "inbox/${sub}/", "users/a-${sub}/"];
+    let set = homes
+        .iter()
+        .enumerate()
+        .map(|(index, home)| template(&format!("t{index}"), &UPLOAD.replace("users/${sub}/", home)).unwrap());
+    let problems = prove(set.collect(), &Issuers::default()).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let told = problems[0].to_string();
+    assert!(told.starts_with("t2.toml") && told.contains("of template `t0`"), "{told}");
+}
+
+#[test]
+fn every_claim_of_a_home_must_be_one_that_users_cannot_choose() {
+    let text = UPLOAD
+        .replace("users/${sub}/", "teams/${claim.tenant}/${claim.nick}/")
+        .replace("[[statement]]", "owner = [\"claim.tenant\", \"claim.nick\"]\n[[statement]]");
+    assert!(verdict(&text).unwrap_err().contains("list \"nick\" in trusted_claims"));
+}
+
+#[test]
+fn a_resource_reads_the_same_however_it_is_read() {
+    for (resource, said) in [
+        ("${home}a..b/*", "holds a `.` or `..`"),
+        ("${home}../bob/*", "holds a `.` or `..`"),
+        ("${home}a\\\\b", "holds `"),
+        ("${home}a\\u0007b", "holds `"),
+        ("${home}a%2Fb", "holds `%`"),
+        ("${home}a?b", "holds `?`"),
+        ("${home}a//b", "holds an empty segment"),
+    ] {
+        let told = verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\""))).unwrap_err();
+        assert!(told.contains(said), "{resource}: {told}");
+    }
+}
+
+#[test]
+fn every_shared_resource_spares_the_homes() {
+    let statement = "action = \"@download\"\nresource = [\"public/*\", \"users/*\"]\nshared = \"stickers\"";
+    assert!(verdict(&with(statement)).unwrap_err().contains("the shared `users/*` reaches into the home"));
+}

@@ -1,0 +1,143 @@
+use std::{path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    tests::{one, policy_of, set},
+    *,
+};
+use crate::{Folder, Issuers, Terms, template::tests::UPLOAD};
+use diagnostics::Source;
+
+/// The shadow of a template beside it, after these people asked.
+fn shadow_of(base: &str, next: &str, people: &[(&str, &[(&str, Value)])]) -> ShadowReport {
+    let files = [("upload", base.to_owned()), ("upload.next", next.to_owned())];
+    let templates = set(&files, &Issuers::default()).unwrap();
+    for (subject, claims) in people {
+        let _ = templates.grant(Some("upload"), &Identity::for_tests("i", subject, claims));
+    }
+    templates.status().remove(0).shadow.unwrap()
+}
+
+fn requiring(requirement: &str) -> String {
+    UPLOAD.replace("[[statement]]", &format!("[require]\n{requirement}\n[[statement]]"))
+}
+
+#[test]
+fn a_shadow_counts_each_person_under_what_would_change_for_them() {
+    let smaller = UPLOAD.replace("10485760", "1024");
+    let larger = UPLOAD.replace("10485760", "20971520");
+    let paid = requiring("plan = \"paid\"");
+    let both = requiring("plan = \"paid\"\nrole = \"member\"");
+    let plan = |plan: &str| [("plan", json!(plan))];
+    let (of_alice, of_bob) = (plan("paid"), plan("free"));
+    let people: [(&str, &[(&str, Value)]); 3] = [("alice", &of_alice), ("bob", &of_bob), ("carol", &of_bob)];
+    // (users, unchanged, widened, narrowed, failed)
+    for (base, next, expected) in [
+        (UPLOAD, UPLOAD, (3, 3, 0, 0, 0)),
+        (UPLOAD, smaller.as_str(), (3, 0, 0, 3, 0)),
+        (UPLOAD, larger.as_str(), (3, 0, 3, 0, 0)),
+        (UPLOAD, paid.as_str(), (3, 1, 0, 0, 2)),
+        (paid.as_str(), UPLOAD, (3, 1, 2, 0, 0)),
+        (paid.as_str(), both.as_str(), (3, 2, 0, 0, 1)),
+    ] {
+        let report = shadow_of(base, next, &people);
+        let counted = (report.users, report.unchanged, report.widened, report.narrowed, report.failed);
+        assert_eq!(counted, expected, "{next}");
+        assert_eq!(report.failures.values().sum::<usize>(), report.failed, "{:?}", report.failures);
+    }
+    let twice = shadow_of(UPLOAD, &paid, &[people[1], people[1]]);
+    assert_eq!((twice.users, twice.failed), (1, 1), "each person once");
+}
+
+#[test]
+fn a_shadows_sizes_are_those_of_people_who_get_a_key_under_both() {
+    let next = requiring("plan = \"paid\"").replace("10485760", "10485760000000");
+    let paid = [("plan", json!("paid"))];
+    let short = "al";
+    let long = "a-subject-with-a-long-name";
+    let report =
+        shadow_of(UPLOAD, &next, &[(short, &paid), (long, &paid), ("bob-who-gets-no-key-at-all-then", &[])]);
+    let size = |text: &str, subject: &str| {
+        let grant = one(text).grant(Some("upload"), &Identity::for_tests("i", subject, &paid)).unwrap();
+        policy_of(&grant).to_json().len()
+    };
+    let sizes = report.policy_bytes;
+    let mean = |text: &str| usize::midpoint(size(text, short), size(text, long));
+    assert_eq!((sizes.now_largest, sizes.next_largest), (size(UPLOAD, long), size(&next, long)));
+    assert_eq!((sizes.now_mean, sizes.next_mean), (mean(UPLOAD), mean(&next)));
+    assert!(sizes.next_mean > sizes.now_mean);
+}
+
+/// A later state of a folder.
+fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> TemplateSet {
+    let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), *text)));
+    let terms = Terms {
+        issuers: Issuers::default(),
+        longest: Duration::from_hours(36),
+        min_remaining: None,
+        default: None,
+    };
+    let now = Timestamp::from_second(now).unwrap();
+    let folder = Folder::of(sources.collect());
+    TemplateSet::of_folder(folder, Path::new("policies"), &terms, now, Some(previous)).unwrap()
+}
+
+#[test]
+fn a_shadow_keeps_its_counts_until_it_or_its_template_changes() {
+    let next = UPLOAD.replace("10485760", "1024");
+    let files = [("upload", UPLOAD), ("upload.next", next.as_str())];
+    let first = set(&files.map(|(name, text)| (name, text.to_owned())), &Issuers::default()).unwrap();
+    first.grant(Some("upload"), &Identity::for_tests("i", "alice", &[])).unwrap();
+    let other = UPLOAD.replace("users/", "other/");
+    let (new_base, new_next) = (UPLOAD.replace("10485760", "2048"), next.replace("1024", "512"));
+    for (base, next, users) in
+        [(UPLOAD, next.as_str(), 1), (UPLOAD, new_next.as_str(), 0), (new_base.as_str(), next.as_str(), 0)]
+    {
+        let later = after(&first, &[("other", &other), ("upload", base), ("upload.next", next)], 7);
+        let shadow = later.status().remove(1).shadow.unwrap();
+        assert_eq!(shadow.users, users, "{next} beside {base}");
+    }
+}
+
+#[test]
+fn only_what_changed_is_told_and_has_a_new_time() {
+    let other = UPLOAD.replace("users/", "other/");
+    let files = [
+        ("gone", UPLOAD.replace("users/", "gone/")),
+        ("other", other.clone()),
+        ("upload", UPLOAD.to_owned()),
+    ];
+    let first = set(&files, &Issuers::default()).unwrap();
+    let longer = UPLOAD.replace("30m", "1h");
+    let later = after(
+        &first,
+        &[("new", &UPLOAD.replace("users/", "new/")), ("other", &other), ("upload", &longer)],
+        7,
+    );
+    let told = |name: &str, change: &str| (name.to_owned(), change.to_owned());
+    assert_eq!(
+        later.revisions(&first),
+        [told("new", "new"), told("upload", "+ keys live 1h, 30m before"), told("gone", "removed")]
+    );
+    let times: Vec<i64> = later.status().iter().map(|one| one.loaded_at.as_second()).collect();
+    assert_eq!(times, [7, 0, 7], "new, other, upload");
+}
+
+#[test]
+fn a_shadow_is_held_to_what_its_template_is_held_to() {
+    let shadow = |next: &str, more: &[(&str, String)]| {
+        let files = [("upload", UPLOAD.to_owned()), ("upload.next", next.to_owned())];
+        let templates = set(&[&files[..], more].concat(), &Issuers::default()).unwrap();
+        let status = templates.status();
+        status.into_iter().find(|one| one.name == "upload").unwrap().shadow.unwrap().problems.join("\n")
+    };
+    // It takes its template's place, so it may go where that one is.
+    assert_eq!(shadow(&UPLOAD.replace("users/", ""), &[]), "");
+    let inbox = ("inbox", UPLOAD.replace("users/", "inbox/"));
+    assert!(shadow(&UPLOAD.replace("users/", ""), &[inbox]).contains("of template `inbox`"));
+    assert!(shadow(&UPLOAD.replace("30m", "5m"), &[]).contains("min_remaining"));
+    assert!(shadow(&UPLOAD.replace("30m", "37h"), &[]).contains("gives 129600 s at most"));
+    let orphan = [("upload", UPLOAD.to_owned()), ("uplaod.next", UPLOAD.to_owned())];
+    assert_eq!(set(&orphan, &Issuers::default()).unwrap().orphans(), ["uplaod.next.toml"]);
+}

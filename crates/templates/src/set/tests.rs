@@ -1,0 +1,405 @@
+use std::{path::Path, time::Duration};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Folder, Issuers, Terms,
+    template::{Service, tests::UPLOAD},
+};
+use cam::{
+    Policy,
+    evaluate::{Request, evaluate},
+};
+use diagnostics::Source;
+
+pub(super) fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
+    let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
+    let terms = Terms {
+        issuers: issuers.clone(),
+        longest: Duration::from_hours(36),
+        min_remaining: Some(Duration::from_mins(5)),
+        default: None,
+    };
+    let folder = Folder::of(sources.collect());
+    TemplateSet::of_folder(folder, Path::new("policies"), &terms, Timestamp::UNIX_EPOCH, None)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) fn one(text: &str) -> TemplateSet {
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    set(&[("upload", text.to_owned())], &issuers).unwrap()
+}
+
+pub(super) fn policy_of(grant: &Grant) -> Policy {
+    grant.policy().decoded().unwrap()
+}
+
+#[test]
+fn every_adversarial_claim_is_refused_or_confined_to_a_home_of_its_own() {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        why: String,
+        claims: serde_json::Map<String, Value>,
+        expect: String,
+    }
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("../../../../tests/data/adversarial/claims.json")).unwrap();
+    let templates = one(UPLOAD);
+    let mut homes = std::collections::BTreeSet::new();
+    for row in rows {
+        let grant =
+            Identity::from_claims("i".into(), row.claims).map_err(|error| error.to_string()).and_then(
+                |identity| templates.grant(Some("upload"), &identity).map_err(|error| error.to_string()),
+            );
+        assert_eq!(grant.is_ok(), row.expect == "confine", "{}: {grant:?}", row.why);
+        if let Ok(grant) = grant {
+            assert!(homes.insert(grant.home().to_owned()), "{}: {} is shared", row.why, grant.home());
+        }
+    }
+    assert!(homes.len() >= 4);
+}
+
+/// Templates of every kind that the proof lets through.
+fn proved_templates() -> Vec<String> {
+    let upload = |home: &str, owner: &str| {
+        UPLOAD
+            .replace("users/${sub}/", home)
+            .replace("[[statement]]", &format!("owner = {owner}\n[[statement]]"))
+    };
+    let lists = include_str!("../../../../policies/files.toml").to_owned();
+    vec![
+        UPLOAD.to_owned(),
+        lists,
+        upload("u/${sub|base64url}/", "[\"sub\"]"),
+        upload("u/${sub|hex}/x/", "[\"sub\"]"),
+        upload("u/${sub|sha256}/", "[\"sub\"]"),
+        upload("u/user-${sub}.d/", "[\"sub\"]"),
+        upload("t/${claim.tenant}/${sub}/", "[\"claim.tenant\", \"sub\"]"),
+        upload("${iss|sha256}/${sub}/", "[\"sub\"]"),
+    ]
+}
+
+/// Keys somebody might hope to reach with this grant: around its own home, and around the other's.
+fn keys_around(home: &str) -> Vec<String> {
+    let closed = home.trim_end_matches('/');
+    [
+        home.to_owned(),
+        format!("{home}a.jpg"),
+        format!("{home}a/b/c"),
+        closed.to_owned(),
+        format!("{closed}0/a"),
+        format!("{home}../a"),
+        format!("{home}/a"),
+        format!("{home}%2e%2e/a"),
+        format!("/{home}a"),
+        closed.rsplit_once('/').map_or(String::new(), |(parent, _)| format!("{parent}/")),
+        String::new(),
+    ]
+    .into()
+}
+
+/// Object keys read as the vendor's documents leave open: raw, slash-merged, URL-decoded, dots resolved.
+fn readings(key: &str) -> Vec<String> {
+    let merged = key.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    let decoded = percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned();
+    vec![key.to_owned(), merged, decoded]
+}
+
+const ACTIONS: [&str; 7] = [
+    "name/cos:PutObject",
+    "name/cos:GetObject",
+    "name/cos:DeleteObject",
+    "name/cos:UploadPart",
+    "name/cos:GetBucket",
+    "name/cos:PutObjectACL",
+    "name/cos:DeleteBucket",
+];
+
+/// Allowed under the most generous request: conditions met wherever they can be.
+pub(super) fn allows(policy: &Policy, bucket: &str, action: &str, key: &str) -> bool {
+    readings(key).iter().any(|key| {
+        let context = [
+            ("cos:content-length", "1".to_owned()),
+            ("cos:x-cos-acl", "private".to_owned()),
+            ("cos:prefix", render::encode_parameter(key)),
+        ];
+        let resource = format!("{bucket}{key}");
+        evaluate(policy, &Request { action, resource: &resource, context: context.into() }).is_allowed()
+    })
+}
+
+fn subjects() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-c0-1]{1,3}",
+        "[a-b][a-b._-]{0,3}[a-b]",
+        Just("users".to_owned()),
+        Just("u".to_owned()),
+        Just("alice".to_owned()),
+        Just("alice0".to_owned()),
+        Just("_hex_61".to_owned()),
+        ".{1,6}",
+        "[a-z*?%/.|@$ {}]{1,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_object_is_allowed_by_the_policies_of_two_identities(
+        alice in (subjects(), subjects()), bob in (subjects(), subjects()),
+    ) {
+        prop_assume!(alice != bob);
+        let identity = |(subject, tenant): &(String, String)| {
+            Identity::for_tests("https://id.example/", subject, &[("tenant", json!(tenant))])
+        };
+        for text in proved_templates() {
+            let templates = one(&text);
+            let grant = |who| templates.grant(Some("upload"), &identity(who));
+            let (Ok(a), Ok(b)) = (grant(&alice), grant(&bob)) else { continue };
+            // Same owner under this template: same home, by right.
+            if a.home() == b.home() {
+                let tenant_matters = text.contains("${claim.tenant}");
+                prop_assert!(alice.0 == bob.0 && (!tenant_matters || alice.1 == bob.1));
+                continue;
+            }
+            let bucket = a.bucket().resource(Service::Cos);
+            let (a_policy, b_policy) = (policy_of(&a), policy_of(&b));
+            for key in keys_around(a.home()).iter().chain(&keys_around(b.home())) {
+                for action in ACTIONS {
+                    let both = allows(&a_policy, &bucket, action, key) && allows(&b_policy, &bucket, action, key);
+                    prop_assert!(!both, "{action} on {key} for {alice:?} and {bob:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A template nobody thought of: any home, any owner, any resources. Most are refused; those that are
+/// proved must hold what the proof says.
+fn any_template() -> impl Strategy<Value = String> {
+    let variable = || {
+        prop_oneof![
+            Just("${sub}"),
+            Just("${sub|hex}"),
+            Just("${sub|base64url}"),
+            Just("${claim.tenant}"),
+            Just("${iss|sha256}"),
+        ]
+    };
+    let segment = prop_oneof![
+        "[a-bu._-]{0,3}".prop_map(|literal| literal),
+        variable().prop_map(str::to_owned),
+        ("[a-b._-]{0,2}", variable(), "[a-b._-]{0,2}").prop_map(|(a, v, b)| format!("{a}{v}{b}")),
+    ];
+    let home = prop::collection::vec(segment, 1..4).prop_map(|parts| format!("{}/", parts.join("/")));
+    let owner =
+        prop_oneof![Just("[\"sub\"]"), Just("[\"claim.tenant\", \"sub\"]"), Just("[\"claim.tenant\"]"),];
+    let resource = prop_oneof![
+        Just("${home}*".to_owned()),
+        Just("${home}".to_owned()),
+        Just("${home}a/*".to_owned()),
+        Just("${home}${claim.tenant}/*".to_owned()),
+        Just("*".to_owned()),
+        "[a-bu/*]{1,5}",
+        variable().prop_map(|v| format!("{v}/*")),
+    ];
+    let action = prop_oneof![
+        Just("[\"@upload\"]"),
+        Just("[\"@download\", \"@delete\"]"),
+        Just("[\"@list\"]"),
+        Just("[\"@multipart-upload\"]"),
+    ];
+    let condition = prop_oneof![
+        Just(String::new()),
+        Just("[statement.condition.string_like]\n\"cos:prefix\" = \"${home}*\"".to_owned()),
+        "[a-bu/*]{1,3}".prop_map(|p| format!("[statement.condition.string_like]\n\"cos:prefix\" = \"{p}\"")),
+    ];
+    (home, owner, resource, action, condition).prop_map(|(home, owner, resource, action, condition)| {
+        format!(
+            "bucket = \"examplebucket-1250000000\"\nregion = \"ap-guangzhou\"\nduration = \"30m\"\n\
+             home = \"{home}\"\nowner = {owner}\n\
+             [[statement]]\neffect = \"allow\"\naction = {action}\nresource = [\"{resource}\"]\n{condition}\n"
+        )
+    })
+}
+
+/// Who owns what under a template, by the claims its owner names.
+fn owner_of(text: &str, who: &(String, String)) -> (String, String) {
+    let names = text.lines().find(|line| line.starts_with("owner")).unwrap_or("sub");
+    let said = |name: &str, value: &str| if names.contains(name) { value.to_owned() } else { String::new() };
+    (said("\"sub\"", &who.0), said("tenant", &who.1))
+}
+
+#[test]
+fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let people: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
+        .iter()
+        .flat_map(|sub| ["a", "b", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
+        .collect();
+    let (mut proved, mut compared) = (0, 0);
+    for round in 0..4_000 {
+        let texts = [(); 2].map(|()| any_template().new_tree(&mut runner).unwrap().current());
+        let named = [("one", texts[0].clone()), ("two", texts[1].clone())];
+        let named = &named[round % 2..];
+        let Ok(templates) = set(named, &issuers) else { continue };
+        proved += 1;
+        let grants: Vec<_> = people
+            .iter()
+            .flat_map(|who| named.iter().map(move |(name, text)| (who, *name, text)))
+            .filter_map(|(who, name, text)| {
+                let identity = Identity::for_tests("i", &who.0, &[("tenant", json!(who.1))]);
+                let grant = templates.grant(Some(name), &identity).ok()?;
+                Some((owner_of(text, who), policy_of(&grant), grant))
+            })
+            .collect();
+        for (owner, policy, grant) in &grants {
+            for (other_owner, other_policy, other) in &grants {
+                // The same owner reaches the same home by right; owners of two kinds must never meet.
+                if owner == other_owner {
+                    continue;
+                }
+                compared += 1;
+                let bucket = grant.bucket().resource(Service::Cos);
+                for key in keys_around(grant.home()).iter().chain(&keys_around(other.home())) {
+                    for action in ["name/cos:PutObject", "name/cos:GetObject", "name/cos:GetBucket"] {
+                        let both = allows(policy, &bucket, action, key)
+                            && allows(other_policy, &bucket, action, key);
+                        assert!(!both, "{action} on {key}: {owner:?} and {other_owner:?} under\n{texts:#?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(proved > 40 && compared > 1000, "too few to mean anything: {proved} proved, {compared} compared");
+}
+
+#[test]
+fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
+    let templates = one(UPLOAD);
+    let grant = |issuer: &str, subject: &str, claims: &[(&str, Value)]| {
+        templates.grant(Some("upload"), &Identity::for_tests(issuer, subject, claims)).unwrap().fingerprint()
+    };
+    let alice = grant("i", "alice", &[]);
+    assert_eq!(alice, grant("i", "alice", &[("iat", json!(7))]));
+    assert_ne!(alice, grant("i", "bob", &[]));
+    assert_ne!(alice, grant("j", "alice", &[]), "same policy text, another issuer");
+}
+
+#[test]
+fn a_required_claim_must_be_there_with_one_of_the_values() {
+    let templates = one(&UPLOAD.replace(
+        "[[statement]]",
+        "[require]\nrole = [\"member\", \"admin\"]\norg.plan = \"paid\"\n[[statement]]",
+    ));
+    let grant = |claims: &[(&str, Value)]| {
+        templates.grant(Some("upload"), &Identity::for_tests("i", "alice", claims)).map(|_| ())
+    };
+    let paid = ("org", json!({"plan": "paid"}));
+    assert_eq!(grant(&[("role", json!("admin")), paid.clone()]), Ok(()));
+    assert_eq!(grant(&[("role", json!(["guest", "member"])), paid.clone()]), Ok(()));
+    for claims in [
+        vec![("role", json!("admin"))],
+        vec![paid.clone()],
+        vec![("role", json!("guest")), paid.clone()],
+        vec![("role", json!({"0": "admin"})), paid.clone()],
+        vec![("role", json!("admin")), ("org", json!("paid"))],
+    ] {
+        assert!(matches!(grant(&claims), Err(NoGrant::Requirement(_))), "{claims:?}");
+    }
+}
+
+#[test]
+fn a_folder_serves_whole_or_not_at_all() {
+    let broken = UPLOAD.replace("allow", "alow");
+    let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &Issuers::default()).unwrap_err();
+    assert!(both.starts_with("bad.toml:8"), "{both}");
+    let short = UPLOAD.replace("30m", "5m");
+    assert!(set(&[("a", short)], &Issuers::default()).unwrap_err().contains("min_remaining"));
+    let long = UPLOAD.replace("30m", "37h");
+    assert!(set(&[("a", long)], &Issuers::default()).unwrap_err().contains("gives 129600 s at most"));
+    assert!(set(&[], &Issuers::default()).unwrap_err().contains("holds no template"));
+    assert!(set(&[("bad name", UPLOAD.to_owned())], &Issuers::default()).unwrap_err().contains("name"));
+    let names = ["a".repeat(64), "a".repeat(65)];
+    let [longest, longer] =
+        names.each_ref().map(|name| set(&[(name, UPLOAD.to_owned())], &Issuers::default()));
+    assert!(longest.is_ok() && longer.unwrap_err().contains("1 to 64 letters"));
+}
+
+#[test]
+fn the_templates_that_ship_are_proved_together() {
+    let shipped = [
+        ("upload", include_str!("../../../../policies/upload.toml").to_owned()),
+        ("avatar", include_str!("../../../../policies/avatar.toml").to_owned()),
+        ("team", include_str!("../../../../policies/team.toml").to_owned()),
+        ("downloads", include_str!("../../../../policies/downloads.toml").to_owned()),
+        ("files", include_str!("../../../../policies/files.toml").to_owned()),
+    ];
+    let issuers = Issuers { several: false, trusted_claims: vec!["team".to_owned()] };
+    assert!(set(&shipped, &issuers).is_ok());
+}
+
+#[test]
+fn what_is_proved_is_rendered_and_passes_the_verifier() {
+    let with = |statement: &str| format!("{UPLOAD}[[statement]]\neffect = \"allow\"\n{statement}\n");
+    for statement in [
+        "action = \"name/cos:PutMultipleThings\"\nresource = \"${home}*\"",
+        "action = \"name/ci:GetSnapshot\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/${home}*\"",
+        "action = \"@download\"\nshared = \"x\"\nresource = \"qcs::ci:ap-guangzhou:uid/1250000000:bucket/examplebucket-1250000000/public/*\"",
+    ] {
+        let templates = one(&with(statement));
+        let grant = templates.grant(Some("upload"), &Identity::for_tests("i", "alice", &[]));
+        assert!(grant.is_ok(), "{statement}: {grant:?}");
+    }
+    let nested = UPLOAD
+        .replace("users/${sub}/", "teams/${claim.claim.team}/")
+        .replace("[[statement]]", "owner = [\"claim.claim.team\"]\n[[statement]]");
+    let issuers = Issuers { several: false, trusted_claims: vec!["claim.team".to_owned()] };
+    let templates = set(&[("upload", nested)], &issuers).unwrap();
+    let alice = Identity::for_tests("i", "alice", &[("claim", json!({"team": "red"}))]);
+    assert_eq!(templates.grant(Some("upload"), &alice).unwrap().home(), "teams/red/");
+}
+
+#[test]
+fn one_template_is_never_served_for_another() {
+    let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
+    let templates = set(&files, &Issuers::default()).unwrap();
+    let alice = Identity::for_tests("i", "alice", &[]);
+    for _ in 0..2 {
+        for (name, home) in [("upload", "users/alice/"), ("other", "other/alice/")] {
+            let grant = templates.grant(Some(name), &alice).unwrap();
+            assert_eq!((grant.template_name(), grant.home()), (name, home));
+        }
+    }
+}
+
+#[test]
+fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
+    // The least is five minutes and the most 36 hours.
+    for (duration, serves) in [("301s", true), ("300s", false), ("36h", true), ("129601s", false)] {
+        let other = UPLOAD.replace("users/", "other/").replace("30m", duration);
+        let found = set(&[("first", UPLOAD.to_owned()), ("second", other)], &Issuers::default());
+        assert_eq!(found.is_ok(), serves, "{duration}: {found:?}");
+    }
+}
+
+#[test]
+fn made_up_users_carry_what_is_required_but_never_live_in_a_home_that_a_template_names() {
+    let home = |from: &str, to: &str| {
+        let text = UPLOAD.replace("home     = \"users/${sub}/\"", from);
+        let text = text.replace("[[statement]]", &format!("{to}\n[[statement]]"));
+        one(&text).grant_made_up("upload", "i", ("made-up", 7)).map(|grant| grant.home().to_owned())
+    };
+    let tenants = "owner = [\"claim.tenant\"]\nhome = \"t/${claim.tenant}/\"";
+    assert_eq!(home("home = \"users/${sub}/\"", "[require]\nrole = [\"member\"]").unwrap(), "users/made-up/");
+    assert_eq!(home(tenants, "[require]\nrole = [\"member\"]").unwrap(), "t/made-up/");
+    let required = NoGrant::Requirement("tenant".to_owned());
+    assert_eq!(home(tenants, "[require]\ntenant = [\"acme\"]").unwrap_err(), required);
+    let required = NoGrant::Requirement("sub".to_owned());
+    assert_eq!(home("home = \"users/${sub}/\"", "[require]\nsub = [\"alice\"]").unwrap_err(), required);
+}

@@ -1,0 +1,4 @@
+//! Tencent Cloud request signatures.
+
+pub mod cos;
+pub mod tc3;

@@ -1,0 +1,129 @@
+//! What operators see of people's keys, and their word on who gets none.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Broker,
+    inventory::{KeyFilter, LivingKeys, Unknown},
+    revoked::{Changed, Kept, TooManyRevoked},
+};
+use crate::{audit::Event, config::RevokedPerson};
+use diagnostics::one_line;
+use templates::identity::Person;
+
+/// What became of a revocation, or of taking one back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revocation {
+    /// The token's `iss`.
+    pub issuer: String,
+    /// The token's `sub`.
+    pub subject: String,
+    /// From when on they were or are revoked.
+    pub revoked_at: Timestamp,
+    /// Whether they were revoked before, so that nothing changed.
+    pub already: bool,
+    /// Whether this outlives the process.
+    pub lasting: bool,
+    /// Why it does not, though there is a file to keep it.
+    pub problem: Option<String>,
+    /// Their keys that are out and cannot be called back.
+    pub alive: usize,
+    /// Until when the last of those lives.
+    pub alive_until: Option<Timestamp>,
+    /// What cannot be told.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What an operator said.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    Revoked,
+    Restored,
+}
+
+impl Word {
+    /// Its name in the audit log, and what the log says.
+    fn names(self, already: bool) -> (&'static str, &'static str) {
+        match self {
+            Self::Revoked if already => ("already-revoked", "revoked: gets no key"),
+            Self::Revoked => ("revoked", "revoked: gets no key"),
+            Self::Restored => ("restored", "no longer revoked"),
+        }
+    }
+}
+
+impl Broker {
+    /// The living keys that somebody asks for.
+    pub fn living_keys(&self, filter: &KeyFilter) -> LivingKeys {
+        self.0.inventory.list(filter, self.0.clock.now())
+    }
+
+    /// Who is revoked, the latest first.
+    pub fn revoked(&self) -> Vec<RevokedPerson> {
+        self.0.revoked.list()
+    }
+
+    /// Serves a person no more, from this moment on. `client` is where the word came from, for the audit log.
+    /// Writes a file: not for a thread that serves.
+    ///
+    /// # Errors
+    /// When too many are revoked already.
+    pub fn revoke(
+        &self,
+        issuer: &str,
+        subject: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Revocation, TooManyRevoked> {
+        let person = Person::new(issuer, subject);
+        let changed = self.0.revoked.add(&person, self.0.clock.now())?;
+        // Should they be served again, then with other keys: these may be why they were revoked.
+        self.0.store.renounce(person.fingerprint());
+        // Whoever is still handed a key has it noted before they were looked up, so this counts it.
+        Ok(self.told(Word::Revoked, &person, client, &changed))
+    }
+
+    /// Serves a person again; none if they were not revoked. Writes a file: not for a thread that serves.
+    pub fn unrevoke(&self, issuer: &str, subject: &str, client: Option<IpAddr>) -> Option<Revocation> {
+        let person = Person::new(issuer, subject);
+        let changed = self.0.revoked.remove(&person)?;
+        Some(self.told(Word::Restored, &person, client, &changed))
+    }
+
+    /// The one place that tells of a change: to operators, in the log and in the audit log.
+    fn told(&self, word: Word, person: &Person, client: Option<IpAddr>, changed: &Changed) -> Revocation {
+        let filter = KeyFilter {
+            issuer: Some(person.issuer().to_owned()),
+            subject: Some(person.subject().to_owned()),
+            limit: Some(0),
+            ..KeyFilter::default()
+        };
+        let LivingKeys { alive, alive_until, unknown, .. } = self.living_keys(&filter);
+        let problem = match &changed.kept {
+            Kept::Failed(problem) => Some(one_line(problem)),
+            Kept::InFile | Kept::InMemory => None,
+        };
+        let (outcome, what) = word.names(changed.already);
+        self.0.audit.record(Event::revoke(outcome, person.clone(), client, alive_until));
+        let (issuer, subject) = (one_line(person.issuer()), one_line(person.subject()));
+        let until = alive_until.map(tracing::field::display);
+        tracing::warn!(issuer, subject, already = changed.already, alive, until, "{what}");
+        if let Some(problem) = &problem {
+            tracing::error!(subject, problem, "a change of who is revoked ends with this process");
+        }
+        Revocation {
+            issuer: person.issuer().to_owned(),
+            subject: person.subject().to_owned(),
+            revoked_at: changed.since,
+            already: changed.already,
+            lasting: changed.kept == Kept::InFile,
+            problem,
+            alive,
+            alive_until,
+            unknown,
+        }
+    }
+}
