@@ -5,7 +5,7 @@
 
 mod advise;
 mod api;
-mod door;
+mod auth;
 mod history;
 mod keys;
 mod page;
@@ -36,16 +36,16 @@ use secrecy::SecretString;
 
 pub use self::history::EVERY as SAMPLED_EVERY;
 use self::{
-    door::{Door, Outside},
+    auth::{AdminAuth, Outside},
     history::History,
 };
 use crate::{
     audit::Audit,
     canary::Canary,
-    credential_cache::Broker,
+    credential_cache::CredentialCache,
     http::{self, RecentRefusals},
     identity::Verifier,
-    metrics::Sheet,
+    metrics::MetricsWriter,
     reload::TemplateStore,
     sts::TencentSts,
 };
@@ -53,9 +53,9 @@ use runtime::clock::Clock;
 
 /// The rooms that operators look into.
 #[derive(Debug)]
-pub struct Rooms {
+pub struct Services {
     /// The living keys.
-    pub broker: Broker,
+    pub cache: CredentialCache,
     /// What serves.
     pub templates: Arc<TemplateStore>,
     /// Who is believed.
@@ -76,10 +76,10 @@ pub struct Rooms {
 
 /// What the operators' listener shows.
 #[derive(Debug)]
-pub struct Operators {
+pub struct AdminState {
     registry: Registry,
-    rooms: Rooms,
-    door: Door,
+    services: Services,
+    auth: AdminAuth,
     issuers: Vec<String>,
     history: History,
     /// Times that a wrong token was shown.
@@ -87,21 +87,21 @@ pub struct Operators {
     started_at: Timestamp,
 }
 
-impl Operators {
+impl AdminState {
     /// Shows what the rooms have put into the registry, and this process beside them; to who shows the token,
     /// if there is one.
-    pub fn new(mut registry: Registry, rooms: Rooms, token: Option<SecretString>) -> Self {
-        let started_at = rooms.clock.now();
+    pub fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
+        let started_at = services.clock.now();
         registry.register_collector(Box::new(Process { started: started_at.as_second() }));
         let turned_away = Counter::default();
         registry.register(
-            "cosbroker_operators_refused",
+            "cosbroker_admin_auth_failures",
             "Times that a wrong token was shown to the operators' listener",
             turned_away.clone(),
         );
-        let issuers = rooms.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
-        let (door, history) = (Door::new(token), History::default());
-        Self { registry, rooms, door, issuers, history, turned_away, started_at }
+        let issuers = services.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
+        let (auth, history) = (AdminAuth::new(token), History::default());
+        Self { registry, services, auth, issuers, history, turned_away, started_at }
     }
 
     /// Counts a wrong token, and names who showed it: the first, and every hundredth, as somebody may guess fast.
@@ -133,7 +133,7 @@ struct Process {
 
 impl Collector for Process {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.info("cosbroker_build", "The program that runs", [[("version", env!("CARGO_PKG_VERSION"))]])?;
         sheet.gauge("process_start_time_seconds", "When this process started", self.started)
     }
@@ -143,7 +143,7 @@ impl Collector for Process {
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(operators: Arc<Operators>, listener: std::net::TcpListener) -> std::io::Result<Server> {
+pub fn serve(operators: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
     let operators = web::Data::from(operators);
     let server = HttpServer::new(move || {
         App::new()
@@ -169,10 +169,10 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let cookie = request.cookie(door::COOKIE);
-    let admitted = request.app_data::<web::Data<Operators>>().map_or(Err(Outside::Unknown), |operators| {
-        let now = operators.rooms.clock.now();
-        let admitted = operators.door.admits(request.headers(), cookie.as_ref().map(Cookie::value), now);
+    let cookie = request.cookie(auth::COOKIE);
+    let admitted = request.app_data::<web::Data<AdminState>>().map_or(Err(Outside::Unknown), |operators| {
+        let now = operators.services.clock.now();
+        let admitted = operators.auth.admits(request.headers(), cookie.as_ref().map(Cookie::value), now);
         if admitted == Err(Outside::Unknown) && request.headers().contains_key(AUTHORIZATION) {
             operators.turn_away(api::client(request.request()));
         }
@@ -210,7 +210,7 @@ fn is_a_person(request: &ServiceRequest) -> bool {
     request.method() == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
-async fn metrics(operators: web::Data<Operators>) -> HttpResponse {
+async fn metrics(operators: web::Data<AdminState>) -> HttpResponse {
     match operators.metrics() {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

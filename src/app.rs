@@ -22,11 +22,11 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Operators, Rooms},
+    admin::{self, AdminState, Services},
     audit::{Audit, CannotWrite, Event},
     canary::{self, Canary},
-    config::{Config, Outline},
-    credential_cache::Broker,
+    config::{Config, TemplateSettings},
+    credential_cache::CredentialCache,
     http::{self, Api, RecentRefusals},
     identity::Verifier,
     reload::TemplateStore,
@@ -35,7 +35,7 @@ use crate::{
 };
 use diagnostics::Diagnostic;
 use runtime::{clock::Clock, entropy::Entropy};
-use templates::{Issuers, TemplateSet, Terms};
+use templates::{IssuerTrust, ServingConstraints, TemplateSet};
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +101,11 @@ fn lines(problems: &[Diagnostic]) -> String {
 pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
-    figures: Arc<Operators>,
+    figures: Arc<AdminState>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,
     sts: Arc<TencentSts>,
-    broker: Broker,
+    cache: CredentialCache,
     audit: Audit,
     tracer: Tracer,
     canary: Option<Arc<Canary>>,
@@ -128,11 +128,11 @@ impl std::fmt::Debug for App {
 }
 
 /// What a configuration asks of its templates. A claim is trusted only if every issuer vouches for it.
-pub fn terms(outline: &Outline) -> Terms {
+pub fn terms(outline: &TemplateSettings) -> ServingConstraints {
     let trusted = outline.issuers.iter().map(|(_, trusted)| trusted);
     let everywhere = |claim: &&String| trusted.clone().all(|trusted| trusted.contains(claim));
-    Terms {
-        issuers: Issuers {
+    ServingConstraints {
+        issuer_trust: IssuerTrust {
             several: outline.issuers.len() > 1,
             trusted_claims: trusted.clone().flatten().filter(everywhere).cloned().collect(),
         },
@@ -180,7 +180,7 @@ impl App {
         let sts = TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy))?;
         let sts = Arc::new(sts.traced(tracer.clone()));
         let audit = Audit::start(config.audit, Arc::clone(&clock))?;
-        let broker = Broker::new(
+        let cache = CredentialCache::new(
             config.cache,
             &config.limits,
             Arc::clone(&sts) as Arc<dyn crate::sts::Sts>,
@@ -190,7 +190,7 @@ impl App {
             runtime,
         );
         let canary = config.canary.map(|canary| {
-            let means = canary::Means {
+            let deps = canary::CanaryDeps {
                 templates: Arc::clone(&templates),
                 issuer: issuers.first().cloned().unwrap_or_default(),
                 sts: Arc::clone(&sts) as Arc<dyn crate::sts::Sts>,
@@ -198,14 +198,14 @@ impl App {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
             };
-            Canary::new(canary, means).map(Arc::new)
+            Canary::new(canary, deps).map(Arc::new)
         });
         let canary = canary.transpose()?;
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = http::Metrics::default();
         let mut registry = Registry::default();
-        broker.expect(templates.current().names());
-        broker.register(&mut registry);
+        cache.expect(templates.current().names());
+        cache.register(&mut registry);
         metrics.register(&mut registry);
         sts.register(&mut registry);
         templates.register(&mut registry);
@@ -217,8 +217,8 @@ impl App {
         }
         let (operators_at, listener) = listen(config.admin.listen)?;
         let recent = RecentRefusals::default();
-        let rooms = Rooms {
-            broker: broker.clone(),
+        let services = Services {
+            cache: cache.clone(),
             templates: Arc::clone(&templates),
             verifier: Arc::clone(&verifier),
             sts: Arc::clone(&sts),
@@ -228,13 +228,13 @@ impl App {
             audit: audit.clone(),
             clock: Arc::clone(&clock),
         };
-        let figures = Arc::new(Operators::new(registry, rooms, config.admin.token));
+        let figures = Arc::new(AdminState::new(registry, services, config.admin.token));
         let operators = admin::serve(Arc::clone(&figures), listener)?;
         let (public_at, listener) = listen(config.server.listen)?;
         let api = Api {
             verifier: Arc::clone(&verifier),
             templates: Arc::clone(&templates),
-            broker: broker.clone(),
+            cache: cache.clone(),
             audit: audit.clone(),
             tracer: tracer.clone(),
             clock: Arc::clone(&clock),
@@ -252,7 +252,7 @@ impl App {
             verifier,
             templates,
             sts,
-            broker,
+            cache,
             audit,
             tracer,
             canary,
@@ -285,11 +285,11 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        let (broker, audit, tracer) = (self.broker.clone(), self.audit.clone(), self.tracer.clone());
+        let (cache, audit, tracer) = (self.cache.clone(), self.audit.clone(), self.tracer.clone());
         audit.record(Event::start(&self.templates.current()));
         let served = self.serve(stop).await;
         // Nobody starts one any more, and each ends by itself within `sts.timeout`.
-        broker.landed().await;
+        cache.wait_idle().await;
         let audited = tokio::task::spawn_blocking(move || audit.close());
         if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
             tracing::error!(%error, "the audit log could not be ended");
@@ -331,7 +331,7 @@ impl App {
 }
 
 /// Has the figures remembered again and again, so that their last hour can be shown, until dropped.
-async fn look(figures: Arc<Operators>) {
+async fn look(figures: Arc<AdminState>) {
     loop {
         sleep(admin::SAMPLED_EVERY).await;
         figures.look();

@@ -27,11 +27,11 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use self::event::{Event, Origin, Refused, ReloadedBy, Whose};
+pub use self::event::{Event, Refused, ReloadedBy, RequestContext, Whose};
 use self::{
     file::LogFile,
     flood::Flood,
-    metrics::{Loss, Metrics, Readings},
+    metrics::{Loss, Metrics, MetricsCollector},
     writer::Writer,
 };
 use crate::config::{self, AuditTarget};
@@ -96,12 +96,12 @@ enum Message {
 
 /// Why a log cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {} cannot be written: {error}; {mend}", path.display())]
+#[error("{place}: {} cannot be written: {error}; {help}", path.display())]
 pub struct CannotWrite {
     place: String,
     path: PathBuf,
     error: io::Error,
-    mend: &'static str,
+    help: &'static str,
 }
 
 impl Audit {
@@ -199,7 +199,7 @@ impl Audit {
     /// Adds this room's figures to a registry.
     pub fn register(&self, registry: &mut Registry) {
         self.metrics.register(registry);
-        registry.register_collector(Box::new(Readings(self.clone())));
+        registry.register_collector(Box::new(MetricsCollector(self.clone())));
     }
 }
 
@@ -239,17 +239,17 @@ fn is_full(error: &io::Error) -> bool {
 
 impl CannotWrite {
     fn new(place: &str, path: &Path, error: io::Error) -> Self {
-        let mend = match error.kind() {
+        let help = match error.kind() {
             io::ErrorKind::WouldBlock => "give each process a log of its own",
             io::ErrorKind::NotFound => "make the folder it is to lie in",
             _ => "let the service's user write there, or choose another audit.path",
         };
-        Self { place: place.to_owned(), path: path.to_owned(), error, mend }
+        Self { place: place.to_owned(), path: path.to_owned(), error, help }
     }
 
     fn thread(error: io::Error) -> Self {
-        let mend = "allow this process one thread more";
-        Self { place: "[audit]".to_owned(), path: PathBuf::from("the log"), error, mend }
+        let help = "allow this process one thread more";
+        Self { place: "[audit]".to_owned(), path: PathBuf::from("the log"), error, help }
     }
 }
 

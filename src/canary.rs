@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::{
     client::Client,
-    metrics::{Metrics, Readings},
+    metrics::{Metrics, MetricsCollector},
     pair::Pair,
 };
 pub use self::{
@@ -37,7 +37,7 @@ pub use self::{
     trial::Verdict,
 };
 use crate::{
-    audit::{Audit, Event, Origin},
+    audit::{Audit, Event, RequestContext},
     config,
     reload::TemplateStore,
     sts::Sts,
@@ -58,7 +58,7 @@ pub fn check(templates: &TemplateSet, template: &str, issuer: &str) -> Result<()
 
 /// What the canary is given.
 #[derive(Debug)]
-pub struct Means {
+pub struct CanaryDeps {
     /// Whose grants.
     pub templates: Arc<TemplateStore>,
     /// The issuer that the made-up users are said to be of.
@@ -78,7 +78,7 @@ pub struct Means {
 pub struct Canary {
     every: Duration,
     template: String,
-    means: Means,
+    deps: CanaryDeps,
     client: Client,
     metrics: Metrics,
     seen: Mutex<Seen>,
@@ -124,11 +124,11 @@ impl Canary {
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn new(config: config::Canary, means: Means) -> Result<Self, NoClient> {
+    pub fn new(config: config::Canary, deps: CanaryDeps) -> Result<Self, NoClient> {
         Ok(Self {
             every: config.every,
             template: config.template,
-            means,
+            deps,
             client: Client::new(config.endpoint)?,
             metrics: Metrics::new(),
             seen: Mutex::default(),
@@ -154,12 +154,12 @@ impl Canary {
     /// Adds this room's figures to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
-        registry.register_collector(Box::new(Readings(Arc::clone(self))));
+        registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
     /// Runs when it is time, until dropped: soon after the start, and from then on every so often.
     pub async fn watch(self: Arc<Self>) {
-        let Means { clock, entropy, .. } = &self.means;
+        let CanaryDeps { clock, entropy, .. } = &self.deps;
         // Replicas that start together, or after one another, spread out.
         let mut due = clock.monotonic() + entropy.up_to(self.every / 60);
         let mut looks = interval(LOOK);
@@ -177,12 +177,8 @@ impl Canary {
     async fn run(&self) {
         let (outcome, why, slowest) = self.tried().await;
         self.metrics.ran(outcome);
-        let run = Run {
-            at: self.means.clock.now(),
-            outcome,
-            why: why.clone(),
-            slowest_millis: slowest.map(millis),
-        };
+        let run =
+            Run { at: self.deps.clock.now(), outcome, why: why.clone(), slowest_millis: slowest.map(millis) };
         self.saw(run);
         let (template, told) = (self.template.as_str(), why.as_deref().unwrap_or_default());
         match outcome {
@@ -215,7 +211,7 @@ impl Canary {
     }
 
     async fn tried(&self) -> (Outcome, Option<String>, Option<Duration>) {
-        let Means { templates, issuer, sts, audit, clock, .. } = &self.means;
+        let CanaryDeps { templates, issuer, sts, audit, clock, .. } = &self.deps;
         let made_up = Pair::new(&templates.current(), &self.template, issuer)
             .and_then(|pair| daily::trials(&pair).map(|trials| (pair, trials)));
         let (pair, trials) = match made_up {
@@ -223,7 +219,7 @@ impl Canary {
             Err(unfit) => return (Outcome::NoKey, Some(unfit.to_string()), None),
         };
         let made = |grant: &Arc<_>, key: &_| {
-            audit.record(Event::issue("canary", Origin::default(), grant, key));
+            audit.record(Event::issue("canary", RequestContext::default(), grant, key));
         };
         let keys = match pair.keys(&**sts, made).await {
             Ok(keys) => keys,

@@ -82,13 +82,13 @@ fn note(text: &str) {
 /// How to mend the name of a template that is not there.
 fn meant<'a>(unknown: &str, there: impl Iterator<Item = &'a str>) -> String {
     let there: Vec<&str> = there.collect();
-    let mend = match nearest(unknown, there.iter().copied()) {
+    let help = match nearest(unknown, there.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if there.is_empty() => format!("there is none; put {unknown}.toml there"),
         None => format!("there are {}", there.join(", ")),
     };
     // Files' names are anybody's.
-    one_line(&mend)
+    one_line(&help)
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

@@ -28,10 +28,10 @@ use url::Url;
 
 use self::{file::File, reader::Reader, secrets::Secrets};
 pub use self::{
-    outline::Outline,
-    revoked::{RevokedFile, RevokedPerson},
+    outline::TemplateSettings,
+    revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
-    source_credentials::{GivenKey, KeyFiles, NoKey, OwnKeys},
+    source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig, StaticCredentials},
 };
 use diagnostics::{Diagnostic, Rate, Source};
 
@@ -157,7 +157,7 @@ pub struct Sts {
     /// Where STS answers.
     pub endpoint: Url,
     /// The operator's own keys.
-    pub keys: OwnKeys,
+    pub keys: SourceCredentialsConfig,
     /// Calls this process may make in any second.
     pub calls_per_second: NonZeroU32,
     /// The whole of one ask's STS work: waiting for quota, calls and retries.

@@ -1,7 +1,7 @@
 //! Grants become keys, from memory where one lives there, from STS where not, once for all who ask.
 //!
 //! Knows grants, the `sts` trait and time; nothing of tokens, HTTP or how a key is made. The one public
-//! way in is [`Broker::key_for`]; what operators see and say stands in `oversight`.
+//! way in is [`CredentialCache::credential_for`]; what operators see and say stands in `oversight`.
 
 mod advice;
 mod flight;
@@ -28,13 +28,13 @@ use self::{
     inventory::Inventory,
     key::most_wanted,
     limit::{PerUser, Scopes},
-    metrics::{Metrics, Readings},
+    metrics::{Metrics, MetricsCollector},
     revoked::Revoked,
-    store::{Found, Store, Wanted},
+    store::{Found, FreshnessRequirement, Store},
 };
 pub use self::{
     advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
-    inventory::{KeyFilter, LivingKey, LivingKeys, Unknown},
+    inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
     key::Key,
     metrics::Outcome,
     outage::Outage,
@@ -42,7 +42,7 @@ pub use self::{
     revoked::TooManyRevoked,
 };
 use crate::{
-    audit::{Audit, Event, Origin},
+    audit::{Audit, Event, RequestContext},
     config,
     sts::{Sts, StsError, Urgency},
 };
@@ -50,7 +50,7 @@ use runtime::{clock::Clock, entropy::Entropy};
 use templates::{
     Grant,
     fingerprint::Fingerprint,
-    identity::{Identity, Person},
+    identity::{Identity, Principal},
 };
 
 /// How long a failure that cannot pass by itself answers for the same key.
@@ -68,7 +68,7 @@ const LEAST_INVENTORY: u64 = 1 << 20;
 
 /// The cache of keys.
 #[derive(Debug, Clone)]
-pub struct Broker(Arc<Inner>);
+pub struct CredentialCache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -118,7 +118,7 @@ pub struct Snapshot {
 
 /// Why an ask gets no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
+pub enum CredentialError {
     /// An operator has revoked this person.
     #[error("this person is revoked")]
     Revoked,
@@ -147,7 +147,7 @@ pub enum AskError {
     Sts(#[from] StsError),
 }
 
-impl Broker {
+impl CredentialCache {
     /// A broker with an empty cache, whose calls run on `runtime`.
     pub fn new(
         rules: config::Cache,
@@ -181,29 +181,29 @@ impl Broker {
     ///
     /// # Errors
     /// When they are revoked, or have asked too often.
-    pub fn admit(&self, identity: &Identity) -> Result<(), AskError> {
-        let person = identity.person();
-        self.not_revoked(person)?;
-        let admitted = self.0.per_user.admit(person.fingerprint());
-        admitted.map_err(|retry_after| AskError::TooMany { retry_after })
+    pub fn admit(&self, identity: &Identity) -> Result<(), CredentialError> {
+        let principal = identity.principal();
+        self.not_revoked(principal)?;
+        let admitted = self.0.per_user.admit(principal.fingerprint());
+        admitted.map_err(|retry_after| CredentialError::TooMany { retry_after })
     }
 
-    fn not_revoked(&self, person: &Person) -> Result<(), AskError> {
-        if self.0.revoked.holds(person) { Err(AskError::Revoked) } else { Ok(()) }
+    fn not_revoked(&self, principal: &Principal) -> Result<(), CredentialError> {
+        if self.0.revoked.holds(principal) { Err(CredentialError::Revoked) } else { Ok(()) }
     }
 
-    /// A living key for a grant, with at least `wanted` of life if the asker says so. `origin` is the ask, for
+    /// A living key for a grant, with at least `wanted` of life if the asker says so. `context` is the ask, for
     /// the audit log.
     ///
     /// # Errors
     /// Why there is none; a key that still lives is handed out before any failure of STS is.
-    pub async fn key_for(
+    pub async fn credential_for(
         &self,
         grant: &Arc<Grant>,
         wanted: Option<Duration>,
-        origin: &Origin,
-    ) -> Result<Served, AskError> {
-        let answer = self.answer(grant, wanted, origin).await;
+        context: &RequestContext,
+    ) -> Result<Served, CredentialError> {
+        let answer = self.answer(grant, wanted, context).await;
         self.0.recorder.note(grant, wanted, &answer);
         answer
     }
@@ -212,33 +212,38 @@ impl Broker {
         &self,
         grant: &Arc<Grant>,
         wanted: Option<Duration>,
-        origin: &Origin,
-    ) -> Result<Served, AskError> {
-        self.not_revoked(grant.person())?;
+        context: &RequestContext,
+    ) -> Result<Served, CredentialError> {
+        self.not_revoked(grant.principal())?;
         let least = self.0.rules.min_remaining(grant.duration());
         let more = wanted.filter(|wanted| *wanted > least);
         let possible = most_wanted(grant.duration());
         if let Some(wanted) = more.filter(|wanted| *wanted > possible) {
-            return Err(AskError::TooMuchLife { wanted, possible });
+            return Err(CredentialError::TooMuchLife { wanted, possible });
         }
-        let wanted = Wanted { least, more, own_key: self.0.sts.own_key() };
+        let wanted = FreshnessRequirement {
+            least,
+            more,
+            source_credentials_version: self.0.sts.source_credentials_version(),
+        };
         let mut now = self.0.clock.now();
         let served = match self.0.store.find(grant, wanted, now) {
             Found::Fresh(key) => {
                 let outcome =
-                    if self.refresh_ahead(&key, now, origin) { Outcome::Refreshed } else { Outcome::Hit };
+                    if self.refresh_ahead(&key, now, context) { Outcome::Refreshed } else { Outcome::Hit };
                 Served { key, outcome }
             }
             Found::Missing { reason, older } => {
                 let admitted = self.0.scopes.admit(grant);
-                let is_new = admitted.map_err(|retry_after| AskError::TooManyScopes { retry_after })?;
+                let is_new =
+                    admitted.map_err(|retry_after| CredentialError::TooManyScopes { retry_after })?;
                 self.0.metrics.missed(reason);
                 let waiting = Waiting { inner: &self.0, grant, is_without: older.is_none() };
-                let fetched = self.fetch(grant, wanted, origin).await;
+                let fetched = self.fetch(grant, wanted, context).await;
                 waiting.ends();
                 now = self.0.clock.now();
                 // It may have been said while this ask waited.
-                self.not_revoked(grant.person())?;
+                self.not_revoked(grant.principal())?;
                 // It may have become useless meanwhile.
                 match (fetched, older.filter(|key| key.is_useful(now))) {
                     (Ok(served), _) => served,
@@ -257,7 +262,7 @@ impl Broker {
         // What this ask had STS make has its line already.
         if self.0.audit.wants_hits() && served.outcome != Outcome::Fetched {
             let credential = served.key.credential();
-            self.0.audit.record(Event::serve(served.outcome.name(), origin.clone(), grant, credential));
+            self.0.audit.record(Event::serve(served.outcome.name(), context.clone(), grant, credential));
         }
         Ok(served)
     }
@@ -273,14 +278,19 @@ impl Broker {
     }
 
     /// From its refresh point on, a hit sends for the key's successor; nobody waits for it.
-    fn refresh_ahead(&self, key: &Arc<Key>, now: Timestamp, origin: &Origin) -> bool {
+    fn refresh_ahead(&self, key: &Arc<Key>, now: Timestamp, context: &RequestContext) -> bool {
         let due = key.take_refresh(now, self.0.clock.monotonic());
         let successor = || self.0.store.at_hand(key.grant()).filter(|other| !Arc::ptr_eq(other, key));
-        due && self.board(key.grant(), Urgency::Background, origin, successor).is_ok_and(|seat| !seat.joined)
+        due && self.board(key.grant(), Urgency::Background, context, successor).is_ok_and(|seat| !seat.joined)
     }
 
-    async fn fetch(&self, grant: &Arc<Grant>, wanted: Wanted, origin: &Origin) -> Result<Served, StsError> {
-        let landed = || {
+    async fn fetch(
+        &self,
+        grant: &Arc<Grant>,
+        wanted: FreshnessRequirement,
+        context: &RequestContext,
+    ) -> Result<Served, StsError> {
+        let wait_idle = || {
             let now = self.0.clock.now();
             match self.0.store.find(grant, wanted, now) {
                 Found::Fresh(key) => Some(key),
@@ -296,7 +306,7 @@ impl Broker {
             {
                 return Err(error);
             }
-            let seat = match self.board(grant, Urgency::UserWaits, origin, landed) {
+            let seat = match self.board(grant, Urgency::UserWaits, context, wait_idle) {
                 Ok(seat) => seat,
                 Err(key) => {
                     return Ok(Served { key, outcome: Outcome::Coalesced });
@@ -319,24 +329,24 @@ impl Broker {
         &self,
         grant: &Arc<Grant>,
         urgency: Urgency,
-        origin: &Origin,
-        landed: impl FnOnce() -> Option<Arc<Key>>,
+        context: &RequestContext,
+        wait_idle: impl FnOnce() -> Option<Arc<Key>>,
     ) -> Result<Seat, Arc<Key>> {
         let fly = || {
-            let (inner, grant, origin) = (Arc::clone(&self.0), Arc::clone(grant), origin.clone());
-            async move { inner.fly(grant, urgency, origin).await }
+            let (inner, grant, context) = (Arc::clone(&self.0), Arc::clone(grant), context.clone());
+            async move { inner.fly(grant, urgency, context).await }
         };
-        self.0.flights.board(grant.fingerprint(), urgency, landed, fly)
+        self.0.flights.board(grant.fingerprint(), urgency, wait_idle, fly)
     }
 
     /// Waits for the calls for a key that are under way: of those that STS answers, the audit log has a line.
-    pub async fn landed(&self) {
-        self.0.flights.landed().await;
+    pub async fn wait_idle(&self) {
+        self.0.flights.wait_idle().await;
     }
 
     /// Whether STS is being left alone after failures.
-    pub fn is_resting(&self) -> bool {
-        self.0.sts.is_resting()
+    pub fn is_circuit_open(&self) -> bool {
+        self.0.sts.is_circuit_open()
     }
 
     /// What is held now. Looks at every user: for who watches, not for who asks.
@@ -355,8 +365,8 @@ impl Broker {
     }
 
     /// Asks so far that ended in one of these ways.
-    pub fn asks(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
-        self.0.metrics.asks(wanted)
+    pub fn requests(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
+        self.0.metrics.requests(wanted)
     }
 
     /// Asks so far that found no key of enough life, by reason.
@@ -367,7 +377,7 @@ impl Broker {
     /// Adds this room's figures to a registry.
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
-        registry.register_collector(Box::new(Readings(self.clone())));
+        registry.register_collector(Box::new(MetricsCollector(self.clone())));
     }
 }
 
@@ -397,23 +407,23 @@ impl Drop for Waiting<'_> {
 
 impl Inner {
     /// One flight: a key from STS into the store.
-    async fn fly(&self, grant: Arc<Grant>, urgency: Urgency, origin: Origin) -> flight::Outcome {
+    async fn fly(&self, grant: Arc<Grant>, urgency: Urgency, context: RequestContext) -> flight::Outcome {
         let name = grant.fingerprint();
         // Before the call: a key is never taken for one of a newer own key than it is made with.
-        let own_key = self.sts.own_key();
-        match self.sts.issue(Arc::clone(&grant), urgency, origin.trace).await {
+        let source_credentials_version = self.sts.source_credentials_version();
+        match self.sts.issue(Arc::clone(&grant), urgency, context.trace).await {
             Ok(credential) => {
                 // Before anybody is handed it, and though nobody may still wait.
                 let outcome = match urgency {
                     Urgency::UserWaits => Outcome::Fetched,
                     Urgency::Background => Outcome::Refreshed,
                 };
-                self.audit.record(Event::issue(outcome.name(), origin, &grant, &credential));
+                self.audit.record(Event::issue(outcome.name(), context, &grant, &credential));
                 // A tenth to either side, so that keys made together are not replaced together.
                 let share = self.rules.refresh_at * (0.9 + 0.2 * self.entropy.unit());
                 let share = share.min(MOST_AHEAD);
                 let now = self.clock.now();
-                let key = Arc::new(Key::new(credential, grant, own_key, now, share));
+                let key = Arc::new(Key::new(credential, grant, source_credentials_version, now, share));
                 // Before anybody is handed it: what is out is on the list.
                 self.inventory.add(&key, now);
                 self.store.insert(Arc::clone(&key));

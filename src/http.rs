@@ -1,6 +1,6 @@
 //! The public API: requests in, answers out, errors to status codes.
 //!
-//! No rules of its own: who asks is `identity`'s word, what they may do `policy`'s, the key `broker`'s.
+//! No rules of its own: who asks is `identity`'s word, what they may do `policy`'s, the key `cache`'s.
 
 mod ask;
 mod bearer;
@@ -28,7 +28,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::query::query;
 use self::{
-    context::Exchange,
+    context::RequestState,
     refusal::{Form, Refusal},
 };
 pub use self::{
@@ -36,7 +36,7 @@ pub use self::{
     recent::{RecentRefusals, Refused},
 };
 use crate::{
-    audit::Audit, config, credential_cache::Broker, identity::Verifier, reload::TemplateStore,
+    audit::Audit, config, credential_cache::CredentialCache, identity::Verifier, reload::TemplateStore,
     telemetry::Tracer,
 };
 use runtime::{clock::Clock, entropy::Entropy};
@@ -49,7 +49,7 @@ pub struct Api {
     /// What they may do.
     pub templates: Arc<TemplateStore>,
     /// Their key.
-    pub broker: Broker,
+    pub cache: CredentialCache,
     /// Told of every refusal.
     pub audit: Audit,
     /// Says which requests are traced.
@@ -119,7 +119,7 @@ pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
 
 fn routes(services: &mut web::ServiceConfig) {
     let wrong_method = |allowed: &'static str, form: Form| {
-        web::to(move |exchange: Exchange| async move { Refusal::Method(allowed).response(form, &exchange) })
+        web::to(move |state: RequestState| async move { Refusal::Method(allowed).response(form, &state) })
     };
     let resource = |path: &str, allowed: &'static str, form: Form| {
         web::resource(path.to_owned()).default_service(wrong_method(allowed, form))
@@ -154,8 +154,8 @@ fn routes(services: &mut web::ServiceConfig) {
         .default_service(web::to(nothing));
 }
 
-async fn nothing(exchange: Exchange) -> HttpResponse {
-    Refusal::NoRoute.response(Form::Problem, &exchange)
+async fn nothing(state: RequestState) -> HttpResponse {
+    Refusal::NoRoute.response(Form::Problem, &state)
 }
 
 /// Exact origins only, no credentials: a token travels in a header that scripts set themselves.

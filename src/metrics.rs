@@ -1,7 +1,7 @@
 //! Figures for those who watch: what every room counts with.
 //!
 //! What is counted on the way of an ask costs a few atomic additions: no lock, no memory, no look-up of a
-//! label's text. What can be read at any time is not counted at all, but written on a [`Sheet`] when the
+//! label's text. What can be read at any time is not counted at all, but written on a [`MetricsWriter`] when the
 //! operators' listener asks.
 
 mod distribution;
@@ -109,7 +109,7 @@ impl EncodeMetric for Histogram {
 
 /// A figure for each label of a closed set, all made at the start.
 #[derive(Debug)]
-pub struct Closed<L, M>(Arc<[Labelled<L, M>]>);
+pub struct StaticFamily<L, M>(Arc<[Labelled<L, M>]>);
 
 #[derive(Debug)]
 struct Labelled<L, M> {
@@ -118,13 +118,13 @@ struct Labelled<L, M> {
     figure: M,
 }
 
-impl<L, M> Clone for Closed<L, M> {
+impl<L, M> Clone for StaticFamily<L, M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<L: Copy + PartialEq, M> Closed<L, M> {
+impl<L: Copy + PartialEq, M> StaticFamily<L, M> {
     /// A figure for each of `labels`, which `pairs` writes out.
     pub fn new<const N: usize>(
         labels: impl IntoIterator<Item = L>,
@@ -147,7 +147,7 @@ impl<L: Copy + PartialEq, M> Closed<L, M> {
     }
 }
 
-impl<L: Debug, M: EncodeMetric + TypedMetric> EncodeMetric for Closed<L, M> {
+impl<L: Debug, M: EncodeMetric + TypedMetric> EncodeMetric for StaticFamily<L, M> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for Labelled { pairs, figure, .. } in self.0.iter().filter(|labelled| !labelled.figure.is_empty()) {
             figure.encode(encoder.encode_family(&pairs.as_slice())?)?;
@@ -166,9 +166,9 @@ impl<L: Debug, M: EncodeMetric + TypedMetric> EncodeMetric for Closed<L, M> {
 
 /// Where a room writes down what it reads at the moment of asking.
 #[derive(Debug)]
-pub struct Sheet<'a>(DescriptorEncoder<'a>);
+pub struct MetricsWriter<'a>(DescriptorEncoder<'a>);
 
-impl<'a> Sheet<'a> {
+impl<'a> MetricsWriter<'a> {
     /// A sheet of an answer.
     pub fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self(encoder)
@@ -310,8 +310,11 @@ mod tests {
     #[test]
     fn every_label_of_a_closed_set_shows_from_the_start() {
         let mut registry = Registry::default();
-        let closed =
-            Closed::new([1, 2], |n| [("n", if n == 1 { "one" } else { "two" })], Counter::<u64>::default);
+        let closed = StaticFamily::new(
+            [1, 2],
+            |n| [("n", if n == 1 { "one" } else { "two" })],
+            Counter::<u64>::default,
+        );
         registry.register("c", "Help", closed.clone());
         closed.of(2).unwrap().inc();
         assert!(closed.of(3).is_none());
@@ -320,11 +323,11 @@ mod tests {
     }
 
     #[derive(Debug)]
-    struct Readings;
+    struct MetricsCollector;
 
-    impl Collector for Readings {
+    impl Collector for MetricsCollector {
         fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-            let mut sheet = Sheet::new(encoder);
+            let mut sheet = MetricsWriter::new(encoder);
             sheet.gauge("one", "One", 1.5)?;
             sheet.gauges("none", "None", Vec::<(NoLabelSet, u64)>::new())?;
             sheet.counters("up", "Up", [([("a", "b")], 7_u64)])?;
@@ -335,7 +338,7 @@ mod tests {
     #[test]
     fn a_sheet_is_written_as_the_registry_writes() {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Readings));
+        registry.register_collector(Box::new(MetricsCollector));
         let expected = "# HELP one One.\n# TYPE one gauge\none 1.5\n\
              # HELP up Up.\n# TYPE up counter\nup_total{a=\"b\"} 7\n\
              # HELP what What.\n# TYPE what info\nwhat_info{version=\"1\"} 1\n# EOF\n";

@@ -13,15 +13,15 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-use self::metrics::{Metrics, Readings};
+use self::metrics::{Metrics, MetricsCollector};
 use diagnostics::Diagnostic;
-use templates::{Folder, TemplateSet, TemplateStatus, Terms, fingerprint::Fingerprint};
+use templates::{Folder, ServingConstraints, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
 
 /// A folder of templates, hot-reloaded.
 #[derive(Debug)]
 pub struct TemplateStore {
     dir: PathBuf,
-    terms: Terms,
+    terms: ServingConstraints,
     serving: ArcSwap<TemplateSet>,
     /// Held while the folder is loaded, so that of two reloads at once the later folder comes last.
     loading: Mutex<()>,
@@ -78,7 +78,7 @@ impl TemplateStore {
     ///
     /// # Errors
     /// Every problem found, each with its place and mend.
-    pub fn open(dir: PathBuf, terms: Terms, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
+    pub fn open(dir: PathBuf, terms: ServingConstraints, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
         let set = TemplateSet::load(&dir, &terms, now)?;
         let last = Attempt { at: now, version: set.version(), problems: Vec::new() };
         Ok(Self {
@@ -185,6 +185,6 @@ impl TemplateStore {
     /// Adds this room's figures to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
-        registry.register_collector(Box::new(Readings(Arc::clone(self))));
+        registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 }

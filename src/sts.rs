@@ -28,21 +28,21 @@ use self::{
     breaker::Breaker,
     client::Client,
     error::code,
-    metrics::{Metrics, Readings},
+    metrics::{Metrics, MetricsCollector},
     quota::Quota,
     response::Failure,
     retry::Budget,
-    source_credentials::OwnKeys,
+    source_credentials::SourceCredentialsProvider,
 };
 pub use self::{
     breaker::BreakerState,
     error::{Class, StsError},
     quota::QuotaStatus,
-    source_credentials::OwnKeyStatus,
+    source_credentials::SourceCredentialsStatus,
 };
 use crate::{
     config,
-    telemetry::{Context, Tracer},
+    telemetry::{TraceContext, Tracer},
 };
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::Grant;
@@ -57,17 +57,17 @@ pub trait Sts: Debug + Send + Sync + 'static {
         &self,
         grant: Arc<Grant>,
         urgency: Urgency,
-        trace: Option<Context>,
+        trace: Option<TraceContext>,
     ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
 
     /// Whether STS is being left alone after failures.
-    fn is_resting(&self) -> bool;
+    fn is_circuit_open(&self) -> bool;
 
     /// What it may be asked for.
     fn allowance(&self) -> Allowance;
 
     /// Which of the operator's own keys it is asked with: another number once that was rotated.
-    fn own_key(&self) -> u64;
+    fn source_credentials_version(&self) -> u64;
 }
 
 /// What STS may be asked for.
@@ -120,11 +120,11 @@ pub struct Snapshot {
     /// Whether STS is left alone.
     pub breaker: BreakerState,
     /// With which key it is called.
-    pub own_key: OwnKeyStatus,
+    pub source_credentials: SourceCredentialsStatus,
 }
 
 /// How long STS is left alone after it refused the operator's keys.
-const OPERATOR_KEYS_REST: Duration = Duration::from_secs(1);
+const SOURCE_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
 /// The least time worth giving one attempt.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
 
@@ -132,7 +132,7 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct TencentSts {
     client: Client,
-    own_keys: OwnKeys,
+    source_credentials: SourceCredentialsProvider,
     timeout: Duration,
     allowance: Allowance,
     quota: Quota,
@@ -156,14 +156,15 @@ impl TencentSts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, reqwest::Error> {
-        let own_keys = OwnKeys::new(config.keys, &config.endpoint, Arc::clone(&clock))?;
+        let source_credentials =
+            SourceCredentialsProvider::new(config.keys, &config.endpoint, Arc::clone(&clock))?;
         let allowance = Allowance {
             longest_life: config.action.longest(),
             calls_per_second: config.calls_per_second.get(),
         };
         Ok(Self {
             client: Client::new(config.endpoint, config.region, config.action)?,
-            own_keys,
+            source_credentials,
             timeout: config.timeout,
             allowance,
             quota: Quota::new(config.calls_per_second, Arc::clone(&clock)),
@@ -188,7 +189,7 @@ impl TencentSts {
         Snapshot {
             quota: self.quota.status(),
             breaker: self.breaker.seen(self.clock.monotonic()),
-            own_key: self.own_keys.status(),
+            source_credentials: self.source_credentials.status(),
         }
     }
 
@@ -198,21 +199,21 @@ impl TencentSts {
     }
 
     /// Looks whether the operator's own key was rotated. Reads files: not for a thread that serves.
-    pub fn look_at_own_key(&self) {
-        self.own_keys.look();
+    pub fn reload_source_credentials(&self) {
+        self.source_credentials.look();
     }
 
     /// Adds this room's figures to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
-        registry.register_collector(Box::new(Readings(Arc::clone(self))));
+        registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
     async fn attempts(
         &self,
         grant: &Grant,
         urgency: Urgency,
-        trace: Option<Context>,
+        trace: Option<TraceContext>,
     ) -> Result<TemporaryCredential, StsError> {
         let deadline = self.clock.monotonic() + self.timeout;
         let mut made = 0;
@@ -222,7 +223,7 @@ impl TencentSts {
             // Last, for leave may be for the one probe, and only a call gives that back.
             self.breaker
                 .admit(self.clock.monotonic())
-                .map_err(|rest| StsError::Resting { retry_after: rest })?;
+                .map_err(|rest| StsError::CircuitOpen { retry_after: rest })?;
             let failure = match self.attempt(grant, deadline, trace, made).await {
                 Ok(key) => return Ok(key),
                 Err(failure) => failure,
@@ -245,7 +246,7 @@ impl TencentSts {
         &self,
         grant: &Grant,
         deadline: Duration,
-        trace: Option<Context>,
+        trace: Option<TraceContext>,
         made: u32,
     ) -> Result<TemporaryCredential, Failure> {
         let call = trace.map(|trace| self.tracer.call(trace, self.entropy.bytes(), self.client.action()));
@@ -258,7 +259,7 @@ impl TencentSts {
             detail: "no answer in time".to_owned(),
         };
         let call = async {
-            let own = self.own_keys.current().await?;
+            let own = self.source_credentials.current().await?;
             self.client.call(grant, &own, place, self.clock.now()).await
         };
         let outcome = tokio::time::timeout(left, call).await.unwrap_or_else(|_| Err(late()));
@@ -277,7 +278,7 @@ impl TencentSts {
                 self.breaker.succeeded();
                 self.quota.slow_down();
             }
-            Err(Class::OperatorKeys | Class::Refused) => self.breaker.succeeded(),
+            Err(Class::SourceCredentialsRejected | Class::Refused) => self.breaker.succeeded(),
         }
         outcome
     }
@@ -289,7 +290,7 @@ impl TencentSts {
         if let Some((_, error)) = refused.as_ref().filter(|(until, _)| now < *until) {
             return Err(error.clone());
         }
-        self.breaker.rest(now).map_or(Ok(()), |retry_after| Err(StsError::Resting { retry_after }))
+        self.breaker.rest(now).map_or(Ok(()), |retry_after| Err(StsError::CircuitOpen { retry_after }))
     }
 
     fn given_up(&self, failure: Failure, grant: &Grant) -> StsError {
@@ -298,9 +299,9 @@ impl TencentSts {
             Class::Throttled => StsError::Throttled { detail },
             Class::Transient => StsError::Unavailable { detail },
             Class::Refused => StsError::Refused { template: grant.template_name().to_owned(), detail },
-            Class::OperatorKeys => {
-                let error = StsError::OperatorKeys { detail };
-                let until = self.clock.monotonic() + OPERATOR_KEYS_REST;
+            Class::SourceCredentialsRejected => {
+                let error = StsError::SourceCredentialsRejected { detail };
+                let until = self.clock.monotonic() + SOURCE_CREDENTIALS_COOLDOWN;
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, error.clone()));
                 error
             }
@@ -313,7 +314,7 @@ impl Sts for TencentSts {
         &self,
         grant: Arc<Grant>,
         urgency: Urgency,
-        trace: Option<Context>,
+        trace: Option<TraceContext>,
     ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
             let outcome = self.attempts(&grant, urgency, trace).await;
@@ -334,7 +335,7 @@ impl Sts for TencentSts {
         })
     }
 
-    fn is_resting(&self) -> bool {
+    fn is_circuit_open(&self) -> bool {
         self.breaker.rest(self.clock.monotonic()).is_some()
     }
 
@@ -342,7 +343,7 @@ impl Sts for TencentSts {
         self.allowance
     }
 
-    fn own_key(&self) -> u64 {
-        self.own_keys.number()
+    fn source_credentials_version(&self) -> u64 {
+        self.source_credentials.number()
     }
 }

@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use self::metrics::{Loss, Metrics};
-pub use self::{context::Context, export::CannotExport};
+pub use self::{context::TraceContext, export::CannotExport};
 use crate::config;
 use runtime::{clock::Clock, entropy::Entropy};
 
@@ -63,7 +63,7 @@ struct On {
 /// Work that is seen in a trace, from when this is made until it is dropped.
 #[derive(Debug)]
 pub struct Span {
-    context: Context,
+    context: TraceContext,
     parent: SpanId,
     kind: SpanKind,
     name: Cow<'static, str>,
@@ -115,9 +115,9 @@ impl Tracer {
     pub fn ask(
         &self,
         random: [u8; 16],
-        caller: Option<Context>,
+        caller: Option<TraceContext>,
         trusted: impl FnOnce() -> bool,
-    ) -> (Option<Context>, Option<Box<Span>>) {
+    ) -> (Option<TraceContext>, Option<Box<Span>>) {
         let sampled = self.on.as_ref().filter(|on| match caller {
             Some(caller) if trusted() => caller.is_sampled(),
             Some(_) | None => on.samples(random),
@@ -125,7 +125,7 @@ impl Tracer {
         let Some(on) = sampled else {
             return (caller.map(|caller| caller.child(random, false)), None);
         };
-        let parent = caller.unwrap_or_else(|| Context::begin(random));
+        let parent = caller.unwrap_or_else(|| TraceContext::begin(random));
         let context = parent.child(on.entropy.bytes(), true);
         (Some(context), Some(Box::new(Span::new(on, context, parent, SpanKind::Server, "ask"))))
     }
@@ -134,10 +134,10 @@ impl Tracer {
     /// span if the trace is kept.
     pub fn call(
         &self,
-        parent: Context,
+        parent: TraceContext,
         random: [u8; 16],
         name: &'static str,
-    ) -> (Context, Option<Box<Span>>) {
+    ) -> (TraceContext, Option<Box<Span>>) {
         let context = parent.child(random, parent.is_sampled());
         let on = self.on.as_ref().filter(|_| context.is_sampled());
         (context, on.map(|on| Box::new(Span::new(on, context, parent, SpanKind::Client, name))))
@@ -177,7 +177,13 @@ impl On {
 }
 
 impl Span {
-    fn new(on: &Arc<On>, context: Context, parent: Context, kind: SpanKind, name: &'static str) -> Self {
+    fn new(
+        on: &Arc<On>,
+        context: TraceContext,
+        parent: TraceContext,
+        kind: SpanKind,
+        name: &'static str,
+    ) -> Self {
         Self {
             context,
             parent: parent.span_id,
@@ -212,7 +218,7 @@ impl Drop for Span {
         let (start_time, began) = self.began;
         let took = self.on.clock.monotonic().saturating_sub(began);
         let flags = TraceFlags::new(self.context.flags());
-        let Context { trace_id, span_id, .. } = self.context;
+        let TraceContext { trace_id, span_id, .. } = self.context;
         self.on.take(SpanData {
             span_context: SpanContext::new(trace_id, span_id, flags, false, TraceState::NONE),
             parent_span_id: self.parent,

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
-use super::{Operators, api::refused, keys::told, taking};
+use super::{AdminState, api::refused, keys::told, taking};
 use crate::{
     credential_cache::{NoAdvice, WhatIf},
     http::query,
@@ -13,7 +13,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 }
 
 /// `GET /api/advise?lifetime=&min_remaining=&max_bytes=`
-async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn advise(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     let what_if: WhatIf = match query(&request) {
         Ok(what_if) => what_if,
         Err(problem) => {
@@ -21,9 +21,9 @@ async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpRe
             return refused(StatusCode::BAD_REQUEST, &format!("{problem}; {may_hold}"));
         }
     };
-    let broker = operators.rooms.broker.clone();
+    let cache = operators.services.cache.clone();
     // A replay takes as long as there are asks: not on the thread that answers everybody.
-    match web::block(move || broker.advice(&what_if)).await {
+    match web::block(move || cache.advice(&what_if)).await {
         Ok(Ok(advice)) => told(advice),
         Ok(Err(missing)) => refused(status(&missing), &missing.to_string()),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{Operators, door::is_from_a_page_elsewhere, taking};
+use super::{AdminState, auth::is_from_a_page_elsewhere, taking};
 use crate::{
     audit::{Event, ReloadedBy},
     reload::Reload,
@@ -23,7 +23,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 }
 
 /// `GET /api/status`: what the page shows.
-async fn status(operators: web::Data<Operators>) -> HttpResponse {
+async fn status(operators: web::Data<AdminState>) -> HttpResponse {
     match web::block(move || operators.status()).await {
         Ok(status) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -31,17 +31,17 @@ async fn status(operators: web::Data<Operators>) -> HttpResponse {
 }
 
 /// `GET /api/templates`: what serves, since when, and what its shadows would change.
-async fn templates(operators: web::Data<Operators>) -> HttpResponse {
-    HttpResponse::Ok().json(operators.rooms.templates.status())
+async fn templates(operators: web::Data<AdminState>) -> HttpResponse {
+    HttpResponse::Ok().json(operators.services.templates.status())
 }
 
 /// `POST /api/reload`: 200 when the folder serves, 409 when it cannot and the last good set goes on.
-async fn reload(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn reload(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     if let Some(response) = refused_elsewhere(&request) {
         return response;
     }
-    let now = operators.rooms.clock.now();
-    let (store, audit) = (operators.rooms.templates.clone(), operators.rooms.audit.clone());
+    let now = operators.services.clock.now();
+    let (store, audit) = (operators.services.templates.clone(), operators.services.audit.clone());
     let client = client(&request);
     // Told where it happens: whoever asked may have gone.
     let reload = web::block(move || {

@@ -25,7 +25,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 pub(super) struct Sample {
     pub(super) at: Timestamp,
     pub(super) monotonic: Duration,
-    pub(super) asks: Asks,
+    pub(super) requests: Requests,
     /// Asks that came to the cache and found no key of enough life.
     pub(super) misses: u64,
     pub(super) calls: Calls,
@@ -37,7 +37,7 @@ pub(super) struct Sample {
 
 /// Asks, by what the asker saw of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Asks {
+pub(super) struct Requests {
     pub(super) hits: u64,
     pub(super) waited: u64,
     pub(super) stale: u64,
@@ -72,7 +72,7 @@ pub(super) struct Percentiles {
     pub(super) p99: Option<f64>,
 }
 
-impl Asks {
+impl Requests {
     pub(super) fn all(self) -> u64 {
         self.hits + self.waited + self.stale + self.refused
     }
@@ -90,14 +90,14 @@ impl Sample {
         let seconds = self.monotonic.saturating_sub(earlier.monotonic).as_secs_f64();
         let count = |now: u64, before: u64| share(now.saturating_sub(before), 1.0);
         let rate = |now, before| if seconds > 0.0 { count(now, before) / seconds } else { 0.0 };
-        let hits = count(self.asks.hits, earlier.asks.hits);
+        let hits = count(self.requests.hits, earlier.requests.hits);
         let looks = hits + count(self.misses, earlier.misses);
         Flow {
             until: self.at,
             seconds,
             hit_rate: (looks > 0.0).then(|| hits / looks),
-            asks_per_second: rate(self.asks.all(), earlier.asks.all()),
-            refused_per_second: rate(self.asks.refused, earlier.asks.refused),
+            asks_per_second: rate(self.requests.all(), earlier.requests.all()),
+            refused_per_second: rate(self.requests.refused, earlier.requests.refused),
             sts_calls_per_second: rate(self.calls.made, earlier.calls.made),
             sts_failures_per_second: rate(self.calls.failed, earlier.calls.failed),
             from_memory: Percentiles::of(&self.from_memory.since(&earlier.from_memory)),
@@ -153,11 +153,11 @@ mod tests {
     /// A broker that answers ten asks a second from the start, all of them from memory after `cold` seconds.
     fn sample(second: u64, cold: u64) -> Sample {
         let waited = second.min(cold) * 10;
-        let asks = Asks { hits: second * 10 - waited, waited, ..Asks::default() };
+        let requests = Requests { hits: second * 10 - waited, waited, ..Requests::default() };
         Sample {
             at: Timestamp::from_second(i64::try_from(second).unwrap()).unwrap(),
             monotonic: Duration::from_secs(second),
-            asks,
+            requests,
             misses: waited,
             calls: Calls { made: waited, failed: 0 },
             from_memory: Distribution::default(),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Operators,
+    AdminState,
     api::{client, refused, refused_elsewhere},
     taking,
 };
@@ -26,7 +26,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
         .service(taking("GET", "/api/keys").route(web::get().to(keys)))
         .service(taking("GET", "/api/revoked").route(web::get().to(revoked)))
         .service(taking("POST", "/api/revoke").route(web::post().to(revoke)))
-        .service(taking("POST", "/api/unrevoke").route(web::post().to(unrevoke)));
+        .service(taking("POST", "/api/restore").route(web::post().to(restore)));
 }
 
 /// Somebody, as an operator names them.
@@ -39,12 +39,12 @@ pub(super) struct Named {
 }
 
 /// `GET /api/keys?issuer=&subject=&prefix=&limit=`
-async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn keys(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     match query::<KeyFilter>(&request) {
         Ok(filter) => {
-            let broker = operators.rooms.broker.clone();
+            let cache = operators.services.cache.clone();
             // Looks at every key: not on the thread that answers everybody.
-            match web::block(move || broker.living_keys(&filter)).await {
+            match web::block(move || cache.active_credentials(&filter)).await {
                 Ok(keys) => told(keys),
                 Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
             }
@@ -57,18 +57,18 @@ async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResp
 }
 
 /// `GET /api/revoked`
-async fn revoked(operators: web::Data<Operators>) -> HttpResponse {
-    told(json!({"revoked": operators.rooms.broker.revoked()}))
+async fn revoked(operators: web::Data<AdminState>) -> HttpResponse {
+    told(json!({"revoked": operators.services.cache.revoked()}))
 }
 
 /// `POST /api/revoke` with `{"issuer","subject"}`
-async fn revoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+async fn revoke(operators: web::Data<AdminState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let client = client(&request);
     changed(&operators, &request, &body, move |operators, named| operators.revoke(named, client)).await
 }
 
-/// `POST /api/unrevoke` with `{"issuer","subject"}`
-async fn unrevoke(operators: web::Data<Operators>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+/// `POST /api/restore` with `{"issuer","subject"}`
+async fn restore(operators: web::Data<AdminState>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let client = client(&request);
     changed(&operators, &request, &body, move |operators, named| operators.restore(named, client)).await
 }
@@ -76,10 +76,10 @@ async fn unrevoke(operators: web::Data<Operators>, request: HttpRequest, body: w
 pub(super) type Refused = (StatusCode, String);
 
 async fn changed(
-    operators: &web::Data<Operators>,
+    operators: &web::Data<AdminState>,
     request: &HttpRequest,
     body: &[u8],
-    change: impl FnOnce(&Operators, Named) -> Result<Revocation, Refused> + Send + 'static,
+    change: impl FnOnce(&AdminState, Named) -> Result<Revocation, Refused> + Send + 'static,
 ) -> HttpResponse {
     if let Some(response) = refused_elsewhere(request) {
         return response;
@@ -109,7 +109,7 @@ pub(super) fn told(answer: impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer)
 }
 
-impl Operators {
+impl AdminState {
     /// Serves somebody no more. Writes a file: not for a thread that serves.
     pub(super) fn revoke(&self, named: Named, client: Option<IpAddr>) -> Result<Revocation, Refused> {
         let issuer = self.issuer(named.issuer)?;
@@ -118,16 +118,16 @@ impl Operators {
             return Err((StatusCode::BAD_REQUEST, problem.to_owned()));
         }
         if !self.issuers.contains(&issuer) {
-            return Err((StatusCode::BAD_REQUEST, self.unknown(&issuer)));
+            return Err((StatusCode::BAD_REQUEST, self.coverage(&issuer)));
         }
-        let revoked = self.rooms.broker.revoke(&issuer, &named.subject, client);
+        let revoked = self.services.cache.revoke(&issuer, &named.subject, client);
         revoked.map_err(|error| (StatusCode::CONFLICT, error.to_string()))
     }
 
     /// Serves somebody again; of an issuer that is not configured any more, too. Writes a file as well.
     pub(super) fn restore(&self, named: Named, client: Option<IpAddr>) -> Result<Revocation, Refused> {
         let issuer = self.issuer(named.issuer)?;
-        self.rooms.broker.unrevoke(&issuer, &named.subject, client).ok_or_else(|| {
+        self.services.cache.restore(&issuer, &named.subject, client).ok_or_else(|| {
             let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
             (
                 StatusCode::NOT_FOUND,
@@ -149,12 +149,12 @@ impl Operators {
     }
 
     /// A revocation under a misspelt issuer would stop nobody.
-    fn unknown(&self, issuer: &str) -> String {
+    fn coverage(&self, issuer: &str) -> String {
         let configured = self.issuers.iter().map(String::as_str);
-        let mend = match nearest(issuer, configured) {
+        let help = match nearest(issuer, configured) {
             Some(near) => format!("did you mean {near}?"),
             None => format!("configured: {}", self.issuers.join(", ")),
         };
-        format!("no issuer `{}` is configured; {mend}", plain(issuer))
+        format!("no issuer `{}` is configured; {help}", plain(issuer))
     }
 }

@@ -27,9 +27,9 @@ use self::{
     people::{Act, Search},
 };
 use super::{
-    Operators,
+    AdminState,
     api::client,
-    door,
+    auth,
     keys::{Named, Refused},
     taking,
 };
@@ -46,7 +46,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
                 .route(web::post().to(revoke)),
         )
         .service(
-            taking("GET, POST", "/unrevoke")
+            taking("GET, POST", "/restore")
                 .route(web::get().to(about_to_restore))
                 .route(web::post().to(restore)),
         )
@@ -87,8 +87,8 @@ fn shown(status: StatusCode, page: Markup) -> HttpResponse {
 
 /// What `work` makes of the rooms, away from the thread that serves.
 async fn drawn(
-    operators: web::Data<Operators>,
-    work: impl FnOnce(&Operators) -> Result<Markup, Refused> + Send + 'static,
+    operators: web::Data<AdminState>,
+    work: impl FnOnce(&AdminState) -> Result<Markup, Refused> + Send + 'static,
 ) -> HttpResponse {
     let drawn = web::block(move || work(&operators)).await;
     match drawn.unwrap_or_else(|error| Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))) {
@@ -102,7 +102,7 @@ fn refused(status: StatusCode, problem: &str) -> HttpResponse {
         "Refused",
         false,
         &html! {
-            section.person { h2 { "This was not done" } p { (plain(problem)) } p { a href="/" { "Overview" } } }
+            section.principal { h2 { "This was not done" } p { (plain(problem)) } p { a href="/" { "Overview" } } }
         },
     );
     shown(status, page)
@@ -112,56 +112,56 @@ fn asked<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Refused> {
     query(request).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
 }
 
-async fn overview(operators: web::Data<Operators>) -> HttpResponse {
+async fn overview(operators: web::Data<AdminState>) -> HttpResponse {
     drawn(operators, |operators| {
-        let leave = operators.door.is_locked().then_some(LOGOUT);
+        let leave = operators.auth.is_locked().then_some(LOGOUT);
         Ok(overview::page(&operators.status(), &operators.issuers, leave))
     })
     .await
 }
 
-async fn keys(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn keys(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     let search = asked::<Search>(&request);
     drawn(operators, move |operators| {
-        let (search, broker) = (search?, &operators.rooms.broker);
-        let living = broker.living_keys(&search.filter());
-        Ok(people::keys(&operators.issuers, &search, &living, &broker.revoked()))
+        let (search, cache) = (search?, &operators.services.cache);
+        let living = cache.active_credentials(&search.filter());
+        Ok(people::keys(&operators.issuers, &search, &living, &cache.revoked()))
     })
     .await
 }
 
-async fn advise(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn advise(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     let question = asked::<Question>(&request);
     drawn(operators, move |operators| {
         let question = question?;
         let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
-        Ok(advice::page(&question, &operators.rooms.broker.advice(&what_if)))
+        Ok(advice::page(&question, &operators.services.cache.advice(&what_if)))
     })
     .await
 }
 
-async fn about_to_revoke(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn about_to_revoke(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     about_to(Act::Revoke, operators, &request).await
 }
 
-async fn about_to_restore(operators: web::Data<Operators>, request: HttpRequest) -> HttpResponse {
+async fn about_to_restore(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     about_to(Act::Restore, operators, &request).await
 }
 
-async fn about_to(act: Act, operators: web::Data<Operators>, request: &HttpRequest) -> HttpResponse {
+async fn about_to(act: Act, operators: web::Data<AdminState>, request: &HttpRequest) -> HttpResponse {
     let named = asked::<Named>(request);
     drawn(operators, move |operators| {
         let named = named?;
         let issuer = operators.issuer(named.issuer)?;
         let filter = people::theirs(&issuer, &named.subject);
-        let living = operators.rooms.broker.living_keys(&filter);
+        let living = operators.services.cache.active_credentials(&filter);
         Ok(people::confirm(act, &issuer, &named.subject, &living))
     })
     .await
 }
 
 async fn revoke(
-    operators: web::Data<Operators>,
+    operators: web::Data<AdminState>,
     request: HttpRequest,
     named: Result<web::Form<Named>, actix_web::Error>,
 ) -> HttpResponse {
@@ -169,7 +169,7 @@ async fn revoke(
 }
 
 async fn restore(
-    operators: web::Data<Operators>,
+    operators: web::Data<AdminState>,
     request: HttpRequest,
     named: Result<web::Form<Named>, actix_web::Error>,
 ) -> HttpResponse {
@@ -178,11 +178,11 @@ async fn restore(
 
 async fn act(
     act: Act,
-    operators: web::Data<Operators>,
+    operators: web::Data<AdminState>,
     request: &HttpRequest,
     named: Result<web::Form<Named>, actix_web::Error>,
 ) -> HttpResponse {
-    if door::is_from_a_page_elsewhere(request.headers()) {
+    if auth::is_from_a_page_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
     }
     let client = client(request);
@@ -206,22 +206,22 @@ struct Shown {
 
 /// What a browser is shown that has not been let in.
 pub(super) fn outside(problem: Option<&str>) -> HttpResponse {
-    let page = layout::door(LOGIN, problem);
+    let page = layout::auth(LOGIN, problem);
     shown(StatusCode::UNAUTHORIZED, page)
 }
 
 async fn login(
-    operators: web::Data<Operators>,
+    operators: web::Data<AdminState>,
     request: HttpRequest,
     typed: Option<web::Form<Shown>>,
 ) -> HttpResponse {
-    if door::is_from_a_page_elsewhere(request.headers()) {
+    if auth::is_from_a_page_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
     }
     // Whoever claims it falsely gets a cookie that is used less, not more.
     let secure = request.connection_info().scheme() == "https";
     let token = typed.as_ref().map_or("", |typed| typed.token.trim());
-    if let Some(cookie) = operators.door.open(token, secure, operators.rooms.clock.now()) {
+    if let Some(cookie) = operators.auth.open(token, secure, operators.services.clock.now()) {
         return guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
     }
     operators.turn_away(client(&request));
@@ -234,10 +234,10 @@ async fn home() -> HttpResponse {
 }
 
 async fn logout(request: HttpRequest) -> HttpResponse {
-    if door::is_from_a_page_elsewhere(request.headers()) {
+    if auth::is_from_a_page_elsewhere(request.headers()) {
         return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
     }
-    guarded(HttpResponse::SeeOther()).cookie(door::shut()).insert_header((LOCATION, "/")).finish()
+    guarded(HttpResponse::SeeOther()).cookie(auth::shut()).insert_header((LOCATION, "/")).finish()
 }
 
 async fn style() -> HttpResponse {

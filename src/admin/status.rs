@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Operators,
-    history::{Asks, Flow, Sample},
+    AdminState,
+    history::{Flow, Requests, Sample},
 };
 use crate::{
     audit, canary,
@@ -30,7 +30,7 @@ pub(super) struct Status {
     /// What went on before each moment of the last hour, the latest last.
     pub(super) hour: Vec<Flow>,
     /// Since the start, by outcome.
-    pub(super) asks: BTreeMap<&'static str, u64>,
+    pub(super) requests: BTreeMap<&'static str, u64>,
     /// Since the start, by reason.
     pub(super) misses: BTreeMap<&'static str, u64>,
     pub(super) cache: Cache,
@@ -51,7 +51,7 @@ pub(super) struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Alarm {
     pub(super) what: String,
-    pub(super) mend: String,
+    pub(super) help: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,8 +83,8 @@ pub(super) struct Sts {
     pub(super) waiting: usize,
     pub(super) calls: u64,
     pub(super) failed: u64,
-    pub(super) own_key_source: &'static str,
-    pub(super) own_key_age_seconds: Option<u64>,
+    pub(super) source_credentials_origin: &'static str,
+    pub(super) source_credentials_age_seconds: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,8 +105,8 @@ pub(super) struct KeySet {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Keys {
-    pub(super) alive: usize,
-    pub(super) alive_until: Option<Timestamp>,
+    pub(super) active: usize,
+    pub(super) expires_last_at: Option<Timestamp>,
     /// Living ones that there was no room to remember.
     pub(super) forgotten: u64,
     pub(super) known_since: Timestamp,
@@ -116,37 +116,37 @@ pub(super) struct Keys {
     pub(super) revocations_unsaved: bool,
 }
 
-impl Operators {
+impl AdminState {
     /// Counters as they stand.
     pub(super) fn sample(&self) -> Sample {
-        let asks = |wanted: fn(Outcome) -> bool| self.rooms.broker.asks(wanted);
+        let requests = |wanted: fn(Outcome) -> bool| self.services.cache.requests(wanted);
         let waited = |outcome| matches!(outcome, Outcome::Fetched | Outcome::Coalesced);
         Sample {
-            at: self.rooms.clock.now(),
-            monotonic: self.rooms.clock.monotonic(),
-            asks: Asks {
-                hits: asks(Outcome::is_hit),
-                waited: asks(waited),
-                stale: asks(|outcome| outcome == Outcome::Stale),
-                refused: asks(|outcome| outcome == Outcome::Refused),
+            at: self.services.clock.now(),
+            monotonic: self.services.clock.monotonic(),
+            requests: Requests {
+                hits: requests(Outcome::is_hit),
+                waited: requests(waited),
+                stale: requests(|outcome| outcome == Outcome::Stale),
+                refused: requests(|outcome| outcome == Outcome::Refused),
             },
-            misses: self.rooms.broker.misses().iter().map(|(_, count)| count).sum(),
-            calls: self.rooms.sts.calls(),
-            from_memory: self.rooms.requests.latency(Outcome::is_hit),
-            from_sts: self.rooms.requests.latency(waited),
+            misses: self.services.cache.misses().iter().map(|(_, count)| count).sum(),
+            calls: self.services.sts.calls(),
+            from_memory: self.services.requests.latency(Outcome::is_hit),
+            from_sts: self.services.requests.latency(waited),
         }
     }
 
     /// Everything. Looks at every user and key: not for a thread that serves.
     pub(super) fn status(&self) -> Status {
-        let rooms = &self.rooms;
+        let services = &self.services;
         let sample = self.sample();
-        let broker = rooms.broker.snapshot();
-        let sts = rooms.sts.snapshot();
-        let calls = rooms.sts.calls();
+        let cache = services.cache.snapshot();
+        let sts = services.sts.snapshot();
+        let calls = services.sts.calls();
         let none = KeyFilter { limit: Some(0), ..KeyFilter::default() };
-        let keys = rooms.broker.living_keys(&none);
-        let issuers = rooms.verifier.snapshot().into_iter().map(|issuer| Issuer {
+        let keys = services.cache.active_credentials(&none);
+        let issuers = services.verifier.snapshot().into_iter().map(|issuer| Issuer {
             name: issuer.name.to_string(),
             ready: issuer.is_ready(),
             key_set: issuer.key_set.map(|set| KeySet {
@@ -156,26 +156,26 @@ impl Operators {
             }),
         });
         let outcomes =
-            Outcome::ALL.map(|wanted| (wanted.name(), rooms.broker.asks(|outcome| outcome == wanted)));
+            Outcome::ALL.map(|wanted| (wanted.name(), services.cache.requests(|outcome| outcome == wanted)));
         let mut status = Status {
             now: sample.at,
             started_at: self.started_at,
             version: env!("CARGO_PKG_VERSION"),
             alarms: Vec::new(),
             hour: self.history.until(&sample),
-            asks: outcomes.into(),
-            misses: rooms.broker.misses().into_iter().collect(),
+            requests: outcomes.into(),
+            misses: services.cache.misses().into_iter().collect(),
             cache: Cache {
-                entries: broker.entries,
-                bytes: broker.bytes,
-                max_bytes: broker.max_bytes,
-                evictions: broker.evictions,
-                flights: broker.flights,
+                entries: cache.entries,
+                bytes: cache.bytes,
+                max_bytes: cache.max_bytes,
+                evictions: cache.evictions,
+                flights: cache.flights,
             },
             outage: Outage {
-                active_users: broker.outage.active,
-                covered: broker.outage.covered,
-                survivable_seconds: broker.outage.survivable.map(|span| span.as_secs()),
+                active_users: cache.outage.active,
+                covered: cache.outage.covered,
+                survivable_seconds: cache.outage.survivable.map(|span| span.as_secs()),
             },
             sts: Sts {
                 breaker: sts.breaker.name(),
@@ -185,22 +185,22 @@ impl Operators {
                 waiting: sts.quota.waiting,
                 calls: calls.made,
                 failed: calls.failed,
-                own_key_source: sts.own_key.source,
-                own_key_age_seconds: sts.own_key.age.map(|age| age.as_secs()),
+                source_credentials_origin: sts.source_credentials.source,
+                source_credentials_age_seconds: sts.source_credentials.age.map(|age| age.as_secs()),
             },
             issuers: issuers.collect(),
-            templates: rooms.templates.status(),
+            templates: services.templates.status(),
             keys: Keys {
-                alive: keys.alive,
-                alive_until: keys.alive_until,
-                forgotten: keys.unknown.forgotten,
-                known_since: keys.unknown.known_since,
-                revoked: rooms.broker.revoked().len(),
-                revocations_unsaved: broker.revocations_unsaved,
+                active: keys.active,
+                expires_last_at: keys.expires_last_at,
+                forgotten: keys.coverage.forgotten,
+                known_since: keys.coverage.known_since,
+                revoked: services.cache.revoked().len(),
+                revocations_unsaved: cache.revocations_unsaved,
             },
-            audit: rooms.audit.status(),
-            canary: rooms.canary.as_ref().map(|canary| canary.snapshot()),
-            refusals: rooms.recent.list(),
+            audit: services.audit.status(),
+            canary: services.canary.as_ref().map(|canary| canary.snapshot()),
+            refusals: services.recent.list(),
         };
         status.alarms = status.needs_a_person();
         status
@@ -218,7 +218,7 @@ impl Status {
 
     fn needs_a_person(&self) -> Vec<Alarm> {
         let mut alarms = Vec::new();
-        let mut alarm = |what: String, mend: &str| alarms.push(Alarm { what, mend: mend.to_owned() });
+        let mut alarm = |what: String, help: &str| alarms.push(Alarm { what, help: help.to_owned() });
         if let Some(breach) = self.canary.as_ref().and_then(|canary| canary.breach.as_ref()) {
             alarm(
                 format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {breach}"),
@@ -233,7 +233,7 @@ impl Status {
                 "look at the rights of the operator's key, at the bucket's policy, and that the template names the bucket and its region",
             );
         }
-        if self.sts.breaker != BreakerState::Closed.name() {
+        if self.sts.breaker != BreakerState::StaticFamily.name() {
             alarm(
                 "STS is left alone after ten failures in a row: users without a living key get none"
                     .to_owned(),

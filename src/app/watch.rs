@@ -45,7 +45,7 @@ pub(super) async fn watch(
                 let by = if asked { ReloadedBy::Signal } else { ReloadedBy::Folder };
                 audit.record(Event::reload(&reload, &store.current(), by, None));
             }
-            sts.look_at_own_key();
+            sts.reload_source_credentials();
             rest
         });
         rest = loading.await.unwrap_or_default();

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, sts::TemporaryCredential, telemetry::Context};
+use crate::{reload::Reload, sts::TemporaryCredential, telemetry::TraceContext};
 use diagnostics::{misleads, one_line};
-use templates::{Grant, TemplateSet, identity::Person};
+use templates::{Grant, TemplateSet, identity::Principal};
 
 /// What happened. The fields are those of the line.
 #[derive(Debug, Serialize)]
@@ -34,7 +34,7 @@ pub enum Event {
         outcome: &'static str,
         /// The ask that made it necessary.
         #[serde(flatten)]
-        origin: Origin,
+        context: RequestContext,
         /// The key.
         #[serde(flatten)]
         key: KeyOut,
@@ -45,7 +45,7 @@ pub enum Event {
         outcome: &'static str,
         /// Who sent for it.
         #[serde(flatten)]
-        origin: Origin,
+        context: RequestContext,
         /// The key.
         #[serde(flatten)]
         key: KeyOut,
@@ -72,13 +72,13 @@ pub enum Event {
     },
     /// An operator stops, or again allows, a user to be served.
     Revoke {
-        /// `revoked`, `already-revoked` or `restored`.
+        /// `revoked`, `already_revoked` or `restored`.
         outcome: &'static str,
         /// Who asked over the operators' listener.
         client: Option<IpAddr>,
         /// Who.
         #[serde(flatten)]
-        person: Whose,
+        principal: Whose,
         /// Until when the keys already out live.
         #[serde(skip_serializing_if = "Option::is_none")]
         keys_live_until: Option<Timestamp>,
@@ -100,7 +100,7 @@ pub enum Event {
 /// Which request, and who sent it.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Origin {
+pub struct RequestContext {
     /// The answer's `X-Request-Id`.
     #[serde(serialize_with = "as_text")]
     pub request_id: Arc<str>,
@@ -108,7 +108,7 @@ pub struct Origin {
     pub client: Option<IpAddr>,
     /// The trace it is part of, if its sender names one or it is sampled.
     #[serde(rename = "traceId", serialize_with = "trace_id", skip_serializing_if = "Option::is_none")]
-    pub trace: Option<Context>,
+    pub trace: Option<TraceContext>,
 }
 
 /// An ask that was refused.
@@ -123,10 +123,10 @@ pub struct Refused {
     pub cause: String,
     /// Who sent it.
     #[serde(flatten)]
-    pub origin: Origin,
+    pub context: RequestContext,
     /// Who asked, by a verified token.
     #[serde(flatten)]
-    pub person: Option<Whose>,
+    pub principal: Option<Whose>,
     /// The template asked for, if there is one of that name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -134,7 +134,7 @@ pub struct Refused {
 
 /// Somebody, as a line names them.
 #[derive(Debug)]
-pub struct Whose(Person);
+pub struct Whose(Principal);
 
 /// Why templates were loaded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -204,22 +204,22 @@ impl Event {
     /// STS made a key.
     pub fn issue(
         outcome: &'static str,
-        origin: Origin,
+        context: RequestContext,
         grant: &Arc<Grant>,
         key: &TemporaryCredential,
     ) -> Self {
         let made_by = Some(key.request_id.clone());
-        Self::Issue { outcome, origin, key: KeyOut { made_by, ..KeyOut::new(grant, key) } }
+        Self::Issue { outcome, context, key: KeyOut { made_by, ..KeyOut::new(grant, key) } }
     }
 
     /// A key was handed out that another ask had STS make.
     pub fn serve(
         outcome: &'static str,
-        origin: Origin,
+        context: RequestContext,
         grant: &Arc<Grant>,
         key: &TemporaryCredential,
     ) -> Self {
-        Self::Serve { outcome, origin, key: KeyOut::new(grant, key) }
+        Self::Serve { outcome, context, key: KeyOut::new(grant, key) }
     }
 
     /// The templates were loaded anew, or could not be.
@@ -239,11 +239,11 @@ impl Event {
     /// An operator stopped, or again allowed, somebody to be served.
     pub fn revoke(
         outcome: &'static str,
-        person: Person,
+        principal: Principal,
         client: Option<IpAddr>,
         keys_live_until: Option<Timestamp>,
     ) -> Self {
-        Self::Revoke { outcome, client, person: person.into(), keys_live_until }
+        Self::Revoke { outcome, client, principal: principal.into(), keys_live_until }
     }
 
     /// What kind of flood it may be part of: refusals of one kind do not hide another's. Kinds come from
@@ -295,7 +295,7 @@ impl Event {
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over so")]
-fn trace_id<S: Serializer>(trace: &Option<Context>, serializer: S) -> Result<S::Ok, S::Error> {
+fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
     match trace {
         Some(trace) => serializer.collect_str(&trace.trace_id()),
         None => serializer.serialize_none(),
@@ -329,8 +329,8 @@ impl Serialize for KeyOut {
             scoped: grant.is_narrowed(),
         });
         KeyLine {
-            issuer: grant.person().issuer(),
-            subject: grant.person().subject(),
+            issuer: grant.principal().issuer(),
+            subject: grant.principal().subject(),
             template: grant.template_name(),
             grant_id: grant.id().to_string(),
             key_id,
@@ -341,9 +341,9 @@ impl Serialize for KeyOut {
     }
 }
 
-impl From<Person> for Whose {
-    fn from(person: Person) -> Self {
-        Self(person)
+impl From<Principal> for Whose {
+    fn from(principal: Principal) -> Self {
+        Self(principal)
     }
 }
 
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_line_is_one_line_to_every_reader_and_says_exactly_what_was_said() {
         let odd = "a\n\u{85}\u{2028}\u{202e}\u{9b}31m\u{7f}\"\\密钥😀";
-        let event = Event::revoke("revoked", Person::new("https://id.test/", odd), None, None);
+        let event = Event::revoke("revoked", Principal::new("https://id.test/", odd), None, None);
         let line = String::from_utf8(event.line(Timestamp::UNIX_EPOCH)).unwrap();
         let shown = line.strip_suffix('\n').unwrap();
         assert!(!shown.chars().any(misleads), "{shown}");
@@ -383,8 +383,8 @@ mod tests {
             outcome: "unauthenticated",
             status: 401,
             cause: "bad signature".to_owned(),
-            origin: Origin { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
-            person: None,
+            context: RequestContext { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
+            principal: None,
             template: None,
         };
         let line = String::from_utf8(Event::Refusal(refused).line(Timestamp::UNIX_EPOCH)).unwrap();

@@ -10,14 +10,14 @@ use prometheus_client::{
 };
 
 use super::{Audit, Event, Status};
-use crate::metrics::{Closed, Sheet};
+use crate::metrics::{MetricsWriter, StaticFamily};
 
 /// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
 /// sees it rise.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    lines: Closed<&'static str, Counter>,
-    lost: Closed<Loss, Counter>,
+    lines: StaticFamily<&'static str, Counter>,
+    lost: StaticFamily<Loss, Counter>,
     suppressed: Counter,
     errors: Counter,
     failing: Gauge,
@@ -51,8 +51,8 @@ impl Loss {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            lines: Closed::new(Event::NAMES, |event| [("event", event)], Counter::default),
-            lost: Closed::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
+            lines: StaticFamily::new(Event::NAMES, |event| [("event", event)], Counter::default),
+            lost: StaticFamily::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
             suppressed: Counter::default(),
             errors: Counter::default(),
             failing: Gauge::default(),
@@ -140,11 +140,11 @@ impl Metrics {
 
 /// What is read of the log when it is asked for.
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Audit);
+pub(super) struct MetricsCollector(pub(super) Audit);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        Sheet::new(encoder).gauge(
+        MetricsWriter::new(encoder).gauge(
             "cosbroker_audit_failing",
             "1 while the audit log cannot be written, and its lines wait in memory",
             u32::from(self.0.is_failing()),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{AuditTarget, Rotation};
 use diagnostics::Rate;
 use runtime::clock::SystemClock;
-use templates::identity::Person;
+use templates::identity::Principal;
 
 fn config(path: PathBuf, max_bytes: u64) -> config::Audit {
     let rotation = Some(Rotation { max_bytes, keep: 1000.try_into().unwrap() });
@@ -17,7 +17,7 @@ fn started(config: config::Audit) -> Audit {
 }
 
 fn event(subject: &str) -> Event {
-    Event::revoke("revoked", Person::new("i", subject), None, None)
+    Event::revoke("revoked", Principal::new("i", subject), None, None)
 }
 
 fn figure(audit: &Audit, name: &str) -> u64 {
@@ -120,8 +120,8 @@ fn a_flood_that_is_over_is_told_at_the_end() {
         outcome: "unauthenticated",
         status: 401,
         cause: "bad signature".to_owned(),
-        origin: Origin::default(),
-        person: None,
+        context: RequestContext::default(),
+        principal: None,
         template: None,
     };
     (0..10_000).for_each(|_| audit.record(Event::Refusal(refused())));

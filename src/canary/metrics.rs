@@ -8,7 +8,7 @@ use prometheus_client::{
 use serde::Serialize;
 
 use super::Canary;
-use crate::metrics::{self, Closed, Histogram, Sheet};
+use crate::metrics::{self, Histogram, MetricsWriter, StaticFamily};
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,7 +34,7 @@ impl Outcome {
         match self {
             Self::Passed => "passed",
             Self::Breached => "breached",
-            Self::OwnRefused => "own_refused",
+            Self::OwnRefused => "own_denied",
             Self::NoKey => "no_key",
             Self::Unreachable => "unreachable",
         }
@@ -75,16 +75,16 @@ impl Step {
 /// What this room counts.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    runs: Closed<Outcome, Counter>,
-    seconds: Closed<Step, Histogram>,
+    runs: StaticFamily<Outcome, Counter>,
+    seconds: StaticFamily<Step, Histogram>,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
         let outcome = |outcome: Outcome| [("outcome", outcome.name())];
         Self {
-            runs: Closed::new(Outcome::ALL, outcome, Counter::default),
-            seconds: Closed::new(
+            runs: StaticFamily::new(Outcome::ALL, outcome, Counter::default),
+            seconds: StaticFamily::new(
                 Step::ALL,
                 |step| [("step", step.name())],
                 || Histogram::new(&metrics::CALL),
@@ -120,12 +120,12 @@ impl Metrics {
 
 /// What is read of the canary when it is asked for.
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Arc<Canary>);
+pub(super) struct MetricsCollector(pub(super) Arc<Canary>);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = self.0.snapshot();
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.gauge(
             "cosbroker_canary_interval_seconds",
             "How often the isolation canary runs, as canary.every says",

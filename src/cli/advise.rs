@@ -10,7 +10,7 @@ use super::{
     table::table,
 };
 use crate::credential_cache::{Advice, Alternative, Figures};
-use diagnostics::{Size, Span};
+use diagnostics::{HumanDuration, Size};
 
 /// Say what another lifetime, least remaining life or cache size would have given: hit rate, calls to STS, memory.
 ///
@@ -23,10 +23,10 @@ use diagnostics::{Size, Span};
 pub(super) struct Options {
     /// What if every template's keys lived this long, such as `1h`?
     #[arg(long, value_name = "DURATION")]
-    lifetime: Option<Span>,
+    lifetime: Option<HumanDuration>,
     /// What if `cache.min_remaining` were this, such as `10m`?
     #[arg(long, value_name = "DURATION")]
-    min_remaining: Option<Span>,
+    min_remaining: Option<HumanDuration>,
     /// What if `cache.max_bytes` were this, such as `64MiB`?
     #[arg(long, value_name = "SIZE")]
     max_bytes: Option<Size>,
@@ -102,6 +102,6 @@ fn source(told: &Advice) -> String {
     };
     format!(
         "from {} asks in {}{sampled}; figures are of the last {}, before that memory fills",
-        recorded.asks, recorded.span, recorded.measured
+        recorded.requests, recorded.span, recorded.measured
     )
 }

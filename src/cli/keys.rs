@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::operators::{Format, pretty, read};
-use crate::credential_cache::Unknown;
+use crate::credential_cache::Coverage;
 use diagnostics::one_line;
 use runtime::clock::until;
 
@@ -26,7 +26,7 @@ pub(super) struct Options {
 enum Command {
     List(list::Options),
     Revoke(revoke::Options),
-    Unrevoke(revoke::Undo),
+    Restore(revoke::Undo),
     Revoked(list::Revoked),
 }
 
@@ -35,7 +35,7 @@ impl Options {
         match self.command {
             Command::List(options) => options.run().await,
             Command::Revoke(options) => options.run().await,
-            Command::Unrevoke(options) => options.run().await,
+            Command::Restore(options) => options.run().await,
             Command::Revoked(options) => options.run().await,
         }
     }
@@ -66,22 +66,22 @@ fn keys(count: impl Into<u64>) -> String {
 }
 
 /// Somebody in a sentence.
-fn person(issuer: &str, subject: &str) -> String {
+fn principal(issuer: &str, subject: &str) -> String {
     format!("`{}` of {}", one_line(subject), one_line(issuer))
 }
 
 /// What a broker cannot tell, as notes.
-fn tell_unknown(unknown: &Unknown) {
-    if let Some(until) = unknown.forgotten_until.filter(|_| unknown.forgotten > 0) {
+fn tell_unknown(coverage: &Coverage) {
+    if let Some(until) = coverage.forgotten_until.filter(|_| coverage.forgotten > 0) {
         super::note(&format!(
             "{} more of anybody's live that there was no room to remember; the last ends by {}",
-            keys(unknown.forgotten),
-            to_come(until, unknown.now)
+            keys(coverage.forgotten),
+            to_come(until, coverage.now)
         ));
     }
     super::note(&format!(
         "known are keys made since {}, by this broker: those of an earlier run or of other replicas are not",
-        moment(unknown.known_since)
+        moment(coverage.known_since)
     ));
 }
 

@@ -138,7 +138,7 @@ impl Operators {
     }
 
     fn unanswered(&self, error: reqwest::Error) -> anyhow::Error {
-        let mend = if error.is_timeout() {
+        let help = if error.is_timeout() {
             "see whether it is overloaded, and ask again"
         } else if self.base.starts_with("https:") {
             "the listener itself speaks plain HTTP: write http://, unless it stands behind TLS of yours"
@@ -146,7 +146,7 @@ impl Operators {
             "start the broker, or name its listener with --config or --operators"
         };
         anyhow::anyhow!(
-            "no answer from the operators' listener {}: {}; {mend}",
+            "no answer from the operators' listener {}: {}; {help}",
             self.base,
             anyhow::Error::from(error).root_cause()
         )

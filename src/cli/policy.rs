@@ -16,11 +16,11 @@ use serde_json::{Map, Value};
 use crate::{
     app::{self, StartError},
     cli::meant,
-    config::Outline,
+    config::TemplateSettings,
     identity,
 };
 use diagnostics::Source;
-use templates::{Folder, TemplateSet, Terms, identity::Identity};
+use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
 
 /// See what templates grant, to whom, before and after a change.
 #[derive(Debug, Args)]
@@ -68,12 +68,12 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn outline(&self) -> anyhow::Result<Option<Outline>> {
-        let outline = self.config.as_deref().map(Outline::load).transpose();
+    fn outline(&self) -> anyhow::Result<Option<TemplateSettings>> {
+        let outline = self.config.as_deref().map(TemplateSettings::load).transpose();
         Ok(outline.map_err(|problem| StartError::Problems(vec![problem]))?)
     }
 
-    fn terms(&self) -> anyhow::Result<Option<Terms>> {
+    fn terms(&self) -> anyhow::Result<Option<ServingConstraints>> {
         Ok(self.outline()?.map(|outline| app::terms(&outline)))
     }
 
@@ -135,8 +135,8 @@ impl Subject {
             let paths =
                 files.iter().map(|file| file.as_ref().map_or_else(|fault| &*fault.path, Source::path));
             let name = self.template.to_string_lossy();
-            let mend = meant(&name, paths.filter_map(|path| path.file_stem()?.to_str()));
-            anyhow::bail!("there is no template `{name}` in {}; {mend}", dir.display());
+            let help = meant(&name, paths.filter_map(|path| path.file_stem()?.to_str()));
+            anyhow::bail!("there is no template `{name}` in {}; {help}", dir.display());
         }
         Ok(file)
     }
@@ -172,11 +172,11 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 }
 
 fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
-    let mend = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
+    let help = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
     match strict_json::strict(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => anyhow::bail!("{what} is not a JSON object; {mend}"),
-        Err(error) => anyhow::bail!("{what} is not JSON: {error}; {mend}"),
+        Ok(_) => anyhow::bail!("{what} is not a JSON object; {help}"),
+        Err(error) => anyhow::bail!("{what} is not JSON: {error}; {help}"),
     }
 }
 

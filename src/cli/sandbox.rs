@@ -13,7 +13,7 @@ use crate::{
     app::{App, StartError},
     config::{Config, Environment},
 };
-use cloud_emulator::{Account, Cloud, Demo, MovableClock, Plan, SessionKey, Storage, TokenIssuer};
+use cloud_emulator::{Account, Cloud, Demo, EmulatorConfig, MovableClock, SessionKey, Storage, TokenIssuer};
 use diagnostics::Source;
 use runtime::{
     clock::{Clock, SystemClock},
@@ -108,7 +108,7 @@ impl Options {
                 anyhow::anyhow!("--data {}: objects cannot be kept there: {error}", dir.display())
             })?,
         };
-        let plan = Plan {
+        let plan = EmulatorConfig {
             issuer: (&issuer, AUDIENCE),
             account: account.clone(),
             sessions: SessionKey::new(seal),

@@ -131,7 +131,7 @@ impl Tally {
         let Self { tried, reached, withheld, unclear, untried } = self;
         let mut problems = untried.clone();
         // An unclear try mostly did not reach COS.
-        let mend = if *unclear > 0 {
+        let help = if *unclear > 0 {
             "check that COS is reached from here (host names, network, canary.endpoint), and see docs/isolation.md"
         } else {
             "see docs/isolation.md"
@@ -141,12 +141,12 @@ impl Tally {
                 "ISOLATION IS BROKEN: {reached} of {tried} tries reached what they must not (REACHED above); see docs/isolation.md"
             ));
         } else if *tried == 0 {
-            problems.push(format!("nothing was found out: no template could be tried; {mend}"));
+            problems.push(format!("nothing was found out: no template could be tried; {help}"));
         } else if unclear == tried {
-            problems.push(format!("nothing was found out: all {tried} tries are unclear; {mend}"));
+            problems.push(format!("nothing was found out: all {tried} tries are unclear; {help}"));
         } else if withheld + unclear + untried.len() > 0 {
             problems.push(format!(
-                "nothing was reached, but of {tried} tries {withheld} were refused one's own and {unclear} are unclear, and {} templates were not tried; {mend}",
+                "nothing was reached, but of {tried} tries {withheld} were refused one's own and {unclear} are unclear, and {} templates were not tried; {help}",
                 untried.len()
             ));
         }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{Audit, AuditTarget, Rotation, file, reader::Reader};
-use diagnostics::{Diagnostic, MostBytes};
+use diagnostics::{Diagnostic, SizeLimit};
 
 /// 64 MiB and five older ones: some eight hundred thousand keys, and never 400 MiB of disk.
 const MAX_BYTES: u64 = 64 << 20;
@@ -19,21 +19,21 @@ impl Reader<'_> {
         let stdout = path.get_ref().as_os_str() == "-";
         let bound = max_bytes.as_ref().map(toml::Spanned::get_ref);
         if path.get_ref().as_os_str().is_empty() {
-            let mend = "name a file, or \"-\" for stdout";
-            return Err(self.problem(path.span(), "audit.path is empty", mend));
+            let help = "name a file, or \"-\" for stdout";
+            return Err(self.problem(path.span(), "audit.path is empty", help));
         }
         if let Some(max_bytes) = &max_bytes
             && (stdout || bound.is_some_and(|bound| bound.0.is_some_and(|bytes| bytes < LEAST_BYTES)))
         {
-            let (message, mend) = if stdout {
+            let (message, help) = if stdout {
                 ("stdout is never turned over", "remove max_bytes")
             } else {
                 ("audit.max_bytes is less than some lines take", "give 4KiB or more")
             };
-            return Err(self.problem(max_bytes.span(), message, mend));
+            return Err(self.problem(max_bytes.span(), message, help));
         }
         if let Some(keep) = &keep {
-            if stdout || bound == Some(&MostBytes(None)) {
+            if stdout || bound == Some(&SizeLimit(None)) {
                 let message = "audit.keep counts older files, and this log makes none";
                 return Err(self.problem(keep.span(), message, "remove it"));
             }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use diagnostics::{MostBytes, Rate, Size, Span};
+use diagnostics::{HumanDuration, Rate, Size, SizeLimit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +42,7 @@ pub(super) struct Server {
     pub(super) cors_origins: Vec<Spanned<String>>,
     pub(super) workers: Option<Spanned<usize>>,
     pub(super) max_connections: Option<Spanned<usize>>,
-    pub(super) shutdown_timeout: Span,
+    pub(super) shutdown_timeout: HumanDuration,
 }
 
 impl Default for Server {
@@ -55,7 +55,7 @@ impl Default for Server {
             cors_origins: Vec::new(),
             workers: None,
             max_connections: None,
-            shutdown_timeout: Span(std::time::Duration::from_secs(25)),
+            shutdown_timeout: HumanDuration(std::time::Duration::from_secs(25)),
         }
     }
 }
@@ -92,7 +92,7 @@ pub(super) struct Issuer {
     pub(super) secret_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(super) trusted_claims: Vec<String>,
-    pub(super) leeway: Option<Spanned<Span>>,
+    pub(super) leeway: Option<Spanned<HumanDuration>>,
     pub(super) required_typ: Option<String>,
 }
 
@@ -119,7 +119,7 @@ pub(super) struct Sts {
     #[serde(default = "default_calls_per_second")]
     pub(super) calls_per_second: Spanned<NonZeroU32>,
     #[serde(default = "default_timeout")]
-    pub(super) timeout: Span,
+    pub(super) timeout: HumanDuration,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -133,17 +133,17 @@ fn default_calls_per_second() -> Spanned<NonZeroU32> {
     Spanned::new(0..0, NonZeroU32::MIN.saturating_add(99))
 }
 
-fn default_timeout() -> Span {
-    Span(std::time::Duration::from_secs(2))
+fn default_timeout() -> HumanDuration {
+    HumanDuration(std::time::Duration::from_secs(2))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Cache {
     pub(super) max_bytes: Size,
-    pub(super) min_remaining: Option<Span>,
+    pub(super) min_remaining: Option<HumanDuration>,
     pub(super) refresh_at: Spanned<f64>,
-    pub(super) advice_bytes: Spanned<MostBytes>,
+    pub(super) advice_bytes: Spanned<SizeLimit>,
 }
 
 impl Default for Cache {
@@ -152,7 +152,7 @@ impl Default for Cache {
             max_bytes: Size(256 << 20),
             min_remaining: None,
             refresh_at: Spanned::new(0..0, 0.3),
-            advice_bytes: Spanned::new(0..0, MostBytes(Some(4 << 20))),
+            advice_bytes: Spanned::new(0..0, SizeLimit(Some(4 << 20))),
         }
     }
 }
@@ -180,7 +180,7 @@ impl Default for Limits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Audit {
     pub(super) path: Spanned<PathBuf>,
-    pub(super) max_bytes: Option<Spanned<MostBytes>>,
+    pub(super) max_bytes: Option<Spanned<SizeLimit>>,
     pub(super) keep: Option<Spanned<NonZeroU32>>,
     #[serde(default)]
     pub(super) hits: bool,
@@ -214,7 +214,7 @@ fn default_service_name() -> Spanned<String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Canary {
-    pub(super) every: Option<Spanned<Span>>,
+    pub(super) every: Option<Spanned<HumanDuration>>,
     pub(super) template: Option<String>,
     pub(super) endpoint: Option<Spanned<String>>,
 }

@@ -8,7 +8,7 @@ use diagnostics::{Diagnostic, Source};
 
 /// The part of a configuration that decides which templates may serve.
 #[derive(Debug)]
-pub struct Outline {
+pub struct TemplateSettings {
     /// `[templates]`.
     pub templates: Templates,
     /// Each issuer's name and trusted claims.
@@ -19,7 +19,7 @@ pub struct Outline {
     pub min_remaining: Option<Duration>,
 }
 
-impl Outline {
+impl TemplateSettings {
     /// Reads the outline of a configuration file; paths in it are relative to it.
     ///
     /// # Errors
@@ -50,8 +50,8 @@ impl Outline {
 
 impl Config {
     /// This configuration's outline.
-    pub fn outline(&self) -> Outline {
-        Outline {
+    pub fn outline(&self) -> TemplateSettings {
+        TemplateSettings {
             templates: self.templates.clone(),
             issuers: self
                 .issuers

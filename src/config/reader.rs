@@ -12,8 +12,8 @@ use jsonwebtoken::Algorithm;
 use url::Url;
 
 use super::{
-    Admin, Cache, Config, GivenKey, Issuer, KeyFiles, KeySource, Limits, OwnKeys, RevokedFile, Server, Sts,
-    StsAction, Templates, Tls,
+    Admin, Cache, Config, CredentialFiles, Issuer, KeySource, Limits, RevokedFile, Server,
+    SourceCredentialsConfig, StaticCredentials, Sts, StsAction, Templates, Tls,
     file::{self, File},
     secrets::{self, Secrets},
     source_credentials::is_half,
@@ -245,11 +245,11 @@ impl Reader<'_> {
         let mut algorithms = Vec::new();
         for name in names.get_ref() {
             let algorithm: Algorithm = name.parse().map_err(|_| {
-                let mend = match nearest(name, KNOWN) {
+                let help = match nearest(name, KNOWN) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known: {}", KNOWN.join(", ")),
                 };
-                self.problem(names.span(), format!("unknown algorithm `{name}`"), mend)
+                self.problem(names.span(), format!("unknown algorithm `{name}`"), help)
             })?;
             algorithms.push(algorithm);
         }
@@ -333,7 +333,7 @@ impl Reader<'_> {
             ));
         }
         let files = sts.secret_id_file.as_ref().zip(sts.secret_key_file.as_ref());
-        let files = files.map(|(id, key)| KeyFiles::Pair {
+        let files = files.map(|(id, key)| CredentialFiles::Pair {
             id: self.base.join(id.get_ref()),
             key: self.base.join(key.get_ref()),
         });
@@ -349,8 +349,10 @@ impl Reader<'_> {
             }
         }
         let keys = match (id, key) {
-            (Some(id), Some(key)) => OwnKeys::Given(GivenKey { id, key, token: None }, files),
-            (None, None) => OwnKeys::of_provider_chain(self.secrets.environment),
+            (Some(id), Some(key)) => {
+                SourceCredentialsConfig::Static(StaticCredentials { id, key, token: None }, files)
+            }
+            (None, None) => SourceCredentialsConfig::of_provider_chain(self.secrets.environment),
             (Some(_), None) | (None, Some(_)) => {
                 return Err(self.problem(
                     span,
@@ -459,9 +461,9 @@ impl Reader<'_> {
         &self,
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Diagnostic {
-        self.source.problem(span, message, mend)
+        self.source.problem(span, message, help)
     }
 }
 

@@ -14,7 +14,7 @@ use diagnostics::{Diagnostic, Source};
 /// Somebody who is given no key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RevokedPerson {
+pub struct RevokedPrincipal {
     /// The token's `iss`.
     pub issuer: String,
     /// The token's `sub`.
@@ -27,7 +27,7 @@ pub struct RevokedPerson {
 #[derive(Debug, Clone)]
 pub struct RevokedFile {
     path: PathBuf,
-    people: Vec<RevokedPerson>,
+    people: Vec<RevokedPrincipal>,
 }
 
 /// What stands in it.
@@ -35,7 +35,7 @@ pub struct RevokedFile {
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
-    revoked: Vec<RevokedPerson>,
+    revoked: Vec<RevokedPrincipal>,
 }
 
 const HEAD: &str = "# Who is given no key. Written by cosbroker at each revocation: change it only while it does not run.\n\n";
@@ -56,7 +56,7 @@ impl RevokedFile {
     }
 
     /// Whom it named when it was read.
-    pub fn people(&self) -> &[RevokedPerson] {
+    pub fn people(&self) -> &[RevokedPrincipal] {
         &self.people
     }
 
@@ -64,7 +64,7 @@ impl RevokedFile {
     ///
     /// # Errors
     /// When the disk does not take it; the file then holds what it held.
-    pub fn write(&self, people: Vec<RevokedPerson>) -> io::Result<()> {
+    pub fn write(&self, people: Vec<RevokedPrincipal>) -> io::Result<()> {
         let text = toml::to_string(&Written { revoked: people }).map_err(io::Error::other)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
@@ -84,9 +84,9 @@ mod tests {
 
     use super::*;
 
-    fn person(issuer: &str, subject: &str, second: i64) -> RevokedPerson {
+    fn principal(issuer: &str, subject: &str, second: i64) -> RevokedPrincipal {
         let since = Timestamp::from_second(second).unwrap();
-        RevokedPerson { issuer: issuer.to_owned(), subject: subject.to_owned(), since }
+        RevokedPrincipal { issuer: issuer.to_owned(), subject: subject.to_owned(), since }
     }
 
     proptest! {
@@ -98,7 +98,7 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("revoked.toml");
-            let people: Vec<_> = people.iter().map(|(i, s, at)| person(i, s, *at)).collect();
+            let people: Vec<_> = people.iter().map(|(i, s, at)| principal(i, s, *at)).collect();
             RevokedFile::open(path.clone()).unwrap().write(people.clone()).unwrap();
             let read = RevokedFile::open(path).unwrap();
             prop_assert_eq!(read.people(), people);
@@ -133,13 +133,13 @@ mod tests {
         let folder = dir.path().join("state");
         std::fs::create_dir(&folder).unwrap();
         let file = RevokedFile::open(folder.join("revoked.toml")).unwrap();
-        file.write(vec![person("i", "alice", 1)]).unwrap();
+        file.write(vec![principal("i", "alice", 1)]).unwrap();
         let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "only its owner reads it");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
         std::fs::rename(&folder, dir.path().join("gone")).unwrap();
         assert!(file.write(vec![]).is_err());
         std::fs::rename(dir.path().join("gone"), &folder).unwrap();
-        assert_eq!(RevokedFile::open(file.path().to_owned()).unwrap().people(), [person("i", "alice", 1)]);
+        assert_eq!(RevokedFile::open(file.path().to_owned()).unwrap().people(), [principal("i", "alice", 1)]);
     }
 }

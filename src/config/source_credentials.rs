@@ -9,9 +9,9 @@ use super::secrets::{Environment, secret_of};
 
 /// Where the operator's own keys come from.
 #[derive(Debug)]
-pub enum OwnKeys {
+pub enum SourceCredentialsConfig {
     /// Read from the environment, a file or the SDK's profile; and the files, if both halves stand in files.
-    Given(GivenKey, Option<KeyFiles>),
+    Static(StaticCredentials, Option<CredentialFiles>),
     /// A TKE web identity, from the variables that the cluster sets.
     WebIdentity {
         /// `TKE_REGION`.
@@ -29,7 +29,7 @@ pub enum OwnKeys {
 
 /// A key that was given.
 #[derive(Debug)]
-pub struct GivenKey {
+pub struct StaticCredentials {
     /// `SecretId`.
     pub id: SecretString,
     /// `SecretKey`.
@@ -40,7 +40,7 @@ pub struct GivenKey {
 
 /// The files that a given key stands in. Whoever rotates it writes the new one there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyFiles {
+pub enum CredentialFiles {
     /// `sts.secret_id_file` and `sts.secret_key_file`.
     Pair {
         /// `SecretId`.
@@ -55,25 +55,25 @@ pub enum KeyFiles {
 /// Why there is no key in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {what}", file.display())]
-pub struct NoKey {
+pub struct MissingCredentials {
     file: PathBuf,
     what: String,
 }
 
-impl KeyFiles {
+impl CredentialFiles {
     /// Reads the key that stands there now.
     ///
     /// # Errors
     /// The file that cannot be read or holds none.
-    pub fn read(&self) -> Result<GivenKey, NoKey> {
+    pub fn read(&self) -> Result<StaticCredentials, MissingCredentials> {
         match self {
-            Self::Pair { id, key } => Ok(GivenKey { id: half(id)?, key: half(key)?, token: None }),
+            Self::Pair { id, key } => Ok(StaticCredentials { id: half(id)?, key: half(key)?, token: None }),
             Self::Profile(path) => profile(path),
         }
     }
 }
 
-impl OwnKeys {
+impl SourceCredentialsConfig {
     /// The operator's keys where the configuration names none: the environment, the SDK's profile file,
     /// a TKE web identity, else the instance's role (`docs/tencent.md`; SDK credential.py). The SDK asks the
     /// instance before the cluster; a pod that has a web identity means it, so it goes first here.
@@ -83,12 +83,12 @@ impl OwnKeys {
             (variable("TENCENTCLOUD_SECRET_ID"), variable("TENCENTCLOUD_SECRET_KEY"))
         {
             let token = variable("TENCENTCLOUD_TOKEN").map(SecretString::from);
-            return Self::Given(GivenKey { id: id.into(), key: key.into(), token }, None);
+            return Self::Static(StaticCredentials { id: id.into(), key: key.into(), token }, None);
         }
         let home = variable("HOME").map(|home| Path::new(&home).join(".tencentcloud/credentials"));
         let mut profiles = home.into_iter().chain([PathBuf::from("/etc/tencentcloud/credentials")]);
         if let Some((key, path)) = profiles.find_map(|path| Some((profile(&path).ok()?, path))) {
-            return Self::Given(key, Some(KeyFiles::Profile(path)));
+            return Self::Static(key, Some(CredentialFiles::Profile(path)));
         }
         let cluster =
             ["TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN"].map(variable);
@@ -103,7 +103,7 @@ impl OwnKeys {
     /// Whether the keys are temporary themselves.
     pub(super) fn are_temporary(&self) -> bool {
         match self {
-            Self::Given(key, _) => key.token.is_some(),
+            Self::Static(key, _) => key.token.is_some(),
             Self::WebIdentity { .. } | Self::InstanceRole => true,
         }
     }
@@ -115,16 +115,16 @@ pub(super) fn is_half(text: &SecretString) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn half(path: &Path) -> Result<SecretString, NoKey> {
-    let no_key = |what: String| NoKey { file: path.to_owned(), what };
+fn half(path: &Path) -> Result<SecretString, MissingCredentials> {
+    let no_key = |what: String| MissingCredentials { file: path.to_owned(), what };
     let bytes = std::fs::read(path).map_err(|error| no_key(error.to_string()))?;
     let half = secret_of(bytes).map_err(|error| no_key(error.to_string()))?;
     if is_half(&half) { Ok(half) } else { Err(no_key("holds something else than a key".to_owned())) }
 }
 
 /// `secret_id` and `secret_key` of the section `[default]` of the SDK's INI profile.
-fn profile(path: &Path) -> Result<GivenKey, NoKey> {
-    let no_key = |what: String| NoKey { file: path.to_owned(), what };
+fn profile(path: &Path) -> Result<StaticCredentials, MissingCredentials> {
+    let no_key = |what: String| MissingCredentials { file: path.to_owned(), what };
     let bytes = std::fs::read(path).map_err(|error| no_key(error.to_string()))?;
     let text = secret_of(bytes).map_err(|error| no_key(error.to_string()))?;
     let entries: Vec<(&str, &str)> = text
@@ -144,14 +144,14 @@ fn profile(path: &Path) -> Result<GivenKey, NoKey> {
     let (id, key) = value("secret_id")
         .zip(value("secret_key"))
         .ok_or_else(|| no_key("its section [default] has not both secret_id and secret_key".to_owned()))?;
-    Ok(GivenKey { id, key, token: None })
+    Ok(StaticCredentials { id, key, token: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(read: Result<GivenKey, NoKey>) -> Result<(String, String), String> {
+    fn shown(read: Result<StaticCredentials, MissingCredentials>) -> Result<(String, String), String> {
         read.map(|key| (key.id.expose_secret().to_owned(), key.key.expose_secret().to_owned()))
             .map_err(|none| none.to_string())
     }
@@ -160,7 +160,7 @@ mod tests {
     fn a_key_is_read_from_where_it_stands_or_the_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let [id, key, ini] = ["id", "key", "credentials"].map(|name| dir.path().join(name));
-        let pair = KeyFiles::Pair { id: id.clone(), key: key.clone() };
+        let pair = CredentialFiles::Pair { id: id.clone(), key: key.clone() };
         std::fs::write(&id, "AKIDone\r\n").unwrap();
         assert!(shown(pair.read()).unwrap_err().contains("key: No such file"), "{:?}", pair.read());
         for (text, what) in [("", "something else"), ("two words", "something else"), ("ü", "something else")]
@@ -171,7 +171,7 @@ mod tests {
         std::fs::write(&key, "secret\n").unwrap();
         assert_eq!(shown(pair.read()), Ok(("AKIDone".to_owned(), "secret".to_owned())));
 
-        let profile = KeyFiles::Profile(ini.clone());
+        let profile = CredentialFiles::Profile(ini.clone());
         std::fs::write(&ini, "[other]\nsecret_id = x\nsecret_key = y\n[default]\nsecret_id = AKIDtwo\n")
             .unwrap();
         assert!(shown(profile.read()).unwrap_err().contains("[default]"));

@@ -16,8 +16,8 @@ impl Reader<'_> {
             ));
         }
         if service_name.get_ref().trim().is_empty() {
-            let mend = "name this service as it is to stand in traces, or leave it out for `cosbroker`";
-            return Err(self.problem(service_name.span(), "service_name is empty", mend));
+            let help = "name this service as it is to stand in traces, or leave it out for `cosbroker`";
+            return Err(self.problem(service_name.span(), "service_name is empty", help));
         }
         Ok(Tracing {
             otlp_endpoint: self.collector(&otlp_endpoint)?,
@@ -30,8 +30,8 @@ impl Reader<'_> {
     /// and nothing in a span opens anything or names anybody.
     fn collector(&self, text: &toml::Spanned<String>) -> Result<Url, Diagnostic> {
         let problem = |message: String| {
-            let mend = "write it like \"http://127.0.0.1:4318/v1/traces\", which is OTLP over HTTP";
-            self.problem(text.span(), message, mend)
+            let help = "write it like \"http://127.0.0.1:4318/v1/traces\", which is OTLP over HTTP";
+            self.problem(text.span(), message, help)
         };
         let url = Url::parse(text.get_ref())
             .map_err(|error| problem(format!("`{}` is not a URL: {error}", text.get_ref())))?;

@@ -17,9 +17,9 @@ use self::{
     ring::{Ask, Recording},
     trial::{Trial, figures, seconds},
 };
-use super::Broker;
+use super::CredentialCache;
 use crate::{config, sts::Allowance};
-use diagnostics::{Size, Span};
+use diagnostics::{HumanDuration, Size};
 
 /// With fewer asks than this, shares are noise: one in fourteen, for a share of a half.
 const LEAST_ASKS: u64 = 200;
@@ -30,10 +30,10 @@ const LEAST_ASKS: u64 = 200;
 pub struct WhatIf {
     /// How long every template's keys live.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lifetime: Option<Span>,
+    pub lifetime: Option<HumanDuration>,
     /// `cache.min_remaining`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_remaining: Option<Span>,
+    pub min_remaining: Option<HumanDuration>,
     /// `cache.max_bytes`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<Size>,
@@ -62,20 +62,20 @@ pub struct Advice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// So many.
-    pub asks: u64,
+    pub requests: u64,
     /// They are all asks of every so manieth key; figures are scaled up by it.
     pub of_one_key_in: u64,
     /// How far they reach back.
-    pub span: Span,
+    pub span: HumanDuration,
     /// Figures are from the last so much of it; before, memory fills.
-    pub measured: Span,
+    pub measured: HumanDuration,
 }
 
 /// What came, or would have come, of the asks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// All of them.
-    pub asks: u64,
+    pub requests: u64,
     /// Answered without a call to STS of their own: from memory, or by a call that another had started.
     pub hits: u64,
     /// Their share.
@@ -103,7 +103,7 @@ pub struct Alternative {
     /// The most memory that keys would have taken.
     pub peak_bytes: u64,
     /// How long a key may live on after its user is revoked: the longest life of one.
-    pub outlives_revocation: Span,
+    pub outlives_revocation: HumanDuration,
 }
 
 /// Why there is no advice.
@@ -115,29 +115,29 @@ pub enum NoAdvice {
     )]
     Off,
     /// Too little is recorded yet.
-    #[error("{asks} asks could be measured, and fewer than {LEAST_ASKS} tell little; ask again later")]
+    #[error("{requests} asks could be measured, and fewer than {LEAST_ASKS} tell little; ask again later")]
     TooFew {
         /// So many are.
-        asks: u64,
+        requests: u64,
     },
     /// The asks do not reach far enough back.
     #[error(
         "keys of {lifetime} can be judged from asks of {}, and those recorded reach back {span}; ask again later, or raise cache.advice_bytes if this does not grow",
-        Span(lifetime.0 * 2)
+        HumanDuration(lifetime.0 * 2)
     )]
     TooShort {
         /// The life to be judged.
-        lifetime: Span,
+        lifetime: HumanDuration,
         /// How far they reach.
-        span: Span,
+        span: HumanDuration,
     },
     /// STS gives no such keys.
     #[error("STS gives keys of {longest} at most, not of {lifetime}; name a shorter lifetime")]
     BeyondSts {
         /// What was asked about.
-        lifetime: Span,
+        lifetime: HumanDuration,
         /// What there is.
-        longest: Span,
+        longest: HumanDuration,
     },
     /// No key would ever be handed out.
     #[error(
@@ -145,13 +145,13 @@ pub enum NoAdvice {
     )]
     NeverEnough {
         /// The shortest life of a key.
-        lifetime: Span,
+        lifetime: HumanDuration,
         /// What it should have left.
-        least: Span,
+        least: HumanDuration,
     },
 }
 
-impl Broker {
+impl CredentialCache {
     /// What other settings would have given, these among them. Takes a while, as it replays every recorded ask
     /// under each.
     ///
@@ -169,9 +169,9 @@ fn advise(
     allowed: Allowance,
     what_if: &WhatIf,
 ) -> Result<Advice, NoAdvice> {
-    let lives = recording.asks().map(|ask| ask.life);
+    let lives = recording.requests().map(|ask| ask.life);
     let (Some(shortest), Some(longest)) = (lives.clone().min(), lives.max()) else {
-        return Err(NoAdvice::TooFew { asks: 0 });
+        return Err(NoAdvice::TooFew { requests: 0 });
     };
     let trial = Trial { recording, rules, allowed, shortest, longest };
     trial.can_be_judged(what_if)?;
@@ -181,11 +181,11 @@ fn advise(
     let measured = recording.span().saturating_sub(warm_up);
     let from = recording.now.saturating_sub(measured);
     let mut counted = Tally::default();
-    for Ask { at, outcome, .. } in recording.asks().filter(|ask| ask.at >= from) {
+    for Ask { at, outcome, .. } in recording.requests().filter(|ask| ask.at >= from) {
         counted.count(at, outcome);
     }
-    if counted.asks < LEAST_ASKS {
-        return Err(NoAdvice::TooFew { asks: counted.asks });
+    if counted.requests < LEAST_ASKS {
+        return Err(NoAdvice::TooFew { requests: counted.requests });
     }
     let present = trial.replay(WhatIf::default(), from, None);
     let other = |settings: WhatIf| trial.replay(settings, from, Some(&present));
@@ -193,7 +193,7 @@ fn advise(
     let alternatives: Vec<_> = candidates.into_iter().map(other).filter(matters).collect();
     let asked = Some(*what_if).filter(|what_if| *what_if != WhatIf::default()).map(other);
     let recorded = Recorded {
-        asks: recording.asks().count() as u64,
+        requests: recording.requests().count() as u64,
         of_one_key_in: recording.one_in,
         span: seconds(recording.span()),
         measured: seconds(measured),

@@ -1,32 +1,32 @@
 use super::{
-    tests::{CALL, LIFE, RULES, house, limits, pass},
+    tests::{CALL, LIFE, RULES, harness, limits, pass},
     *,
 };
 use runtime::entropy::FixedEntropy;
 
 #[tokio::test(start_paused = true)]
 async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() {
-    let house = house();
+    let harness = harness();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");
     let target = config::AuditTarget::File { path: path.clone(), rotation: None, place: String::new() };
     let kept = config::Audit { target, hits: false, refusals: diagnostics::Rate::Off };
     let audit = Audit::start(Some(kept), Arc::new(runtime::clock::SystemClock::start())).unwrap();
-    let broker = Broker::new(
+    let broker = CredentialCache::new(
         RULES,
         &limits(diagnostics::Rate::Off),
-        Arc::clone(&house.sts) as Arc<dyn Sts>,
+        Arc::clone(&harness.sts) as Arc<dyn Sts>,
         audit.clone(),
-        Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+        Arc::clone(&harness.sts.clock) as Arc<dyn Clock>,
         Arc::new(FixedEntropy(0x80)),
         Handle::current(),
     );
-    let grant = house.grant("alice");
-    let from = |name: &str| Origin { request_id: name.into(), client: None, trace: None };
+    let grant = harness.grant("alice");
+    let from = |name: &str| RequestContext { request_id: name.into(), client: None, trace: None };
     let (gives_up, hit) = (from("gives up"), from("hit"));
-    tokio::time::timeout(CALL / 2, broker.key_for(&grant, None, &gives_up)).await.unwrap_err();
+    tokio::time::timeout(CALL / 2, broker.credential_for(&grant, None, &gives_up)).await.unwrap_err();
     pass(LIFE.mul_f64(0.75)).await;
-    assert_eq!(broker.key_for(&grant, None, &hit).await.unwrap().outcome, Outcome::Refreshed);
+    assert_eq!(broker.credential_for(&grant, None, &hit).await.unwrap().outcome, Outcome::Refreshed);
     pass(CALL * 2).await;
     audit.close();
     let text = std::fs::read_to_string(path).unwrap();
@@ -35,8 +35,8 @@ async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() 
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
         (text("outcome"), text("requestId"), text("keyId"), text("stsRequestId"))
     });
-    let line = |outcome: &str, origin: &str, call| {
-        (outcome.to_owned(), origin.to_owned(), format!("AKID{call}"), format!("r{call}"))
+    let line = |outcome: &str, context: &str, call| {
+        (outcome.to_owned(), context.to_owned(), format!("AKID{call}"), format!("r{call}"))
     };
     let expected = [line("fetched", "gives up", 0), line("refreshed", "hit", 1)];
     assert_eq!(issued.collect::<Vec<_>>(), expected);

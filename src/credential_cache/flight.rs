@@ -25,7 +25,7 @@ pub(super) struct Flights {
 #[derive(Debug, Clone)]
 struct Flight {
     urgency: Urgency,
-    landed: watch::Receiver<Option<Outcome>>,
+    wait_idle: watch::Receiver<Option<Outcome>>,
 }
 
 /// A place on a flight.
@@ -41,13 +41,13 @@ impl Flights {
         Self { under_way: Arc::default(), runtime }
     }
 
-    /// Joins the flight under way, or starts one. `landed` is asked once more, with nobody able to start
+    /// Joins the flight under way, or starts one. `wait_idle` is asked once more, with nobody able to start
     /// one meanwhile: a flight may have ended since the asker looked.
     pub(super) fn board<F>(
         &self,
         name: Fingerprint,
         urgency: Urgency,
-        landed: impl FnOnce() -> Option<Arc<Key>>,
+        wait_idle: impl FnOnce() -> Option<Arc<Key>>,
         fly: impl FnOnce() -> F,
     ) -> Result<Seat, Arc<Key>>
     where
@@ -57,11 +57,11 @@ impl Flights {
         if let Some(flight) = under_way.get(&name) {
             return Ok(Seat { flight: flight.clone(), joined: true });
         }
-        if let Some(key) = landed() {
+        if let Some(key) = wait_idle() {
             return Err(key);
         }
         let (announce, receiver) = watch::channel(None);
-        let flight = Flight { urgency, landed: receiver };
+        let flight = Flight { urgency, wait_idle: receiver };
         under_way.insert(name, flight.clone());
         let landing = Landing { name, under_way: Arc::clone(&self.under_way) };
         let flown = fly();
@@ -75,7 +75,7 @@ impl Flights {
     }
 
     /// Waits until none is under way.
-    pub(super) async fn landed(&self) {
+    pub(super) async fn wait_idle(&self) {
         loop {
             let Some(flight) = lock(&self.under_way).values().next().cloned() else { return };
             // One that crashed is off the board, too.
@@ -97,9 +97,9 @@ impl Seat {
 
     /// Waits for the flight to end.
     pub(super) async fn outcome(mut self) -> Outcome {
-        let landed = self.flight.landed.wait_for(Option::is_some).await;
+        let wait_idle = self.flight.wait_idle.wait_for(Option::is_some).await;
         let lost = || StsError::Unavailable { detail: "the call was lost inside the broker".to_owned() };
-        landed.ok().and_then(|outcome| outcome.clone()).unwrap_or_else(|| Err(lost()))
+        wait_idle.ok().and_then(|outcome| outcome.clone()).unwrap_or_else(|| Err(lost()))
     }
 }
 

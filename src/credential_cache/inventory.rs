@@ -16,7 +16,7 @@ use super::key::Key;
 
 /// A key that was made, and has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LivingKey {
+pub struct ActiveCredential {
     /// The token's `iss`.
     pub issuer: String,
     /// The token's `sub`.
@@ -57,23 +57,23 @@ pub struct KeyFilter {
 
 /// The living keys that were asked for, those that live longest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LivingKeys {
+pub struct ActiveCredentials {
     /// As many as were to be listed.
-    pub keys: Vec<LivingKey>,
+    pub keys: Vec<ActiveCredential>,
     /// How many live.
-    pub alive: usize,
+    pub active: usize,
     /// How many of these are listed.
     pub listed: usize,
     /// Until when the last of them lives.
-    pub alive_until: Option<Timestamp>,
+    pub expires_last_at: Option<Timestamp>,
     /// What cannot be told.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub coverage: Coverage,
 }
 
 /// What the inventory cannot tell: it begins with the process, and its memory is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unknown {
+pub struct Coverage {
     /// The time now, by this broker's clock.
     pub now: Timestamp,
     /// Keys that were made before are not known here, nor those of other replicas.
@@ -100,7 +100,7 @@ pub(super) struct Inventory {
 #[derive(Debug, Default)]
 struct Held {
     /// In the order they end; the second number tells apart those that end together.
-    keys: BTreeMap<(Timestamp, u64), Arc<LivingKey>>,
+    keys: BTreeMap<(Timestamp, u64), Arc<ActiveCredential>>,
     bytes: u64,
     made: u64,
     /// Living keys without a place here, by the minute in which they have ended: few numbers, however many.
@@ -117,9 +117,9 @@ impl Inventory {
     pub(super) fn add(&self, key: &Key, now: Timestamp) {
         let (grant, credential) = (key.grant(), key.credential());
         self.note(
-            LivingKey {
-                issuer: grant.person().issuer().to_owned(),
-                subject: grant.person().subject().to_owned(),
+            ActiveCredential {
+                issuer: grant.principal().issuer().to_owned(),
+                subject: grant.principal().subject().to_owned(),
                 template: grant.template_name().to_owned(),
                 bucket: grant.bucket().name.clone(),
                 region: grant.bucket().region.clone(),
@@ -134,7 +134,7 @@ impl Inventory {
         );
     }
 
-    fn note(&self, key: LivingKey, now: Timestamp) {
+    fn note(&self, key: ActiveCredential, now: Timestamp) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.bury(now);
         held.made += 1;
@@ -147,28 +147,28 @@ impl Inventory {
     }
 
     /// The living keys that somebody asks for.
-    pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> LivingKeys {
+    pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> ActiveCredentials {
         let most = filter.limit.unwrap_or(LISTED).min(MOST_LISTED);
-        let (mut alive, mut alive_until, mut listed) = (0, None, Vec::new());
-        let unknown = {
+        let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
+        let coverage = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             held.bury(now);
             for key in held.keys.values().rev().filter(|key| filter.takes(key)) {
-                alive += 1;
-                alive_until = alive_until.max(Some(key.expires_at));
+                active += 1;
+                expires_last_at = expires_last_at.max(Some(key.expires_at));
                 if listed.len() < most {
                     listed.push(Arc::clone(key));
                 }
             }
-            Unknown {
+            Coverage {
                 now,
                 known_since: self.since,
                 forgotten: held.forgotten.values().sum(),
                 forgotten_until: held.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
             }
         };
-        let keys: Vec<LivingKey> = listed.iter().map(|key| LivingKey::clone(key)).collect();
-        LivingKeys { alive, listed: keys.len(), alive_until, keys, unknown }
+        let keys: Vec<ActiveCredential> = listed.iter().map(|key| ActiveCredential::clone(key)).collect();
+        ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
     }
 }
 
@@ -203,7 +203,7 @@ fn end_of(minute: i64) -> Option<Timestamp> {
 }
 
 impl KeyFilter {
-    fn takes(&self, key: &LivingKey) -> bool {
+    fn takes(&self, key: &ActiveCredential) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted == found)
         };
@@ -213,7 +213,7 @@ impl KeyFilter {
     }
 }
 
-impl LivingKey {
+impl ActiveCredential {
     /// Roughly the bytes it takes: its texts, what stands around each, its place.
     fn weight(&self) -> u64 {
         let texts = [
@@ -241,8 +241,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn key(subject: &str, issued: i64, expires: i64) -> LivingKey {
-        LivingKey {
+    fn key(subject: &str, issued: i64, expires: i64) -> ActiveCredential {
+        ActiveCredential {
             issuer: "https://id.test/".to_owned(),
             subject: subject.to_owned(),
             template: "upload".to_owned(),
@@ -268,11 +268,11 @@ mod tests {
         inventory.note(key("bob", 10, 1810), at(10));
         inventory.note(key("alice", 1200, 3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
-        assert_eq!((alices.alive, alices.alive_until), (2, Some(at(3000))));
+        assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
         assert_eq!(alices.keys, [key("alice", 1200, 3000), key("alice", 0, 1800)], "the latest end first");
         assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [key("alice", 1200, 3000)]);
         let nobody = inventory.list(&KeyFilter::default(), at(3000));
-        assert_eq!((nobody.alive, nobody.alive_until, nobody.unknown.forgotten), (0, None, 0));
+        assert_eq!((nobody.active, nobody.expires_last_at, nobody.coverage.forgotten), (0, None, 0));
         assert_eq!(inventory.held.lock().unwrap().bytes, 0);
     }
 
@@ -282,9 +282,9 @@ mod tests {
         for subject in ["alice", "alicia", "bob"] {
             inventory.note(key(subject, 0, 1800), at(0));
         }
-        inventory.note(LivingKey { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
+        inventory.note(ActiveCredential { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
         let text = |text: &str| Some(text.to_owned());
-        for (issuer, subject, prefix, alive) in [
+        for (issuer, subject, prefix, active) in [
             (None, None, None, 4),
             (text(""), text(""), text(""), 4),
             (None, text("alice"), None, 2),
@@ -294,10 +294,10 @@ mod tests {
             (None, text("bob"), text("users/ali"), 0),
         ] {
             let filter = KeyFilter { issuer, subject, prefix, limit: None };
-            assert_eq!(inventory.list(&filter, at(2)).alive, alive, "{filter:?}");
+            assert_eq!(inventory.list(&filter, at(2)).active, active, "{filter:?}");
         }
         let two = inventory.list(&KeyFilter { limit: Some(2), ..KeyFilter::default() }, at(2));
-        assert_eq!((two.keys.len(), two.listed, two.alive), (2, 2, 4));
+        assert_eq!((two.keys.len(), two.listed, two.active), (2, 2, 4));
     }
 
     #[test]
@@ -308,16 +308,16 @@ mod tests {
             inventory.note(key(&format!("u{n}"), 0, 1800 + n * 60), at(0));
         }
         let all = inventory.list(&KeyFilter::default(), at(0));
-        assert_eq!((all.alive, all.unknown.forgotten), (10, 20));
+        assert_eq!((all.active, all.coverage.forgotten), (10, 20));
         assert!(all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)), "the last to end are kept");
         assert_eq!(
-            all.unknown.forgotten_until,
+            all.coverage.forgotten_until,
             Some(at(1800 + 30 * 60)),
             "to the minute, and never too early"
         );
         let later = inventory.list(&KeyFilter::default(), at(1800 + 20 * 60));
-        assert_eq!((later.alive, later.unknown.forgotten), (10, 10));
-        let end = inventory.list(&KeyFilter::default(), at(1800 + 40 * 60)).unknown;
+        assert_eq!((later.active, later.coverage.forgotten), (10, 10));
+        let end = inventory.list(&KeyFilter::default(), at(1800 + 40 * 60)).coverage;
         assert_eq!((end.forgotten, end.forgotten_until), (0, None));
     }
 
@@ -337,14 +337,14 @@ mod tests {
                 inventory.note(made.clone(), at(now));
                 all.push(made);
                 all.retain(|key| key.expires_at > at(now));
-                was_full |= all.iter().map(LivingKey::weight).sum::<u64>() > bound;
+                was_full |= all.iter().map(ActiveCredential::weight).sum::<u64>() > bound;
                 prop_assert!(inventory.held.lock().unwrap().bytes <= bound);
                 let listed = inventory.list(&KeyFilter::default(), at(now));
-                let lost = (all.len() - listed.alive) as u64;
-                prop_assert!(listed.unknown.forgotten >= lost, "what is lost is counted");
+                let lost = (all.len() - listed.active) as u64;
+                prop_assert!(listed.coverage.forgotten >= lost, "what is lost is counted");
                 prop_assert!(was_full || lost == 0, "nothing is lost while there is room");
                 let last = all.iter().map(|key| key.expires_at).max();
-                prop_assert!(listed.alive_until == last || listed.unknown.forgotten_until >= last);
+                prop_assert!(listed.expires_last_at == last || listed.coverage.forgotten_until >= last);
             }
         }
     }

@@ -40,12 +40,12 @@ impl PerUser {
     }
 
     /// Leave to ask once, or how long until there is.
-    pub(super) fn admit(&self, person: Fingerprint) -> Result<(), Duration> {
+    pub(super) fn admit(&self, principal: Fingerprint) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
         self.sweep(limiter);
-        limiter.check_key(&person).map_err(|not_until| {
+        limiter.check_key(&principal).map_err(|not_until| {
             let now = Nanos::from(self.clock.monotonic());
             Duration::from(not_until.earliest_possible().duration_since(now))
         })
@@ -90,7 +90,7 @@ impl Scopes {
             return Ok(false);
         }
         let now = self.clock.monotonic();
-        let of_person = self.held.get_with(grant.person().fingerprint(), Arc::default);
+        let of_person = self.held.get_with(grant.principal().fingerprint(), Arc::default);
         let mut held = of_person.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, until| *until > now);
         let full = u32::try_from(held.len()).is_ok_and(|count| count >= self.most.get());
@@ -103,7 +103,7 @@ impl Scopes {
 
     /// No key came of a new place, so it does not count.
     pub(super) fn give_back(&self, grant: &Grant) {
-        if let Some(of_person) = self.held.get(&grant.person().fingerprint()) {
+        if let Some(of_person) = self.held.get(&grant.principal().fingerprint()) {
             of_person.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
         }
     }

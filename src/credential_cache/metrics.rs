@@ -10,10 +10,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Broker;
-use crate::metrics::{Closed, Histogram, Sheet};
+use super::CredentialCache;
+use crate::metrics::{Histogram, MetricsWriter, StaticFamily};
 
-/// How an ask ended; `asks` is the sum over these.
+/// How an ask ended; `requests` is the sum over these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// From memory.
@@ -70,11 +70,11 @@ pub(super) enum MissReason {
     /// The same person and template have another policy now.
     PolicyChanged,
     /// It was made with an own key of the operator that has another in its place now.
-    OwnKeyRotated,
+    SourceCredentialsRotated,
     /// It had life enough, but the asker wants more.
     MinRemaining,
     /// Its holder was revoked since it was made, and is served again.
-    Forced,
+    Revoked,
 }
 
 impl MissReason {
@@ -83,9 +83,9 @@ impl MissReason {
         Self::Expired,
         Self::Evicted,
         Self::PolicyChanged,
-        Self::OwnKeyRotated,
+        Self::SourceCredentialsRotated,
         Self::MinRemaining,
-        Self::Forced,
+        Self::Revoked,
     ];
 
     fn name(self) -> &'static str {
@@ -94,9 +94,9 @@ impl MissReason {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::PolicyChanged => "policy_changed",
-            Self::OwnKeyRotated => "own_key_rotated",
+            Self::SourceCredentialsRotated => "source_credentials_rotated",
             Self::MinRemaining => "min_remaining",
-            Self::Forced => "forced",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -123,24 +123,24 @@ const LIVES: [Duration; 12] = [
 /// What this room counts.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    asks: Asks,
-    misses: Closed<MissReason, Counter>,
+    requests: Requests,
+    misses: StaticFamily<MissReason, Counter>,
     evictions: Counter,
     lives: Histogram,
 }
 
-/// Asks of each template, by outcome.
+/// Requests of each template, by outcome.
 #[derive(Debug, Clone, Default)]
-struct Asks(Arc<ArcSwap<BTreeMap<String, Tally>>>);
+struct Requests(Arc<ArcSwap<BTreeMap<String, Tally>>>);
 
-type Tally = Closed<Outcome, Counter>;
+type Tally = StaticFamily<Outcome, Counter>;
 
 impl Default for Metrics {
     fn default() -> Self {
         let reason = |reason: MissReason| [("reason", reason.name())];
         Self {
-            asks: Asks::default(),
-            misses: Closed::new(MissReason::ALL, reason, Counter::default),
+            requests: Requests::default(),
+            misses: StaticFamily::new(MissReason::ALL, reason, Counter::default),
             evictions: Counter::default(),
             lives: Histogram::new(&LIVES),
         }
@@ -150,17 +150,17 @@ impl Default for Metrics {
 impl Metrics {
     /// Shows a template's outcomes from now on, none of which has been counted.
     pub(super) fn expect(&self, template: &str) {
-        self.asks.make_room(template);
+        self.requests.make_room(template);
     }
 
     /// `template` must be the name of one, or empty: labels are bounded.
     pub(super) fn refused(&self, template: &str) {
-        self.asks.count(template, Outcome::Refused);
+        self.requests.count(template, Outcome::Refused);
     }
 
     /// A key of this much life was handed out.
     pub(super) fn served(&self, template: &str, outcome: Outcome, life: Duration) {
-        self.asks.count(template, outcome);
+        self.requests.count(template, outcome);
         self.lives.observe(life);
     }
 
@@ -184,33 +184,33 @@ impl Metrics {
         self.evictions.get()
     }
 
-    /// Asks that ended in one of these ways.
-    pub(super) fn asks(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
-        let tallies = self.asks.0.load();
-        let outcomes = tallies.values().flat_map(Closed::iter).filter(|(outcome, _)| wanted(*outcome));
+    /// Requests that ended in one of these ways.
+    pub(super) fn requests(&self, wanted: impl Fn(Outcome) -> bool) -> u64 {
+        let tallies = self.requests.0.load();
+        let outcomes = tallies.values().flat_map(StaticFamily::iter).filter(|(outcome, _)| wanted(*outcome));
         outcomes.map(|(_, count)| count.get()).sum()
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
-            "cosbroker_asks",
-            "Asks for a key, by template and outcome; the sum over outcomes is all asks",
-            self.asks.clone(),
+            "cosbroker_credential_requests",
+            "Requests for a key, by template and outcome; the sum over outcomes is all asks",
+            self.requests.clone(),
         );
         registry.register(
             "cosbroker_cache_misses",
-            "Asks that found no key of enough life in memory, by reason",
+            "Requests that found no key of enough life in memory, by reason",
             self.misses.clone(),
         );
         registry.register(
-            "cosbroker_key_remaining_seconds",
+            "cosbroker_credential_ttl_seconds",
             "Life left of keys when they were handed out",
             self.lives.clone(),
         );
     }
 }
 
-impl Asks {
+impl Requests {
     fn count(&self, template: &str, outcome: Outcome) {
         let counted = |tally: &Tally| tally.of(outcome).map(Counter::inc);
         if self.0.load().get(template).and_then(counted).is_none() {
@@ -220,7 +220,8 @@ impl Asks {
     }
 
     fn make_room(&self, template: &str) {
-        let tally = || Closed::new(Outcome::ALL, |outcome| [("outcome", outcome.name())], Counter::default);
+        let tally =
+            || StaticFamily::new(Outcome::ALL, |outcome| [("outcome", outcome.name())], Counter::default);
         self.0.rcu(|tallies| {
             let mut tallies = BTreeMap::clone(tallies);
             tallies.entry(template.to_owned()).or_insert_with(tally);
@@ -229,7 +230,7 @@ impl Asks {
     }
 }
 
-impl EncodeMetric for Asks {
+impl EncodeMetric for Requests {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         for (template, tally) in self.0.load().iter() {
             for (outcome, count) in tally.iter() {
@@ -251,17 +252,17 @@ impl EncodeMetric for Asks {
 
 /// What is read of a broker when it is asked for.
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Broker);
+pub(super) struct MetricsCollector(pub(super) CredentialCache);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = &self.0.0.metrics;
         let now = self.0.snapshot();
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.counters(
             "cosbroker_cache_hits",
-            "Asks answered by a living key in memory",
-            [(MEMORY, metrics.asks(Outcome::is_hit))],
+            "Requests answered by a living key in memory",
+            [(MEMORY, metrics.requests(Outcome::is_hit))],
         )?;
         sheet.counters(
             "cosbroker_cache_evictions",
@@ -270,8 +271,8 @@ impl Collector for Readings {
         )?;
         sheet.counter(
             "cosbroker_sts_calls_saved",
-            "Asks answered without a call to STS on their account",
-            metrics.asks(Outcome::saved_a_call),
+            "Requests answered without a call to STS on their account",
+            metrics.requests(Outcome::saved_a_call),
         )?;
         sheet.gauges("cosbroker_cache_entries", "Keys in memory", [(MEMORY, now.entries)])?;
         sheet.gauges("cosbroker_cache_bytes", "Memory that keys take, as weighed", [(MEMORY, now.bytes)])?;
@@ -280,15 +281,15 @@ impl Collector for Readings {
             "1 while the last change of who is revoked could not be written to limits.revoked_file",
             u32::from(now.revocations_unsaved),
         )?;
-        sheet.gauge("cosbroker_flights", "Calls for a key under way", now.flights)?;
+        sheet.gauge("cosbroker_inflight_fetches", "Calls for a key under way", now.flights)?;
         sheet.gauge("cosbroker_active_users", "Users who hold a key or want one", now.outage.active)?;
         sheet.gauge(
-            "cosbroker_outage_covered_ratio",
+            "cosbroker_stale_coverage_ratio",
             "Share of active users whom memory could serve if STS failed now",
             now.outage.covered_ratio(),
         )?;
         sheet.gauge(
-            "cosbroker_outage_survivable_seconds",
+            "cosbroker_stale_coverage_seconds",
             "How long from now that share would stay at nine in ten",
             now.outage.survivable.map_or(f64::NAN, |span| span.as_secs_f64()),
         )

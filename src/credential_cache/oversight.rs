@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Broker,
-    inventory::{KeyFilter, LivingKeys, Unknown},
+    CredentialCache,
+    inventory::{ActiveCredentials, Coverage, KeyFilter},
     revoked::{Changed, Kept, TooManyRevoked},
 };
-use crate::{audit::Event, config::RevokedPerson};
+use crate::{audit::Event, config::RevokedPrincipal};
 use diagnostics::one_line;
-use templates::identity::Person;
+use templates::identity::Principal;
 
 /// What became of a revocation, or of taking one back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,12 +30,12 @@ pub struct Revocation {
     /// Why it does not, though there is a file to keep it.
     pub problem: Option<String>,
     /// Their keys that are out and cannot be called back.
-    pub alive: usize,
+    pub active: usize,
     /// Until when the last of those lives.
-    pub alive_until: Option<Timestamp>,
+    pub expires_last_at: Option<Timestamp>,
     /// What cannot be told.
     #[serde(flatten)]
-    pub unknown: Unknown,
+    pub coverage: Coverage,
 }
 
 /// What an operator said.
@@ -49,21 +49,21 @@ impl Word {
     /// Its name in the audit log, and what the log says.
     fn names(self, already: bool) -> (&'static str, &'static str) {
         match self {
-            Self::Revoked if already => ("already-revoked", "revoked: gets no key"),
+            Self::Revoked if already => ("already_revoked", "revoked: gets no key"),
             Self::Revoked => ("revoked", "revoked: gets no key"),
             Self::Restored => ("restored", "no longer revoked"),
         }
     }
 }
 
-impl Broker {
+impl CredentialCache {
     /// The living keys that somebody asks for.
-    pub fn living_keys(&self, filter: &KeyFilter) -> LivingKeys {
+    pub fn active_credentials(&self, filter: &KeyFilter) -> ActiveCredentials {
         self.0.inventory.list(filter, self.0.clock.now())
     }
 
     /// Who is revoked, the latest first.
-    pub fn revoked(&self) -> Vec<RevokedPerson> {
+    pub fn revoked(&self) -> Vec<RevokedPrincipal> {
         self.0.revoked.list()
     }
 
@@ -78,52 +78,58 @@ impl Broker {
         subject: &str,
         client: Option<IpAddr>,
     ) -> Result<Revocation, TooManyRevoked> {
-        let person = Person::new(issuer, subject);
-        let changed = self.0.revoked.add(&person, self.0.clock.now())?;
+        let principal = Principal::new(issuer, subject);
+        let changed = self.0.revoked.add(&principal, self.0.clock.now())?;
         // Should they be served again, then with other keys: these may be why they were revoked.
-        self.0.store.renounce(person.fingerprint());
+        self.0.store.renounce(principal.fingerprint());
         // Whoever is still handed a key has it noted before they were looked up, so this counts it.
-        Ok(self.told(Word::Revoked, &person, client, &changed))
+        Ok(self.told(Word::Revoked, &principal, client, &changed))
     }
 
     /// Serves a person again; none if they were not revoked. Writes a file: not for a thread that serves.
-    pub fn unrevoke(&self, issuer: &str, subject: &str, client: Option<IpAddr>) -> Option<Revocation> {
-        let person = Person::new(issuer, subject);
-        let changed = self.0.revoked.remove(&person)?;
-        Some(self.told(Word::Restored, &person, client, &changed))
+    pub fn restore(&self, issuer: &str, subject: &str, client: Option<IpAddr>) -> Option<Revocation> {
+        let principal = Principal::new(issuer, subject);
+        let changed = self.0.revoked.remove(&principal)?;
+        Some(self.told(Word::Restored, &principal, client, &changed))
     }
 
     /// The one place that tells of a change: to operators, in the log and in the audit log.
-    fn told(&self, word: Word, person: &Person, client: Option<IpAddr>, changed: &Changed) -> Revocation {
+    fn told(
+        &self,
+        word: Word,
+        principal: &Principal,
+        client: Option<IpAddr>,
+        changed: &Changed,
+    ) -> Revocation {
         let filter = KeyFilter {
-            issuer: Some(person.issuer().to_owned()),
-            subject: Some(person.subject().to_owned()),
+            issuer: Some(principal.issuer().to_owned()),
+            subject: Some(principal.subject().to_owned()),
             limit: Some(0),
             ..KeyFilter::default()
         };
-        let LivingKeys { alive, alive_until, unknown, .. } = self.living_keys(&filter);
+        let ActiveCredentials { active, expires_last_at, coverage, .. } = self.active_credentials(&filter);
         let problem = match &changed.kept {
             Kept::Failed(problem) => Some(one_line(problem)),
             Kept::InFile | Kept::InMemory => None,
         };
         let (outcome, what) = word.names(changed.already);
-        self.0.audit.record(Event::revoke(outcome, person.clone(), client, alive_until));
-        let (issuer, subject) = (one_line(person.issuer()), one_line(person.subject()));
-        let until = alive_until.map(tracing::field::display);
-        tracing::warn!(issuer, subject, already = changed.already, alive, until, "{what}");
+        self.0.audit.record(Event::revoke(outcome, principal.clone(), client, expires_last_at));
+        let (issuer, subject) = (one_line(principal.issuer()), one_line(principal.subject()));
+        let until = expires_last_at.map(tracing::field::display);
+        tracing::warn!(issuer, subject, already = changed.already, active, until, "{what}");
         if let Some(problem) = &problem {
             tracing::error!(subject, problem, "a change of who is revoked ends with this process");
         }
         Revocation {
-            issuer: person.issuer().to_owned(),
-            subject: person.subject().to_owned(),
+            issuer: principal.issuer().to_owned(),
+            subject: principal.subject().to_owned(),
             revoked_at: changed.since,
             already: changed.already,
             lasting: changed.kept == Kept::InFile,
             problem,
-            alive,
-            alive_until,
-            unknown,
+            active,
+            expires_last_at,
+            coverage,
         }
     }
 }

@@ -13,13 +13,13 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::config::{RevokedFile, RevokedPerson};
-use templates::{fingerprint::Fingerprint, identity::Person};
+use crate::config::{RevokedFile, RevokedPrincipal};
+use templates::{fingerprint::Fingerprint, identity::Principal};
 
 /// People at most: each change writes them all down. For more there is the issuer.
 const MOST: usize = 10_000;
 
-type People = HashMap<Fingerprint, Arc<RevokedPerson>>;
+type People = HashMap<Fingerprint, Arc<RevokedPrincipal>>;
 
 /// The revoked people.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl Revoked {
         let people: People = people
             .iter()
             .map(|one| {
-                let person = Person::new(one.issuer.as_str(), one.subject.as_str());
-                (person.fingerprint(), Arc::new(one.clone()))
+                let principal = Principal::new(one.issuer.as_str(), one.subject.as_str());
+                (principal.fingerprint(), Arc::new(one.clone()))
             })
             .collect();
         if let Some(file) = &file {
@@ -77,9 +77,9 @@ impl Revoked {
     }
 
     /// Whether this person is revoked.
-    pub(super) fn holds(&self, person: &Person) -> bool {
+    pub(super) fn holds(&self, principal: &Principal) -> bool {
         let people = self.people.load();
-        !people.is_empty() && people.contains_key(&person.fingerprint())
+        !people.is_empty() && people.contains_key(&principal.fingerprint())
     }
 
     /// Whether the file does not hold what it should.
@@ -88,27 +88,28 @@ impl Revoked {
     }
 
     /// Everybody, the latest first.
-    pub(super) fn list(&self) -> Vec<RevokedPerson> {
-        let mut people: Vec<_> = self.people.load().values().map(|one| RevokedPerson::clone(one)).collect();
+    pub(super) fn list(&self) -> Vec<RevokedPrincipal> {
+        let mut people: Vec<_> =
+            self.people.load().values().map(|one| RevokedPrincipal::clone(one)).collect();
         people.sort_by(|a, b| (b.since, &a.issuer, &a.subject).cmp(&(a.since, &b.issuer, &b.subject)));
         people
     }
 
     /// Revokes a person, at once for all who ask; then writes it down.
-    pub(super) fn add(&self, person: &Person, now: Timestamp) -> Result<Changed, TooManyRevoked> {
+    pub(super) fn add(&self, principal: &Principal, now: Timestamp) -> Result<Changed, TooManyRevoked> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut people = People::clone(&self.people.load());
-        let held = people.get(&person.fingerprint()).map(|one| one.since);
+        let held = people.get(&principal.fingerprint()).map(|one| one.since);
         if held.is_none() {
             if people.len() >= MOST {
                 return Err(TooManyRevoked);
             }
-            let one = RevokedPerson {
-                issuer: person.issuer().to_owned(),
-                subject: person.subject().to_owned(),
+            let one = RevokedPrincipal {
+                issuer: principal.issuer().to_owned(),
+                subject: principal.subject().to_owned(),
                 since: now,
             };
-            people.insert(person.fingerprint(), Arc::new(one));
+            people.insert(principal.fingerprint(), Arc::new(one));
             self.people.store(Arc::new(people));
         }
         // Even if nothing changed: an earlier attempt to write it down may have failed.
@@ -117,10 +118,10 @@ impl Revoked {
     }
 
     /// Takes a revocation back; none if there is none.
-    pub(super) fn remove(&self, person: &Person) -> Option<Changed> {
+    pub(super) fn remove(&self, principal: &Principal) -> Option<Changed> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut people = People::clone(&self.people.load());
-        let one = people.remove(&person.fingerprint())?;
+        let one = people.remove(&principal.fingerprint())?;
         self.people.store(Arc::new(people));
         Some(Changed { since: one.since, already: false, kept: self.keep(file.as_ref()) })
     }
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn who_is_revoked_is_so_until_taken_back_and_no_namesake_is() {
         let revoked = Revoked::new(None);
-        let (alice, other) = (Person::new("i", "alice"), Person::new("j", "alice"));
+        let (alice, other) = (Principal::new("i", "alice"), Principal::new("j", "alice"));
         assert!(!revoked.holds(&alice));
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = revoked.add(&alice, at(1)).unwrap();
@@ -163,12 +164,12 @@ mod tests {
         let revoked = Revoked::new(None);
         let people = (0..MOST).map(|n| {
             let one =
-                RevokedPerson { issuer: "i".into(), subject: n.to_string(), since: Timestamp::UNIX_EPOCH };
-            (Person::new("i", n.to_string()).fingerprint(), Arc::new(one))
+                RevokedPrincipal { issuer: "i".into(), subject: n.to_string(), since: Timestamp::UNIX_EPOCH };
+            (Principal::new("i", n.to_string()).fingerprint(), Arc::new(one))
         });
         revoked.people.store(Arc::new(people.collect()));
         let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(revoked.add(&Person::new("i", "one more"), now).unwrap_err(), TooManyRevoked);
-        assert!(revoked.add(&Person::new("i", "7"), now).unwrap().already);
+        assert_eq!(revoked.add(&Principal::new("i", "one more"), now).unwrap_err(), TooManyRevoked);
+        assert!(revoked.add(&Principal::new("i", "7"), now).unwrap().already);
     }
 }

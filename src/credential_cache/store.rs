@@ -35,14 +35,14 @@ pub(super) struct Store {
 
 /// What a key must be to be handed out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct FreshnessRequirement {
     /// The least life it must have left.
     pub(super) least: Duration,
     /// More than that, if the asker says so.
     pub(super) more: Option<Duration>,
     /// The number of the operator's own key that it must be made with: with the one before, it may end at any
     /// moment.
-    pub(super) own_key: u64,
+    pub(super) source_credentials_version: u64,
 }
 
 /// What a look into the store found.
@@ -85,7 +85,7 @@ impl Store {
             .eviction_listener(move |name, key: Arc<Key>, cause| match cause {
                 RemovalCause::Size => {
                     metrics.evicted();
-                    left.without(key.grant().person().fingerprint(), key.useful_until(), at.now());
+                    left.without(key.grant().principal().fingerprint(), key.useful_until(), at.now());
                     leaving.insert(*name, MissReason::Evicted);
                 }
                 RemovalCause::Expired => leaving.insert(*name, MissReason::Expired),
@@ -96,16 +96,16 @@ impl Store {
     }
 
     /// Looks for a key that may be handed out.
-    pub(super) fn find(&self, grant: &Grant, wanted: Wanted, now: Timestamp) -> Found {
+    pub(super) fn find(&self, grant: &Grant, wanted: FreshnessRequirement, now: Timestamp) -> Found {
         let Some(key) = self.at_hand(grant) else {
             return Found::Missing { reason: self.absence(grant), older: None };
         };
         let reason = if !key.is_fresh(now, wanted.least) {
             MissReason::Expired
-        } else if key.made_with() < wanted.own_key {
-            MissReason::OwnKeyRotated
+        } else if key.made_with() < wanted.source_credentials_version {
+            MissReason::SourceCredentialsRotated
         } else if key.is_renounced() {
-            MissReason::Forced
+            MissReason::Revoked
         } else if wanted.more.is_some_and(|more| !key.is_fresh(now, more)) {
             MissReason::MinRemaining
         } else {
@@ -115,8 +115,8 @@ impl Store {
     }
 
     /// Has a person's keys replaced as they are asked for. Looks at every key: not for a thread that serves.
-    pub(super) fn renounce(&self, person: Fingerprint) {
-        let theirs = self.keys.iter().filter(|(_, key)| key.grant().person().fingerprint() == person);
+    pub(super) fn renounce(&self, principal: Fingerprint) {
+        let theirs = self.keys.iter().filter(|(_, key)| key.grant().principal().fingerprint() == principal);
         theirs.for_each(|(_, key)| key.renounce());
     }
 
@@ -142,14 +142,14 @@ impl Store {
         let name = key.grant().fingerprint();
         self.lines.insert(key.grant().line(), name);
         self.departed.invalidate(&name);
-        self.users.served(key.grant().person().fingerprint(), key.useful_until(), self.clock.now());
+        self.users.served(key.grant().principal().fingerprint(), key.useful_until(), self.clock.now());
         self.keys.insert(name, key);
     }
 
     /// Somebody asked for a key and there was none to be had.
     pub(super) fn went_without(&self, grant: &Grant, now: Timestamp) {
         let until = now.checked_add(grant.duration()).unwrap_or(now);
-        self.users.without(grant.person().fingerprint(), until, now);
+        self.users.without(grant.principal().fingerprint(), until, now);
     }
 
     /// For how long the keys here could stand in for STS.

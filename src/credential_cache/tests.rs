@@ -9,11 +9,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::sts::{Allowance, TemporaryCredential};
 use runtime::{clock::TestClock, entropy::FixedEntropy};
-use templates::{Issuers, Scope, TemplateSet, Terms};
+use templates::{IssuerTrust, Scope, ServingConstraints, TemplateSet};
 
 const NOW: i64 = 1_900_000_000;
 /// An ask that came from nowhere in particular.
-pub(super) static ORIGIN: std::sync::LazyLock<Origin> = std::sync::LazyLock::new(Origin::default);
+pub(super) static ORIGIN: std::sync::LazyLock<RequestContext> =
+    std::sync::LazyLock::new(RequestContext::default);
 
 /// An STS that counts its calls, and takes a while or fails as it is told.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct CountingSts {
     takes: Duration,
     life: Duration,
     failing: Mutex<Option<StsError>>,
-    pub(super) own_key: AtomicU64,
+    pub(super) source_credentials_version: AtomicU64,
     pub(super) clock: Arc<TestClock>,
 }
 
@@ -31,7 +32,7 @@ impl Sts for CountingSts {
         &self,
         _: Arc<Grant>,
         _: Urgency,
-        _: Option<crate::telemetry::Context>,
+        _: Option<crate::telemetry::TraceContext>,
     ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +50,7 @@ impl Sts for CountingSts {
         })
     }
 
-    fn is_resting(&self) -> bool {
+    fn is_circuit_open(&self) -> bool {
         false
     }
 
@@ -57,13 +58,13 @@ impl Sts for CountingSts {
         Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
     }
 
-    fn own_key(&self) -> u64 {
-        self.own_key.load(Ordering::Relaxed)
+    fn source_credentials_version(&self) -> u64 {
+        self.source_credentials_version.load(Ordering::Relaxed)
     }
 }
 
-pub(super) struct House {
-    pub(super) broker: Broker,
+pub(super) struct Harness {
+    pub(super) broker: CredentialCache,
     pub(super) sts: Arc<CountingSts>,
     templates: TemplateSet,
 }
@@ -78,8 +79,8 @@ pub(super) fn limits(per_user: diagnostics::Rate) -> config::Limits {
 }
 
 fn load(dir: &std::path::Path) -> TemplateSet {
-    let terms = Terms {
-        issuers: Issuers { several: false, trusted_claims: vec!["team".to_owned()] },
+    let terms = ServingConstraints {
+        issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
         longest: Duration::from_hours(2),
         min_remaining: None,
         default: Some("upload".to_owned()),
@@ -87,7 +88,7 @@ fn load(dir: &std::path::Path) -> TemplateSet {
     TemplateSet::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()
 }
 
-impl House {
+impl Harness {
     pub(super) fn new(life: Duration, max_bytes: u64) -> Self {
         Self::with(life, config::Cache { max_bytes, ..RULES }, CALL)
     }
@@ -104,11 +105,11 @@ impl House {
             takes,
             life,
             failing: Mutex::new(None),
-            own_key: AtomicU64::new(0),
+            source_credentials_version: AtomicU64::new(0),
             clock: Arc::clone(&clock),
         });
         let limits = limits(diagnostics::Rate::Off);
-        let broker = Broker::new(
+        let broker = CredentialCache::new(
             rules,
             &limits,
             Arc::clone(&sts) as Arc<dyn Sts>,
@@ -128,7 +129,7 @@ impl House {
         subject: &str,
         prefix: &str,
         wanted: Option<Duration>,
-    ) -> Result<Outcome, AskError> {
+    ) -> Result<Outcome, CredentialError> {
         let scope = Scope {
             action: "name/cos:PutObject".to_owned(),
             bucket: "examplebucket-1250000000".to_owned(),
@@ -137,15 +138,15 @@ impl House {
         };
         let identity = Identity::for_tests("i", subject, &[]);
         let grant = self.templates.narrowed(None, &identity, &[scope]).unwrap();
-        self.broker.key_for(&grant, wanted, &ORIGIN).await.map(|served| served.outcome)
+        self.broker.credential_for(&grant, wanted, &ORIGIN).await.map(|served| served.outcome)
     }
 
     pub(super) fn grant(&self, subject: &str) -> Arc<Grant> {
         self.templates.grant(None, &Identity::for_tests("i", subject, &[])).unwrap()
     }
 
-    pub(super) async fn ask(&self, subject: &str) -> Result<Served, AskError> {
-        self.broker.key_for(&self.grant(subject), None, &ORIGIN).await
+    pub(super) async fn ask(&self, subject: &str) -> Result<Served, CredentialError> {
+        self.broker.credential_for(&self.grant(subject), None, &ORIGIN).await
     }
 
     pub(super) async fn outcome(&self, subject: &str) -> Outcome {
@@ -175,8 +176,8 @@ impl House {
     }
 }
 
-pub(super) fn house() -> House {
-    House::new(LIFE, 64 << 20)
+pub(super) fn harness() -> Harness {
+    Harness::new(LIFE, 64 << 20)
 }
 
 pub(super) fn unavailable() -> StsError {
@@ -184,7 +185,7 @@ pub(super) fn unavailable() -> StsError {
 }
 
 fn refused() -> StsError {
-    StsError::OperatorKeys { detail: "AuthFailure".to_owned() }
+    StsError::SourceCredentialsRejected { detail: "AuthFailure".to_owned() }
 }
 
 pub(super) async fn pass(duration: Duration) {
@@ -193,136 +194,140 @@ pub(super) async fn pass(duration: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn the_second_ask_is_answered_from_memory_and_another_user_gets_another_key() {
-    let house = house();
-    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
-    assert_eq!(house.outcome("alice").await, Outcome::Hit);
-    let (alice, bob) = (house.ask("alice").await.unwrap(), house.ask("bob").await.unwrap());
+    let harness = harness();
+    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, Outcome::Hit);
+    let (alice, bob) = (harness.ask("alice").await.unwrap(), harness.ask("bob").await.unwrap());
     assert_ne!(alice.key.credential().secret_id, bob.key.credential().secret_id);
     assert_eq!(bob.key.grant().home(), "users/bob/");
-    assert_eq!(house.calls(), 2);
+    assert_eq!(harness.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_askers_at_once_make_one_call() {
-    let house = house();
-    let grant = house.grant("alice");
-    let asks = (0..10_000).map(|_| house.broker.key_for(&grant, None, &ORIGIN));
-    let outcomes = futures::future::join_all(asks).await;
+    let harness = harness();
+    let grant = harness.grant("alice");
+    let requests = (0..10_000).map(|_| harness.broker.credential_for(&grant, None, &ORIGIN));
+    let outcomes = futures::future::join_all(requests).await;
     let fetched = outcomes.iter().filter(|o| o.as_ref().unwrap().outcome == Outcome::Fetched).count();
-    assert_eq!((fetched, house.calls()), (1, 1));
+    assert_eq!((fetched, harness.calls()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn askers_who_give_up_neither_cancel_nor_repeat_the_call() {
-    let house = house();
-    let grant = house.grant("alice");
-    let impatient =
-        (0..1500).map(|_| tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None, &ORIGIN)));
+    let harness = harness();
+    let grant = harness.grant("alice");
+    let impatient = (0..1500)
+        .map(|_| tokio::time::timeout(CALL / 10, harness.broker.credential_for(&grant, None, &ORIGIN)));
     let given_up = futures::future::join_all(impatient).await;
     assert!(given_up.iter().all(Result::is_err));
-    assert_eq!(house.outcome("alice").await, Outcome::Coalesced);
-    assert_eq!(house.calls(), 1);
+    assert_eq!(harness.outcome("alice").await, Outcome::Coalesced);
+    assert_eq!(harness.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_too_old_to_hand_out_is_replaced() {
-    let house = house();
-    house.ask("alice").await.unwrap();
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
     pass(LIFE.checked_sub(Duration::from_secs(299)).unwrap()).await;
-    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
-    assert_eq!(house.figure("reason=\"expired\""), 1);
+    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.figure("reason=\"expired\""), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_sts_fails_a_key_with_a_minute_left_is_served_and_none_with_less() {
-    let house = house();
-    house.ask("alice").await.unwrap();
-    house.fail(Some(unavailable()));
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
+    harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_secs(62)).unwrap()).await;
-    let served = house.ask("alice").await.unwrap();
+    let served = harness.ask("alice").await.unwrap();
     assert_eq!(served.outcome, Outcome::Stale);
     pass(Duration::from_secs(3)).await;
-    assert!(matches!(house.ask("alice").await, Err(AskError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(harness.ask("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
     pass(Duration::from_mins(1)).await;
-    assert!(house.ask("alice").await.is_err(), "an expired key is never served");
-    house.fail(None);
-    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert!(harness.ask("alice").await.is_err(), "an expired key is never served");
+    harness.fail(None);
+    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_reaches_all_who_wait_and_nothing_of_it_is_cached() {
-    let house = house();
-    house.fail(Some(unavailable()));
-    let grant = house.grant("alice");
+    let harness = harness();
+    harness.fail(Some(unavailable()));
+    let grant = harness.grant("alice");
     let outcomes =
-        futures::future::join_all((0..100).map(|_| house.broker.key_for(&grant, None, &ORIGIN))).await;
+        futures::future::join_all((0..100).map(|_| harness.broker.credential_for(&grant, None, &ORIGIN)))
+            .await;
     assert!(outcomes.iter().all(Result::is_err));
-    assert_eq!(house.calls(), 1);
-    house.fail(None);
-    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.calls(), 1);
+    harness.fail(None);
+    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_succeed_on_retry_is_remembered_for_a_second() {
-    let house = house();
-    house.fail(Some(refused()));
+    let harness = harness();
+    harness.fail(Some(refused()));
     for _ in 0..50 {
-        assert!(house.ask("alice").await.is_err());
+        assert!(harness.ask("alice").await.is_err());
     }
-    assert_eq!(house.calls(), 1);
-    house.fail(None);
+    assert_eq!(harness.calls(), 1);
+    harness.fail(None);
     pass(Duration::from_secs(1)).await;
-    assert_eq!(house.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_wants_more_life_gets_it_or_is_told_what_there_is() {
-    let house = house();
-    house.ask("alice").await.unwrap();
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
     pass(Duration::from_mins(1)).await;
-    let grant = house.grant("alice");
-    let wanting =
-        |minutes: u64| house.broker.key_for(&grant, Some(Duration::from_secs(minutes * 60)), &ORIGIN);
+    let grant = harness.grant("alice");
+    let wanting = |minutes: u64| {
+        harness.broker.credential_for(&grant, Some(Duration::from_secs(minutes * 60)), &ORIGIN)
+    };
     assert_eq!(wanting(20).await.unwrap().outcome, Outcome::Hit);
     let newer = wanting(29).await;
     assert_eq!(newer.unwrap().outcome, Outcome::Hit, "29 minutes are left of 30");
     pass(Duration::from_mins(1)).await;
     assert_eq!(wanting(29).await.unwrap().outcome, Outcome::Fetched);
-    assert_eq!(house.figure("reason=\"min_remaining\""), 1);
+    assert_eq!(harness.figure("reason=\"min_remaining\""), 1);
     let too_much = wanting(30).await.unwrap_err();
     let (wanted, possible) = (Duration::from_mins(30), Duration::from_mins(29));
-    assert_eq!(too_much, AskError::TooMuchLife { wanted, possible });
+    assert_eq!(too_much, CredentialError::TooMuchLife { wanted, possible });
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_always_wants_the_most_life_costs_a_call_a_minute_and_no_more() {
-    let house = house();
-    let grant = house.grant("alice");
+    let harness = harness();
+    let grant = harness.grant("alice");
     for _ in 0..600 {
-        house.broker.key_for(&grant, Some(Duration::from_mins(29)), &ORIGIN).await.unwrap();
+        harness.broker.credential_for(&grant, Some(Duration::from_mins(29)), &ORIGIN).await.unwrap();
         pass(Duration::from_secs(1)).await;
     }
-    assert!(house.calls() <= 10, "{} calls in ten minutes", house.calls());
+    assert!(harness.calls() <= 10, "{} calls in ten minutes", harness.calls());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_came_too_near_its_end_while_sts_was_waited_for_is_not_served() {
-    let house = house();
-    house.ask("alice").await.unwrap();
-    house.fail(Some(unavailable()));
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
+    harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_mins(1) + CALL / 2).unwrap()).await;
-    assert!(matches!(house.ask("alice").await, Err(AskError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(harness.ask("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_stops_the_broker_can_wait_for_the_keys_that_are_under_way() {
-    let house = house();
-    let grant = house.grant("alice");
-    assert!(tokio::time::timeout(CALL / 10, house.broker.key_for(&grant, None, &ORIGIN)).await.is_err());
-    assert_eq!(house.broker.living_keys(&KeyFilter::default()).alive, 0);
-    house.broker.landed().await;
-    assert_eq!(house.broker.living_keys(&KeyFilter::default()).alive, 1);
-    house.broker.landed().await;
+    let harness = harness();
+    let grant = harness.grant("alice");
+    assert!(
+        tokio::time::timeout(CALL / 10, harness.broker.credential_for(&grant, None, &ORIGIN)).await.is_err()
+    );
+    assert_eq!(harness.broker.active_credentials(&KeyFilter::default()).active, 0);
+    harness.broker.wait_idle().await;
+    assert_eq!(harness.broker.active_credentials(&KeyFilter::default()).active, 1);
+    harness.broker.wait_idle().await;
 }
 
 proptest! {
@@ -332,79 +337,85 @@ proptest! {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let house = House::new(LIFE, kib << 10);
+            let harness = Harness::new(LIFE, kib << 10);
             for user in 0..users {
-                house.ask(&format!("u{user}")).await.unwrap();
+                harness.ask(&format!("u{user}")).await.unwrap();
             }
-            let Snapshot { entries: keys, bytes, flights, .. } = house.broker.snapshot();
+            let Snapshot { entries: keys, bytes, flights, .. } = harness.broker.snapshot();
             assert!(bytes <= kib << 10, "{bytes} bytes of {kib} KiB");
             assert_eq!(flights, 0);
-            assert_eq!(house.figure("evictions") + keys, users as u64);
+            assert_eq!(harness.figure("evictions") + keys, users as u64);
         });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_landed_meanwhile_is_taken() {
-    let house = house();
-    house.ask("alice").await.unwrap();
-    let wanted = Wanted { least: Duration::from_mins(5), more: None, own_key: 0 };
-    let served = house.broker.fetch(&house.grant("alice"), wanted, &ORIGIN).await.unwrap();
-    assert_eq!((served.outcome, house.calls()), (Outcome::Coalesced, 1));
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
+    let wanted =
+        FreshnessRequirement { least: Duration::from_mins(5), more: None, source_credentials_version: 0 };
+    let served = harness.broker.fetch(&harness.grant("alice"), wanted, &ORIGIN).await.unwrap();
+    assert_eq!((served.outcome, harness.calls()), (Outcome::Coalesced, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_can_ask_for_less_life_than_the_house_gives() {
-    let house = house();
-    house.ask("alice").await.unwrap();
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
     pass(Duration::from_mins(26)).await;
-    let served =
-        house.broker.key_for(&house.grant("alice"), Some(Duration::from_secs(1)), &ORIGIN).await.unwrap();
+    let served = harness
+        .broker
+        .credential_for(&harness.grant("alice"), Some(Duration::from_secs(1)), &ORIGIN)
+        .await
+        .unwrap();
     assert_eq!(served.outcome, Outcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_user_who_joined_a_refresh_that_found_sts_busy_gets_a_call_of_their_own() {
-    let house = house();
-    house.ask("alice").await.unwrap();
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
     pass(LIFE.mul_f64(0.75)).await;
-    house.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
-    assert_eq!(house.outcome("alice").await, Outcome::Refreshed);
-    let grant = house.grant("alice");
-    let (served, ()) =
-        futures::join!(house.broker.key_for(&grant, Some(Duration::from_mins(20)), &ORIGIN), async {
+    harness.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
+    assert_eq!(harness.outcome("alice").await, Outcome::Refreshed);
+    let grant = harness.grant("alice");
+    let (served, ()) = futures::join!(
+        harness.broker.credential_for(&grant, Some(Duration::from_mins(20)), &ORIGIN),
+        async {
             pass(CALL + CALL / 2).await;
-            house.fail(None);
-        });
+            harness.fail(None);
+        }
+    );
     assert_eq!(served.unwrap().outcome, Outcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_final_failure_is_remembered_a_whole_second() {
-    let house = house();
-    house.fail(Some(refused()));
-    assert!(house.ask("alice").await.is_err());
+    let harness = harness();
+    harness.fail(Some(refused()));
+    assert!(harness.ask("alice").await.is_err());
     pass(Duration::from_millis(999)).await;
-    assert!(house.ask("alice").await.is_err());
-    assert_eq!(house.calls(), 1);
+    assert!(harness.ask("alice").await.is_err());
+    assert_eq!(harness.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() {
-    let house = house();
-    let key = house.ask("alice").await.unwrap().key;
+    let harness = harness();
+    let key = harness.ask("alice").await.unwrap().key;
     for (byte, share) in [(0, 0.27), (0xff, 0.33)] {
-        let broker = Broker::new(
+        let broker = CredentialCache::new(
             RULES,
             &limits(diagnostics::Rate::Off),
-            Arc::clone(&house.sts) as Arc<dyn Sts>,
+            Arc::clone(&harness.sts) as Arc<dyn Sts>,
             Audit::off(),
-            Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+            Arc::clone(&harness.sts.clock) as Arc<dyn Clock>,
             Arc::new(FixedEntropy(byte)),
             Handle::current(),
         );
-        let key = broker.key_for(&house.grant("alice"), None, &ORIGIN).await.unwrap().key;
-        let now = house.sts.clock.now();
+        let key = broker.credential_for(&harness.grant("alice"), None, &ORIGIN).await.unwrap().key;
+        let now = harness.sts.clock.now();
         let ahead = runtime::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
@@ -416,13 +427,13 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_the_persons_whatever_token_they_bring() {
-    let house = house();
-    let broker = Broker::new(
+    let harness = harness();
+    let broker = CredentialCache::new(
         RULES,
         &limits("3/minute".parse().unwrap()),
-        Arc::clone(&house.sts) as Arc<dyn Sts>,
+        Arc::clone(&harness.sts) as Arc<dyn Sts>,
         Audit::off(),
-        Arc::clone(&house.sts.clock) as Arc<dyn Clock>,
+        Arc::clone(&harness.sts.clock) as Arc<dyn Clock>,
         Arc::new(FixedEntropy(0)),
         Handle::current(),
     );
@@ -434,13 +445,13 @@ async fn the_limit_is_the_persons_whatever_token_they_bring() {
 
 #[tokio::test(start_paused = true)]
 async fn a_changed_template_is_told_from_a_first_ask() {
-    let house = house();
-    house.ask("alice").await.unwrap();
+    let harness = harness();
+    harness.ask("alice").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let text = include_str!("../../policies/upload.toml").replace("10485760", "10485761");
     std::fs::write(dir.path().join("upload.toml"), text).unwrap();
     let changed = load(dir.path());
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
-    assert_eq!(house.broker.key_for(&grant, None, &ORIGIN).await.unwrap().outcome, Outcome::Fetched);
-    assert_eq!(house.figure("reason=\"policy_changed\""), 1);
+    assert_eq!(harness.broker.credential_for(&grant, None, &ORIGIN).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(harness.figure("reason=\"policy_changed\""), 1);
 }

@@ -19,7 +19,7 @@ const MOST: usize = 200_000;
 /// Between two searches of a full table for who has gone.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// Every active user, by [`Identity::person`](templates::identity::Identity::person).
+/// Every active user, by [`Identity::principal`](templates::identity::Identity::person).
 #[derive(Debug, Default)]
 pub(super) struct Users(Mutex<Table>);
 
@@ -40,19 +40,19 @@ enum Standing {
 
 impl Users {
     /// A key was made that can be handed out until then.
-    pub(super) fn served(&self, person: Fingerprint, until: Timestamp, now: Timestamp) {
+    pub(super) fn served(&self, principal: Fingerprint, until: Timestamp, now: Timestamp) {
         let mut table = self.table();
-        let until = match table.standing.get(&person) {
+        let until = match table.standing.get(&principal) {
             Some(Standing::Served(before)) => until.max(*before),
             Some(Standing::Without(_)) | None => until,
         };
-        table.set(person, Standing::Served(until), now);
+        table.set(principal, Standing::Served(until), now);
     }
 
     /// No key could be had, or one made room for others. Whatever other keys they hold, this user counts as
     /// without until then, or until they get one.
-    pub(super) fn without(&self, person: Fingerprint, until: Timestamp, now: Timestamp) {
-        self.table().set(person, Standing::Without(until), now);
+    pub(super) fn without(&self, principal: Fingerprint, until: Timestamp, now: Timestamp) {
+        self.table().set(principal, Standing::Without(until), now);
     }
 
     /// For how long memory could stand in for STS. Looks at every user: for who watches, not for who asks.
@@ -75,18 +75,18 @@ impl Users {
 }
 
 impl Table {
-    fn set(&mut self, person: Fingerprint, standing: Standing, now: Timestamp) {
+    fn set(&mut self, principal: Fingerprint, standing: Standing, now: Timestamp) {
         if self.standing.len() >= MOST {
             // Not at every ask, or a full table would make each of them pay for all.
             if now >= self.full_until {
                 self.forget_before(now);
                 self.full_until = now.checked_add(PAUSE).unwrap_or(now);
             }
-            if self.standing.len() >= MOST && !self.standing.contains_key(&person) {
+            if self.standing.len() >= MOST && !self.standing.contains_key(&principal) {
                 return;
             }
         }
-        self.standing.insert(person, standing);
+        self.standing.insert(principal, standing);
     }
 
     fn forget_before(&mut self, now: Timestamp) {
@@ -104,12 +104,12 @@ mod tests {
     fn the_table_is_bounded_and_who_has_gone_makes_room() {
         let users = Users::default();
         let at = |second| Timestamp::from_second(second).unwrap();
-        let person = |number: usize| Fingerprint::of(&[number.to_string()]);
+        let principal = |number: usize| Fingerprint::of(&[number.to_string()]);
         for number in 0..=MOST {
-            users.served(person(number), at(100), at(0));
+            users.served(principal(number), at(100), at(0));
         }
         assert_eq!(users.outage(at(0)).active, MOST);
-        users.served(person(MOST + 1), at(300), at(120));
+        users.served(principal(MOST + 1), at(300), at(120));
         assert_eq!(users.outage(at(120)).active, 1);
     }
 }

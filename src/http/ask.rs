@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 
 use super::{
     Api, bearer,
-    context::Exchange,
+    context::RequestState,
     recent,
     refusal::{Form, Refusal},
     shape::{self, Shape},
@@ -30,23 +30,23 @@ pub(super) struct Answered {
 /// An ask that is refused, and whose it is, if a verified token says.
 pub(super) struct RefusedAsk {
     refusal: Refusal,
-    asker: Option<Arc<Identity>>,
+    caller: Option<Arc<Identity>>,
 }
 
 /// What `ask` makes of the person who sent the request, if they may ask now. Finding that out comes before
 /// anything else of a request is read.
-pub(super) async fn by_asker<T>(
+pub(super) async fn authenticate_then<T>(
     api: &Api,
     request: &HttpRequest,
     ask: impl AsyncFnOnce(&Identity) -> Result<T, Refusal>,
 ) -> Result<T, RefusedAsk> {
-    let stranger = |refusal| RefusedAsk { refusal, asker: None };
-    let asker = bearer::identity(api, request).await.map_err(stranger)?;
-    let outcome = match api.broker.admit(&asker) {
-        Ok(()) => ask(&asker).await,
+    let stranger = |refusal| RefusedAsk { refusal, caller: None };
+    let caller = bearer::identity(api, request).await.map_err(stranger)?;
+    let outcome = match api.cache.admit(&caller) {
+        Ok(()) => ask(&caller).await,
         Err(error) => Err(error.into()),
     };
-    outcome.map_err(|refusal| RefusedAsk { refusal, asker: Some(asker) })
+    outcome.map_err(|refusal| RefusedAsk { refusal, caller: Some(caller) })
 }
 
 /// The answer to a refused ask of this template (the default one if none is named), and its audit line.
@@ -54,29 +54,29 @@ pub(super) fn refused(
     api: &Api,
     template: Option<&str>,
     form: Form,
-    exchange: &Exchange,
-    RefusedAsk { refusal, asker }: RefusedAsk,
+    state: &RequestState,
+    RefusedAsk { refusal, caller }: RefusedAsk,
 ) -> HttpResponse {
     let (status, outcome) = refusal.name();
     let cause = one_line(&refusal.to_string());
-    let origin = exchange.origin().clone();
-    let person = asker.as_ref().map(|asker| asker.person());
+    let context = state.context().clone();
+    let principal = caller.as_ref().map(|caller| caller.principal());
     let template = known(api, template);
-    exchange.tell(|span| span::of_template(span, template.as_deref()));
+    state.tell(|span| span::of_template(span, template.as_deref()));
     api.recent.note(recent::Refused {
         at: api.clock.now(),
         status,
         outcome,
         cause: cause.clone(),
-        request_id: origin.request_id.to_string(),
-        client: origin.client,
-        issuer: person.map(|person| person.issuer().to_owned()),
-        subject: person.map(|person| person.subject().to_owned()),
+        request_id: context.request_id.to_string(),
+        client: context.client,
+        issuer: principal.map(|principal| principal.issuer().to_owned()),
+        subject: principal.map(|principal| principal.subject().to_owned()),
         template: template.clone(),
     });
-    let person = person.map(|person| person.clone().into());
-    api.audit.record(Event::Refusal(Refused { outcome, status, cause, origin, person, template }));
-    refusal.response(form, exchange)
+    let principal = principal.map(|principal| principal.clone().into());
+    api.audit.record(Event::Refusal(Refused { outcome, status, cause, context, principal, template }));
+    refusal.response(form, state)
 }
 
 /// The template an ask is of, if there is one of that name.
@@ -92,20 +92,20 @@ pub(super) async fn answer(
     request: &HttpRequest,
     template: Option<&str>,
     form: Form,
-    exchange: &Exchange,
+    state: &RequestState,
     ask: impl AsyncFnOnce(&Identity) -> Result<Answered, Refusal>,
 ) -> HttpResponse {
-    match by_asker(api, request, ask).await {
+    match authenticate_then(api, request, ask).await {
         Err(refusal) => {
-            api.broker.count_refused(&known(api, template).unwrap_or_default());
-            refused(api, template, form, exchange, refusal)
+            api.cache.count_refused(&known(api, template).unwrap_or_default());
+            refused(api, template, form, state, refusal)
         }
         Ok(Answered { served: Served { key, outcome }, shape, object_key }) => {
             let now = api.clock.now();
             let ttl = key.remaining(now).as_secs();
-            exchange.served(outcome);
-            exchange.tell(|span| span::of_key(span, &key));
-            tracing::debug!(request_id = exchange.id(), trace_id = exchange.trace_id(), grantId = %key.grant().id(), ?outcome, ttl, "answered");
+            state.served(outcome);
+            state.tell(|span| span::of_key(span, &key));
+            tracing::debug!(request_id = state.id(), trace_id = state.trace_id(), grantId = %key.grant().id(), ?outcome, ttl, "answered");
             HttpResponse::Ok()
                 .insert_header(("Cache-Status", cache_status(outcome, ttl)))
                 .content_type(header::ContentType::json())

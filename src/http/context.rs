@@ -22,18 +22,18 @@ use ipnet::IpNet;
 
 use super::{Api, span};
 use crate::{
-    audit::Origin,
+    audit::RequestContext,
     credential_cache::Outcome,
-    telemetry::{Context, Span},
+    telemetry::{Span, TraceContext},
 };
 
 /// One request and what becomes of it.
 #[derive(Debug, Clone)]
-pub(super) struct Exchange(Rc<Told>);
+pub(super) struct RequestState(Rc<Told>);
 
 #[derive(Debug)]
 struct Told {
-    origin: Origin,
+    context: RequestContext,
     ending: Cell<Ending>,
     /// Only of a request that is sampled.
     span: RefCell<Option<Box<Span>>>,
@@ -47,24 +47,24 @@ enum Ending {
     Refused(&'static str),
 }
 
-impl Exchange {
-    pub(super) fn new(origin: Origin, span: Option<Box<Span>>) -> Self {
-        Self(Rc::new(Told { origin, ending: Cell::new(Ending::Open), span: RefCell::new(span) }))
+impl RequestState {
+    pub(super) fn new(context: RequestContext, span: Option<Box<Span>>) -> Self {
+        Self(Rc::new(Told { context, ending: Cell::new(Ending::Open), span: RefCell::new(span) }))
     }
 
     /// The name of the request: in the answer, the log and, where there is one, the problem.
     pub(super) fn id(&self) -> &str {
-        &self.0.origin.request_id
+        &self.0.context.request_id
     }
 
     /// Its name and who sent it.
-    pub(super) fn origin(&self) -> &Origin {
-        &self.0.origin
+    pub(super) fn context(&self) -> &RequestContext {
+        &self.0.context
     }
 
     /// Its trace's name, for the log.
     pub(super) fn trace_id(&self) -> Option<impl tracing::Value> {
-        self.0.origin.trace.map(|trace| tracing::field::display(trace.trace_id()))
+        self.0.context.trace.map(|trace| tracing::field::display(trace.trace_id()))
     }
 
     /// Tells its span something, if it has one.
@@ -88,13 +88,13 @@ impl Exchange {
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-impl FromRequest for Exchange {
+impl FromRequest for RequestState {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let known = request.extensions().get::<Self>().cloned();
-        let unknown = || Origin { request_id: "unknown".into(), ..Origin::default() };
+        let unknown = || RequestContext { request_id: "unknown".into(), ..RequestContext::default() };
         ready(Ok(known.unwrap_or_else(|| Self::new(unknown(), None))))
     }
 }
@@ -106,23 +106,23 @@ pub(super) async fn surround(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let api = request.app_data::<web::Data<Api>>().map(|api| Arc::clone(api));
     let began = api.as_ref().map(|api| api.clock.monotonic());
-    let (origin, span) = api.as_ref().map(|api| origin(api, &request)).unwrap_or_default();
-    let exchange = Exchange::new(origin, span);
-    tracing::debug!(request_id = exchange.id(), trace_id = exchange.trace_id(), method = %request.method(), path = request.path(), client = ?exchange.origin().client, "request");
-    request.extensions_mut().insert(exchange.clone());
+    let (context, span) = api.as_ref().map(|api| context(api, &request)).unwrap_or_default();
+    let state = RequestState::new(context, span);
+    tracing::debug!(request_id = state.id(), trace_id = state.trace_id(), method = %request.method(), path = request.path(), client = ?state.context().client, "request");
+    request.extensions_mut().insert(state.clone());
     let mut response = next.call(request).await?;
     if let (Some(api), Some(began)) = (&api, began) {
-        let outcome = count(api, &response, &exchange, api.clock.monotonic().saturating_sub(began));
-        if let Some(span) = exchange.0.span.take() {
-            let refusal = match exchange.0.ending.get() {
+        let outcome = count(api, &response, &state, api.clock.monotonic().saturating_sub(began));
+        if let Some(span) = state.0.span.take() {
+            let refusal = match state.0.ending.get() {
                 Ending::Refused(name) => Some(name),
                 Ending::Open | Ending::Served(_) => None,
             };
-            span::end(*span, &response, exchange.id(), outcome, refusal);
+            span::end(*span, &response, state.id(), outcome, refusal);
         }
     }
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(exchange.id()) {
+    if let Ok(value) = HeaderValue::from_str(state.id()) {
         headers.insert(X_REQUEST_ID, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -132,29 +132,29 @@ pub(super) async fn surround(
 
 /// Its name, who sent it and its trace; the span, where it is sampled. `tracestate` and `baggage` are left alone:
 /// they are the app's own words, and nobody behind us needs them.
-fn origin(api: &Api, request: &ServiceRequest) -> (Origin, Option<Box<Span>>) {
+fn context(api: &Api, request: &ServiceRequest) -> (RequestContext, Option<Box<Span>>) {
     let random = api.entropy.bytes();
     let peer_is_trusted =
         || peer(request).is_some_and(|peer| api.trusted_proxies.iter().any(|net| net.contains(&peer)));
     let (trace, span) = api.tracer.ask(random, traceparent(request), peer_is_trusted);
     let client = client(request, &api.trusted_proxies);
-    (Origin { request_id: hex::encode(random).into(), client, trace }, span)
+    (RequestContext { request_id: hex::encode(random).into(), client, trace }, span)
 }
 
 /// Where the request stands in a trace of its sender's; several headers are none.
-fn traceparent(request: &ServiceRequest) -> Option<Context> {
+fn traceparent(request: &ServiceRequest) -> Option<TraceContext> {
     let mut headers = request.headers().get_all(TRACEPARENT);
     let only = headers.next().filter(|_| headers.next().is_none())?;
-    Context::parse(only.as_bytes())
+    TraceContext::parse(only.as_bytes())
 }
 
 fn count(
     api: &Api,
     response: &ServiceResponse<impl MessageBody>,
-    exchange: &Exchange,
+    state: &RequestState,
     took: Duration,
 ) -> Option<Outcome> {
-    let outcome = match exchange.0.ending.get() {
+    let outcome = match state.0.ending.get() {
         Ending::Served(outcome) => Some(outcome),
         Ending::Refused(name) => {
             api.metrics.refused(name);

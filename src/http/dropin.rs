@@ -8,7 +8,7 @@ use super::{
     Api,
     ask::{self, Answered},
     body,
-    context::Exchange,
+    context::RequestState,
     query::query,
     refusal::{Form, Refusal},
     shape::Shape,
@@ -21,25 +21,25 @@ struct KeyQuery {
 }
 
 /// `GET /sign`: cossign's envelope.
-pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    whole(&api, &request, Shape::Cossign, &exchange).await
+pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
+    whole(&api, &request, Shape::Cossign, &state).await
 }
 
 /// `GET /sts`: the STS SDK JSON.
-pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    whole(&api, &request, Shape::StsSdk, &exchange).await
+pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
+    whole(&api, &request, Shape::StsSdk, &state).await
 }
 
-async fn whole(api: &Api, request: &HttpRequest, shape: Shape, exchange: &Exchange) -> HttpResponse {
-    let ask = async |asker: &Identity| {
-        let grant = api.templates.current().grant(None, asker)?;
+async fn whole(api: &Api, request: &HttpRequest, shape: Shape, state: &RequestState) -> HttpResponse {
+    let ask = async |caller: &Identity| {
+        let grant = api.templates.current().grant(None, caller)?;
         Ok(Answered {
-            served: api.broker.key_for(&grant, None, exchange.origin()).await?,
+            served: api.cache.credential_for(&grant, None, state.context()).await?,
             shape,
             object_key: None,
         })
     };
-    ask::answer(api, request, None, Form::Envelope, exchange, ask).await
+    ask::answer(api, request, None, Form::Envelope, state, ask).await
 }
 
 /// `POST /sts` with the bare array of the vendor's scope demo.
@@ -47,33 +47,33 @@ pub(super) async fn sts_scoped(
     api: web::Data<Api>,
     request: HttpRequest,
     payload: web::Payload,
-    exchange: Exchange,
+    state: RequestState,
 ) -> HttpResponse {
-    let ask = async |asker: &Identity| {
+    let ask = async |caller: &Identity| {
         let scope: Vec<Scope> = body::json(payload, "[…], a list of what is wanted").await?;
-        let grant = api.templates.current().narrowed(None, asker, &scope)?;
-        let served = api.broker.key_for(&grant, None, exchange.origin()).await?;
+        let grant = api.templates.current().narrowed(None, caller, &scope)?;
+        let served = api.cache.credential_for(&grant, None, state.context()).await?;
         Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
     };
-    ask::answer(&api, &request, None, Form::Envelope, &exchange, ask).await
+    ask::answer(&api, &request, None, Form::Envelope, &state, ask).await
 }
 
 /// `GET /getKeyAndCredentials?filename=`: a key, and where in the home to put the file.
 pub(super) async fn key_and_credentials(
     api: web::Data<Api>,
     request: HttpRequest,
-    exchange: Exchange,
+    state: RequestState,
 ) -> HttpResponse {
-    let ask = async |asker: &Identity| {
+    let ask = async |caller: &Identity| {
         let KeyQuery { filename } = query(&request).map_err(Refusal::BadRequest)?;
         let filename = filename
             .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
-        let grant = api.templates.current().grant(None, asker)?;
+        let grant = api.templates.current().grant(None, caller)?;
         let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
-        let served = api.broker.key_for(&grant, None, exchange.origin()).await?;
+        let served = api.cache.credential_for(&grant, None, state.context()).await?;
         Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
     };
-    ask::answer(&api, &request, None, Form::Envelope, &exchange, ask).await
+    ask::answer(&api, &request, None, Form::Envelope, &state, ask).await
 }
 
 /// `.jpg` of `photo.jpg`; nothing where there is none, or where it is not plain letters and digits.

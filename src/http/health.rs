@@ -14,7 +14,7 @@ pub(super) async fn healthz() -> HttpResponse {
 /// replica has the same ones, and users with a living key are still served.
 pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
     let keys = api.verifier.is_ready();
-    let sts = !api.broker.is_resting();
+    let sts = !api.cache.is_circuit_open();
     let draining = api.is_draining();
     let ready = keys && sts && !draining;
     let body = json!({

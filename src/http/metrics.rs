@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use crate::{
     credential_cache::Outcome,
-    metrics::{Closed, Distribution, Histogram},
+    metrics::{Distribution, Histogram, StaticFamily},
 };
 
 /// From a hit on a quiet machine to what a slow body and a slow STS take together.
@@ -34,12 +34,13 @@ const SECONDS: [Duration; 16] = [
 ];
 
 /// Refusals that are this service's failing and not the asker's (HTTP 5xx), by their names in `refusal.rs`.
-pub(super) const FAILINGS: [&str; 4] = ["identity-unavailable", "internal", "misconfigured", "no-key-now"];
+pub(super) const FAILINGS: [&str; 4] =
+    ["identity-unavailable", "internal", "misconfigured", "credentials-unavailable"];
 
 /// What the public listener counts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    answers: Closed<(Route, Ending), Histogram>,
+    answers: StaticFamily<(Route, Ending), Histogram>,
     refusals: Family<Reason, Counter>,
 }
 
@@ -120,7 +121,7 @@ impl Default for Metrics {
         for reason in FAILINGS {
             refusals.get_or_create_owned(&Reason { reason });
         }
-        Self { answers: Closed::new(all, pairs, || Histogram::new(&SECONDS)), refusals }
+        Self { answers: StaticFamily::new(all, pairs, || Histogram::new(&SECONDS)), refusals }
     }
 }
 

@@ -11,9 +11,9 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::context::Exchange;
+use super::context::RequestState;
 use crate::{
-    credential_cache::AskError,
+    credential_cache::CredentialError,
     identity::{AuthError, Rejection},
     sts::StsError,
 };
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Grant(#[from] NoGrant),
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] CredentialError),
     #[error("{0}")]
     BadRequest(String),
     #[error("the body is larger than {0} bytes")]
@@ -138,24 +138,24 @@ impl Refusal {
                 "The bearer token is larger than any this service accepts.",
             ),
             Self::Grant(no_grant) => Self::grant_row(no_grant, &said),
-            Self::Ask(AskError::Revoked) => row(
+            Self::Ask(CredentialError::Revoked) => row(
                 StatusCode::FORBIDDEN,
                 "revoked",
                 "Access revoked",
                 (10003, "Revoked"),
                 "No keys are given to this user any more, and signing in again does not change that. Ask the operator of this app.",
             ),
-            Self::Ask(AskError::TooMany { retry_after }) => later(
+            Self::Ask(CredentialError::TooMany { retry_after }) => later(
                 row(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "too-many-asks",
+                    "rate-limited",
                     "Too many asks",
                     (10006, "TooManyRequests"),
                     "This user asks too often. Keep the key until its `refreshAt`, and wait for Retry-After now.",
                 ),
                 *retry_after,
             ),
-            Self::Ask(AskError::TooManyScopes { retry_after }) => later(
+            Self::Ask(CredentialError::TooManyScopes { retry_after }) => later(
                 row(
                     StatusCode::TOO_MANY_REQUESTS,
                     "too-many-scopes",
@@ -165,24 +165,24 @@ impl Refusal {
                 ),
                 *retry_after,
             ),
-            Self::Ask(AskError::TooMuchLife { .. }) => row(
+            Self::Ask(CredentialError::TooMuchLife { .. }) => row(
                 StatusCode::BAD_REQUEST,
                 "min-remaining-too-long",
                 "min_remaining is too long",
                 (10002, "InvalidParameter"),
                 &format!("{said}; ask for less"),
             ),
-            Self::Ask(AskError::Sts(StsError::Refused { .. })) => row(
+            Self::Ask(CredentialError::Sts(StsError::Refused { .. })) => row(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "misconfigured",
                 "This template cannot be served",
                 (10009, "InternalError"),
                 "The operator of this service must mend its configuration. Quote the request id.",
             ),
-            Self::Ask(AskError::Sts(error)) => later(
+            Self::Ask(CredentialError::Sts(error)) => later(
                 row(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "no-key-now",
+                    "credentials-unavailable",
                     "No key can be had now",
                     (10007, "ServiceUnavailable"),
                     "No new key can be issued at the moment. Wait for Retry-After, then ask again.",
@@ -286,10 +286,10 @@ impl Refusal {
     }
 
     /// The response, and a line in the log where somebody must act.
-    pub(super) fn response(&self, form: Form, exchange: &Exchange) -> HttpResponse {
+    pub(super) fn response(&self, form: Form, state: &RequestState) -> HttpResponse {
         let mut row = self.row();
-        exchange.refused(row.name);
-        let (request_id, trace_id) = (exchange.id(), exchange.trace_id());
+        state.refused(row.name);
+        let (request_id, trace_id) = (state.id(), state.trace_id());
         row.detail = one_line(&row.detail);
         let cause = one_line(&self.to_string());
         if row.status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -342,12 +342,12 @@ mod tests {
     fn nothing_of_the_operators_keys_reaches_an_app_user() {
         let detail = "AuthFailure.SecretIdNotFound, request r-1".to_owned();
         for error in [
-            StsError::OperatorKeys { detail: detail.clone() },
+            StsError::SourceCredentialsRejected { detail: detail.clone() },
             StsError::Unavailable { detail: detail.clone() },
             StsError::Throttled { detail: detail.clone() },
             StsError::Refused { template: "secret-template".to_owned(), detail },
         ] {
-            let row = Refusal::Ask(AskError::Sts(error)).row();
+            let row = Refusal::Ask(CredentialError::Sts(error)).row();
             assert!(row.status.is_server_error());
             for word in ["AuthFailure", "SecretId", "r-1", "secret-template", "STS"] {
                 assert!(!row.detail.contains(word), "{}", row.detail);
@@ -372,20 +372,20 @@ mod tests {
         let item = ScopeRefused::Item { index: 0, why: String::new() };
         let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
         let (template, detail) = (String::new(), String::new());
-        let refused = AskError::Sts(StsError::Refused { template, detail });
-        let busy = AskError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });
+        let refused = CredentialError::Sts(StsError::Refused { template, detail });
+        let busy = CredentialError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });
         for (refusal, status, name, code) in [
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),
             (Refusal::Grant(NoGrant::Requirement("role".to_owned())), 403, "requirement-not-met", 10003),
-            (Refusal::Ask(AskError::Revoked), 403, "revoked", 10003),
+            (Refusal::Ask(CredentialError::Revoked), 403, "revoked", 10003),
             (Refusal::Grant(unrenderable().into()), 422, "identity-not-renderable", 10004),
             (Refusal::Grant(item.into()), 403, "scope-not-allowed", 10000),
             (Refusal::Grant(ScopeRefused::Count(0).into()), 400, "bad-request", 10002),
             (Refusal::Grant(unconfined.into()), 500, "internal", 10009),
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
             (Refusal::Ask(refused), 500, "misconfigured", 10009),
-            (Refusal::Ask(busy), 503, "no-key-now", 10007),
+            (Refusal::Ask(busy), 503, "credentials-unavailable", 10007),
         ] {
             let row = refusal.row();
             assert_eq!((row.status.as_u16(), row.name, row.code.0), (status, name, code), "{refusal}");
@@ -396,9 +396,10 @@ mod tests {
     #[test]
     fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
         for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
-            let refusal = Refusal::Ask(AskError::TooMany { retry_after: Duration::from_millis(millis) });
-            let response =
-                refusal.response(Form::Problem, &Exchange::new(crate::audit::Origin::default(), None));
+            let refusal =
+                Refusal::Ask(CredentialError::TooMany { retry_after: Duration::from_millis(millis) });
+            let response = refusal
+                .response(Form::Problem, &RequestState::new(crate::audit::RequestContext::default(), None));
             assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
         }
     }

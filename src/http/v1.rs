@@ -9,12 +9,12 @@ use super::{
     Api,
     ask::{self, Answered},
     body,
-    context::Exchange,
+    context::RequestState,
     query::query,
     refusal::{Form, Refusal},
     shape::Shape,
 };
-use diagnostics::Span;
+use diagnostics::HumanDuration;
 use templates::{Explanation, Question, Scope, explain, identity::Identity};
 
 #[derive(Debug, Deserialize)]
@@ -54,15 +54,15 @@ struct Explained<'a> {
 }
 
 /// `GET /v1/credentials[/{template}]`
-pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
+pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
     let template = template(&request);
-    let ask = async |asker: &Identity| {
+    let ask = async |caller: &Identity| {
         let (shape, min_remaining) = options(&request)?;
-        let grant = api.templates.current().grant(template, asker)?;
-        let served = api.broker.key_for(&grant, min_remaining, exchange.origin()).await?;
+        let grant = api.templates.current().grant(template, caller)?;
+        let served = api.cache.credential_for(&grant, min_remaining, state.context()).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, &request, template, Form::Problem, &exchange, ask).await
+    ask::answer(&api, &request, template, Form::Problem, &state, ask).await
 }
 
 /// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
@@ -70,35 +70,39 @@ pub(super) async fn post(
     api: web::Data<Api>,
     request: HttpRequest,
     payload: web::Payload,
-    exchange: Exchange,
+    state: RequestState,
 ) -> HttpResponse {
     let template = template(&request);
-    let ask = async |asker: &Identity| {
+    let ask = async |caller: &Identity| {
         let (shape, min_remaining) = options(&request)?;
         let ScopeBody { scope } = body::json(payload, r#"{"scope":[…]}"#).await?;
-        let grant = api.templates.current().narrowed(template, asker, &scope)?;
-        let served = api.broker.key_for(&grant, min_remaining, exchange.origin()).await?;
+        let grant = api.templates.current().narrowed(template, caller, &scope)?;
+        let served = api.cache.credential_for(&grant, min_remaining, state.context()).await?;
         Ok(Answered { served, shape, object_key: None })
     };
-    ask::answer(&api, &request, template, Form::Problem, &exchange, ask).await
+    ask::answer(&api, &request, template, Form::Problem, &state, ask).await
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`
-pub(super) async fn explained(api: web::Data<Api>, request: HttpRequest, exchange: Exchange) -> HttpResponse {
-    match ask::by_asker(&api, &request, async |asker| explanation(&api, &request, asker)).await {
+pub(super) async fn explained(
+    api: web::Data<Api>,
+    request: HttpRequest,
+    state: RequestState,
+) -> HttpResponse {
+    match ask::authenticate_then(&api, &request, async |caller| explanation(&api, &request, caller)).await {
         Ok(response) => response,
-        Err(refused) => ask::refused(&api, template(&request), Form::Problem, &exchange, refused),
+        Err(refused) => ask::refused(&api, template(&request), Form::Problem, &state, refused),
     }
 }
 
-fn explanation(api: &Api, request: &HttpRequest, asker: &Identity) -> Result<HttpResponse, Refusal> {
+fn explanation(api: &Api, request: &HttpRequest, caller: &Identity) -> Result<HttpResponse, Refusal> {
     let query: ExplainQuery = query(request).map_err(Refusal::BadRequest)?;
     let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
     let action = query.action.ok_or_else(|| missing("action"))?;
     let key = query.key.ok_or_else(|| missing("key"))?;
     let size = read(query.size, "size", "bytes, a whole number such as 5000000")?;
     let ip: Option<IpAddr> = read(query.ip, "ip", "a numeric address such as 203.0.113.7")?;
-    let grant = api.templates.current().grant(template(request), asker)?;
+    let grant = api.templates.current().grant(template(request), caller)?;
     let question = Question {
         action: &action,
         key: &key,
@@ -146,7 +150,7 @@ fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> 
             )));
         }
     };
-    let wanted = min_remaining.map(Span::try_from).transpose();
+    let wanted = min_remaining.map(HumanDuration::try_from).transpose();
     let wanted = wanted.map_err(|fault| Refusal::BadRequest(format!("min_remaining: {fault}")))?;
     Ok((shape, wanted.map(|span| span.0)))
 }

@@ -5,19 +5,19 @@ use std::{fmt, sync::Arc};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::Verifier;
-use crate::metrics::Sheet;
+use crate::metrics::MetricsWriter;
 
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Arc<Verifier>);
+pub(super) struct MetricsCollector(pub(super) Arc<Verifier>);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let issuers = self.0.snapshot();
         let key_sets = || {
             let named = issuers.iter().map(|issuer| (("issuer", issuer.name.as_ref()), issuer.key_set));
             named.filter_map(|(issuer, set)| Some((issuer, set?)))
         };
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.gauges(
             "cosbroker_issuer_ready",
             "1 while tokens of this issuer can be checked",

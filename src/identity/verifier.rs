@@ -10,7 +10,7 @@ use super::{
     error::{AuthError, Rejection},
     jwks::{Jwks, KeySetStatus, Origin},
     key::{Key, KeyFault, KeySet},
-    metrics::Readings,
+    metrics::MetricsCollector,
     token::UnverifiedToken,
 };
 use crate::config::{Issuer, KeySource};
@@ -154,7 +154,7 @@ impl Verifier {
 
     /// Adds this room's figures to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
-        registry.register_collector(Box::new(Readings(Arc::clone(self))));
+        registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
     /// Fetches every key set once; what cannot be had is logged and tried again when it is needed.

@@ -6,17 +6,17 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::counter::Counter, registry::Registry,
 };
 
-use crate::metrics::{Closed, Sheet};
+use crate::metrics::{MetricsWriter, StaticFamily};
 use crate::reload::{Reload, TemplateStore};
 
 /// Attempts to load the folder anew.
 #[derive(Debug)]
-pub(super) struct Metrics(Closed<&'static str, Counter>);
+pub(super) struct Metrics(StaticFamily<&'static str, Counter>);
 
 impl Default for Metrics {
     fn default() -> Self {
         let outcomes = ["loaded", "unchanged", "refused"];
-        Self(Closed::new(outcomes, |outcome| [("outcome", outcome)], Counter::default))
+        Self(StaticFamily::new(outcomes, |outcome| [("outcome", outcome)], Counter::default))
     }
 }
 
@@ -42,12 +42,12 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Arc<TemplateStore>);
+pub(super) struct MetricsCollector(pub(super) Arc<TemplateStore>);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let templates = self.0.current().status();
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.gauge(
             "cosbroker_templates_stale",
             "1 while the folder holds something that cannot serve, and the last good set goes on",

@@ -20,7 +20,7 @@ pub(super) struct Breaker(Mutex<State>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls go through.
-    Closed,
+    StaticFamily,
     /// STS is left alone.
     Open,
     /// The rest is over: one call may find out whether STS is back.
@@ -28,12 +28,12 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
-    pub(super) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+    pub(super) const ALL: [Self; 3] = [Self::StaticFamily, Self::Open, Self::HalfOpen];
 
     /// Its name in a label.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Closed => "closed",
+            Self::StaticFamily => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
         }
@@ -42,14 +42,14 @@ impl BreakerState {
 
 #[derive(Debug)]
 enum State {
-    Closed { failures: u32 },
+    StaticFamily { failures: u32 },
     Open { until: Duration, rest: Duration },
     Probing { rest: Duration },
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self::Closed { failures: 0 }
+        Self::StaticFamily { failures: 0 }
     }
 }
 
@@ -59,7 +59,7 @@ impl Breaker {
     pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
         let mut state = self.state();
         match *state {
-            State::Closed { .. } => Ok(()),
+            State::StaticFamily { .. } => Ok(()),
             State::Open { until, .. } if now < until => Err(until.saturating_sub(now)),
             State::Open { rest, .. } => {
                 *state = State::Probing { rest };
@@ -78,11 +78,11 @@ impl Breaker {
     pub(super) fn failed(&self, now: Duration, jitter: f64) {
         let mut state = self.state();
         let rest = match *state {
-            State::Closed { failures } if failures + 1 < OPENS_AFTER => {
-                *state = State::Closed { failures: failures + 1 };
+            State::StaticFamily { failures } if failures + 1 < OPENS_AFTER => {
+                *state = State::StaticFamily { failures: failures + 1 };
                 return;
             }
-            State::Closed { .. } => FIRST_REST,
+            State::StaticFamily { .. } => FIRST_REST,
             State::Probing { rest } => LONGEST_REST.min(rest * 2),
             State::Open { .. } => return,
         };
@@ -94,14 +94,14 @@ impl Breaker {
     pub(super) fn rest(&self, now: Duration) -> Option<Duration> {
         match *self.state() {
             State::Open { until, .. } => until.checked_sub(now).filter(|rest| !rest.is_zero()),
-            State::Closed { .. } | State::Probing { .. } => None,
+            State::StaticFamily { .. } | State::Probing { .. } => None,
         }
     }
 
     /// The state at this moment.
     pub(super) fn seen(&self, now: Duration) -> BreakerState {
         match *self.state() {
-            State::Closed { .. } => BreakerState::Closed,
+            State::StaticFamily { .. } => BreakerState::StaticFamily,
             State::Open { until, .. } if now < until => BreakerState::Open,
             State::Open { .. } | State::Probing { .. } => BreakerState::HalfOpen,
         }
@@ -152,7 +152,7 @@ mod tests {
         assert!(breaker.admit(SECOND).is_err());
         assert_eq!(breaker.seen(SECOND), BreakerState::HalfOpen);
         breaker.succeeded();
-        assert_eq!(breaker.seen(SECOND), BreakerState::Closed);
+        assert_eq!(breaker.seen(SECOND), BreakerState::StaticFamily);
         assert_eq!(breaker.admit(SECOND), Ok(()));
         assert_eq!(breaker.admit(SECOND), Ok(()));
     }

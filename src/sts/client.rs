@@ -12,9 +12,9 @@ use super::{
     TemporaryCredential,
     error::{Class, code},
     response::{self, Failure},
-    source_credentials::OwnKey,
+    source_credentials::SourceCredentials,
 };
-use crate::{config::StsAction, telemetry::Context};
+use crate::{config::StsAction, telemetry::TraceContext};
 use templates::Grant;
 use tencent_sign::tc3::{self, Signing};
 
@@ -84,8 +84,8 @@ impl Client {
     pub(super) async fn call(
         &self,
         grant: &Grant,
-        own: &OwnKey,
-        place: Option<Context>,
+        own: &SourceCredentials,
+        place: Option<TraceContext>,
         now: Timestamp,
     ) -> Result<TemporaryCredential, Failure> {
         let body =
@@ -127,16 +127,16 @@ impl Client {
     fn headers(
         &self,
         body: &[u8],
-        own: &OwnKey,
-        place: Option<Context>,
+        own: &SourceCredentials,
+        place: Option<TraceContext>,
         now: Timestamp,
     ) -> Result<HeaderMap, Failure> {
         let signing =
             Signing { service: "sts", host: &self.host, content_type: tc3::CONTENT_TYPE, body, at: now };
         let authorization = tc3::authorization(&signing, &own.id, own.key.expose_secret());
         let unsendable = |_| Failure {
-            class: Class::OperatorKeys,
-            code: code::NO_OWN_KEY,
+            class: Class::SourceCredentialsRejected,
+            code: code::NO_SOURCE_CREDENTIALS,
             detail: "the operator's key holds bytes that cannot stand in a header".to_owned(),
         };
         let secret = |text: &str| {

@@ -10,7 +10,7 @@ pub enum Class {
     /// Try again.
     Transient,
     /// The operator's keys or clock: never retried.
-    OperatorKeys,
+    SourceCredentialsRejected,
     /// The template or the configuration: never retried.
     Refused,
 }
@@ -38,7 +38,7 @@ pub enum StsError {
     },
     /// STS has failed so often that it is left alone for a while.
     #[error("STS is left alone after repeated failures")]
-    Resting {
+    CircuitOpen {
         /// When it is worth asking again.
         retry_after: Duration,
     },
@@ -46,7 +46,7 @@ pub enum StsError {
     #[error(
         "STS does not accept the operator's keys or clock ({detail}); check the keys that [sts] names, their rights, and this machine's clock"
     )]
-    OperatorKeys {
+    SourceCredentialsRejected {
         /// Code and request id.
         detail: String,
     },
@@ -65,15 +65,15 @@ pub enum StsError {
 impl StsError {
     /// Whether the same call cannot succeed a moment later.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::OperatorKeys { .. } | Self::Refused { .. })
+        matches!(self, Self::SourceCredentialsRejected { .. } | Self::Refused { .. })
     }
 
     /// When it is worth asking again.
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::Busy { retry_after } | Self::Resting { retry_after } => *retry_after,
+            Self::Busy { retry_after } | Self::CircuitOpen { retry_after } => *retry_after,
             Self::Throttled { .. } | Self::Unavailable { .. } => Duration::from_secs(2),
-            Self::OperatorKeys { .. } | Self::Refused { .. } => Duration::from_secs(30),
+            Self::SourceCredentialsRejected { .. } | Self::Refused { .. } => Duration::from_secs(30),
         }
     }
 }
@@ -87,7 +87,7 @@ pub(super) mod code {
     /// What came back is neither a key nor an error of STS.
     pub(in crate::sts) const UNREADABLE: &str = "unreadable";
     /// No call was made: there was no key to sign it with.
-    pub(in crate::sts) const NO_OWN_KEY: &str = "no_own_key";
+    pub(in crate::sts) const NO_SOURCE_CREDENTIALS: &str = "no_source_credentials";
     /// An error of STS that is none of [`FAMILIES`].
     const OTHER: &str = "other";
 
@@ -125,11 +125,11 @@ pub(super) fn classify(code: &str) -> Class {
         "InvalidParameter.OverLimit" => Class::Throttled,
         "InvalidParameter.AccessKeyNotSupport"
         | "InvalidParameter.AccountNotAvaliable"
-        | "FailedOperation.TempKeyNotAllowed" => Class::OperatorKeys,
+        | "FailedOperation.TempKeyNotAllowed" => Class::SourceCredentialsRejected,
         _ => match family {
             "RequestLimitExceeded" | "LimitExceeded" => Class::Throttled,
             "AuthFailure" | "UnauthorizedOperation" | "IpInBlacklist" | "IpNotInWhitelist" => {
-                Class::OperatorKeys
+                Class::SourceCredentialsRejected
             }
             "InvalidParameter"
             | "InvalidParameterValue"
@@ -176,7 +176,7 @@ mod tests {
                 ],
             ),
             (
-                Class::OperatorKeys,
+                Class::SourceCredentialsRejected,
                 &[
                     "AuthFailure.SecretIdNotFound",
                     "AuthFailure.SignatureFailure",
@@ -226,7 +226,7 @@ mod tests {
     fn the_common_codes_of_the_api_too() {
         for (class, codes) in [
             (Class::Throttled, &["LimitExceeded"][..]),
-            (Class::OperatorKeys, &["IpInBlacklist", "IpNotInWhitelist"]),
+            (Class::SourceCredentialsRejected, &["IpInBlacklist", "IpNotInWhitelist"]),
             (
                 Class::Refused,
                 &[
@@ -254,8 +254,8 @@ mod tests {
             (StsError::Throttled { detail: detail() }, 2, false),
             (StsError::Unavailable { detail: detail() }, 2, false),
             (StsError::Busy { retry_after: Duration::from_secs(7) }, 7, false),
-            (StsError::Resting { retry_after: Duration::from_secs(8) }, 8, false),
-            (StsError::OperatorKeys { detail: detail() }, 30, true),
+            (StsError::CircuitOpen { retry_after: Duration::from_secs(8) }, 8, false),
+            (StsError::SourceCredentialsRejected { detail: detail() }, 30, true),
             (StsError::Refused { template: detail(), detail: detail() }, 30, true),
         ] {
             assert_eq!((error.retry_after().as_secs(), error.is_final()), (seconds, is_final), "{error}");

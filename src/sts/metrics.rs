@@ -21,7 +21,7 @@ use super::{
     error::{Class, code},
     response::Failure,
 };
-use crate::metrics::{self, Histogram, Sheet};
+use crate::metrics::{self, Histogram, MetricsWriter};
 
 /// Calls to STS, by what came of them.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Metrics {
             (None, code::NONE),
             (Some(Class::Throttled), "RequestLimitExceeded"),
             (Some(Class::Transient), code::NO_ANSWER),
-            (Some(Class::OperatorKeys), "AuthFailure"),
+            (Some(Class::SourceCredentialsRejected), "AuthFailure"),
             (Some(Class::Refused), "InvalidParameter"),
         ] {
             metrics.calls.get_or_create_owned(&Answer { outcome: outcome(class), code });
@@ -92,19 +92,19 @@ pub(super) fn outcome(failure: Option<Class>) -> &'static str {
         None => "ok",
         Some(Class::Throttled) => "throttled",
         Some(Class::Transient) => "transient",
-        Some(Class::OperatorKeys) => "operator_keys",
-        Some(Class::Refused) => "refused",
+        Some(Class::SourceCredentialsRejected) => "source_credentials_rejected",
+        Some(Class::Refused) => "request_rejected",
     }
 }
 
 /// What is read of STS when it is asked for.
 #[derive(Debug)]
-pub(super) struct Readings(pub(super) Arc<TencentSts>);
+pub(super) struct MetricsCollector(pub(super) Arc<TencentSts>);
 
-impl Collector for Readings {
+impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = self.0.snapshot();
-        let mut sheet = Sheet::new(encoder);
+        let mut sheet = MetricsWriter::new(encoder);
         sheet.gauge(
             "cosbroker_sts_quota_limit",
             "Calls to STS a second that the configuration allows",
@@ -121,7 +121,7 @@ impl Collector for Readings {
             "STS calls that may still be made in the present second",
             now.quota.available(),
         )?;
-        sheet.gauge("cosbroker_sts_queue", "Calls that wait for the quota", now.quota.waiting)?;
+        sheet.gauge("cosbroker_sts_queue_length", "Calls that wait for the quota", now.quota.waiting)?;
         sheet.gauges(
             "cosbroker_sts_breaker",
             "1 for the state that the breaker before STS is in",
@@ -129,14 +129,16 @@ impl Collector for Readings {
                 .map(|state| ([("state", state.name())], u32::from(state == now.breaker))),
         )?;
         sheet.info(
-            "cosbroker_own_key",
+            "cosbroker_source_credentials",
             "Where the operator's own key comes from",
-            [[("source", now.own_key.source)]],
+            [[("source", now.source_credentials.source)]],
         )?;
         sheet.gauges(
-            "cosbroker_own_key_age_seconds",
+            "cosbroker_source_credentials_age_seconds",
             "How long ago the operator's own key was read or fetched",
-            now.own_key.age.map(|age| ([("source", now.own_key.source)], age.as_secs_f64())),
+            now.source_credentials
+                .age
+                .map(|age| ([("source", now.source_credentials.source)], age.as_secs_f64())),
         )
     }
 }

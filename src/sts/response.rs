@@ -112,7 +112,7 @@ mod tests {
             r#"{"Response":{"Error":{"Code":"AuthFailure.SecretIdNotFound","Message":"AKIDsecret not found"},"RequestId":"r-1"}}"#,
         )
         .unwrap_err();
-        assert_eq!(failure.class, Class::OperatorKeys);
+        assert_eq!(failure.class, Class::SourceCredentialsRejected);
         assert_eq!(failure.detail, "AuthFailure.SecretIdNotFound, request r-1");
     }
 

@@ -44,7 +44,7 @@ pub(super) fn pause(class: Class, attempts_made: u32) -> Option<Duration> {
     let first = match class {
         Class::Transient => Duration::from_millis(50),
         Class::Throttled => Duration::from_millis(400),
-        Class::OperatorKeys | Class::Refused => return None,
+        Class::SourceCredentialsRejected | Class::Refused => return None,
     };
     (attempts_made < MOST_ATTEMPTS).then(|| first * 2u32.pow(attempts_made.saturating_sub(1)))
 }
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(pause(Class::Transient, 2), Some(Duration::from_millis(100)));
         assert_eq!(pause(Class::Throttled, 2), Some(Duration::from_millis(800)));
         assert_eq!(pause(Class::Transient, 3), None);
-        assert_eq!(pause(Class::OperatorKeys, 1), None);
+        assert_eq!(pause(Class::SourceCredentialsRejected, 1), None);
         assert_eq!(pause(Class::Refused, 1), None);
     }
 

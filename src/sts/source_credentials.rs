@@ -1,7 +1,7 @@
 //! The operator's own keys, with which STS is called: given, or fetched from where Tencent's cloud puts
 //! them and kept until shortly before they expire (`docs/tencent.md`; SDK credential.py).
 
-mod given;
+mod static_provider;
 
 use std::{
     sync::{Arc, PoisonError},
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use self::given::Given;
+use self::static_provider::StaticProvider;
 use super::{
     error::{Class, code},
     response::{self, Failure},
@@ -24,7 +24,7 @@ use runtime::clock::{Clock, until};
 
 /// A key to sign with.
 #[derive(Debug)]
-pub(super) struct OwnKey {
+pub(super) struct SourceCredentials {
     pub(super) id: String,
     pub(super) key: SecretString,
     pub(super) token: Option<SecretString>,
@@ -32,14 +32,14 @@ pub(super) struct OwnKey {
 
 /// Gives the key of the moment.
 #[derive(Debug)]
-pub(super) enum OwnKeys {
-    Given(Given),
+pub(super) enum SourceCredentialsProvider {
+    StaticProvider(StaticProvider),
     Fetched(Box<Fetched>),
 }
 
 /// What may be told of the operator's own key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OwnKeyStatus {
+pub struct SourceCredentialsStatus {
     /// `configured`, `instance_role` or `web_identity`.
     pub source: &'static str,
     /// How long ago it was read or fetched; nothing before the first time.
@@ -52,7 +52,7 @@ pub(super) struct Fetched {
     from: Place,
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
-    last: Mutex<Option<(Arc<OwnKey>, Timestamp)>>,
+    last: Mutex<Option<(Arc<SourceCredentials>, Timestamp)>>,
     /// When that came, on the monotonic clock; readable while another is fetched.
     came: std::sync::Mutex<Option<Duration>>,
 }
@@ -84,16 +84,18 @@ struct RoleKey {
     expired_time: i64,
 }
 
-impl OwnKeys {
+impl SourceCredentialsProvider {
     pub(super) fn new(
-        keys: config::OwnKeys,
+        keys: config::SourceCredentialsConfig,
         endpoint: &Url,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
         let from = match keys {
-            config::OwnKeys::Given(key, files) => return Ok(Self::Given(Given::new(key, files, clock))),
-            config::OwnKeys::InstanceRole => Place::InstanceRole,
-            config::OwnKeys::WebIdentity { region, provider_id, token_file, role_arn } => {
+            config::SourceCredentialsConfig::Static(key, files) => {
+                return Ok(Self::StaticProvider(StaticProvider::new(key, files, clock)));
+            }
+            config::SourceCredentialsConfig::InstanceRole => Place::InstanceRole,
+            config::SourceCredentialsConfig::WebIdentity { region, provider_id, token_file, role_arn } => {
                 Place::WebIdentity { endpoint: endpoint.clone(), region, provider_id, token_file, role_arn }
             }
         };
@@ -107,9 +109,11 @@ impl OwnKeys {
     }
 
     /// Where the key of the moment is from, and since when it is here.
-    pub(super) fn status(&self) -> OwnKeyStatus {
+    pub(super) fn status(&self) -> SourceCredentialsStatus {
         match self {
-            Self::Given(given) => OwnKeyStatus { source: "configured", age: Some(given.age()) },
+            Self::StaticProvider(static_provider) => {
+                SourceCredentialsStatus { source: "configured", age: Some(static_provider.age()) }
+            }
             Self::Fetched(fetched) => {
                 let source = match fetched.from {
                     Place::InstanceRole => "instance_role",
@@ -117,7 +121,7 @@ impl OwnKeys {
                 };
                 let came = *fetched.came.lock().unwrap_or_else(PoisonError::into_inner);
                 let age = came.map(|came| fetched.clock.monotonic().saturating_sub(came));
-                OwnKeyStatus { source, age }
+                SourceCredentialsStatus { source, age }
             }
         }
     }
@@ -125,7 +129,7 @@ impl OwnKeys {
     /// Which key it is: another number once another was given. Keys that are fetched all belong to one role.
     pub(super) fn number(&self) -> u64 {
         match self {
-            Self::Given(given) => given.number(),
+            Self::StaticProvider(static_provider) => static_provider.number(),
             Self::Fetched(_) => 0,
         }
     }
@@ -133,15 +137,15 @@ impl OwnKeys {
     /// Looks whether another key was given meanwhile. Reads files: not for a thread that serves.
     pub(super) fn look(&self) {
         match self {
-            Self::Given(given) => given.look(),
+            Self::StaticProvider(static_provider) => static_provider.look(),
             Self::Fetched(_) => {}
         }
     }
 
     /// The key to sign with now.
-    pub(super) async fn current(&self) -> Result<Arc<OwnKey>, Failure> {
+    pub(super) async fn current(&self) -> Result<Arc<SourceCredentials>, Failure> {
         match self {
-            Self::Given(given) => Ok(given.key()),
+            Self::StaticProvider(static_provider) => Ok(static_provider.key()),
             Self::Fetched(fetched) => {
                 let Fetched { from, http, clock, last, came } = fetched.as_ref();
                 let mut last = last.lock().await;
@@ -161,7 +165,11 @@ impl OwnKeys {
 }
 
 impl Place {
-    async fn fetch(&self, http: &reqwest::Client, now: Timestamp) -> Result<(OwnKey, Timestamp), Failure> {
+    async fn fetch(
+        &self,
+        http: &reqwest::Client,
+        now: Timestamp,
+    ) -> Result<(SourceCredentials, Timestamp), Failure> {
         match self {
             Self::InstanceRole => {
                 let role = text(http.get(METADATA)).await?;
@@ -170,7 +178,11 @@ impl Place {
                     .map_err(|_| missing("the instance's metadata hold no role's key"))?;
                 let expires = Timestamp::from_second(key.expired_time)
                     .map_err(|_| missing("the instance's metadata hold a key without an expiry"))?;
-                let own = OwnKey { id: key.tmp_secret_id, key: key.tmp_secret_key, token: Some(key.token) };
+                let own = SourceCredentials {
+                    id: key.tmp_secret_id,
+                    key: key.tmp_secret_key,
+                    token: Some(key.token),
+                };
                 Ok((own, expires))
             }
             Self::WebIdentity { endpoint, region, provider_id, token_file, role_arn } => {
@@ -194,7 +206,8 @@ impl Place {
                     .header("X-TC-Timestamp", now.as_second())
                     .body(body.to_string());
                 let key = response::read(200, text(request).await?.as_bytes(), now)?;
-                let own = OwnKey { id: key.secret_id, key: key.secret_key, token: Some(key.token) };
+                let own =
+                    SourceCredentials { id: key.secret_id, key: key.secret_key, token: Some(key.token) };
                 Ok((own, key.expires))
             }
         }
@@ -210,5 +223,9 @@ async fn text(request: reqwest::RequestBuilder) -> Result<String, Failure> {
 }
 
 fn missing(detail: &str) -> Failure {
-    Failure { class: Class::OperatorKeys, code: code::NO_OWN_KEY, detail: detail.to_owned() }
+    Failure {
+        class: Class::SourceCredentialsRejected,
+        code: code::NO_SOURCE_CREDENTIALS,
+        detail: detail.to_owned(),
+    }
 }

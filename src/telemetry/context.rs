@@ -11,13 +11,13 @@ const RANDOM: u8 = 0b10;
 
 /// A place in a trace: random ids, nothing about anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Context {
+pub struct TraceContext {
     pub(super) trace_id: TraceId,
     pub(super) span_id: SpanId,
     flags: u8,
 }
 
-impl Context {
+impl TraceContext {
     /// What a `traceparent` header says; nothing where it is not valid, which is as if there were none.
     ///
     /// Stricter than the SDK's own reader, which trims, and takes ids of any length.
@@ -67,7 +67,7 @@ impl Context {
 }
 
 /// The `traceparent` that says so.
-impl fmt::Display for Context {
+impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
@@ -94,8 +94,8 @@ fn hex<const N: usize>(text: &[u8]) -> Option<([u8; N], &[u8])> {
 mod tests {
     use super::*;
 
-    fn parse(header: &str) -> Option<Context> {
-        Context::parse(header.as_bytes())
+    fn parse(header: &str) -> Option<TraceContext> {
+        TraceContext::parse(header.as_bytes())
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(parse(header), None, "{header}");
         }
-        assert_eq!(Context::parse(&[0xff; 55]), None);
+        assert_eq!(TraceContext::parse(&[0xff; 55]), None);
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn ids_that_would_be_all_zeros_are_not() {
-        let begun = Context::begin([0; 16]).child([0; 16], true);
+        let begun = TraceContext::begin([0; 16]).child([0; 16], true);
         assert_eq!(begun.to_string(), "00-00000000000000000000000000000001-0000000000000001-03");
     }
 }

@@ -2,13 +2,13 @@
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
-use crate::metrics::Closed;
+use crate::metrics::StaticFamily;
 
 /// Spans that were kept, and those that were not.
 #[derive(Debug)]
 pub(super) struct Metrics {
     exported: Counter,
-    lost: Closed<Loss, Counter>,
+    lost: StaticFamily<Loss, Counter>,
 }
 
 /// Why a span is lost.
@@ -38,7 +38,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             exported: Counter::default(),
-            lost: Closed::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
+            lost: StaticFamily::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
         }
     }
 }

@@ -22,8 +22,8 @@ fn shown(tracer: &Tracer) -> String {
     text
 }
 
-fn caller(flags: &str) -> Option<Context> {
-    Context::parse(format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}").as_bytes())
+fn caller(flags: &str) -> Option<TraceContext> {
+    TraceContext::parse(format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}").as_bytes())
 }
 
 #[tokio::test]

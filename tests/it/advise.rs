@@ -31,7 +31,7 @@ async fn everybody_asks(sandbox: &Sandbox) {
 /// Asks, hits and calls so far, as the metrics have them.
 async fn counted(sandbox: &Sandbox) -> [u64; 3] {
     [
-        sandbox.figure(&["cosbroker_asks_total"]).await,
+        sandbox.figure(&["cosbroker_credential_requests_total"]).await,
         sandbox.figure(&["cosbroker_cache_hits_total"]).await,
         sandbox.figure(&["cosbroker_sts_calls_total", "ok"]).await,
     ]

@@ -341,7 +341,7 @@ async fn min_remaining_counts_on_both_methods_and_refusals_are_counted() {
     assert_eq!(broker.get("/v1/credentials?min_remaining=40m", &alice).await.status, 400);
     assert_eq!(sts.calls(), 0);
     assert_eq!(broker.get("/v1/credentials/never-heard-of", &alice).await.status, 404);
-    assert_eq!(broker.figure(&["cosbroker_asks_total", "outcome=\"refused\""]).await, 3);
+    assert_eq!(broker.figure(&["cosbroker_credential_requests_total", "outcome=\"refused\""]).await, 3);
     assert!(!broker.metrics().await.contains("never-heard-of"), "labels are bounded");
 }
 
@@ -369,5 +369,8 @@ async fn who_joined_a_call_is_told_so() {
         answers.iter().filter(|answer| answer.header("cache-status").contains(part)).count() as u64
     };
     assert_eq!((said("fwd=miss; stored"), sts.calls()), (1, 1));
-    assert_eq!(said("collapsed"), broker.figure(&["cosbroker_asks_total", "outcome=\"coalesced\""]).await);
+    assert_eq!(
+        said("collapsed"),
+        broker.figure(&["cosbroker_credential_requests_total", "outcome=\"coalesced\""]).await
+    );
 }

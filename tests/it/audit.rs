@@ -186,7 +186,7 @@ async fn who_was_revoked_by_whom_and_what_that_refused_stands_in_the_log() {
     let revoked = broker.operators_post("/api/revoke", &named).await.json();
     let refused = broker.get("/sign", &alice).await;
     assert_eq!(refused.status, 403);
-    for (path, status) in [("revoke", 200), ("unrevoke", 200), ("unrevoke", 404)] {
+    for (path, status) in [("revoke", 200), ("restore", 200), ("restore", 404)] {
         assert_eq!(broker.operators_post(&format!("/api/{path}"), &named).await.status, status);
     }
     assert_eq!(broker.get("/sign", &alice).await.status, 200);
@@ -197,7 +197,7 @@ async fn who_was_revoked_by_whom_and_what_that_refused_stands_in_the_log() {
             "subject": "alice", "keysLiveUntil": revoked["alive_until"]})
     };
     let lines_of = |event: &str| of(&lines, event).into_iter().map(without_time).collect::<Vec<_>>();
-    let outcomes = ["revoked", "already-revoked", "restored"];
+    let outcomes = ["revoked", "already_revoked", "restored"];
     assert_eq!(lines_of("revoke"), outcomes.map(told), "and none where there was nothing to take back");
     let refusal = json!({"event": "refusal", "outcome": "revoked", "status": 403,
         "cause": "this person is revoked", "requestId": refused.header("x-request-id"),
@@ -265,7 +265,7 @@ async fn a_key_that_is_on_its_way_while_the_broker_stops_has_its_line() {
     }
     socket2::SockRef::from(&app).set_linger(Some(Duration::ZERO)).unwrap();
     drop(app);
-    while broker.figure(&["cosbroker_asks_total", "outcome=\"refused\""]).await == 0 {
+    while broker.figure(&["cosbroker_credential_requests_total", "outcome=\"refused\""]).await == 0 {
         tokio::task::yield_now().await;
     }
     let file = broker.dir().join("audit.jsonl");

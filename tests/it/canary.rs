@@ -40,7 +40,7 @@ async fn users_are_found_apart_again_and_again_and_an_outage_says_nothing_on_tha
         );
     }
     // It is no user: it is in nobody's figures, and its keys are not in users' cache.
-    assert_eq!(sandbox.figure(&["cosbroker_asks_total"]).await, 0);
+    assert_eq!(sandbox.figure(&["cosbroker_credential_requests_total"]).await, 0);
     for figure in ["cosbroker_active_users", "cosbroker_cache_entries"] {
         assert_eq!(sandbox.figure(&[figure]).await, 0, "{figure}");
     }
@@ -74,7 +74,7 @@ async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_ap
     let denied = always("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
     for (cos, outcome, told, isolated) in [
         (always("200 OK", ""), "breached", "ISOLATION IS BROKEN", Some("cosbroker_canary_isolated 0")),
-        (denied, "own_refused", "COS refuses what the template grants", None),
+        (denied, "own_denied", "COS refuses what the template grants", None),
         (Answers::Reset, "unreachable", "could not tell", None),
     ] {
         let (sts, cos) = (CannedSts::start(Answers::Key(1800)), CannedSts::start(cos));

@@ -328,7 +328,7 @@ async fn a_skewed_clock_is_the_operators_affair_and_the_user_is_told_nothing_of_
     }
     assert_eq!(sandbox.struck().await, [1], "asking again cannot help");
     sandbox.says("AuthFailure.SignatureExpire");
-    assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total", "operator_keys"]).await, 1);
+    assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total", "source_credentials_rejected"]).await, 1);
 
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "skew", "by": "4m"})).await;

@@ -52,6 +52,6 @@ async fn a_thousand_users_asked_twice_make_exactly_a_thousand_calls() {
         assert_eq!(sts.calls(), 1000, "round {round}");
     }
     assert_eq!(broker.figure(&["cosbroker_cache_hits_total"]).await, 1000);
-    assert_eq!(broker.figure(&["cosbroker_asks_total"]).await, 2000);
+    assert_eq!(broker.figure(&["cosbroker_credential_requests_total"]).await, 2000);
     assert_eq!(broker.figure(&["cosbroker_sts_calls_total", "outcome=\"ok\""]).await, 1000);
 }

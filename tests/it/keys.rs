@@ -135,9 +135,9 @@ async fn who_is_revoked_is_refused_everywhere_at_once_and_nobody_else_is() {
     assert_eq!(broker.reload().await.0, 200);
     assert_eq!(broker.get("/sign", &token("alice")).await.status, 403, "a reload changes nothing of it");
     assert_eq!(broker.operators_get("/api/revoked").await.json()["revoked"][0]["subject"], "alice");
-    assert_eq!(broker.operators_post("/api/unrevoke", &named).await.status, 200);
+    assert_eq!(broker.operators_post("/api/restore", &named).await.status, 200);
     assert_eq!(broker.get("/sign", &token("alice")).await.status, 200);
-    assert_eq!(broker.operators_post("/api/unrevoke", &named).await.status, 404);
+    assert_eq!(broker.operators_post("/api/restore", &named).await.status, 404);
     broker.says("revoked: gets no key");
     broker.says("no longer revoked");
 }
@@ -158,7 +158,7 @@ async fn what_would_stop_nobody_is_refused() {
         assert!(refused.json()["problems"][0].as_str().unwrap().contains(said), "{said}: {refused:?}");
     }
     let alice = json!({"subject": "alice"});
-    for path in ["/api/revoke", "/api/unrevoke"] {
+    for path in ["/api/revoke", "/api/restore"] {
         let url = format!("http://{}{path}", broker.operators);
         for origin in ["https://evil.example", "null"] {
             let from_a_page = broker.http.post(&url).header("origin", origin).body(alice.to_string());
@@ -214,10 +214,10 @@ async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
     let (_, told, _) =
         broker.keys(&["revoke", "--subject", "alcie", "--issuer", "https://id.test/", "--yes"]);
     assert!(told.contains("look at the spelling"), "{told}");
-    let (code, told, _) = broker.keys(&["unrevoke", "--subject", "alice"]);
+    let (code, told, _) = broker.keys(&["restore", "--subject", "alice"]);
     assert!(code == Some(0) && told.contains("`alice` of https://id.test/ is served again"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
-    let (code, _, said) = broker.keys(&["unrevoke", "--subject", "alice"]);
+    let (code, _, said) = broker.keys(&["restore", "--subject", "alice"]);
     assert!(code == Some(1) && said.contains("is not revoked"), "{said}");
     for arguments in [&["revoke"][..], &["revoke", "--subject", ""], &["list", "--limit", "0"], &[]] {
         assert_eq!(broker.keys(arguments).0, Some(2), "{arguments:?}");

@@ -123,8 +123,8 @@ async fn the_document_and_a_running_broker_have_the_same_metrics_types_and_label
         ("cosbroker_http_request_duration_seconds", "route"),
         ("cosbroker_http_request_duration_seconds", "outcome"),
         ("cosbroker_sts_calls_total", "code"),
-        ("cosbroker_own_key_info", "source"),
-        ("cosbroker_own_key_age_seconds", "source"),
+        ("cosbroker_source_credentials_info", "source"),
+        ("cosbroker_source_credentials_age_seconds", "source"),
     ];
     for (name, metric) in &shown {
         let told = &document[name];
@@ -161,11 +161,11 @@ async fn a_broker_with_a_living_issuer_and_a_key_in_memory_says_so() {
         "cosbroker_issuer_ready{issuer=\"http://issuer.test/\"} 1",
         "cosbroker_jwks_fetches_total{issuer=\"http://issuer.test/\",outcome=\"ok\"} 1",
         "cosbroker_active_users 1",
-        "cosbroker_outage_covered_ratio 1.0",
+        "cosbroker_stale_coverage_ratio 1.0",
         "cosbroker_sts_breaker{state=\"closed\"} 1",
         "cosbroker_sts_quota_limit 600",
         "cosbroker_sts_quota_allowed 600",
-        "cosbroker_own_key_info{source=\"configured\"} 1",
+        "cosbroker_source_credentials_info{source=\"configured\"} 1",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
     }
@@ -226,8 +226,8 @@ async fn a_failing_sts_shows_by_code_and_whoever_got_no_key_counts_as_without() 
     let shown = broker.metrics().await;
     for line in [
         "cosbroker_active_users 2",
-        "cosbroker_outage_covered_ratio 0.5",
-        "cosbroker_outage_survivable_seconds 0.0",
+        "cosbroker_stale_coverage_ratio 0.5",
+        "cosbroker_stale_coverage_seconds 0.0",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
     }

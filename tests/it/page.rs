@@ -69,13 +69,13 @@ fn locked() -> Broker {
 }
 
 /// A browser, as far as it matters: it follows no redirect by itself, so that each answer is seen.
-struct Person<'a> {
+struct Principal<'a> {
     broker: &'a Broker,
     http: reqwest::Client,
     cookie: String,
 }
 
-impl<'a> Person<'a> {
+impl<'a> Principal<'a> {
     fn at(broker: &'a Broker) -> Self {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         Self { broker, http: http.build().unwrap(), cookie: String::new() }
@@ -109,9 +109,9 @@ impl<'a> Person<'a> {
 #[tokio::test]
 async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
     let broker = locked();
-    let mut person = Person::at(&broker);
+    let mut principal = Principal::at(&broker);
     for path in ["/", "/keys", "/revoke?subject=alice", "/api/status", "/metrics"] {
-        let outside = person.get(path).await;
+        let outside = principal.get(path).await;
         assert_eq!(outside.status, 401, "{path}");
         assert!(outside.body.contains("action=\"/login\""), "a person is asked for the token: {path}");
     }
@@ -122,8 +122,8 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
     );
 
     for wrong in ["", "operators", &TOKEN[1..]] {
-        let refused = person.shows(wrong).await;
-        assert_eq!((refused.status, person.cookie.as_str()), (401, ""), "{wrong}");
+        let refused = principal.shows(wrong).await;
+        assert_eq!((refused.status, principal.cookie.as_str()), (401, ""), "{wrong}");
         assert!(refused.body.contains("not the token of [admin]"));
     }
     let guess = broker.http.get(format!("http://{}/api/status", broker.operators));
@@ -132,14 +132,14 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
     let any_case = broker.http.get(format!("http://{}/metrics", broker.operators));
     let metrics = Answer::of(any_case.header("authorization", format!("bearer {TOKEN}"))).await.body;
     assert!(
-        metrics.contains("cosbroker_operators_refused_total 4\n"),
+        metrics.contains("cosbroker_admin_auth_failures_total 4\n"),
         "each wrong one is counted: {metrics}"
     );
-    let empty = person.send("/login", &[], &person.here()).await;
+    let empty = principal.send("/login", &[], &principal.here()).await;
     assert!(empty.status == 401 && empty.body.contains("action=\"/login\""), "{empty:?}");
-    let reloaded = person.get("/login").await;
+    let reloaded = principal.get("/login").await;
     assert_eq!((reloaded.status, reloaded.header("location")), (303, "/"));
-    let let_in = person.shows(TOKEN).await;
+    let let_in = principal.shows(TOKEN).await;
     assert_eq!((let_in.status, let_in.header("location")), (303, "/"));
     let cookie = let_in.header("set-cookie");
     for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
@@ -147,22 +147,22 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
     }
     assert!(!cookie.contains(TOKEN), "{cookie}");
     for path in ["/", "/keys", "/metrics", "/api/status"] {
-        assert_eq!(person.get(path).await.status, 200, "{path}");
+        assert_eq!(principal.get(path).await.status, 200, "{path}");
     }
-    assert!(person.get("/").await.body.contains("action=\"/logout\""));
+    assert!(principal.get("/").await.body.contains("action=\"/logout\""));
 
-    let out = person.send("/logout", &[], &person.here()).await;
+    let out = principal.send("/logout", &[], &principal.here()).await;
     assert!(out.header("set-cookie").contains("Max-Age=0"), "{out:?}");
-    out.header("set-cookie").split(';').next().unwrap().clone_into(&mut person.cookie);
-    assert_eq!(person.get("/").await.status, 401);
+    out.header("set-cookie").split(';').next().unwrap().clone_into(&mut principal.cookie);
+    assert_eq!(principal.get("/").await.status, 401);
 }
 
 #[tokio::test]
 async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() {
     let broker = locked();
-    let mut person = Person::at(&broker);
-    assert_eq!(person.shows(TOKEN).await.status, 303);
-    let page = person.get("/").await;
+    let mut principal = Principal::at(&broker);
+    assert_eq!(principal.shows(TOKEN).await.status, 303);
+    let page = principal.get("/").await;
     let policy = page.header("content-security-policy");
     for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "script-src 'self'"] {
         assert!(policy.contains(part), "{policy}");
@@ -170,14 +170,14 @@ async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() 
     let alice = [("issuer", "https://id.test/"), ("subject", "alice")];
     let token_typed = [("token", TOKEN)];
     for (path, form) in
-        [("/revoke", &alice[..]), ("/unrevoke", &alice), ("/login", &token_typed), ("/logout", &[])]
+        [("/revoke", &alice[..]), ("/restore", &alice), ("/login", &token_typed), ("/logout", &[])]
     {
         for elsewhere in ["http://evil.test", "null"] {
-            assert_eq!(person.send(path, form, elsewhere).await.status, 403, "{path} from {elsewhere}");
+            assert_eq!(principal.send(path, form, elsewhere).await.status, 403, "{path} from {elsewhere}");
         }
     }
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
-    assert_eq!(person.send("/revoke", &alice, &person.here()).await.status, 200);
+    assert_eq!(principal.send("/revoke", &alice, &principal.here()).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
 }
 
@@ -185,13 +185,13 @@ async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() 
 async fn a_name_that_is_markup_is_shown_as_it_is_written() {
     let hostile = "<script>alert(1)</script>\"'&\u{202e}";
     let broker = Setup::new(emulator().0).start();
-    let person = Person::at(&broker);
+    let principal = Principal::at(&broker);
     assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 422);
     let alice = [("issuer", "https://id.test/"), ("subject", hostile)];
-    assert_eq!(person.send("/revoke", &alice, &person.here()).await.status, 200);
+    assert_eq!(principal.send("/revoke", &alice, &principal.here()).await.status, 200);
     let query: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
     for path in ["/".to_owned(), format!("/keys?subject={query}"), format!("/revoke?subject={query}")] {
-        let page = person.get(&path).await;
+        let page = principal.get(&path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(page.body.contains("&lt;script&gt;alert(1)"), "{path}: {}", page.body);
         assert!(!page.body.contains("<script>alert"), "{path}");
@@ -203,11 +203,11 @@ async fn a_name_that_is_markup_is_shown_as_it_is_written() {
 #[tokio::test]
 async fn what_is_wrong_stands_at_the_top_with_its_mend() {
     let broker = Setup::new(emulator().0).start();
-    let person = Person::at(&broker);
-    assert!(person.get("/").await.body.contains("Nothing needs you."));
+    let principal = Principal::at(&broker);
+    assert!(principal.get("/").await.body.contains("Nothing needs you."));
     broker.put_template("upload.toml", "bucket = 1");
     assert_eq!(broker.reload().await.0, 409);
-    let page = person.get("/").await.body;
+    let page = principal.get("/").await.body;
     assert!(
         page.contains("the templates&#39; folder cannot serve")
             || page.contains("the templates' folder cannot serve"),
@@ -232,7 +232,7 @@ async fn the_status_counts_what_the_metrics_count() {
         let label = format!("outcome=\"{outcome}\"");
         assert_eq!(
             status["asks"][outcome],
-            broker.figure(&["cosbroker_asks_total", &label]).await,
+            broker.figure(&["cosbroker_credential_requests_total", &label]).await,
             "{outcome}"
         );
     }

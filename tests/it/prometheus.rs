@@ -20,7 +20,7 @@ use crate::{
 
 const OPERATORS_TOKEN: &str = "operators-token-of-this-test";
 /// What the rules and the dashboard take for a failing of the service and not of the asker.
-const FAILINGS: &str = "identity-unavailable|internal|misconfigured|no-key-now";
+const FAILINGS: &str = "identity-unavailable|internal|misconfigured|credentials-unavailable";
 
 /// `prometheus` or `promtool`.
 fn program(name: &str) -> PathBuf {

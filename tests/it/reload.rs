@@ -14,7 +14,7 @@ use cam::Policy;
 use cosbroker::reload::{Reload, TemplateStore};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use templates::{Issuers, Terms};
+use templates::{IssuerTrust, ServingConstraints};
 
 use crate::support::{Broker, Setup, cosbroker, emulator, token, token_of};
 
@@ -321,8 +321,8 @@ fn what_was_tried_is_not_tried_again_until_it_changes() {
     let put = |text: &str| std::fs::write(policies.join("upload.toml"), text).unwrap();
     put(SHIPPED);
     std::fs::write(policies.join("uplaod.next.toml"), SHIPPED).unwrap();
-    let terms = Terms {
-        issuers: Issuers::default(),
+    let terms = ServingConstraints {
+        issuers: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
         default: None,

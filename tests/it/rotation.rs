@@ -41,7 +41,7 @@ async fn a_rotated_key_of_the_operators_serves_without_a_restart() {
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("fwd=miss"));
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("hit"));
     assert_eq!(signers(&sts), ["AKIDfirst", "AKIDfirst", "AKIDsecond"]);
-    assert_eq!(broker.figure(&["cosbroker_cache_misses_total", "own_key_rotated"]).await, 1);
+    assert_eq!(broker.figure(&["cosbroker_cache_misses_total", "source_credentials_rotated"]).await, 1);
 
     // While the new key is refused, whoever holds one of the old is served on.
     sts.answers(Answers::Body(

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use cloud_emulator::{Account, Cloud, MovableClock, Plan, SessionKey, Storage, StsEmulator};
+use cloud_emulator::{Account, Cloud, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runtime::{
     clock::{Clock, SystemClock},
@@ -313,7 +313,7 @@ pub(crate) fn token_of(claims: &Value) -> String {
 /// A cloud with the operator's account.
 pub(crate) fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let plan = Plan {
+    let plan = EmulatorConfig {
         issuer: (issuer, "app"),
         account: Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() },
         sessions: SessionKey::new([7; 32]),

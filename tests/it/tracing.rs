@@ -215,7 +215,7 @@ async fn a_trace_begun_here_bears_the_requests_id_and_failures_show_as_such() {
     assert_eq!((failed.status, hex::encode(&asked.trace_id).as_str()), (503, failed.header("x-request-id")));
     assert!(asked.parent_span_id.is_empty());
     assert_eq!(asked.status.as_ref().unwrap().code, StatusCode::Error as i32);
-    assert_eq!(attribute(asked, "error.type").as_deref(), Some("no-key-now"));
+    assert_eq!(attribute(asked, "error.type").as_deref(), Some("credentials-unavailable"));
     assert_eq!(calls.len(), sts.calls());
     for (attempt, call) in calls.iter().enumerate() {
         let again = attribute(call, "http.request.resend_count");

@@ -148,6 +148,7 @@ pub fn speaks_of(statement: &Statement, reading: Reading, action: &str, resource
         && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), resource))
 }
 
+/// Returns whether every condition holds for the request.
 pub fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
     first_unmet(conditions, request).is_none()
 }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::taking;
-use diagnostics::{Offset, Span};
+use diagnostics::{HumanDuration, SignedHumanDuration};
 use runtime::clock::Clock;
 
 /// How far it goes: ten years, so that what is added to a time stays a time.
@@ -37,7 +37,7 @@ enum Unmoved {
     #[error(
         "the clock is {0} ahead and never goes back; give {0} or more, or start the sandbox anew for the real time"
     )]
-    Back(Span),
+    Back(HumanDuration),
     #[error("the clock goes ten years ahead at most; give \"87600h\" or less")]
     TooFar,
 }
@@ -58,7 +58,7 @@ impl MovableClock {
             return Err(Unmoved::TooFar);
         }
         let before = self.ahead.fetch_max(nanos, Ordering::SeqCst);
-        if before > nanos { Err(Unmoved::Back(Span(Duration::from_nanos(before)))) } else { Ok(()) }
+        if before > nanos { Err(Unmoved::Back(HumanDuration(Duration::from_nanos(before)))) } else { Ok(()) }
     }
 }
 
@@ -81,19 +81,19 @@ pub(super) fn control(services: &mut web::ServiceConfig) {
 #[derive(Serialize)]
 struct Reading {
     now: Timestamp,
-    ahead: Span,
+    ahead: HumanDuration,
 }
 
 async fn shown(clock: web::Data<MovableClock>) -> HttpResponse {
     let now = clock.now();
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    HttpResponse::Ok().json(Reading { now: second, ahead: Span(clock.ahead()) })
+    HttpResponse::Ok().json(Reading { now: second, ahead: HumanDuration(clock.ahead()) })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    ahead: Offset,
+    ahead: SignedHumanDuration,
 }
 
 async fn moved(clock: web::Data<MovableClock>, body: web::Bytes) -> HttpResponse {
@@ -106,7 +106,7 @@ async fn moved(clock: web::Data<MovableClock>, body: web::Bytes) -> HttpResponse
     };
     // Behind is before where it stands, wherever that is.
     let put = Duration::try_from(wanted.0)
-        .map_err(|_| Unmoved::Back(Span(clock.ahead())))
+        .map_err(|_| Unmoved::Back(HumanDuration(clock.ahead())))
         .and_then(|ahead| clock.put(ahead));
     match put {
         Ok(()) => {
@@ -139,7 +139,7 @@ mod tests {
         let clock = MovableClock::new(TestClock::at(1_900_000_000));
         clock.put(25 * MINUTE).unwrap();
         assert_eq!(clock.put(25 * MINUTE), Ok(()));
-        assert_eq!(clock.put(24 * MINUTE), Err(Unmoved::Back(Span(25 * MINUTE))));
+        assert_eq!(clock.put(24 * MINUTE), Err(Unmoved::Back(HumanDuration(25 * MINUTE))));
         assert_eq!(clock.put(Duration::MAX), Err(Unmoved::TooFar));
         assert_eq!(clock.put(FARTHEST + MINUTE), Err(Unmoved::TooFar));
         assert_eq!(clock.ahead(), 25 * MINUTE, "what is refused changes nothing");

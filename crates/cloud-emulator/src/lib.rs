@@ -41,7 +41,7 @@ use runtime::{clock::Clock, entropy::Entropy};
 
 /// What a cloud is made of.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct EmulatorConfig<'a> {
     /// The name of its token issuer, and the audience of its tokens.
     pub issuer: (&'a str, &'a str),
     /// Whose cloud it is.
@@ -74,11 +74,11 @@ impl Cloud {
     /// # Errors
     /// When the machine gives no randomness for the issuer's keys.
     pub fn new(
-        plan: Plan<'_>,
+        plan: EmulatorConfig<'_>,
         clock: &Arc<MovableClock>,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, IssuerFault> {
-        let Plan { issuer: (name, audience), account, sessions, storage, region } = plan;
+        let EmulatorConfig { issuer: (name, audience), account, sessions, storage, region } = plan;
         let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let sessions = Arc::new(sessions);
         let sts =

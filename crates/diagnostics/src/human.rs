@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A positive span of time, written like `"30m"`, `"2s"` or `"1h30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for HumanDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -23,7 +23,7 @@ impl TryFrom<String> for Span {
     }
 }
 
-impl FromStr for Span {
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -34,9 +34,9 @@ impl FromStr for Span {
 /// A span of time that may also be none or lie in the past, written like `"25m"`, `"0s"` or `"-20m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Offset(pub SignedDuration);
+pub struct SignedHumanDuration(pub SignedDuration);
 
-impl TryFrom<String> for Offset {
+impl TryFrom<String> for SignedHumanDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -97,9 +97,9 @@ impl Size {
 /// A [`Size`] that may not be exceeded, or no such bound (`"off"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct MostBytes(pub Option<u64>);
+pub struct SizeLimit(pub Option<u64>);
 
-impl TryFrom<String> for MostBytes {
+impl TryFrom<String> for SizeLimit {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -157,7 +157,7 @@ impl TryFrom<String> for Rate {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match SignedDuration::try_from(self.0) {
             Ok(signed) => write!(f, "{signed:#}"),
@@ -166,7 +166,7 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
@@ -191,14 +191,14 @@ impl Serialize for Size {
 }
 
 /// `-20m`, not the `20m ago` of people who talk.
-impl fmt::Display for Offset {
+impl fmt::Display for SignedHumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0.is_negative() { "-" } else { "" };
-        write!(f, "{sign}{}", Span(self.0.unsigned_abs()))
+        write!(f, "{sign}{}", HumanDuration(self.0.unsigned_abs()))
     }
 }
 
-impl Serialize for Offset {
+impl Serialize for SignedHumanDuration {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
@@ -211,22 +211,28 @@ mod tests {
     #[test]
     fn durations_read_as_people_write_them() {
         for (text, seconds) in [("30m", 1800), ("2s", 2), ("1h30m", 5400), ("24h", 86_400)] {
-            assert_eq!(Span::try_from(text.to_owned()), Ok(Span(Duration::from_secs(seconds))));
+            assert_eq!(
+                HumanDuration::try_from(text.to_owned()),
+                Ok(HumanDuration(Duration::from_secs(seconds)))
+            );
         }
-        assert_eq!(Span::try_from("250ms".to_owned()), Ok(Span(Duration::from_millis(250))));
+        assert_eq!(
+            HumanDuration::try_from("250ms".to_owned()),
+            Ok(HumanDuration(Duration::from_millis(250)))
+        );
         for text in ["", "30", "-5s", "0s", "soon", "1 fortnight"] {
-            assert!(Span::try_from(text.to_owned()).is_err(), "{text}");
+            assert!(HumanDuration::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 
     #[test]
     fn offsets_may_be_none_or_lie_in_the_past_and_are_written_as_they_are_read() {
         for (text, seconds) in [("25m", 1500), ("0s", 0), ("-20m", -1200), ("-1h 30s", -3630)] {
-            let read = Offset::try_from(text.to_owned()).unwrap();
+            let read = SignedHumanDuration::try_from(text.to_owned()).unwrap();
             assert_eq!((read.0.as_secs(), read.to_string()), (seconds, text.to_owned()));
         }
         for text in ["", "25", "soon", "1d"] {
-            assert!(Offset::try_from(text.to_owned()).is_err(), "{text}");
+            assert!(SignedHumanDuration::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 
@@ -258,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_bound_in_bytes_is_a_size_or_off() {
-        assert_eq!(MostBytes::try_from("off".to_owned()), Ok(MostBytes(None)));
-        assert_eq!(MostBytes::try_from("1KiB".to_owned()), Ok(MostBytes(Some(1024))));
-        assert!(MostBytes::try_from("none".to_owned()).unwrap_err().ends_with("or \"off\""));
+        assert_eq!(SizeLimit::try_from("off".to_owned()), Ok(SizeLimit(None)));
+        assert_eq!(SizeLimit::try_from("1KiB".to_owned()), Ok(SizeLimit(Some(1024))));
+        assert!(SizeLimit::try_from("none".to_owned()).unwrap_err().ends_with("or \"off\""));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Diagnostic {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
-    pub mend: String,
+    pub help: String,
 }
 
 /// A place in a text.
@@ -47,14 +47,14 @@ impl fmt::Display for Diagnostic {
         if let Some(Place { line, column, .. }) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}; {}", one_line(&self.message), one_line(&self.mend))
+        write!(f, ": {}; {}", one_line(&self.message), one_line(&self.help))
     }
 }
 
 impl Diagnostic {
     /// A problem with a file as a whole.
-    pub fn of_file(path: impl Into<PathBuf>, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { path: path.into(), place: None, message: message.into(), mend: mend.into() }
+    pub fn of_file(path: impl Into<PathBuf>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { path: path.into(), place: None, message: message.into(), help: help.into() }
     }
 }
 
@@ -128,11 +128,11 @@ impl Source {
         toml::from_str(&self.text).map_err(|error| {
             let message = error.message().trim().replace('\n', " ");
             let explained = Misspelt::read(&message).map(Misspelt::explain);
-            let (message, mend) =
+            let (message, help) =
                 explained.unwrap_or_else(|| (message.clone(), mend_of(&message).to_owned()));
             match error.span() {
-                Some(span) => self.problem(span, message, mend),
-                None => Diagnostic::of_file(&self.path, message, mend),
+                Some(span) => self.problem(span, message, help),
+                None => Diagnostic::of_file(&self.path, message, help),
             }
         })
     }
@@ -142,13 +142,13 @@ impl Source {
         &self,
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Diagnostic {
         Diagnostic {
             path: self.path.clone(),
             place: Some(self.place_of(span)),
             message: message.into(),
-            mend: mend.into(),
+            help: help.into(),
         }
     }
 
@@ -184,11 +184,11 @@ impl<'a> Misspelt<'a> {
 
     fn explain(self) -> (String, String) {
         let message = format!("unknown {} `{}`", self.kind, self.written);
-        let mend = match nearest(self.written, self.known.iter().copied()) {
+        let help = match nearest(self.written, self.known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", self.known.join(", ")),
         };
-        (message, mend)
+        (message, help)
     }
 }
 
@@ -212,7 +212,7 @@ fn mend_of(message: &str) -> &'static str {
     ];
     let known = mends.iter().find(|(said, _)| message.contains(said));
     known
-        .map_or("config.example.toml and the templates in policies/ show how it is written", |(_, mend)| mend)
+        .map_or("config.example.toml and the templates in policies/ show how it is written", |(_, help)| help)
 }
 
 /// Text that somebody else chose, as one line that cannot be taken for another: control characters are
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_key_near_nothing_lists_what_is_known() {
         let problem = Source::new("c.toml", "colour = 1").parse::<Server>().unwrap_err();
-        assert_eq!(problem.mend, "known here: listen");
+        assert_eq!(problem.help, "known here: listen");
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub fn strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 
 /// A document that another reader than `serde_json` takes apart, duplicate names refused all the same; how
 /// deep it may nest is for that reader to bound.
+#[derive(Debug)]
 pub struct Document(pub Value);
 
 impl<'de> Deserialize<'de> for Document {

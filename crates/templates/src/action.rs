@@ -226,7 +226,7 @@ pub(super) fn misasked(name: &str) -> Option<String> {
     if let Some((set, members)) = SETS.iter().find(|(set, _)| *set == name) {
         return Some(format!("`{set}` is a set; ask about one action of it: {}", members.join(", ")));
     }
-    let mend = match near(name) {
+    let help = match near(name) {
         _ if find(name).is_some() || name.starts_with("name/ci:") => return None,
         Some(near) if !near.starts_with('@') => format!("did you mean `{near}`?"),
         _ if name.starts_with('@') || name.contains(['*', '?']) => {
@@ -235,11 +235,11 @@ pub(super) fn misasked(name: &str) -> Option<String> {
         _ if is_everybodys(name) => "no template may grant what changes or shows all users'".to_owned(),
         _ => "docs/templates.md lists them".to_owned(),
     };
-    Some(format!("COS has no action `{name}` that this version knows; {mend}"))
+    Some(format!("COS has no action `{name}` that this version knows; {help}"))
 }
 
 fn refused(entry: &str) -> (String, String) {
-    let mend = if let Some(near) = near(entry) {
+    let help = if let Some(near) = near(entry) {
         format!("did you mean `{near}`?")
     } else if is_everybodys(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
@@ -249,7 +249,7 @@ fn refused(entry: &str) -> (String, String) {
             SETS.map(|(name, _)| name).join(", ")
         )
     };
-    (format!("action `{entry}` is not one that a template may grant"), mend)
+    (format!("action `{entry}` is not one that a template may grant"), help)
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::people::Person;
+use self::people::Principal;
 use super::{
     action::{self, Reach},
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     render,
     template::{Bucket, Service, Template},
     variable::Subject,
@@ -101,18 +101,18 @@ pub(super) fn find(
     a: &Template,
     b: &Template,
     statement: Option<usize>,
-    issuers: &Issuers,
+    issuer_trust: &IssuerTrust,
 ) -> Option<CounterExample> {
-    let people = people::around(&[a, b], issuers.several);
+    let people = people::around(&[a, b], issuer_trust.several);
     let usual: Vec<Held<'_>> =
-        people.iter().take(people::USUAL).filter_map(|person| Held::by(person, b)).collect();
+        people.iter().take(people::USUAL).filter_map(|principal| Held::by(principal, b)).collect();
     let patience = Cell::new(PATIENCE);
-    people.iter().take_while(|_| patience.get() > 0).find_map(|person| {
-        let held = Held::by(person, a)?;
-        let differ = |other: &Person| are_different_owners(person, other, a, b, issuers);
+    people.iter().take_while(|_| patience.get() > 0).find_map(|principal| {
+        let held = Held::by(principal, a)?;
+        let differ = |other: &Principal| are_different_owners(principal, other, a, b, issuer_trust);
         let overlaps = |other: &Held<'_>| overlap(&held, other, statement, &patience);
-        usual.iter().filter(|other| differ(other.person)).find_map(overlaps).or_else(|| {
-            let alike = held.ways.iter().flat_map(|way| people::written_alike(&way.keys, b, person));
+        usual.iter().filter(|other| differ(other.principal)).find_map(overlaps).or_else(|| {
+            let alike = held.ways.iter().flat_map(|way| people::written_alike(&way.keys, b, principal));
             let alike = alike.take_while(|_| patience.get() > 0);
             alike.filter(|other| differ(other)).find_map(|other| overlaps(&Held::by(&other, b)?))
         })
@@ -125,23 +125,23 @@ const PATIENCE: usize = 50_000;
 /// Whether these two are different people as far as the owners of the templates tell people apart: a claim
 /// that users choose tells nobody apart.
 fn are_different_owners(
-    person: &Person,
-    other: &Person,
+    principal: &Principal,
+    other: &Principal,
     a: &Template,
     b: &Template,
-    issuers: &Issuers,
+    issuer_trust: &IssuerTrust,
 ) -> bool {
     let owners = || a.owners.iter().chain(&b.owners);
-    let told_by_choice = owners().any(|owner| !issuers.vouch_for(owner));
-    let issuer = issuers.several.then_some(&Subject::Iss);
+    let told_by_choice = owners().any(|owner| !issuer_trust.vouch_for(owner));
+    let issuer = issuer_trust.several.then_some(&Subject::Iss);
     let subject = told_by_choice.then_some(&Subject::Sub);
-    let trusted = owners().filter(|owner| issuers.vouch_for(owner));
-    trusted.chain(issuer).chain(subject).any(|owner| person.value(owner) != other.value(owner))
+    let trusted = owners().filter(|owner| issuer_trust.vouch_for(owner));
+    trusted.chain(issuer).chain(subject).any(|owner| principal.value(owner) != other.value(owner))
 }
 
 /// A person, the policy of their key under one template, and what it leads to.
 struct Held<'a> {
-    person: &'a Person,
+    principal: &'a Principal,
     template: &'a Template,
     policy: Policy,
     ways: Vec<Way>,
@@ -157,14 +157,14 @@ struct Way {
 }
 
 impl<'a> Held<'a> {
-    fn by(person: &'a Person, template: &'a Template) -> Option<Self> {
-        let policy = render::policy_for(template, &person.identity()?).ok()?;
+    fn by(principal: &'a Principal, template: &'a Template) -> Option<Self> {
+        let policy = render::policy_for(template, &principal.identity()?).ok()?;
         let allows = policy.statement.iter().enumerate();
         let ways = allows
             .filter(|(_, statement)| statement.effect == Effect::Allow)
             .flat_map(|(index, statement)| ways_through(index, statement, &template.bucket))
             .collect();
-        Some(Self { person, template, policy, ways })
+        Some(Self { principal, template, policy, ways })
     }
 
     /// Whether a way was made for everybody on purpose, and only for reading.
@@ -191,7 +191,7 @@ impl<'a> Held<'a> {
             })?;
             Some(Holder {
                 template: self.template.name.clone(),
-                claims: self.person.claims(),
+                claims: self.principal.claims(),
                 policy: self.policy.clone(),
                 action: action.clone(),
                 resource,

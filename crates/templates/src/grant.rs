@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     fingerprint::{Fingerprint, ShortId},
-    identity::{Identity, Person},
+    identity::{Identity, Principal},
 };
 use diagnostics::one_line;
 
@@ -22,7 +22,7 @@ use diagnostics::one_line;
 pub struct Grant {
     proved: Arc<Proved>,
     policy: ConfinedPolicy,
-    person: Person,
+    principal: Principal,
     is_narrowed: bool,
     fingerprint: Fingerprint,
     line: Fingerprint,
@@ -45,7 +45,7 @@ impl Grant {
         Self {
             proved,
             policy,
-            person: identity.person().clone(),
+            principal: identity.principal().clone(),
             is_narrowed: !scope.is_empty(),
             fingerprint,
             line,
@@ -91,8 +91,8 @@ impl Grant {
     }
 
     /// Whose it is, whatever their claims.
-    pub fn person(&self) -> &Person {
-        &self.person
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// Whether it is a part of a template's grant that its asker chose.

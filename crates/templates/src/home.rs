@@ -169,7 +169,7 @@ impl Segment {
     /// Literals are plain, so that a home reads the same whether slashes are merged, dots resolved,
     /// escapes decoded or wildcards expanded.
     fn check(&self) -> Result<(), (String, String)> {
-        let refuse = |fault: &str, mend: &str| Err((format!("home holds {fault}"), mend.to_owned()));
+        let refuse = |fault: &str, help: &str| Err((format!("home holds {fault}"), help.to_owned()));
         for literal in [&self.before, &self.after] {
             if let Some(c) = literal.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-~=@".contains(*c)) {
                 return refuse(

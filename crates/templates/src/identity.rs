@@ -9,7 +9,7 @@ use crate::fingerprint::Fingerprint;
 /// Who asks: an issuer's word about a subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    person: Person,
+    principal: Principal,
     claims: Map<String, Value>,
     digest: Fingerprint,
     size: usize,
@@ -17,7 +17,7 @@ pub struct Identity {
 
 /// A subject of an issuer, whatever else their token says today.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct Principal {
     issuer: Arc<str>,
     subject: Arc<str>,
     fingerprint: Fingerprint,
@@ -43,18 +43,18 @@ impl Identity {
         };
         let written = serde_json::json!(claims).to_string();
         let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
-        let person = Person::new(issuer, subject);
-        Ok(Self { person, claims, digest, size: written.len() })
+        let principal = Principal::new(issuer, subject);
+        Ok(Self { principal, claims, digest, size: written.len() })
     }
 
     /// The token's `iss`.
     pub fn issuer(&self) -> &str {
-        self.person.issuer()
+        self.principal.issuer()
     }
 
     /// The token's `sub`; never empty.
     pub fn subject(&self) -> &str {
-        self.person.subject()
+        self.principal.subject()
     }
 
     /// A claim, by the path to it through objects.
@@ -74,12 +74,12 @@ impl Identity {
     }
 
     /// Whose word it is, whatever else their token says today.
-    pub fn person(&self) -> &Person {
-        &self.person
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 }
 
-impl Person {
+impl Principal {
     /// A subject of an issuer.
     pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());

@@ -44,22 +44,22 @@ pub enum ImportFault {
     )]
     NotJson(String),
     /// It is JSON, but no policy of CAM.
-    #[error("{place}: {fault}; {mend}")]
+    #[error("{place}: {fault}; {help}")]
     NotAPolicy {
         /// The element, such as `statement 2: effect`.
         place: String,
         /// What is wrong with it.
         fault: String,
         /// What to do about it.
-        mend: &'static str,
+        help: &'static str,
     },
     /// The home that was asked for cannot be read.
-    #[error("home: {fault}; {mend}")]
+    #[error("home: {fault}; {help}")]
     Home {
         /// What is wrong with it.
         fault: String,
         /// What to do about it.
-        mend: String,
+        help: String,
     },
     /// Nothing of it is what a template may grant; the notes say why of each part.
     #[error(

@@ -19,7 +19,7 @@ mod grant;
 mod home;
 pub mod identity;
 mod import;
-mod issuers;
+mod issuer_trust;
 mod lint;
 mod proof;
 mod render;
@@ -40,14 +40,14 @@ pub use self::{
     folder::Folder,
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     lint::{Report, lint},
     revision::Revision,
     scope::{Scope, ScopeRefused},
     set::{TemplateSet, TemplateStatus},
     shadow::{ShadowReport, Sizes},
     template::{Bucket, Service},
-    terms::Terms,
+    terms::ServingConstraints,
     variable::Unrenderable,
     verify::{ConfinedPolicy, Unconfined},
 };

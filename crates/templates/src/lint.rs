@@ -7,10 +7,10 @@ use super::{
     counter_example,
     finding::{Finding, Level, Rule},
     folder,
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     proof::examine,
     template::Template,
-    terms::Terms,
+    terms::ServingConstraints,
 };
 use diagnostics::{Diagnostic, Source};
 
@@ -34,7 +34,7 @@ impl Report {
 
 /// Examines files as one set, a `<name>.next.toml` in the place of its template. Without terms, one issuer is
 /// assumed, which vouches for the claims that stand in homes.
-pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Report {
+pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&ServingConstraints>) -> Report {
     let mut findings = Vec::new();
     let mut templates = Vec::new();
     for file in files {
@@ -43,13 +43,13 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
             Err(problems) => findings.extend(problems.into_iter().map(unreadable)),
         }
     }
-    let assumed = Terms::assumed(&templates);
+    let assumed = ServingConstraints::assumed(&templates);
     let assumptions = if terms.is_none() { assumed.assumptions() } else { Vec::new() };
     let terms = terms.unwrap_or(&assumed);
-    let issuers = &terms.issuers;
+    let issuer_trust = &terms.issuer_trust;
     let (next, serving): (Vec<&Template>, Vec<&Template>) =
         templates.iter().partition(|template| folder::next_of(template.source.path()).is_some());
-    findings.extend(errors(&serving, issuers, |_| true));
+    findings.extend(errors(&serving, issuer_trust, |_| true));
     for candidate in next {
         let base = folder::next_of(candidate.source.path());
         let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
@@ -58,7 +58,7 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&Terms>) -> Re
         let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
         set.push(candidate);
         // What serves is not at fault for what may come.
-        let own = errors(&set, issuers, |finding| finding.templates.contains(&candidate.name));
+        let own = errors(&set, issuer_trust, |finding| finding.templates.contains(&candidate.name));
         findings.extend(own.map(|finding| Finding { templates: vec![candidate.name.clone()], ..finding }));
     }
     for template in &templates {
@@ -88,14 +88,14 @@ fn unreadable(diagnostic: Diagnostic) -> Finding {
 /// What cannot be proved of a set, as far as it matters, each with a counter-example where one is found.
 fn errors(
     set: &[&Template],
-    issuers: &Issuers,
+    issuer_trust: &IssuerTrust,
     matters: impl Fn(&Finding) -> bool,
 ) -> impl Iterator<Item = Finding> {
-    let faults = examine(set, issuers).into_iter().filter(move |fault| matters(&fault.finding));
+    let faults = examine(set, issuer_trust).into_iter().filter(move |fault| matters(&fault.finding));
     faults.map(|fault| {
         let (a, b) = fault.between;
         let pair = set.get(a).zip(set.get(b)).filter(|_| fault.finding.rule.is_about_reach());
-        let found = pair.and_then(|(a, b)| counter_example::find(a, b, fault.statement, issuers));
+        let found = pair.and_then(|(a, b)| counter_example::find(a, b, fault.statement, issuer_trust));
         Finding { counter_example: found, ..fault.finding }
     })
 }

@@ -15,7 +15,7 @@ use self::{statement::ExaminedStatement, template::Examined};
 use super::{
     finding::{Finding, Rule},
     home::Home,
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     template::Template,
 };
 use diagnostics::Diagnostic;
@@ -35,8 +35,11 @@ impl Proved {
 ///
 /// # Errors
 /// Everything that cannot be proved, each with its place and mend.
-pub(super) fn prove(templates: Vec<Template>, issuers: &Issuers) -> Result<Vec<Proved>, Vec<Diagnostic>> {
-    let faults = examine(&templates.iter().collect::<Vec<_>>(), issuers);
+pub(super) fn prove(
+    templates: Vec<Template>,
+    issuer_trust: &IssuerTrust,
+) -> Result<Vec<Proved>, Vec<Diagnostic>> {
+    let faults = examine(&templates.iter().collect::<Vec<_>>(), issuer_trust);
     if faults.is_empty() {
         return Ok(templates.into_iter().map(Proved).collect());
     }
@@ -60,10 +63,10 @@ pub(super) struct Fault {
 pub(super) fn prove_beside(
     template: Template,
     others: &[&Template],
-    issuers: &Issuers,
+    issuer_trust: &IssuerTrust,
 ) -> Result<Proved, Vec<Diagnostic>> {
     let set: Vec<&Template> = others.iter().copied().chain([&template]).collect();
-    let faults = examine(&set, issuers);
+    let faults = examine(&set, issuer_trust);
     if faults.is_empty() {
         return Ok(Proved(template));
     }
@@ -71,15 +74,15 @@ pub(super) fn prove_beside(
 }
 
 /// Everything that cannot be proved of a set of templates.
-pub(super) fn examine(templates: &[&Template], issuers: &Issuers) -> Vec<Fault> {
+pub(super) fn examine(templates: &[&Template], issuer_trust: &IssuerTrust) -> Vec<Fault> {
     let mut faults = Vec::new();
     let homes: Vec<Option<Home>> = templates
         .iter()
         .enumerate()
         .map(|(index, &template)| {
             let proved = Home::prove(&template.home, &template.owners);
-            let refused = |(message, mend): (String, String)| {
-                faults.push(Examined { template, index }.home(Rule::Home, message, mend));
+            let refused = |(message, help): (String, String)| {
+                faults.push(Examined { template, index }.home(Rule::Home, message, help));
             };
             proved.map_err(refused).ok()
         })
@@ -91,7 +94,7 @@ pub(super) fn examine(templates: &[&Template], issuers: &Issuers) -> Vec<Fault> 
     };
     for (index, &template) in templates.iter().enumerate() {
         let examined = Examined { template, index };
-        faults.extend(examined.home_is_owned(issuers));
+        faults.extend(examined.home_is_owned(issuer_trust));
         for (number, statement) in template.statements.iter().enumerate() {
             let examined = ExaminedStatement { template: &examined, statement, number };
             faults.extend(examined.spelling_is_plain());

@@ -10,7 +10,7 @@ use super::{
     template::{Requirement, Template},
 };
 use cam::compare::compare;
-use diagnostics::Span;
+use diagnostics::HumanDuration;
 
 /// What a new version gives and takes, whoever asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl Revision {
             revision.gains.push(format!("bucket `{}` in {}", new.bucket.name, new.bucket.region));
             revision.losses.push(format!("bucket `{}` in {}", old.bucket.name, old.bucket.region));
         }
-        let (before, now) = (Span(old.duration), Span(new.duration));
+        let (before, now) = (HumanDuration(old.duration), HumanDuration(new.duration));
         match old.duration.cmp(&new.duration) {
             std::cmp::Ordering::Less => revision.gains.push(format!("keys live {now}, {before} before")),
             std::cmp::Ordering::Greater => revision.losses.push(format!("keys live {now}, {before} before")),

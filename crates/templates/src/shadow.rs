@@ -106,8 +106,8 @@ impl Shadow {
     /// Counts what would change for a person, given what they get now.
     pub(super) fn observe(&self, identity: &Identity, now: Result<&Grant, &NoGrant>) {
         let Ok(next) = &self.next else { return };
-        let person = identity.person().fingerprint();
-        if self.tally.knows(person) {
+        let principal = identity.principal().fingerprint();
+        if self.tally.knows(principal) {
             return;
         }
         let next = confined_policy(next, identity);
@@ -130,7 +130,7 @@ impl Shadow {
             (Err(_), Err(_)) => {}
         }
         let reason = next.err().filter(|_| seen.failed).map(|error| error.to_string());
-        self.tally.add(person, seen, reason);
+        self.tally.add(principal, seen, reason);
     }
 
     /// What is known so far.
@@ -166,14 +166,14 @@ impl Tally {
     }
 
     /// Whether this person was counted, or there is no room to count more.
-    fn knows(&self, person: Fingerprint) -> bool {
+    fn knows(&self, principal: Fingerprint) -> bool {
         let counted = self.lock();
-        counted.people.len() >= MOST_PEOPLE || counted.people.contains_key(&person)
+        counted.people.len() >= MOST_PEOPLE || counted.people.contains_key(&principal)
     }
 
-    fn add(&self, person: Fingerprint, seen: Seen, failure: Option<String>) {
+    fn add(&self, principal: Fingerprint, seen: Seen, failure: Option<String>) {
         let mut counted = self.lock();
-        let is_new = counted.people.insert(person, seen).is_none();
+        let is_new = counted.people.insert(principal, seen).is_none();
         if let Some(failure) = failure.filter(|_| is_new)
             && (counted.failures.len() < MOST_KINDS || counted.failures.contains_key(&failure))
         {
@@ -186,7 +186,7 @@ impl Tally {
 mod tests {
     use super::*;
 
-    fn person(n: usize) -> Fingerprint {
+    fn principal(n: usize) -> Fingerprint {
         Fingerprint::of(&[n.to_string()])
     }
 
@@ -194,19 +194,19 @@ mod tests {
     fn no_more_people_are_remembered_than_there_is_room_for() {
         let tally = Tally::default();
         for n in 0..MOST_PEOPLE {
-            assert!(!tally.knows(person(n)), "{n}");
-            tally.add(person(n), Seen::default(), None);
+            assert!(!tally.knows(principal(n)), "{n}");
+            tally.add(principal(n), Seen::default(), None);
         }
-        assert!(tally.knows(person(MOST_PEOPLE)), "there is no room for one more");
+        assert!(tally.knows(principal(MOST_PEOPLE)), "there is no room for one more");
     }
 
     #[test]
     fn so_many_kinds_of_failure_are_told_apart_and_those_are_counted_on() {
         let tally = Tally::default();
         for n in 0..MOST_KINDS * 2 {
-            tally.add(person(n), Seen::default(), Some(format!("kind {n}")));
+            tally.add(principal(n), Seen::default(), Some(format!("kind {n}")));
         }
-        tally.add(person(MOST_KINDS * 2), Seen::default(), Some("kind 0".to_owned()));
+        tally.add(principal(MOST_KINDS * 2), Seen::default(), Some("kind 0".to_owned()));
         let failures = tally.lock().failures.clone();
         assert_eq!((failures.len(), failures["kind 0"]), (MOST_KINDS, 2));
     }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{issuers::Issuers, template::Template, variable::Subject};
+use super::{issuer_trust::IssuerTrust, template::Template, variable::Subject};
 use diagnostics::Diagnostic;
 
 /// The terms under which templates serve.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct ServingConstraints {
     /// Who may sign tokens.
-    pub issuers: Issuers,
+    pub issuer_trust: IssuerTrust,
     /// The longest life the configured STS action gives.
     pub longest: Duration,
     /// The least life a key is handed out with, if the operator set one.
@@ -21,7 +21,7 @@ pub struct Terms {
 /// The longest life that STS gives a key of any account, by GetFederationToken (docs 1312/48195).
 const LONGEST_OF_ANY: Duration = Duration::from_hours(36);
 
-impl Terms {
+impl ServingConstraints {
     /// Where no configuration is at hand: one issuer, which vouches for the claims that stand in homes, and
     /// keys that live as long as any account's.
     pub(super) fn assumed(templates: &[Template]) -> Self {
@@ -34,7 +34,7 @@ impl Terms {
         });
         let trusted_claims = claims.collect::<BTreeSet<_>>().into_iter().collect();
         Self {
-            issuers: Issuers { several: false, trusted_claims },
+            issuer_trust: IssuerTrust { several: false, trusted_claims },
             longest: LONGEST_OF_ANY,
             min_remaining: None,
             default: None,
@@ -43,7 +43,7 @@ impl Terms {
 
     /// What was assumed, in words.
     pub(super) fn assumptions(&self) -> Vec<String> {
-        let trusted = &self.issuers.trusted_claims;
+        let trusted = &self.issuer_trust.trusted_claims;
         let trusts = format!("its trusted_claims list {}", trusted.join(", "));
         let one = "one issuer signs tokens".to_owned();
         [one].into_iter().chain((!trusted.is_empty()).then_some(trusts)).collect()
@@ -51,8 +51,8 @@ impl Terms {
 
     /// Whether keys of a template can live as long as it says, and long enough to be handed out.
     pub(super) fn duration_fits(&self, template: &Template) -> Result<(), Diagnostic> {
-        let problem = |message: String, mend: &str| {
-            Err(template.source.problem(template.duration_span.clone(), message, mend))
+        let problem = |message: String, help: &str| {
+            Err(template.source.problem(template.duration_span.clone(), message, help))
         };
         let seconds = template.duration.as_secs();
         if template.duration > self.longest {

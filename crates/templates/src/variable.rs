@@ -137,11 +137,11 @@ impl Variable {
             Some((subject, filter)) => {
                 let known = FILTERS.iter().find(|(name, _)| *name == filter);
                 let (_, encoding) = known.ok_or_else(|| {
-                    let mend = match nearest(filter, FILTERS.map(|(name, _)| name)) {
+                    let help = match nearest(filter, FILTERS.map(|(name, _)| name)) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("known: {}", FILTERS.map(|(name, _)| name).join(", ")),
                     };
-                    (format!("unknown filter `{filter}`"), mend)
+                    (format!("unknown filter `{filter}`"), help)
                 })?;
                 (subject, *encoding)
             }

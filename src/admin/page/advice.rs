@@ -8,7 +8,7 @@ use super::{
     quantity::{self, count, number, percent},
 };
 use crate::credential_cache::{Advice, Alternative, Figures, NoAdvice, WhatIf};
-use diagnostics::{Size, Span};
+use diagnostics::{HumanDuration, Size};
 
 /// What is asked about, as typed into the form: empty is as it is.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,8 +26,8 @@ impl Question {
             (!text.is_empty()).then(|| T::try_from(text.to_owned())).transpose()
         }
         Ok(WhatIf {
-            lifetime: given::<Span>(&self.lifetime)?,
-            min_remaining: given::<Span>(&self.min_remaining)?,
+            lifetime: given::<HumanDuration>(&self.lifetime)?,
+            min_remaining: given::<HumanDuration>(&self.min_remaining)?,
             max_bytes: given::<Size>(&self.max_bytes)?,
         })
     }
@@ -92,7 +92,7 @@ fn report(advice: &Advice) -> Markup {
         h2 { (advice.advice) }
         (table(&columns, rows))
         p.soft.foot {
-            "From " (count(recorded.asks)) " asks in " (quantity::span(recorded.span.0))
+            "From " (count(recorded.requests)) " asks in " (quantity::span(recorded.span.0))
             @if recorded.of_one_key_in > 1 { ", all of one key in " (recorded.of_one_key_in) " and scaled up" }
             "; figures are of the last " (quantity::span(recorded.measured.0))
             ", before that memory fills. Hits here include those who waited for another's call. Memory is an estimate."

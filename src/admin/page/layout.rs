@@ -34,7 +34,7 @@ pub(super) fn page(title: &str, live: bool, body: &Markup) -> Markup {
 }
 
 /// The page before all others, for who has not shown the token.
-pub(super) fn door(login: &str, problem: Option<&str>) -> Markup {
+pub(super) fn auth(login: &str, problem: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,7 +47,7 @@ pub(super) fn door(login: &str, problem: Option<&str>) -> Markup {
             }
             body {
                 main {
-                    section.person {
+                    section.principal {
                         h2 { "cosbroker operators" }
                         @if let Some(problem) = problem { p { (badge("bad", "no")) " " (problem) } }
                         form method="post" action=(login) {

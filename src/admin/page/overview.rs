@@ -28,7 +28,7 @@ pub(super) fn page(status: &Status, issuers: &[String], leave: Option<&str>) -> 
             (tiles(status))
             (charts(&status.hour))
             div.columns {
-                (asks(status))
+                (requests(status))
                 (sts(status))
                 (house(status))
             }
@@ -37,8 +37,8 @@ pub(super) fn page(status: &Status, issuers: &[String], leave: Option<&str>) -> 
             section {
                 h2 { "Living keys" }
                 p {
-                    b { (count(status.keys.alive as u64)) } " known"
-                    @if let Some(until) = status.keys.alive_until { ", the last ends " (to_come(until, status.now)) }
+                    b { (count(status.keys.active as u64)) } " known"
+                    @if let Some(until) = status.keys.expires_last_at { ", the last ends " (to_come(until, status.now)) }
                     @if status.keys.forgotten > 0 { "; " (count(status.keys.forgotten)) " more that there was no room to remember" }
                     ". "
                     @match status.keys.revoked {
@@ -64,7 +64,7 @@ fn alarms(alarms: &[Alarm]) -> Markup {
             p.calm { (badge("good", "ok")) " Nothing needs you." }
         } @else {
             ul.alarms {
-                @for alarm in alarms { li { b { (plain(&alarm.what)) } ". " (plain(&alarm.mend)) "." } }
+                @for alarm in alarms { li { b { (plain(&alarm.what)) } ". " (plain(&alarm.help)) "." } }
             }
         }
     }
@@ -92,7 +92,7 @@ fn tiles(status: &Status) -> Markup {
                 lately.map(|flow| number(flow.sts_calls_per_second)),
                 &format!("a second, of {}", status.sts.quota_allowed),
             ))
-            (tile("Living keys", Some(count(status.keys.alive as u64)), "that this broker made"))
+            (tile("Living keys", Some(count(status.keys.active as u64)), "that this broker made"))
             (tile("Outage survived", survives, "if STS failed now"))
         }
     }
@@ -149,7 +149,7 @@ fn charts(hour: &[Flow]) -> Markup {
     html! { div.charts { @for chart in charts { (chart.draw()) } } }
 }
 
-fn asks(status: &Status) -> Markup {
+fn requests(status: &Status) -> Markup {
     let names = ["hit", "refreshed", "coalesced", "fetched", "stale", "refused"];
     let meanings = [
         "from memory",
@@ -160,12 +160,12 @@ fn asks(status: &Status) -> Markup {
         "no key",
     ];
     let of = |counts: &BTreeMap<&'static str, u64>, name: &str| counts.get(name).copied().unwrap_or_default();
-    let all: u64 = status.asks.values().sum();
+    let all: u64 = status.requests.values().sum();
     let misses: u64 = status.misses.values().sum();
     html! {
         section {
             h2 { "Asks since the start " span.soft { (count(all)) } }
-            (shares(names.into_iter().zip(meanings).map(|(name, meaning)| (name, meaning, of(&status.asks, name))), all))
+            (shares(names.into_iter().zip(meanings).map(|(name, meaning)| (name, meaning, of(&status.requests, name))), all))
             h3 { "Misses " span.soft { (count(misses)) } }
             (shares(status.misses.iter().map(|(name, of)| (*name, reason(name), *of)), misses))
         }
@@ -179,9 +179,9 @@ fn reason(name: &str) -> &'static str {
         "expired" => "too little life left",
         "evicted" => "had made room for others",
         "policy_changed" => "the template changed",
-        "own_key_rotated" => "the operator's own key was rotated",
+        "source_credentials_rotated" => "the operator's own key was rotated",
         "min_remaining" => "the asker wanted more life",
-        "forced" => "its holder was revoked, and is served again",
+        "revoked" => "its holder was revoked, and is served again",
         _ => "",
     }
 }
@@ -226,8 +226,8 @@ fn sts(status: &Status) -> Markup {
                 ("Waiting", html! { (count(sts.waiting as u64)) }),
                 ("Calls", html! { (count(sts.calls)) ", " (count(sts.failed)) " failed" }),
                 ("Own key", html! {
-                    (sts.own_key_source.replace('_', " "))
-                    @match sts.own_key_age_seconds {
+                    (sts.source_credentials_origin.replace('_', " "))
+                    @match sts.source_credentials_age_seconds {
                         Some(seconds) => { ", read " (span(Duration::from_secs(seconds))) " ago" }
                         None => ", not fetched yet",
                     }

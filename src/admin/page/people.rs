@@ -9,8 +9,8 @@ use super::{
     quantity::{ago, count, to_come},
 };
 use crate::{
-    config::RevokedPerson,
-    credential_cache::{KeyFilter, LivingKey, LivingKeys, Revocation},
+    config::RevokedPrincipal,
+    credential_cache::{ActiveCredential, ActiveCredentials, KeyFilter, Revocation},
 };
 use diagnostics::plain;
 
@@ -87,10 +87,10 @@ pub(super) fn search(issuers: &[String], search: &Search) -> Markup {
 pub(super) fn keys(
     issuers: &[String],
     sought: &Search,
-    living: &LivingKeys,
-    revoked: &[RevokedPerson],
+    living: &ActiveCredentials,
+    revoked: &[RevokedPrincipal],
 ) -> Markup {
-    let now = living.unknown.now;
+    let now = living.coverage.now;
     // Somebody is to be revoked though no key of theirs is known here, too.
     let named: Vec<(&str, &str)> = issuers
         .iter()
@@ -98,7 +98,7 @@ pub(super) fn keys(
         .map(|issuer| (issuer.as_str(), sought.subject.trim()))
         .collect();
     let is_revoked = |issuer: &str, subject: &str| {
-        revoked.iter().find(|person| person.issuer == issuer && person.subject == subject)
+        revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject)
     };
     layout::page(
         layout::KEYS,
@@ -109,12 +109,12 @@ pub(super) fn keys(
                 (search(issuers, sought))
             }
             @for (issuer, subject) in named {
-                section.person {
+                section.principal {
                     h2 { (plain(subject)) " " span.soft { (plain(issuer)) } }
                     @match is_revoked(issuer, subject) {
-                        Some(person) => {
-                            p { (badge("bad", "revoked")) " " (ago(person.since, now)) ": gets no key here." }
-                            p { a.button href=(at("/unrevoke", issuer, subject)) { "Serve again…" } }
+                        Some(principal) => {
+                            p { (badge("bad", "revoked")) " " (ago(principal.since, now)) ": gets no key here." }
+                            p { a.button href=(at("/restore", issuer, subject)) { "Serve again…" } }
                         }
                         None => p { a.button.danger href=(at("/revoke", issuer, subject)) { "Revoke…" } },
                     }
@@ -122,11 +122,11 @@ pub(super) fn keys(
             }
             section {
                 p {
-                    b { (count(living.alive as u64)) } (if living.alive == 1 { " key lives" } else { " keys live" })
-                    @if let Some(until) = living.alive_until { ", the last ends " (to_come(until, now)) }
-                    @if living.listed < living.alive { ". Shown are the " (living.listed) " that live longest" }
-                    ". Known are those that this broker made since it started " (ago(living.unknown.known_since, now))
-                    @if living.unknown.forgotten > 0 { ", less " (count(living.unknown.forgotten)) " there was no room for" }
+                    b { (count(living.active as u64)) } (if living.active == 1 { " key lives" } else { " keys live" })
+                    @if let Some(until) = living.expires_last_at { ", the last ends " (to_come(until, now)) }
+                    @if living.listed < living.active { ". Shown are the " (living.listed) " that live longest" }
+                    ". Known are those that this broker made since it started " (ago(living.coverage.known_since, now))
+                    @if living.coverage.forgotten > 0 { ", less " (count(living.coverage.forgotten)) " there was no room for" }
                     "."
                 }
                 @if !living.keys.is_empty() { (list(living)) }
@@ -134,10 +134,10 @@ pub(super) fn keys(
             @if !revoked.is_empty() {
                 section {
                     h2 { "Revoked people " span.soft { (count(revoked.len() as u64)) } }
-                    (table(&["User", "Issuer", "Since"], revoked.iter().take(SHOWN).map(|person| vec![
-                        html! { a href=(link(&person.issuer, &person.subject)) { (plain(&person.subject)) } },
-                        html! { (plain(&person.issuer)) },
-                        ago(person.since, now),
+                    (table(&["User", "Issuer", "Since"], revoked.iter().take(SHOWN).map(|principal| vec![
+                        html! { a href=(link(&principal.issuer, &principal.subject)) { (plain(&principal.subject)) } },
+                        html! { (plain(&principal.issuer)) },
+                        ago(principal.since, now),
                     ])))
                 }
             }
@@ -145,9 +145,9 @@ pub(super) fn keys(
     )
 }
 
-fn list(living: &LivingKeys) -> Markup {
-    let now = living.unknown.now;
-    let row = |key: &LivingKey| {
+fn list(living: &ActiveCredentials) -> Markup {
+    let now = living.coverage.now;
+    let row = |key: &ActiveCredential| {
         vec![
             html! { a href=(link(&key.issuer, &key.subject)) { (plain(&key.subject)) } small { (plain(&key.issuer)) } },
             html! { (key.template) @if key.narrowed { " " (badge("", "narrowed")) } },
@@ -161,19 +161,19 @@ fn list(living: &LivingKeys) -> Markup {
 }
 
 /// What is about to be done to somebody, and the button that does it.
-pub(super) fn confirm(act: Act, issuer: &str, subject: &str, living: &LivingKeys) -> Markup {
-    let now = living.unknown.now;
+pub(super) fn confirm(act: Act, issuer: &str, subject: &str, living: &ActiveCredentials) -> Markup {
+    let now = living.coverage.now;
     layout::page(
         act.title(),
         false,
         &html! {
-            section.person {
+            section.principal {
                 h2 { (act.title()) " " (plain(subject)) "?" }
                 p.soft { (plain(issuer)) }
                 @match act {
                     Act::Revoke => {
                         p { "From then on every ask of theirs is refused with 403, whatever their token says." }
-                        (out(living.alive, living.alive_until.map(|until| to_come(until, now))))
+                        (out(living.active, living.expires_last_at.map(|until| to_come(until, now))))
                     }
                     Act::Restore => p { "Their next ask is answered with a key again." },
                 }
@@ -192,18 +192,18 @@ pub(super) fn confirm(act: Act, issuer: &str, subject: &str, living: &LivingKeys
 
 /// What became of it.
 pub(super) fn done(act: Act, revocation: &Revocation) -> Markup {
-    let now = revocation.unknown.now;
+    let now = revocation.coverage.now;
     let (issuer, subject) = (&revocation.issuer, &revocation.subject);
     layout::page(
         act.title(),
         false,
         &html! {
-            section.person {
+            section.principal {
                 @match act {
                     Act::Revoke => {
                         h2 { (plain(subject)) " gets no key any more" }
                         p.soft { (plain(issuer)) }
-                        (out(revocation.alive, revocation.alive_until.map(|until| to_come(until, now))))
+                        (out(revocation.active, revocation.expires_last_at.map(|until| to_come(until, now))))
                     }
                     Act::Restore => {
                         h2 { (plain(subject)) " is served again" }
@@ -222,12 +222,12 @@ pub(super) fn done(act: Act, revocation: &Revocation) -> Markup {
 }
 
 /// COS cannot be told: what is out lives on.
-fn out(alive: usize, until: Option<Markup>) -> Markup {
+fn out(active: usize, until: Option<Markup>) -> Markup {
     html! {
         @match until {
             Some(until) => p {
                 (badge("bad", "still open")) " "
-                (count(alive as u64)) (if alive == 1 { " key" } else { " keys" }) " of theirs, already out, cannot be called back. The last ends "
+                (count(active as u64)) (if active == 1 { " key" } else { " keys" }) " of theirs, already out, cannot be called back. The last ends "
                 (until) "."
             },
             None => p { "No key of theirs that this broker made is alive." },
@@ -253,7 +253,7 @@ impl Act {
     fn path(self) -> &'static str {
         match self {
             Self::Revoke => "/revoke",
-            Self::Restore => "/unrevoke",
+            Self::Restore => "/restore",
         }
     }
 

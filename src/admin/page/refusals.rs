@@ -65,13 +65,13 @@ fn alike(refusals: &[Refused]) -> Vec<Alike<'_>> {
     for refused in refusals {
         let says = |refused: &Refused| (refused.outcome, refused.cause.clone(), refused.template.clone());
         let known = kinds.iter().position(|kind| says(kind.last) == says(refused));
-        let person = refused.issuer.as_deref().zip(refused.subject.as_deref());
+        let principal = refused.issuer.as_deref().zip(refused.subject.as_deref());
         match known.and_then(|at| kinds.get_mut(at)) {
             Some(kind) => {
                 kind.times += 1;
-                kind.people.extend(person.filter(|person| !kind.people.contains(person)));
+                kind.people.extend(principal.filter(|principal| !kind.people.contains(principal)));
             }
-            None => kinds.push(Alike { last: refused, times: 1, people: person.into_iter().collect() }),
+            None => kinds.push(Alike { last: refused, times: 1, people: principal.into_iter().collect() }),
         }
     }
     kinds

@@ -11,8 +11,8 @@ use crate::{
         say,
         table::{cell, table},
     },
-    config::RevokedPerson,
-    credential_cache::{LivingKey, LivingKeys},
+    config::RevokedPrincipal,
+    credential_cache::{ActiveCredential, ActiveCredentials},
 };
 
 /// Say which keys live: whose, for which folder, until when. Those that live longest come first.
@@ -67,13 +67,13 @@ impl Options {
         if self.format == Format::Json {
             return Ok(say(&pretty(&answer)?)?);
         }
-        let found: LivingKeys = read(answer)?;
+        let found: ActiveCredentials = read(answer)?;
         if !found.keys.is_empty() {
             say(&rows(&found))?;
             say("")?;
         }
         say(&summary(&found))?;
-        tell_unknown(&found.unknown);
+        tell_unknown(&found.coverage);
         Ok(())
     }
 }
@@ -83,7 +83,7 @@ pub(super) async fn known(
     operators: &Operators,
     issuer: Option<&str>,
     subject: &str,
-) -> anyhow::Result<LivingKeys> {
+) -> anyhow::Result<ActiveCredentials> {
     let asked = [("issuer", issuer), ("subject", Some(subject)), ("limit", Some("0"))];
     read(operators.get(&path(&asked)).await?)
 }
@@ -94,22 +94,22 @@ fn path(asked: &[(&str, Option<&str>)]) -> String {
     format!("/api/keys?{query}")
 }
 
-fn rows(found: &LivingKeys) -> String {
+fn rows(found: &ActiveCredentials) -> String {
     let several = found.keys.windows(2).any(|two| matches!(two, [a, b] if a.issuer != b.issuer));
-    let prefix = |key: &LivingKey| {
+    let prefix = |key: &ActiveCredential| {
         let part = if key.narrowed { " (part)" } else { "" };
         format!("{}{part}", cell(&key.prefix))
     };
-    let subject = |key: &LivingKey| {
+    let subject = |key: &ActiveCredential| {
         if several { format!("{} of {}", cell(&key.subject), cell(&key.issuer)) } else { cell(&key.subject) }
     };
-    let row = |key: &LivingKey| {
+    let row = |key: &ActiveCredential| {
         [
             subject(key),
             cell(&key.template),
             prefix(key),
             moment(key.issued_at),
-            to_come(key.expires_at, found.unknown.now),
+            to_come(key.expires_at, found.coverage.now),
             cell(&key.grant_id),
             cell(&key.key_id),
         ]
@@ -118,10 +118,10 @@ fn rows(found: &LivingKeys) -> String {
     table(["SUBJECT", "TEMPLATE", "PREFIX", "ISSUED", "ENDS", "GRANT", "KEY ID"], &rows)
 }
 
-fn summary(found: &LivingKeys) -> String {
-    let Some(until) = found.alive_until else { return "no such key lives".to_owned() };
-    let (alive, until) = (keys(found.alive as u64), to_come(until, found.unknown.now));
-    let cut = if found.listed < found.alive {
+fn summary(found: &ActiveCredentials) -> String {
+    let Some(until) = found.expires_last_at else { return "no such key lives".to_owned() };
+    let (active, until) = (keys(found.active as u64), to_come(until, found.coverage.now));
+    let cut = if found.listed < found.active {
         format!(
             "; listed are the {} that live longest: narrow it with --subject or --prefix, or raise --limit",
             found.listed
@@ -129,12 +129,12 @@ fn summary(found: &LivingKeys) -> String {
     } else {
         String::new()
     };
-    format!("{alive} alive, the last until {until}{cut}")
+    format!("{active} alive, the last until {until}{cut}")
 }
 
 #[derive(Deserialize)]
 struct People {
-    revoked: Vec<RevokedPerson>,
+    revoked: Vec<RevokedPrincipal>,
 }
 
 impl Revoked {

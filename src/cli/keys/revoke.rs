@@ -1,11 +1,11 @@
-//! `cosbroker keys revoke` and `unrevoke`.
+//! `cosbroker keys revoke` and `restore`.
 
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{keys, list::known, person, read, tell_unknown, to_come};
+use super::{keys, list::known, principal, read, tell_unknown, to_come};
 use crate::{
     cli::{note, operators::Listener, say},
     credential_cache::Revocation,
@@ -32,7 +32,7 @@ pub(super) struct Options {
 
 /// Serve a user again.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  cosbroker keys unrevoke --config config.toml --subject alice")]
+#[command(after_long_help = "Example:\n  cosbroker keys restore --config config.toml --subject alice")]
 pub(super) struct Undo {
     #[command(flatten)]
     who: Who,
@@ -69,10 +69,10 @@ impl Options {
                 "nobody was revoked: there is no terminal to ask back on; say --yes"
             );
             let held = known(&operators, self.who.issuer.as_deref(), &self.who.subject).await?;
-            let until = held.alive_until.map(|until| to_come(until, held.unknown.now));
+            let until = held.expires_last_at.map(|until| to_come(until, held.coverage.now));
             let until = until.map_or_else(String::new, |until| format!(", the last until {until}"));
-            let alive = keys(held.alive as u64);
-            let question = format!("`{}`: {alive} alive{until}.", one_line(&self.who.subject));
+            let active = keys(held.active as u64);
+            let question = format!("`{}`: {active} alive{until}.", one_line(&self.who.subject));
             write!(std::io::stdout(), "{question}\nStop serving this user? [y/N] ")?;
             std::io::stdout().flush()?;
             let mut answer = String::new();
@@ -81,7 +81,7 @@ impl Options {
         }
         let revoked: Revocation = read(operators.post_json("/api/revoke", &self.who.named()).await?)?;
         say(&told(&revoked))?;
-        tell_unknown(&revoked.unknown);
+        tell_unknown(&revoked.coverage);
         match &revoked.problem {
             _ if revoked.lasting => {}
             Some(problem) => {
@@ -102,13 +102,13 @@ fn is_yes(answer: &str) -> bool {
 }
 
 fn told(revoked: &Revocation) -> String {
-    let who = person(&revoked.issuer, &revoked.subject);
+    let who = principal(&revoked.issuer, &revoked.subject);
     let before = if revoked.already { " (as before)" } else { "" };
-    let out = match revoked.alive_until {
+    let out = match revoked.expires_last_at {
         Some(until) => format!(
             "{} already out cannot be called back: the last lives until {}",
-            keys(revoked.alive as u64),
-            to_come(until, revoked.unknown.now)
+            keys(revoked.active as u64),
+            to_come(until, revoked.coverage.now)
         ),
         None => "no living key of theirs is known; if that is odd, look at the spelling: the subject is the token's `sub`, to the letter".to_owned(),
     };
@@ -118,11 +118,11 @@ fn told(revoked: &Revocation) -> String {
 impl Undo {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let operators = self.listener.open()?;
-        let served: Revocation = read(operators.post_json("/api/unrevoke", &self.who.named()).await?)?;
-        say(&format!("no longer revoked: {} is served again", person(&served.issuer, &served.subject)))?;
+        let served: Revocation = read(operators.post_json("/api/restore", &self.who.named()).await?)?;
+        say(&format!("no longer revoked: {} is served again", principal(&served.issuer, &served.subject)))?;
         match &served.problem {
             Some(problem) => anyhow::bail!(
-                "after a restart of the broker they are revoked again: {problem}; mend that, then revoke and unrevoke them once more"
+                "after a restart of the broker they are revoked again: {problem}; mend that, then revoke and restore them once more"
             ),
             None => Ok(()),
         }

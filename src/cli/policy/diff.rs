@@ -12,7 +12,7 @@ use super::{Configuration, identity_of, read};
 use crate::{app::StartError, cli::say};
 use cam::compare::compare;
 use diagnostics::{Source, one_line};
-use templates::{Folder, TemplateSet, Terms, identity::Identity};
+use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
 
 /// Say what everybody, and each of some sample users, gains and loses by a change.
 ///
@@ -71,7 +71,7 @@ impl Options {
         Ok(())
     }
 
-    fn versions(&self, terms: Option<&Terms>) -> anyhow::Result<Vec<Versions>> {
+    fn versions(&self, terms: Option<&ServingConstraints>) -> anyhow::Result<Vec<Versions>> {
         if !self.old.is_dir() && !self.new.is_dir() {
             let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let (old, new) = (stem(&self.old), stem(&self.new));
@@ -92,7 +92,7 @@ impl Options {
     }
 }
 
-fn proved(file: Source, terms: Option<&Terms>) -> anyhow::Result<TemplateSet> {
+fn proved(file: Source, terms: Option<&ServingConstraints>) -> anyhow::Result<TemplateSet> {
     Ok(TemplateSet::of_file(file, terms).map_err(StartError::Problems)?)
 }
 

@@ -117,7 +117,7 @@ fn drawn(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> Strin
     if let Some(example) = &example {
         group = group.element(Weight::NOTE.with_name("for example").message(example.as_str()));
     }
-    let mend = one_line(&finding.diagnostic.mend);
-    group = group.element(Weight::HELP.message(mend.as_str()));
+    let help = one_line(&finding.diagnostic.help);
+    group = group.element(Weight::HELP.message(help.as_str()));
     renderer.render(&[group])
 }

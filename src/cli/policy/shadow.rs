@@ -11,7 +11,7 @@ use super::read;
 use crate::{
     app::StartError,
     cli::{operators::Listener, say},
-    config::Outline,
+    config::TemplateSettings,
 };
 use diagnostics::one_line;
 use templates::{ShadowReport, TemplateStatus};
@@ -152,7 +152,8 @@ impl Promotion {
         match (&self.dir, self.listener.config()) {
             (Some(dir), _) => Ok(dir.clone()),
             (None, Some(config)) => {
-                let outline = Outline::load(config).map_err(|problem| StartError::Problems(vec![problem]))?;
+                let outline =
+                    TemplateSettings::load(config).map_err(|problem| StartError::Problems(vec![problem]))?;
                 Ok(outline.templates.dir)
             }
             (None, None) => anyhow::bail!("give --config, or the templates' folder with --dir"),

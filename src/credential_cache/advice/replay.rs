@@ -28,7 +28,7 @@ pub(super) struct Settings {
 /// What came of asks, of the keys that were kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    pub(super) asks: u64,
+    pub(super) requests: u64,
     /// Answered without a call of their own.
     pub(super) hits: u64,
     /// Keys that STS was asked for.
@@ -45,7 +45,7 @@ impl Tally {
     pub(super) fn count(&mut self, at: Duration, outcome: Outcome) {
         let calls = u64::from(matches!(outcome, Outcome::Fetched | Outcome::Refreshed));
         let is_hit = matches!(outcome, Outcome::Hit | Outcome::Refreshed | Outcome::Coalesced);
-        self.asks += 1;
+        self.requests += 1;
         self.hits += u64::from(is_hit);
         self.refused += u64::from(outcome == Outcome::Refused);
         self.calls += calls;
@@ -59,14 +59,14 @@ impl Tally {
 /// Replays asks of one key in `one_in` through a cache that is empty at first; counts from `measured_from` on,
 /// on the clock of the asks.
 pub(super) fn replay(
-    asks: impl Iterator<Item = Ask>,
+    requests: impl Iterator<Item = Ask>,
     one_in: u64,
     measured_from: Duration,
     settings: &Settings,
 ) -> Tally {
     let mut cache = Memory { room: settings.cache.max_bytes / one_in, ..Memory::default() };
     let mut tally = Tally::default();
-    for ask in asks {
+    for ask in requests {
         let outcome = cache.answer(&ask, settings);
         if ask.at >= measured_from {
             tally.count(ask.at, outcome);

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::{AskError, Outcome, Served, key::Key};
+use super::super::{CredentialError, Outcome, Served, key::Key};
 use runtime::clock::Clock;
 use templates::Grant;
 
@@ -119,7 +119,7 @@ impl Recorder {
         &self,
         grant: &Grant,
         wanted: Option<Duration>,
-        answer: &Result<Served, AskError>,
+        answer: &Result<Served, CredentialError>,
     ) {
         let Some(noting) = &self.0 else { return };
         let key = noting.hash.hash_one(grant.fingerprint());
@@ -129,8 +129,14 @@ impl Recorder {
         let (bytes, outcome) = match answer {
             Ok(served) => (served.key.weight(), served.outcome),
             // How long its token would have been is not known.
-            Err(AskError::Sts(_) | AskError::TooMuchLife { .. }) => (Key::weigh(grant, 0), Outcome::Refused),
-            Err(AskError::Revoked | AskError::TooMany { .. } | AskError::TooManyScopes { .. }) => return,
+            Err(CredentialError::Sts(_) | CredentialError::TooMuchLife { .. }) => {
+                (Key::weigh(grant, 0), Outcome::Refused)
+            }
+            Err(
+                CredentialError::Revoked
+                | CredentialError::TooMany { .. }
+                | CredentialError::TooManyScopes { .. },
+            ) => return,
         };
         let ask = Ask {
             key,
@@ -163,7 +169,7 @@ impl Noting {
 /// The latest asks, of every 2^`halvings`th key.
 #[derive(Debug)]
 pub(super) struct Ring {
-    asks: VecDeque<Packed>,
+    requests: VecDeque<Packed>,
     most: usize,
     halvings: u32,
     longest_life: u32,
@@ -172,7 +178,7 @@ pub(super) struct Ring {
 impl Ring {
     pub(super) fn new(bytes: u64) -> Self {
         let most = usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<Packed>();
-        Self { asks: VecDeque::with_capacity(most), most, halvings: 0, longest_life: 0 }
+        Self { requests: VecDeque::with_capacity(most), most, halvings: 0, longest_life: 0 }
     }
 
     /// Keys up to here are kept.
@@ -186,50 +192,50 @@ impl Ring {
     }
 
     fn push(&mut self, mut ask: Packed) {
-        if let (Some(oldest), Some(newest)) = (self.asks.front(), self.asks.back()) {
+        if let (Some(oldest), Some(newest)) = (self.requests.front(), self.requests.back()) {
             // Workers take the time before they take the lock.
             ask.at = ask.at.max(newest.at);
-            if self.asks.len() >= self.most {
+            if self.requests.len() >= self.most {
                 self.make_room(ask.at - oldest.at);
             }
         }
         self.longest_life = self.longest_life.max(ask.life);
-        if ask.key <= self.keeps() && self.asks.len() < self.most {
-            self.asks.push_back(ask);
+        if ask.key <= self.keeps() && self.requests.len() < self.most {
+            self.requests.push_back(ask);
         }
     }
 
     fn make_room(&mut self, reaches: u32) {
         if TICK * reaches >= REACH.max(TICK * self.longest_life * REACH_IN_LIVES) {
-            self.asks.pop_front();
+            self.requests.pop_front();
             return;
         }
         let half = self.keeps() >> 1;
-        let kept = self.asks.iter().filter(|ask| ask.key <= half).count();
+        let kept = self.requests.iter().filter(|ask| ask.key <= half).count();
         // Where a few keys make most asks, half of the keys do not stand for the whole.
         if (self.most / 4..=self.most / 4 * 3).contains(&kept) {
             self.halvings += 1;
-            self.asks.retain(|ask| ask.key <= half);
+            self.requests.retain(|ask| ask.key <= half);
         } else {
             // Many at once, for to look at all of them takes time.
-            self.asks.drain(..(self.most / 8).max(1).min(self.asks.len()));
+            self.requests.drain(..(self.most / 8).max(1).min(self.requests.len()));
         }
     }
 
     pub(super) fn recording(&self, now: Duration) -> Recording {
-        Recording { asks: self.asks.iter().copied().collect(), one_in: 1 << self.halvings, now }
+        Recording { requests: self.requests.iter().copied().collect(), one_in: 1 << self.halvings, now }
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.asks.capacity() * size_of::<Packed>()
+        self.requests.capacity() * size_of::<Packed>()
     }
 }
 
 /// Asks, in the order they came.
 #[derive(Debug)]
 pub(super) struct Recording {
-    asks: Vec<Packed>,
+    requests: Vec<Packed>,
     /// They are those of every so manieth key.
     pub(super) one_in: u64,
     /// When it was made, on the monotonic clock.
@@ -237,12 +243,12 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn asks(&self) -> impl Iterator<Item = Ask> + Clone + use<'_> {
-        self.asks.iter().copied().map(Ask::from)
+    pub(super) fn requests(&self) -> impl Iterator<Item = Ask> + Clone + use<'_> {
+        self.requests.iter().copied().map(Ask::from)
     }
 
     /// How far back it reaches.
     pub(super) fn span(&self) -> Duration {
-        self.asks().next().map_or(Duration::ZERO, |oldest| self.now.saturating_sub(oldest.at))
+        self.requests().next().map_or(Duration::ZERO, |oldest| self.now.saturating_sub(oldest.at))
     }
 }

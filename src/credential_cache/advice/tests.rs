@@ -10,7 +10,7 @@ use super::{
 };
 use crate::credential_cache::{
     Outcome,
-    tests::{House, LIFE, ORIGIN, RULES, pass},
+    tests::{Harness, LIFE, ORIGIN, RULES, pass},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -20,8 +20,8 @@ fn ask(key: u64, at: Duration) -> Ask {
     Ask { key, at, life: LIFE, wanted: Duration::ZERO, bytes: KEY, outcome: Outcome::Hit }
 }
 
-fn all(asks: &[Ask], settings: &Settings) -> Tally {
-    replay(asks.iter().copied(), 1, Duration::ZERO, settings)
+fn all(requests: &[Ask], settings: &Settings) -> Tally {
+    replay(requests.iter().copied(), 1, Duration::ZERO, settings)
 }
 
 fn as_they_are(cache: config::Cache) -> Settings {
@@ -38,11 +38,11 @@ fn asks_of_a_few() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
 /// The same as asks of a ring.
 fn recorded(few: &[(u64, u64, u64)]) -> Vec<Ask> {
     let mut at = Duration::ZERO;
-    let asks = few.iter().map(|(user, gap, wanted)| {
+    let requests = few.iter().map(|(user, gap, wanted)| {
         at += Duration::from_secs(*gap);
         Ask { wanted: MINUTE * u32::try_from(*wanted).unwrap(), bytes: KEY << (user % 3), ..ask(*user, at) }
     });
-    asks.collect()
+    requests.collect()
 }
 
 proptest! {
@@ -58,24 +58,24 @@ proptest! {
         runtime.block_on(async {
             let min_remaining = min_remaining.map(Duration::from_mins);
             let rules = config::Cache { min_remaining, refresh_at, ..RULES };
-            let house = House::with(LIFE, rules, Duration::ZERO);
+            let harness = Harness::with(LIFE, rules, Duration::ZERO);
             let (mut hits, mut refused) = (0, 0);
             for (user, gap, wanted) in few {
                 pass(Duration::from_secs(gap)).await;
                 let wanted = (wanted > 0).then(|| Duration::from_mins(wanted));
-                match house.broker.key_for(&house.grant(&format!("u{user}")), wanted, &ORIGIN).await {
+                match harness.broker.credential_for(&harness.grant(&format!("u{user}")), wanted, &ORIGIN).await {
                     Ok(served) => hits += u64::from(served.outcome != Outcome::Fetched),
                     Err(_) => refused += 1,
                 }
             }
             pass(Duration::from_secs(1)).await;
-            let recording = house.broker.0.recorder.recording().unwrap();
-            let replayed = replay(recording.asks(), 1, Duration::ZERO, &as_they_are(rules));
+            let recording = harness.broker.0.recorder.recording().unwrap();
+            let replayed = replay(recording.requests(), 1, Duration::ZERO, &as_they_are(rules));
             assert_eq!(
                 (replayed.hits, replayed.calls, replayed.refused),
-                (hits, house.calls() as u64, refused)
+                (hits, harness.calls() as u64, refused)
             );
-            assert_eq!(replayed.asks, recording.asks().count() as u64);
+            assert_eq!(replayed.requests, recording.requests().count() as u64);
         });
     }
 
@@ -87,7 +87,7 @@ proptest! {
         few in asks_of_a_few(),
         keys_of_room in 1_u64..20,
     ) {
-        let asks = recorded(&few);
+        let requests = recorded(&few);
         let rules = config::Cache { refresh_at: 0.0, ..RULES };
         let rising = |tallies: Vec<Tally>| {
             let hits: Vec<u64> = tallies.iter().map(|tally| tally.hits).collect();
@@ -95,11 +95,11 @@ proptest! {
             Ok(())
         };
         let lives = [15, 30, 60, 120].map(|life| Some(MINUTE * life));
-        rising(lives.map(|lifetime| all(&asks, &Settings { lifetime, cache: rules })).to_vec())?;
+        rising(lives.map(|lifetime| all(&requests, &Settings { lifetime, cache: rules })).to_vec())?;
         let leasts = [20, 10, 5, 1].map(|least| Some(MINUTE * least));
-        rising(leasts.map(|min_remaining| all(&asks, &as_they_are(config::Cache { min_remaining, ..rules }))).to_vec())?;
+        rising(leasts.map(|min_remaining| all(&requests, &as_they_are(config::Cache { min_remaining, ..rules }))).to_vec())?;
         let sizes = [1, 2, 4].map(|factor| factor * keys_of_room * KEY);
-        let tallies = sizes.map(|max_bytes| all(&asks, &as_they_are(config::Cache { max_bytes, ..rules })));
+        let tallies = sizes.map(|max_bytes| all(&requests, &as_they_are(config::Cache { max_bytes, ..rules })));
         for (tally, size) in tallies.iter().zip(sizes) {
             prop_assert!(tally.peak_bytes <= size);
         }
@@ -114,17 +114,17 @@ proptest! {
     ) {
         let mut ring = Ring::new(kib << 10);
         let mut random = Random(users);
-        let asks: Vec<Ask> = (0..6000)
+        let requests: Vec<Ask> = (0..6000)
             .map(|n| ask(spread(random.next() % users), Duration::from_millis(n * gap_ms / 25 * 25)))
             .collect();
-        for one in &asks {
+        for one in &requests {
             ring.note(*one);
             assert!(ring.bytes() as u64 <= kib << 10);
         }
-        let recording = ring.recording(asks.last().unwrap().at);
-        let kept: Vec<Ask> = recording.asks().collect();
+        let recording = ring.recording(requests.last().unwrap().at);
+        let kept: Vec<Ask> = recording.requests().collect();
         let keeps = u64::MAX / recording.one_in;
-        let sampled: Vec<Ask> = asks.into_iter().filter(|one| one.key <= keeps).collect();
+        let sampled: Vec<Ask> = requests.into_iter().filter(|one| one.key <= keeps).collect();
         prop_assert!(sampled.ends_with(&kept) && !kept.is_empty());
     }
 }
@@ -160,7 +160,7 @@ fn spread(number: u64) -> u64 {
 }
 
 /// Half a million asks in eight hours, the user of rank n asking as often as 1/n.
-fn zipf(users: u64, asks: u32) -> Vec<Ask> {
+fn zipf(users: u64, requests: u32) -> Vec<Ask> {
     let mut sums = Vec::new();
     let mut sum = 0.0;
     for rank in 1..=users {
@@ -171,16 +171,16 @@ fn zipf(users: u64, asks: u32) -> Vec<Ask> {
     let one = |n: u32| {
         let place = random.unit() * sum;
         let user = sums.partition_point(|sum| *sum < place);
-        ask(spread(user as u64 + 1), Duration::from_hours(8) / asks * n)
+        ask(spread(user as u64 + 1), Duration::from_hours(8) / requests * n)
     };
-    (0..asks).map(one).collect()
+    (0..requests).map(one).collect()
 }
 
 #[test]
 fn a_ring_that_kept_one_key_in_so_many_tells_what_all_of_them_would() {
-    let asks = zipf(20_000, 500_000);
+    let requests = zipf(20_000, 500_000);
     let (mut whole, mut part) = (Ring::new(16 << 20), Ring::new(1 << 20));
-    for one in &asks {
+    for one in &requests {
         whole.note(*one);
         part.note(*one);
     }
@@ -193,9 +193,12 @@ fn a_ring_that_kept_one_key_in_so_many_tells_what_all_of_them_would() {
     for (life, max_bytes) in [(15, 1 << 30), (30, 1 << 30), (60, 1 << 30), (60, 20 << 20)] {
         let cache = config::Cache { max_bytes, ..RULES };
         let settings = Settings { lifetime: Some(MINUTE * life), cache };
-        let told = |recording: &Recording| replay(recording.asks(), recording.one_in, from, &settings);
+        let told = |recording: &Recording| replay(recording.requests(), recording.one_in, from, &settings);
         let (all, some) = (told(&whole), told(&part));
-        assert!((share(all.hits, all.asks) - share(some.hits, some.asks)).abs() < 0.05, "{all:?} {some:?}");
+        assert!(
+            (share(all.hits, all.requests) - share(some.hits, some.requests)).abs() < 0.05,
+            "{all:?} {some:?}"
+        );
         assert!(within(some.calls * part.one_in, all.calls, 0.1), "{all:?} {some:?}");
         assert!(within(some.peak_bytes * part.one_in, all.peak_bytes, 0.1), "{all:?} {some:?}");
     }
@@ -210,7 +213,7 @@ fn where_one_user_makes_most_asks_the_oldest_go_and_no_key_is_left_out() {
     }
     let recording = ring.recording(Duration::from_secs(500));
     assert_eq!(recording.one_in, 1);
-    assert!(recording.asks().count() > 2000);
+    assert!(recording.requests().count() > 2000);
 }
 
 /// Users who each ask every ten minutes for so many hours.
@@ -231,7 +234,7 @@ fn advice_on(recording: &Recording, cache: config::Cache, what_if: &WhatIf) -> R
 }
 
 fn lifetime(minutes: u32) -> WhatIf {
-    WhatIf { lifetime: Some(Span(MINUTE * minutes)), ..WhatIf::default() }
+    WhatIf { lifetime: Some(HumanDuration(MINUTE * minutes)), ..WhatIf::default() }
 }
 
 #[test]
@@ -254,10 +257,10 @@ fn a_longer_life_is_advised_with_what_it_saves_and_what_it_costs() {
     assert_eq!(
         told.recorded,
         Recorded {
-            asks: 50 * 48,
+            requests: 50 * 48,
             of_one_key_in: 1,
-            span: Span(Duration::from_hours(8)),
-            measured: Span(Duration::from_hours(4)),
+            span: HumanDuration(Duration::from_hours(8)),
+            measured: HumanDuration(Duration::from_hours(4)),
         }
     );
     assert_eq!(told.present.figures.calls, 50 * 8);
@@ -296,7 +299,7 @@ fn what_is_asked_about_is_answered_and_the_asks_it_would_refuse_are_told() {
         }
     }
     let recording = ring.recording(Duration::from_hours(8));
-    let asked = WhatIf { min_remaining: Some(Span(MINUTE)), ..lifetime(15) };
+    let asked = WhatIf { min_remaining: Some(HumanDuration(MINUTE)), ..lifetime(15) };
     let told = advice_on(&recording, RULES, &asked).unwrap();
     assert_eq!(told.asked.unwrap().settings, asked);
     assert_eq!(
@@ -314,7 +317,7 @@ fn what_cannot_be_judged_says_what_is_missing() {
         Ok(advice) => advice.advice,
         Err(missing) => missing.to_string(),
     };
-    let short = WhatIf { min_remaining: Some(Span(MINUTE * 30)), ..WhatIf::default() };
+    let short = WhatIf { min_remaining: Some(HumanDuration(MINUTE * 30)), ..WhatIf::default() };
     for (what_if, expected) in [
         (lifetime(300), "keys of 5h can be judged from asks of 10h, and those recorded reach back 8h; "),
         (lifetime(60 * 13), "STS gives keys of 12h at most, not of 13h; "),
@@ -335,44 +338,44 @@ fn what_cannot_be_judged_says_what_is_missing() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_that_is_recorded_or_told_names_anybody() {
-    let house = House::quick();
+    let harness = Harness::quick();
     for _ in 0..13 {
         for user in 0..100 {
-            house.ask(&format!("alice{user}")).await.unwrap();
+            harness.ask(&format!("alice{user}")).await.unwrap();
         }
         pass(MINUTE * 10).await;
     }
-    let grant = house.grant("alice7");
-    let told = serde_json::to_string(&house.broker.advice(&WhatIf::default()).unwrap()).unwrap();
+    let grant = harness.grant("alice7");
+    let told = serde_json::to_string(&harness.broker.advice(&WhatIf::default()).unwrap()).unwrap();
     assert!(!told.contains("alice") && !told.contains(&grant.id().to_string()), "{told}");
-    let held = format!("{:?}", house.broker.0.recorder);
+    let held = format!("{:?}", harness.broker.0.recorder);
     assert!(!held.contains("alice") && !held.contains(&grant.id().to_string()));
-    let other = House::quick();
+    let other = Harness::quick();
     other.ask("alice7").await.unwrap();
-    let key = |house: &House| {
-        let recording = house.broker.0.recorder.recording().unwrap();
-        recording.asks().map(|ask| ask.key).collect::<Vec<_>>()
+    let key = |harness: &Harness| {
+        let recording = harness.broker.0.recorder.recording().unwrap();
+        recording.requests().map(|ask| ask.key).collect::<Vec<_>>()
     };
-    assert!(!key(&house).contains(&key(&other)[0]), "another process knows her by another number");
+    assert!(!key(&harness).contains(&key(&other)[0]), "another process knows her by another number");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_counted_stands_beside_its_replay() {
-    let house = House::quick();
+    let harness = Harness::quick();
     for turn in 0..24 {
         if turn == 6 {
             // The memory has filled, and counting begins.
-            assert_eq!(house.calls(), 200);
+            assert_eq!(harness.calls(), 200);
         }
         for user in 0..100 {
-            house.ask(&format!("u{user}")).await.unwrap();
+            harness.ask(&format!("u{user}")).await.unwrap();
         }
         pass(MINUTE * 10).await;
     }
-    let told = house.broker.advice(&lifetime(60)).unwrap();
+    let told = harness.broker.advice(&lifetime(60)).unwrap();
     assert_eq!(told.counted, told.present.figures);
-    assert_eq!(told.counted.asks, 1200, "from 2h to 4h, as keys of 2h are among those tried");
-    let off = House::with(LIFE, config::Cache { advice_bytes: None, ..RULES }, Duration::ZERO);
+    assert_eq!(told.counted.requests, 1200, "from 2h to 4h, as keys of 2h are among those tried");
+    let off = Harness::with(LIFE, config::Cache { advice_bytes: None, ..RULES }, Duration::ZERO);
     off.ask("alice").await.unwrap();
     assert_eq!(off.broker.advice(&WhatIf::default()), Err(NoAdvice::Off));
 }

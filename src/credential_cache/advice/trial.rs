@@ -8,7 +8,7 @@ use super::{
     ring::Recording,
 };
 use crate::{config, sts::Allowance};
-use diagnostics::{Size, Span};
+use diagnostics::{HumanDuration, Size};
 
 /// Lives that are tried, as far as STS gives them and the asks reach back.
 const LIFETIMES: [Duration; 6] = [
@@ -41,17 +41,20 @@ impl Trial<'_> {
         let least = self.settings(what_if).cache.min_remaining(shortest);
         if longest > self.allowed.longest_life {
             return Err(NoAdvice::BeyondSts {
-                lifetime: Span(longest),
-                longest: Span(self.allowed.longest_life),
+                lifetime: HumanDuration(longest),
+                longest: HumanDuration(self.allowed.longest_life),
             });
         }
         if least >= shortest {
-            return Err(NoAdvice::NeverEnough { lifetime: Span(shortest), least: Span(least) });
+            return Err(NoAdvice::NeverEnough {
+                lifetime: HumanDuration(shortest),
+                least: HumanDuration(least),
+            });
         }
         for lifetime in [self.longest, longest] {
             if !self.reaches_back_for(lifetime) {
                 let span = seconds(self.recording.span());
-                return Err(NoAdvice::TooShort { lifetime: Span(lifetime), span });
+                return Err(NoAdvice::TooShort { lifetime: HumanDuration(lifetime), span });
             }
         }
         Ok(())
@@ -77,8 +80,8 @@ impl Trial<'_> {
 
     /// Settings worth a look: one changed at a time, as far as it can be judged.
     pub(super) fn candidates(&self) -> Vec<WhatIf> {
-        let lifetime = |life| WhatIf { lifetime: Some(Span(life)), ..WhatIf::default() };
-        let least = |least| WhatIf { min_remaining: Some(Span(least)), ..WhatIf::default() };
+        let lifetime = |life| WhatIf { lifetime: Some(HumanDuration(life)), ..WhatIf::default() };
+        let least = |least| WhatIf { min_remaining: Some(HumanDuration(least)), ..WhatIf::default() };
         let size = |bytes| WhatIf { max_bytes: Some(Size(bytes)), ..WhatIf::default() };
         let is_present =
             |least| [self.shortest, self.longest].iter().all(|life| self.rules.min_remaining(*life) == least);
@@ -96,7 +99,7 @@ impl Trial<'_> {
         present: Option<&Alternative>,
     ) -> Alternative {
         let one_in = self.recording.one_in;
-        let tally = replay(self.recording.asks(), one_in, from, &self.settings(&what_if));
+        let tally = replay(self.recording.requests(), one_in, from, &self.settings(&what_if));
         let figures = figures(&tally, one_in, self.recording.now.saturating_sub(from));
         let change = |before: u64| share(figures.calls, before) - 1.0;
         let before = present.map_or(figures.calls, |present| present.figures.calls);
@@ -105,7 +108,7 @@ impl Trial<'_> {
             figures,
             calls_change: (before > 0).then(|| change(before)),
             peak_bytes: tally.peak_bytes * one_in,
-            outlives_revocation: Span(self.longest_under(&what_if)),
+            outlives_revocation: HumanDuration(self.longest_under(&what_if)),
         }
     }
 }
@@ -114,9 +117,9 @@ pub(super) fn figures(tally: &Tally, one_in: u64, measured: Duration) -> Figures
     let scaled = |count: u64| count * one_in;
     let hours = measured.as_secs_f64() / 3600.0;
     Figures {
-        asks: scaled(tally.asks),
+        requests: scaled(tally.requests),
         hits: scaled(tally.hits),
-        hit_rate: share(tally.hits, tally.asks),
+        hit_rate: share(tally.hits, tally.requests),
         calls: scaled(tally.calls),
         calls_per_hour: number(scaled(tally.calls)) / hours,
         busiest_calls_per_second: number(scaled(tally.busiest)) / 60.0,
@@ -133,6 +136,6 @@ pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 
-pub(super) fn seconds(duration: Duration) -> Span {
-    Span(Duration::from_secs(duration.as_secs()))
+pub(super) fn seconds(duration: Duration) -> HumanDuration {
+    HumanDuration(Duration::from_secs(duration.as_secs()))
 }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::cos;
-use diagnostics::{Offset, Span, nearest};
+use diagnostics::{HumanDuration, SignedHumanDuration, nearest};
 
 /// What is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,13 +53,13 @@ struct Rule {
     on: Target,
     fault: Name,
     #[serde(skip_serializing_if = "Option::is_none")]
-    delay: Option<Span>,
+    delay: Option<HumanDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<Offset>,
+    by: Option<SignedHumanDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    lasts: Option<Span>,
+    lasts: Option<HumanDuration>,
     #[serde(default, deserialize_with = "times", skip_serializing_if = "Option::is_none")]
     times: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +197,7 @@ fn status(code: u16, fits: impl Fn(u16) -> bool) -> Result<StatusCode, String> {
 }
 
 /// As far as the sandbox's clock itself goes: what lies before 1970 cannot be written in a `Date`.
-fn skew(by: Offset) -> Result<SignedDuration, String> {
+fn skew(by: SignedHumanDuration) -> Result<SignedDuration, String> {
     if by.0.abs() > FARTHEST_OFF {
         return Err(format!("`by` is {by}; a clock is off by ten years at most, \"87600h\" or \"-87600h\""));
     }
@@ -211,11 +211,11 @@ fn is_action(on: Target, action: &str) -> Result<(), String> {
         Target::Sts => Err(format!("STS has no action `{action}`; it has {}", STS_ACTIONS.join(" and "))),
         Target::Cos if cos::ACTIONS.contains(&action) => Ok(()),
         Target::Cos => {
-            let mend = match nearest(action.trim_start_matches("name/cos:"), cos::ACTIONS) {
+            let help = match nearest(action.trim_start_matches("name/cos:"), cos::ACTIONS) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("it has {}", cos::ACTIONS.join(", ")),
             };
-            Err(format!("the sandbox's COS has no action `{action}`; {mend}"))
+            Err(format!("the sandbox's COS has no action `{action}`; {help}"))
         }
     }
 }

@@ -18,9 +18,9 @@ const OTHER_ISSUER: &str = "https://login.example.org/";
 
 /// What their token would say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Person(BTreeMap<Subject, Value>);
+pub(super) struct Principal(BTreeMap<Subject, Value>);
 
-impl Person {
+impl Principal {
     fn with(&self, subject: &Subject, value: Value) -> Self {
         let mut changed = self.clone();
         changed.0.insert(subject.clone(), value);
@@ -68,21 +68,22 @@ fn put(claims: &mut Map<String, Value>, path: &[String], value: &Value) {
 /// A claim that decides whose home it is is never one that the template names: that home may be somebody's.
 pub(super) fn made_up(template: &Template, issuer: &str, name: &str, number: u64) -> Option<Identity> {
     let variables: Vec<&Variable> = reaching(template).flat_map(Text::variables).collect();
-    let mut person = Person(BTreeMap::from([(Subject::Sub, name.into()), (Subject::Iss, issuer.into())]));
+    let mut principal =
+        Principal(BTreeMap::from([(Subject::Sub, name.into()), (Subject::Iss, issuer.into())]));
     for (path, values) in template.require.iter().filter(|(path, _)| *path != ["sub"]) {
-        person.0.insert(Subject::Claim(path.clone()), values.first()?.clone());
+        principal.0.insert(Subject::Claim(path.clone()), values.first()?.clone());
     }
     for subject in variables.iter().map(|variable| &variable.subject).chain(&template.owners) {
         let is_integer =
             variables.iter().any(|one| one.subject == *subject && one.encoding == Encoding::Integer);
         let value = if is_integer { Value::from(number) } else { Value::from(name) };
         if template.owners.contains(subject) && *subject != Subject::Iss {
-            person.0.insert(subject.clone(), value);
+            principal.0.insert(subject.clone(), value);
         } else {
-            person.0.entry(subject.clone()).or_insert(value);
+            principal.0.entry(subject.clone()).or_insert(value);
         }
     }
-    person.identity()
+    principal.identity()
 }
 
 /// A template that has more segments or calls for more people is searched in part.
@@ -95,7 +96,7 @@ pub(super) const USUAL: usize = 7;
 
 /// People worth trying on these templates: first the usual ones, then those whose values spell out a part of
 /// the templates themselves.
-pub(super) fn around(templates: &[&Template], several_issuers: bool) -> Vec<Person> {
+pub(super) fn around(templates: &[&Template], several_issuers: bool) -> Vec<Principal> {
     let texts: Vec<&Text> = templates.iter().flat_map(|template| reaching(template)).collect();
     let variables: Vec<_> = texts.iter().flat_map(|text| text.variables()).collect();
     let is_integer = |subject: &Subject| {
@@ -108,26 +109,26 @@ pub(super) fn around(templates: &[&Template], several_issuers: bool) -> Vec<Pers
         .chain(owners)
         .chain([&Subject::Sub, &Subject::Iss])
         .collect();
-    let person = |name: &str, (claim, number): (&str, u32), issuer: &str| {
+    let principal = |name: &str, (claim, number): (&str, u32), issuer: &str| {
         let value = |subject: &Subject| match subject {
             Subject::Sub => Value::from(name),
             Subject::Iss => Value::from(issuer),
             Subject::Claim(_) if is_integer(subject) => Value::from(number),
             Subject::Claim(_) => Value::from(claim),
         };
-        Person(subjects.iter().map(|subject| ((*subject).clone(), value(subject))).collect())
+        Principal(subjects.iter().map(|subject| ((*subject).clone(), value(subject))).collect())
     };
     let (red, blue) = (("red", 7), ("blue", 8));
     let elsewhere = if several_issuers { OTHER_ISSUER } else { ISSUER };
-    let usual = person("alice", red, ISSUER);
+    let usual = principal("alice", red, ISSUER);
     let mut people = vec![
         usual.clone(),
-        person("bob", red, ISSUER),
-        person("alice", blue, ISSUER),
-        person("bob", blue, ISSUER),
-        person("alice", red, elsewhere),
-        person("alice0", red, ISSUER),
-        person("alice", ("red0", 70), ISSUER),
+        principal("bob", red, ISSUER),
+        principal("alice", blue, ISSUER),
+        principal("bob", blue, ISSUER),
+        principal("alice", red, elsewhere),
+        principal("alice0", red, ISSUER),
+        principal("alice", ("red0", 70), ISSUER),
     ];
     // A hash cannot be read backwards, so that only equal values meet under it.
     let borrowed = [red.0, "alice", ISSUER].into_iter().flat_map(|value| {
@@ -197,7 +198,7 @@ fn segments(text: &Text) -> Vec<Segment<'_>> {
 
 /// What a path's segment could be: as each one renders, and with the end of one after the beginning of
 /// another.
-fn spellings(segments: &[Segment<'_>], usual: &Person) -> BTreeSet<String> {
+fn spellings(segments: &[Segment<'_>], usual: &Principal) -> BTreeSet<String> {
     let Some(identity) = usual.identity() else { return BTreeSet::new() };
     let rendered = |segment: &Segment<'_>| match segment.variable {
         Some(variable) => variable.render(&identity).unwrap_or_default(),
@@ -219,7 +220,7 @@ fn spellings(segments: &[Segment<'_>], usual: &Person) -> BTreeSet<String> {
 
 /// People for whom a template's text can be written like `keys`, a pattern that somebody else's key reaches:
 /// their values are read off that pattern.
-pub(super) fn written_alike(keys: &str, template: &Template, like: &Person) -> Vec<Person> {
+pub(super) fn written_alike(keys: &str, template: &Template, like: &Principal) -> Vec<Principal> {
     let mut people = Vec::new();
     for text in reaching(template) {
         read_off(keys, text.pieces(), like, &mut BTreeMap::new(), &mut people);
@@ -235,9 +236,9 @@ const MOST_READINGS: usize = 8;
 fn read_off(
     written: &str,
     pieces: &[Piece],
-    like: &Person,
+    like: &Principal,
     values: &mut BTreeMap<Subject, Value>,
-    people: &mut Vec<Person>,
+    people: &mut Vec<Principal>,
 ) {
     if people.len() >= MOST_READINGS {
         return;
@@ -245,10 +246,10 @@ fn read_off(
     let (piece, rest) = match pieces.split_first() {
         Some(split) if !written.is_empty() && !written.starts_with('*') => split,
         _ => {
-            let mut person = like.clone();
-            person.0.extend(values.clone());
-            if !people.contains(&person) {
-                people.push(person);
+            let mut principal = like.clone();
+            principal.0.extend(values.clone());
+            if !people.contains(&principal) {
+                people.push(principal);
             }
             return;
         }

@@ -18,9 +18,9 @@ fn parsed(texts: &[String]) -> Option<Vec<Template>> {
 }
 
 /// What a search between the two templates of a fault finds.
-fn shown(templates: &[Template], fault: &Fault, issuers: &Issuers) -> Option<CounterExample> {
+fn shown(templates: &[Template], fault: &Fault, issuer_trust: &IssuerTrust) -> Option<CounterExample> {
     let (a, b) = fault.between;
-    find(&templates[a], &templates[b], fault.statement, issuers)
+    find(&templates[a], &templates[b], fault.statement, issuer_trust)
 }
 
 /// The evaluator, asked anew from the JSON of what was found.
@@ -34,8 +34,8 @@ fn is_true(found: &CounterExample) -> bool {
         })
 }
 
-fn issuers() -> Issuers {
-    Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] }
+fn issuer_trust() -> IssuerTrust {
+    IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] }
 }
 
 #[test]
@@ -86,14 +86,14 @@ fn what_is_refused_is_shown_by_two_people_and_an_object() {
         ),
     ] {
         let templates = parsed(&texts).unwrap();
-        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuers());
+        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuer_trust());
         let fault = faults.iter().find(|fault| fault.finding.rule == rule);
         let fault = fault.unwrap_or_else(|| panic!("{rule:?}: {faults:#?}"));
-        let found = shown(&templates, fault, &issuers());
+        let found = shown(&templates, fault, &issuer_trust());
         let found = found.unwrap_or_else(|| panic!("nothing shows {rule:?} of {texts:#?}"));
         assert!(is_true(&found), "{found:#?}");
     }
-    let several = Issuers { several: true, ..issuers() };
+    let several = IssuerTrust { several: true, ..issuer_trust() };
     let templates = parsed(&[UPLOAD.to_owned()]).unwrap();
     let faults = examine(&templates.iter().collect::<Vec<_>>(), &several);
     assert_eq!(faults[0].finding.rule, Rule::IssuerInHome);
@@ -111,9 +111,9 @@ fn a_search_ends_soon_whatever_a_template_holds() {
     let many = UPLOAD.replace("\"${home}*\"", &many.join(", "));
     for text in [twice, many] {
         let templates = parsed(&[text]).unwrap();
-        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuers());
+        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuer_trust());
         assert!(!faults.is_empty());
-        shown(&templates, &faults[0], &issuers());
+        shown(&templates, &faults[0], &issuer_trust());
     }
 }
 
@@ -123,7 +123,7 @@ fn it_goes_through_the_statement_that_is_at_fault() {
     let text = format!("{open}[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"*\"\n");
     let templates = parsed(&[text]).unwrap();
     for (statement, action) in [(0, "name/cos:PutObject"), (1, "name/cos:GetObject")] {
-        let found = find(&templates[0], &templates[0], Some(statement), &issuers()).unwrap();
+        let found = find(&templates[0], &templates[0], Some(statement), &issuer_trust()).unwrap();
         assert_eq!(found.holders[0].action, action);
         assert!(is_true(&found), "{found:#?}");
     }
@@ -134,7 +134,7 @@ fn a_star_inside_a_listed_prefix_is_no_key_of_anybody() {
     let list = "[[statement]]\neffect = \"allow\"\naction = \"@list\"\nresource = \"*\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"${home}\"\n";
     let templates = parsed(&[format!("{}{list}", UPLOAD.replace("users/${sub}/", "u/*/${sub}/"))]).unwrap();
     for through in [Some(0), Some(1)] {
-        if let Some(found) = find(&templates[0], &templates[0], through, &issuers()) {
+        if let Some(found) = find(&templates[0], &templates[0], through, &issuer_trust()) {
             assert!(is_true(&found), "{found}");
             for holder in found.holders.iter().filter(|holder| holder.action.ends_with("GetBucket")) {
                 let prefix = holder.context["cos:prefix"].replace("%2F", "/");
@@ -152,7 +152,7 @@ fn conditions_are_met_at_their_edges() {
         let text =
             UPLOAD.replace("numeric_less_than_equal", condition).replace("users/${sub}/", "users/${sub}");
         let templates = parsed(&[text]).unwrap();
-        let found = find(&templates[0], &templates[0], None, &issuers());
+        let found = find(&templates[0], &templates[0], None, &issuer_trust());
         assert!(is_true(&found.unwrap_or_else(|| panic!("{condition}"))), "{condition}");
     }
 }
@@ -160,7 +160,7 @@ fn conditions_are_met_at_their_edges() {
 #[test]
 fn it_reads_as_a_sentence() {
     let templates = parsed(&[UPLOAD.replace("users/${sub}/", "users/${sub}")]).unwrap();
-    let found = find(&templates[0], &templates[0], None, &issuers()).unwrap();
+    let found = find(&templates[0], &templates[0], None, &issuer_trust()).unwrap();
     assert_eq!(
         found.to_string(),
         "both sub \"alice\" (PutObject, template `t0`) and sub \"alice0\" (PutObject, template `t0`) can reach `users/alice0/photo.jpg`"
@@ -169,7 +169,7 @@ fn it_reads_as_a_sentence() {
 
 /// Sets of one or two templates over one bucket, in the words an operator would use and misuse: mostly one
 /// filter for all of them, and no claim twice in a home.
-fn any_set() -> impl Strategy<Value = (Vec<String>, Issuers)> {
+fn any_set() -> impl Strategy<Value = (Vec<String>, IssuerTrust)> {
     let filter = prop_oneof![4 => Just(""), 1 => Just("|hex"), 1 => Just("|sha256"), 1 => Just("|base64url")];
     let filters = (filter.clone(), filter, prop::bool::weighted(0.1));
     let set = filters.prop_flat_map(|(one, other, mixed)| {
@@ -179,7 +179,7 @@ fn any_set() -> impl Strategy<Value = (Vec<String>, Issuers)> {
     (set, prop::bool::weighted(0.2), prop::bool::weighted(0.9)).prop_map(
         |((one, other), several, trusted)| {
             let trusted_claims = if trusted { vec!["tenant".to_owned()] } else { Vec::new() };
-            ([one].into_iter().chain(other).collect(), Issuers { several, trusted_claims })
+            ([one].into_iter().chain(other).collect(), IssuerTrust { several, trusted_claims })
         },
     )
 }
@@ -297,18 +297,18 @@ fn survey(seed: usize, sets: usize) -> Survey {
     let strategy = any_set();
     let mut survey = Survey::default();
     for _ in 0..sets {
-        let (texts, issuers) = strategy.new_tree(&mut runner).unwrap().current();
+        let (texts, issuer_trust) = strategy.new_tree(&mut runner).unwrap().current();
         let templates = parsed(&texts).unwrap_or_else(|| panic!("{texts:#?}"));
-        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuers);
+        let faults = examine(&templates.iter().collect::<Vec<_>>(), &issuer_trust);
         if faults.is_empty() {
             let mut pairs = templates.iter().flat_map(|a| templates.iter().map(move |b| (a, b)));
-            let found = pairs.find_map(|(a, b)| find(a, b, None, &issuers));
+            let found = pairs.find_map(|(a, b)| find(a, b, None, &issuer_trust));
             assert_eq!(found, None, "proved, and yet:\n{}", texts.join("---\n"));
             survey.proved += 1;
         } else if faults.iter().all(|fault| fault.finding.diagnostic.message.contains("can grow to")) {
             survey.too_long += 1;
         } else {
-            match faults.iter().find_map(|fault| shown(&templates, fault, &issuers)) {
+            match faults.iter().find_map(|fault| shown(&templates, fault, &issuer_trust)) {
                 Some(found) if survey.shown % 100 == 0 => assert!(is_true(&found), "{found:#?}"),
                 Some(_) => {}
                 None => {

@@ -59,7 +59,7 @@ impl Ground {
             None if ground.folder.is_empty() => "users/${sub}/".to_owned(),
             None => format!("{}${{sub}}/", ground.folder),
         };
-        let unread = |(fault, mend)| ImportFault::Home { fault, mend };
+        let unread = |(fault, help)| ImportFault::Home { fault, help };
         ground.home_text = Text::parse(&ground.home, None).map_err(unread)?;
         if home.is_none() && Home::prove(&ground.home_text, &[Subject::Sub]).is_err() {
             // A folder whose name no home may have, such as a Chinese one, stays a part of the keys.

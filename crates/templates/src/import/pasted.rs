@@ -186,6 +186,6 @@ impl Elements {
     }
 }
 
-fn not_a_policy(place: &str, fault: &str, mend: &'static str) -> ImportFault {
-    ImportFault::NotAPolicy { place: place.to_owned(), fault: diagnostics::one_line(fault), mend }
+fn not_a_policy(place: &str, fault: &str, help: &'static str) -> ImportFault {
+    ImportFault::NotAPolicy { place: place.to_owned(), fault: diagnostics::one_line(fault), help }
 }

@@ -65,14 +65,14 @@ fn full_name(entry: &str) -> String {
 }
 
 fn granted(name: &str) -> Result<Vec<Action>, String> {
-    action::expand(name).map_err(|(_, mend)| match service(name) {
+    action::expand(name).map_err(|(_, help)| match service(name) {
         Some("cos") if action::renamed(name).is_some() => {
             format!("COS calls it `{}`; grant that", action::renamed(name).unwrap_or_default())
         }
         Some("cos" | "ci") if action::is_everybodys(name) => {
             "it changes or shows what belongs to all users; no template may grant it".to_owned()
         }
-        Some("cos" | "ci") | None => mend,
+        Some("cos" | "ci") | None => help,
         Some(_) => OTHER_SERVICE.to_owned(),
     })
 }

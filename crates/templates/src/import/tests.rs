@@ -5,7 +5,7 @@ use crate::{
     folder,
     grant::confined_policy,
     identity::Identity,
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     proof::{Proved, prove},
 };
 use cam::{
@@ -21,7 +21,7 @@ pub(super) fn alices(imported: &Imported) -> Policy {
 
 pub(super) fn proved(imported: &Imported) -> Proved {
     let template = folder::template(Source::new(FILE, imported.template.as_str())).unwrap();
-    let [proved] = prove(vec![template], &Issuers::default()).unwrap().try_into().unwrap();
+    let [proved] = prove(vec![template], &IssuerTrust::default()).unwrap().try_into().unwrap();
     proved
 }
 

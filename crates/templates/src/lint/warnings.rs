@@ -7,7 +7,7 @@ use crate::{
     finding::{Finding, Level, Rule},
     render,
     template::{Statement, Template},
-    terms::Terms,
+    terms::ServingConstraints,
     variable::{Encoding, Subject},
 };
 use cam::{Comparison, Effect};
@@ -43,7 +43,7 @@ const LONGEST_OF_MAIN_ACCOUNT: Duration = Duration::from_hours(2);
 const NEAR_LIMIT: usize = render::MAX_POLICY_BYTES * 4 / 5;
 
 /// Every warning about one template.
-pub(super) fn of(template: &Template, terms: &Terms) -> Vec<Finding> {
+pub(super) fn of(template: &Template, terms: &ServingConstraints) -> Vec<Finding> {
     let about = About { template };
     let allows = || template.statements.iter().filter(|statement| statement.effect == Effect::Allow);
     let mut findings = Vec::new();
@@ -82,19 +82,19 @@ impl About<'_> {
         rule: Rule,
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Finding {
         Finding::new(
             Level::Warning,
             rule,
             &self.template.name,
-            self.template.source.problem(span, message, mend),
+            self.template.source.problem(span, message, help),
         )
     }
 
     fn unknown_actions(&self, statement: &Statement) -> impl Iterator<Item = Finding> {
         statement.actions.iter().filter_map(|action| {
-            let (message, mend) = match action.get_ref() {
+            let (message, help) = match action.get_ref() {
                 Action::Unlisted(name) => (
                     format!("`{name}` is not an action of COS that this version knows"),
                     match action::meant(name) {
@@ -108,7 +108,7 @@ impl About<'_> {
                 ),
                 Action::Known(_) | Action::Pattern(_) => return None,
             };
-            Some(self.warn(Rule::UnknownAction, action.span(), message, mend))
+            Some(self.warn(Rule::UnknownAction, action.span(), message, help))
         })
     }
 
@@ -250,7 +250,7 @@ impl About<'_> {
     }
 
     /// What does not fit the terms is an error already.
-    fn duration(&self, terms: &Terms) -> Option<Finding> {
+    fn duration(&self, terms: &ServingConstraints) -> Option<Finding> {
         let may_be_main =
             terms.longest > Duration::from_hours(12) && terms.duration_fits(self.template).is_ok();
         let long = may_be_main && self.template.duration > LONGEST_OF_MAIN_ACCOUNT;

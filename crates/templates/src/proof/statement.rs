@@ -21,8 +21,8 @@ pub(super) struct ExaminedStatement<'a> {
 }
 
 impl ExaminedStatement<'_> {
-    fn fault(&self, rule: Rule, message: impl Into<String>, mend: impl Into<String>) -> Fault {
-        self.at(self.statement.span.clone(), rule, message, mend)
+    fn fault(&self, rule: Rule, message: impl Into<String>, help: impl Into<String>) -> Fault {
+        self.at(self.statement.span.clone(), rule, message, help)
     }
 
     fn at(
@@ -30,9 +30,9 @@ impl ExaminedStatement<'_> {
         span: Range<usize>,
         rule: Rule,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Fault {
-        Fault { statement: Some(self.number), ..self.template.fault(rule, span, message, mend) }
+        Fault { statement: Some(self.number), ..self.template.fault(rule, span, message, help) }
     }
 
     fn is_allow(&self) -> bool {
@@ -50,8 +50,8 @@ impl ExaminedStatement<'_> {
             return None;
         }
         let fault = |what: &str, text: &Text, span: Range<usize>| {
-            let (message, mend) = unplain(text)?;
-            Some(self.at(span, Rule::PlainSpelling, format!("{what} `{text}` {message}"), mend))
+            let (message, help) = unplain(text)?;
+            Some(self.at(span, Rule::PlainSpelling, format!("{what} `{text}` {message}"), help))
         };
         let mut resources = self.statement.resources.iter();
         let in_resource =
@@ -185,8 +185,8 @@ impl ExaminedStatement<'_> {
 pub(crate) fn unplain(text: &Text) -> Option<(String, &'static str)> {
     let shape = text.shape();
     if let Some(c) = shape.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {
-        let mend = "leave it out: it may be read as a wildcard or an escape";
-        return Some((format!("holds `{}`", c.escape_default()), mend));
+        let help = "leave it out: it may be read as a wildcard or an escape";
+        return Some((format!("holds `{}`", c.escape_default()), help));
     }
     if shape.contains("//") || shape.starts_with('/') {
         return Some(("holds an empty segment".to_owned(), "keys have no leading or double slash"));

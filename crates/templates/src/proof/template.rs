@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Fault;
 use crate::{
     finding::{Finding, Level, Rule},
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     render,
     template::Template,
     variable::Subject,
@@ -24,36 +24,36 @@ impl Examined<'_> {
         rule: Rule,
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        help: impl Into<String>,
     ) -> Fault {
         Fault {
             finding: Finding::new(
                 Level::Error,
                 rule,
                 &self.template.name,
-                self.template.source.problem(span, message, mend),
+                self.template.source.problem(span, message, help),
             ),
             between: (self.index, self.index),
             statement: None,
         }
     }
 
-    pub(super) fn home(&self, rule: Rule, message: impl Into<String>, mend: impl Into<String>) -> Fault {
-        self.fault(rule, self.template.home_written.span(), message, mend)
+    pub(super) fn home(&self, rule: Rule, message: impl Into<String>, help: impl Into<String>) -> Fault {
+        self.fault(rule, self.template.home_written.span(), message, help)
     }
 
     /// Rest of (a): the issuer is part of the home where there are several, and no user can choose whose
     /// home they get.
-    pub(super) fn home_is_owned(&self, issuers: &Issuers) -> Vec<Fault> {
+    pub(super) fn home_is_owned(&self, issuer_trust: &IssuerTrust) -> Vec<Fault> {
         let mut faults = Vec::new();
-        if issuers.several && !self.template.home.subjects().any(|subject| *subject == Subject::Iss) {
+        if issuer_trust.several && !self.template.home.subjects().any(|subject| *subject == Subject::Iss) {
             faults.push(self.home(
                 Rule::IssuerInHome,
                 "home does not hold the issuer, and several are configured: one's `alice` would share with the other's",
                 "add a segment with ${iss|sha256}",
             ));
         }
-        for subject in self.template.home.subjects().filter(|subject| !issuers.vouch_for(subject)) {
+        for subject in self.template.home.subjects().filter(|subject| !issuer_trust.vouch_for(subject)) {
             let claim = subject.to_string();
             // The configuration takes a claim's path with or without `claim.` before it.
             let bare = claim.strip_prefix("claim.").filter(|path| !path.starts_with("claim."));

@@ -9,8 +9,8 @@ fn template(name: &str, text: &str) -> Result<Template, Vec<Diagnostic>> {
 fn verdict(text: &str) -> Result<(), String> {
     let joined =
         |problems: Vec<Diagnostic>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
-    prove(vec![template("t", text).map_err(joined)?], &issuers).map(|_| ()).map_err(joined)
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    prove(vec![template("t", text).map_err(joined)?], &issuer_trust).map(|_| ()).map_err(joined)
 }
 
 fn with(statement: &str) -> String {
@@ -36,7 +36,8 @@ struct RowHome {
 fn every_adversarial_set_of_homes_behaves_as_it_says() {
     let rows: Vec<Row> =
         serde_json::from_str(include_str!("../../../../tests/data/adversarial/homes.json")).unwrap();
-    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
+    let issuer_trust =
+        IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
     assert!(rows.len() >= 17);
     for row in rows {
         let templates: Result<Vec<Template>, _> = row
@@ -51,17 +52,17 @@ fn every_adversarial_set_of_homes_behaves_as_it_says() {
                 template(&format!("t{index}"), &text)
             })
             .collect();
-        let proved = templates.is_ok_and(|templates| prove(templates, &issuers).is_ok());
+        let proved = templates.is_ok_and(|templates| prove(templates, &issuer_trust).is_ok());
         assert_eq!(proved, row.expect == "proved", "{}", row.why);
     }
 }
 
 #[test]
 fn several_issuers_need_the_issuer_in_the_home() {
-    let issuers = Issuers { several: true, trusted_claims: Vec::new() };
-    assert!(prove(vec![template("t", UPLOAD).unwrap()], &issuers).is_err());
+    let issuer_trust = IssuerTrust { several: true, trusted_claims: Vec::new() };
+    assert!(prove(vec![template("t", UPLOAD).unwrap()], &issuer_trust).is_err());
     let own = UPLOAD.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
-    assert!(prove(vec![template("t", &own).unwrap()], &issuers).is_ok());
+    assert!(prove(vec![template("t", &own).unwrap()], &issuer_trust).is_ok());
 }
 
 #[test]
@@ -171,10 +172,10 @@ fn a_template_that_allows_nothing_is_refused() {
 fn templates_of_different_buckets_do_not_meet() {
     let other = UPLOAD.replace("examplebucket", "other").replace("users/${sub}/", "${sub}/");
     let same = UPLOAD.replace("users/${sub}/", "${sub}/");
-    let issuers = Issuers::default();
+    let issuer_trust = IssuerTrust::default();
     let set = |second: &str| vec![template("a", UPLOAD).unwrap(), template("b", second).unwrap()];
-    assert!(prove(set(&other), &issuers).is_ok());
-    assert!(prove(set(&same), &issuers).is_err());
+    assert!(prove(set(&other), &issuer_trust).is_ok());
+    assert!(prove(set(&same), &issuer_trust).is_err());
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn a_shared_list_spares_every_home_of_the_bucket() {
     }
     let other = UPLOAD.replace("users/${sub}/", "public/${sub}/");
     let set = vec![template("a", &list("public/*")).unwrap(), template("b", &other).unwrap()];
-    let problems = prove(set, &Issuers::default()).unwrap_err();
+    let problems = prove(set, &IssuerTrust::default()).unwrap_err();
     assert!(problems.iter().any(|problem| problem.to_string().contains("of template `b`")));
 }
 
@@ -231,7 +232,7 @@ fn a_shared_list_spares_every_home_of_the_bucket() {
 fn a_buckets_name_alone_tells_buckets_apart() {
     let other = UPLOAD.replace("ap-guangzhou", "ap-beijing").replace("users/${sub}/", "${sub}/");
     let set = vec![template("a", UPLOAD).unwrap(), template("b", &other).unwrap()];
-    assert!(prove(set, &Issuers::default()).is_err());
+    assert!(prove(set, &IssuerTrust::default()).is_err());
 }
 
 #[test]
@@ -241,7 +242,7 @@ fn every_two_homes_of_a_bucket_are_held_against_each_other() {
         .iter()
         .enumerate()
         .map(|(index, home)| template(&format!("t{index}"), &UPLOAD.replace("users/${sub}/", home)).unwrap());
-    let problems = prove(set.collect(), &Issuers::default()).unwrap_err();
+    let problems = prove(set.collect(), &IssuerTrust::default()).unwrap_err();
     assert_eq!(problems.len(), 1, "{problems:?}");
     let told = problems[0].to_string();
     assert!(told.starts_with("t2.toml") && told.contains("of template `t0`"), "{told}");

@@ -12,7 +12,7 @@ use crate::{
     revision::Revision,
     shadow::Shadow,
     template::Template,
-    terms::Terms,
+    terms::ServingConstraints,
 };
 use diagnostics::{Diagnostic, Source, nearest};
 
@@ -21,7 +21,7 @@ impl TemplateSet {
     ///
     /// # Errors
     /// Every problem found, each with its place and mend.
-    pub fn load(dir: &Path, terms: &Terms, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load(dir: &Path, terms: &ServingConstraints, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
         let folder = Folder::read(dir).map_err(|problem| vec![problem])?;
         Self::of_folder(folder, dir, terms, now, None)
     }
@@ -31,17 +31,17 @@ impl TemplateSet {
     ///
     /// # Errors
     /// Every problem found, each with its place and mend.
-    pub fn of_file(file: Source, terms: Option<&Terms>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn of_file(file: Source, terms: Option<&ServingConstraints>) -> Result<Self, Vec<Diagnostic>> {
         let version = Folder::of(vec![Ok(file.clone())]).version();
         let template = folder::template(file)?;
         let name = template.name.clone();
         let templates = vec![template];
-        let terms = terms.cloned().unwrap_or_else(|| Terms::assumed(&templates));
+        let terms = terms.cloned().unwrap_or_else(|| ServingConstraints::assumed(&templates));
         for template in &templates {
             terms.duration_fits(template).map_err(|problem| vec![problem])?;
         }
         let now = Timestamp::UNIX_EPOCH;
-        let proved = prove(templates, &terms.issuers).and_then(all_pass_the_verifier)?;
+        let proved = prove(templates, &terms.issuer_trust).and_then(all_pass_the_verifier)?;
         let templates = proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect();
         Ok(Self::new(templates, Some(name), version, now))
     }
@@ -51,7 +51,7 @@ impl TemplateSet {
     pub fn of_folder(
         folder: Folder,
         dir: &Path,
-        terms: &Terms,
+        terms: &ServingConstraints,
         now: Timestamp,
         previous: Option<&Self>,
     ) -> Result<Self, Vec<Diagnostic>> {
@@ -72,7 +72,7 @@ impl TemplateSet {
         if problems.is_empty() {
             problems.extend(default_is_there(dir, terms, &templates));
         }
-        let proved = prove(templates, &terms.issuers).and_then(all_pass_the_verifier);
+        let proved = prove(templates, &terms.issuer_trust).and_then(all_pass_the_verifier);
         match proved {
             Ok(proved) if problems.is_empty() => {
                 let templates =
@@ -93,7 +93,7 @@ impl TemplateSet {
 
     /// Sets a shadow beside its template. One that could not serve is kept to say so; one without a
     /// template has nothing to be compared with.
-    fn cast(&mut self, candidate: Next, terms: &Terms, previous: Option<&Self>) {
+    fn cast(&mut self, candidate: Next, terms: &ServingConstraints, previous: Option<&Self>) {
         let base = candidate.base.clone();
         let others: Vec<&Template> = self
             .templates
@@ -108,7 +108,7 @@ impl TemplateSet {
         let now = serving.proved.template();
         let next = candidate.template.and_then(|template| {
             terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-            let proved = prove_beside(template, &others, &terms.issuers)?;
+            let proved = prove_beside(template, &others, &terms.issuer_trust)?;
             passes_the_verifier(&proved).map_err(|problem| vec![problem])?;
             Ok(proved)
         });
@@ -179,19 +179,19 @@ fn passes_the_verifier(proved: &Proved) -> Result<(), Diagnostic> {
     })
 }
 
-fn default_is_there(dir: &Path, terms: &Terms, templates: &[Template]) -> Option<Diagnostic> {
+fn default_is_there(dir: &Path, terms: &ServingConstraints, templates: &[Template]) -> Option<Diagnostic> {
     let default = terms.default.as_deref()?;
     let names = templates.iter().map(|template| template.name.as_str());
     if names.clone().any(|name| name == default) {
         return None;
     }
-    let mend = match nearest(default, names.clone()) {
+    let help = match nearest(default, names.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("found there: {}", names.collect::<Vec<_>>().join(", ")),
     };
     Some(Diagnostic::of_file(
         dir,
         format!("holds no template `{default}`, which templates.default names"),
-        mend,
+        help,
     ))
 }

@@ -3,7 +3,7 @@ use super::{
     *,
 };
 use crate::{
-    Issuers,
+    IssuerTrust,
     template::{Service, tests::UPLOAD},
 };
 
@@ -227,7 +227,7 @@ fn a_key_is_told_from_another_by_its_life_template_and_scope() {
     assert_ne!(grant(UPLOAD).fingerprint(), grant(&UPLOAD.replace("30m", "1h")).fingerprint());
     assert_eq!(grant(UPLOAD).line(), grant(&UPLOAD.replace("30m", "1h")).line(), "another version of it");
     let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
-    let templates = set(&files, &Issuers::default()).unwrap();
+    let templates = set(&files, &IssuerTrust::default()).unwrap();
     let narrowed = |prefix: &str| {
         let scope = [scope_item("name/cos:PutObject", prefix)];
         templates.narrowed(Some("upload"), &alice, &scope).unwrap().line()

@@ -6,13 +6,13 @@ use super::{
     tests::{one, policy_of, set},
     *,
 };
-use crate::{Folder, Issuers, Terms, template::tests::UPLOAD};
+use crate::{Folder, IssuerTrust, ServingConstraints, template::tests::UPLOAD};
 use diagnostics::Source;
 
 /// The shadow of a template beside it, after these people asked.
 fn shadow_of(base: &str, next: &str, people: &[(&str, &[(&str, Value)])]) -> ShadowReport {
     let files = [("upload", base.to_owned()), ("upload.next", next.to_owned())];
-    let templates = set(&files, &Issuers::default()).unwrap();
+    let templates = set(&files, &IssuerTrust::default()).unwrap();
     for (subject, claims) in people {
         let _ = templates.grant(Some("upload"), &Identity::for_tests("i", subject, claims));
     }
@@ -72,8 +72,8 @@ fn a_shadows_sizes_are_those_of_people_who_get_a_key_under_both() {
 /// A later state of a folder.
 fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> TemplateSet {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), *text)));
-    let terms = Terms {
-        issuers: Issuers::default(),
+    let terms = ServingConstraints {
+        issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
         default: None,
@@ -87,7 +87,7 @@ fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> Templa
 fn a_shadow_keeps_its_counts_until_it_or_its_template_changes() {
     let next = UPLOAD.replace("10485760", "1024");
     let files = [("upload", UPLOAD), ("upload.next", next.as_str())];
-    let first = set(&files.map(|(name, text)| (name, text.to_owned())), &Issuers::default()).unwrap();
+    let first = set(&files.map(|(name, text)| (name, text.to_owned())), &IssuerTrust::default()).unwrap();
     first.grant(Some("upload"), &Identity::for_tests("i", "alice", &[])).unwrap();
     let other = UPLOAD.replace("users/", "other/");
     let (new_base, new_next) = (UPLOAD.replace("10485760", "2048"), next.replace("1024", "512"));
@@ -108,7 +108,7 @@ fn only_what_changed_is_told_and_has_a_new_time() {
         ("other", other.clone()),
         ("upload", UPLOAD.to_owned()),
     ];
-    let first = set(&files, &Issuers::default()).unwrap();
+    let first = set(&files, &IssuerTrust::default()).unwrap();
     let longer = UPLOAD.replace("30m", "1h");
     let later = after(
         &first,
@@ -128,7 +128,7 @@ fn only_what_changed_is_told_and_has_a_new_time() {
 fn a_shadow_is_held_to_what_its_template_is_held_to() {
     let shadow = |next: &str, more: &[(&str, String)]| {
         let files = [("upload", UPLOAD.to_owned()), ("upload.next", next.to_owned())];
-        let templates = set(&[&files[..], more].concat(), &Issuers::default()).unwrap();
+        let templates = set(&[&files[..], more].concat(), &IssuerTrust::default()).unwrap();
         let status = templates.status();
         status.into_iter().find(|one| one.name == "upload").unwrap().shadow.unwrap().problems.join("\n")
     };
@@ -139,5 +139,5 @@ fn a_shadow_is_held_to_what_its_template_is_held_to() {
     assert!(shadow(&UPLOAD.replace("30m", "5m"), &[]).contains("min_remaining"));
     assert!(shadow(&UPLOAD.replace("30m", "37h"), &[]).contains("gives 129600 s at most"));
     let orphan = [("upload", UPLOAD.to_owned()), ("uplaod.next", UPLOAD.to_owned())];
-    assert_eq!(set(&orphan, &Issuers::default()).unwrap().orphans(), ["uplaod.next.toml"]);
+    assert_eq!(set(&orphan, &IssuerTrust::default()).unwrap().orphans(), ["uplaod.next.toml"]);
 }

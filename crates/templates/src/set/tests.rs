@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Folder, Issuers, Terms,
+    Folder, IssuerTrust, ServingConstraints,
     template::{Service, tests::UPLOAD},
 };
 use cam::{
@@ -14,10 +14,10 @@ use cam::{
 };
 use diagnostics::Source;
 
-pub(super) fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<TemplateSet, String> {
+pub(super) fn set(templates: &[(&str, String)], issuer_trust: &IssuerTrust) -> Result<TemplateSet, String> {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
-    let terms = Terms {
-        issuers: issuers.clone(),
+    let terms = ServingConstraints {
+        issuer_trust: issuer_trust.clone(),
         longest: Duration::from_hours(36),
         min_remaining: Some(Duration::from_mins(5)),
         default: None,
@@ -28,8 +28,8 @@ pub(super) fn set(templates: &[(&str, String)], issuers: &Issuers) -> Result<Tem
 }
 
 pub(super) fn one(text: &str) -> TemplateSet {
-    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
-    set(&[("upload", text.to_owned())], &issuers).unwrap()
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    set(&[("upload", text.to_owned())], &issuer_trust).unwrap()
 }
 
 pub(super) fn policy_of(grant: &Grant) -> Policy {
@@ -237,7 +237,7 @@ fn owner_of(text: &str, who: &(String, String)) -> (String, String) {
 fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let issuers = Issuers { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
     let people: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
         .iter()
         .flat_map(|sub| ["a", "b", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
@@ -247,7 +247,7 @@ fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
         let texts = [(); 2].map(|()| any_template().new_tree(&mut runner).unwrap().current());
         let named = [("one", texts[0].clone()), ("two", texts[1].clone())];
         let named = &named[round % 2..];
-        let Ok(templates) = set(named, &issuers) else { continue };
+        let Ok(templates) = set(named, &issuer_trust) else { continue };
         proved += 1;
         let grants: Vec<_> = people
             .iter()
@@ -317,17 +317,17 @@ fn a_required_claim_must_be_there_with_one_of_the_values() {
 #[test]
 fn a_folder_serves_whole_or_not_at_all() {
     let broken = UPLOAD.replace("allow", "alow");
-    let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &Issuers::default()).unwrap_err();
+    let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &IssuerTrust::default()).unwrap_err();
     assert!(both.starts_with("bad.toml:8"), "{both}");
     let short = UPLOAD.replace("30m", "5m");
-    assert!(set(&[("a", short)], &Issuers::default()).unwrap_err().contains("min_remaining"));
+    assert!(set(&[("a", short)], &IssuerTrust::default()).unwrap_err().contains("min_remaining"));
     let long = UPLOAD.replace("30m", "37h");
-    assert!(set(&[("a", long)], &Issuers::default()).unwrap_err().contains("gives 129600 s at most"));
-    assert!(set(&[], &Issuers::default()).unwrap_err().contains("holds no template"));
-    assert!(set(&[("bad name", UPLOAD.to_owned())], &Issuers::default()).unwrap_err().contains("name"));
+    assert!(set(&[("a", long)], &IssuerTrust::default()).unwrap_err().contains("gives 129600 s at most"));
+    assert!(set(&[], &IssuerTrust::default()).unwrap_err().contains("holds no template"));
+    assert!(set(&[("bad name", UPLOAD.to_owned())], &IssuerTrust::default()).unwrap_err().contains("name"));
     let names = ["a".repeat(64), "a".repeat(65)];
     let [longest, longer] =
-        names.each_ref().map(|name| set(&[(name, UPLOAD.to_owned())], &Issuers::default()));
+        names.each_ref().map(|name| set(&[(name, UPLOAD.to_owned())], &IssuerTrust::default()));
     assert!(longest.is_ok() && longer.unwrap_err().contains("1 to 64 letters"));
 }
 
@@ -340,8 +340,8 @@ fn the_templates_that_ship_are_proved_together() {
         ("downloads", include_str!("../../../../policies/downloads.toml").to_owned()),
         ("files", include_str!("../../../../policies/files.toml").to_owned()),
     ];
-    let issuers = Issuers { several: false, trusted_claims: vec!["team".to_owned()] };
-    assert!(set(&shipped, &issuers).is_ok());
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] };
+    assert!(set(&shipped, &issuer_trust).is_ok());
 }
 
 #[test]
@@ -359,8 +359,8 @@ fn what_is_proved_is_rendered_and_passes_the_verifier() {
     let nested = UPLOAD
         .replace("users/${sub}/", "teams/${claim.claim.team}/")
         .replace("[[statement]]", "owner = [\"claim.claim.team\"]\n[[statement]]");
-    let issuers = Issuers { several: false, trusted_claims: vec!["claim.team".to_owned()] };
-    let templates = set(&[("upload", nested)], &issuers).unwrap();
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["claim.team".to_owned()] };
+    let templates = set(&[("upload", nested)], &issuer_trust).unwrap();
     let alice = Identity::for_tests("i", "alice", &[("claim", json!({"team": "red"}))]);
     assert_eq!(templates.grant(Some("upload"), &alice).unwrap().home(), "teams/red/");
 }
@@ -368,7 +368,7 @@ fn what_is_proved_is_rendered_and_passes_the_verifier() {
 #[test]
 fn one_template_is_never_served_for_another() {
     let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
-    let templates = set(&files, &Issuers::default()).unwrap();
+    let templates = set(&files, &IssuerTrust::default()).unwrap();
     let alice = Identity::for_tests("i", "alice", &[]);
     for _ in 0..2 {
         for (name, home) in [("upload", "users/alice/"), ("other", "other/alice/")] {
@@ -383,7 +383,7 @@ fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
     // The least is five minutes and the most 36 hours.
     for (duration, serves) in [("301s", true), ("300s", false), ("36h", true), ("129601s", false)] {
         let other = UPLOAD.replace("users/", "other/").replace("30m", duration);
-        let found = set(&[("first", UPLOAD.to_owned()), ("second", other)], &Issuers::default());
+        let found = set(&[("first", UPLOAD.to_owned()), ("second", other)], &IssuerTrust::default());
         assert_eq!(found.is_ok(), serves, "{duration}: {found:?}");
     }
 }

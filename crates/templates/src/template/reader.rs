@@ -16,7 +16,7 @@ use crate::{
     variable::Subject,
 };
 use cam::{Effect, Operator};
-use diagnostics::{Diagnostic, Source, Span, nearest};
+use diagnostics::{Diagnostic, HumanDuration, Source, nearest};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,7 @@ struct File {
     bucket: Spanned<String>,
     region: Spanned<String>,
     home: Spanned<String>,
-    duration: Spanned<Span>,
+    duration: Spanned<HumanDuration>,
     owner: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     require: toml::Table,
@@ -157,8 +157,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn problem(&self, span: Range<usize>, (message, mend): (String, String)) -> Diagnostic {
-        self.source.problem(span, message, mend)
+    fn problem(&self, span: Range<usize>, (message, help): (String, String)) -> Diagnostic {
+        self.source.problem(span, message, help)
     }
 
     fn bucket(&self, file: &File) -> Result<Bucket, Diagnostic> {
@@ -289,11 +289,11 @@ impl Reader<'_> {
         for (name, keys) in written {
             let operator: Operator = name.get_ref().parse().map_err(|_| {
                 let stem = name.get_ref().strip_suffix("_if_exist").unwrap_or(name.get_ref());
-                let mend = match nearest(stem, Operator::names()) {
+                let help = match nearest(stem, Operator::names()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known: {}", Operator::names().collect::<Vec<_>>().join(", ")),
                 };
-                self.problem(name.span(), (format!("unknown operator `{}`", name.get_ref()), mend))
+                self.problem(name.span(), (format!("unknown operator `{}`", name.get_ref()), help))
             })?;
             let mut read = BTreeMap::new();
             for (key, value) in keys {

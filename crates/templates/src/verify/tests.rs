@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    issuers::Issuers,
+    issuer_trust::IssuerTrust,
     proof::prove,
     render,
     template::{Template, tests::UPLOAD},
@@ -9,7 +9,7 @@ use diagnostics::Source;
 
 fn proved(text: &str) -> Proved {
     let template = Template::parse("t", Source::new("t.toml", text)).unwrap();
-    prove(vec![template], &Issuers::default()).unwrap().remove(0)
+    prove(vec![template], &IssuerTrust::default()).unwrap().remove(0)
 }
 
 fn alice() -> Identity {

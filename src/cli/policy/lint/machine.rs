@@ -27,7 +27,7 @@ fn finding(finding: &Finding) -> Value {
         "line": place.map(|place| place.line),
         "column": place.map(|place| place.column),
         "message": finding.diagnostic.message,
-        "mend": finding.diagnostic.mend,
+        "mend": finding.diagnostic.help,
         "counterExample": finding.counter_example,
     })
 }
@@ -70,7 +70,7 @@ fn result(finding: &Finding) -> Value {
             Level::Error => "error",
             Level::Warning => "warning",
         },
-        "message": {"text": format!("{}; {}.{}", diagnostic.message, diagnostic.mend, example.unwrap_or_default())},
+        "message": {"text": format!("{}; {}.{}", diagnostic.message, diagnostic.help, example.unwrap_or_default())},
         "locations": [{"physicalLocation": location}],
     })
 }

@@ -24,7 +24,7 @@ pub(super) const COOKIE: &str = "cosbroker_operators";
 
 /// The way in.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct AdminAuth {
     token: Option<SecretString>,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Outside {
     ByName,
 }
 
-impl Door {
+impl AdminAuth {
     pub(super) fn new(token: Option<SecretString>) -> Self {
         Self { token }
     }
@@ -141,8 +141,8 @@ pub(super) fn is_from_a_page_elsewhere(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn door() -> Door {
-        Door::new(Some(SecretString::from("the operators' token")))
+    fn auth() -> AdminAuth {
+        AdminAuth::new(Some(SecretString::from("the operators' token")))
     }
 
     fn at(second: i64) -> Timestamp {
@@ -151,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_browser_that_was_shown_the_token_is_let_in_for_twelve_hours() {
-        let cookie = door().open("the operators' token", false, at(0)).unwrap();
-        let admits = |door: &Door, cookie: &str, second| {
-            door.admits(&HeaderMap::new(), Some(cookie), at(second)).is_ok()
+        let cookie = auth().open("the operators' token", false, at(0)).unwrap();
+        let admits = |auth: &AdminAuth, cookie: &str, second| {
+            auth.admits(&HeaderMap::new(), Some(cookie), at(second)).is_ok()
         };
-        assert!(admits(&door(), cookie.value(), 0) && admits(&door(), cookie.value(), 43_199));
-        assert!(!admits(&door(), cookie.value(), 43_200), "it is over");
-        let other = Door::new(Some(SecretString::from("a new token")));
+        assert!(admits(&auth(), cookie.value(), 0) && admits(&auth(), cookie.value(), 43_199));
+        assert!(!admits(&auth(), cookie.value(), 43_200), "it is over");
+        let other = AdminAuth::new(Some(SecretString::from("a new token")));
         assert!(!admits(&other, cookie.value(), 0), "a new token ends what the old one opened");
         let (_, signed) = cookie.value().split_once('.').unwrap();
         for forged in [
@@ -166,7 +166,7 @@ mod tests {
             "43200.".to_owned(),
             String::new(),
         ] {
-            assert!(!admits(&door(), &forged, 0), "{forged}");
+            assert!(!admits(&auth(), &forged, 0), "{forged}");
         }
         assert_eq!(cookie.http_only(), Some(true));
         assert_eq!(cookie.same_site(), Some(SameSite::Strict));
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn a_wrong_token_opens_nothing() {
         for wrong in ["", "the operators' tokem", "the operators' token "] {
-            assert!(door().open(wrong, false, at(0)).is_none());
+            assert!(auth().open(wrong, false, at(0)).is_none());
         }
-        assert_eq!(door().admits(&HeaderMap::new(), None, at(0)), Err(Outside::Unknown));
-        assert!(Door::new(None).open("", false, at(0)).is_none(), "where there is none, none is right");
+        assert_eq!(auth().admits(&HeaderMap::new(), None, at(0)), Err(Outside::Unknown));
+        assert!(AdminAuth::new(None).open("", false, at(0)).is_none(), "where there is none, none is right");
     }
 }

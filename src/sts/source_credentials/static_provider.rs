@@ -10,15 +10,15 @@ use std::{
 
 use secrecy::ExposeSecret;
 
-use super::OwnKey;
-use crate::config::{GivenKey, KeyFiles, NoKey};
+use super::SourceCredentials;
+use crate::config::{CredentialFiles, MissingCredentials, StaticCredentials};
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
 
 /// The key at hand.
 #[derive(Debug)]
-pub(in crate::sts) struct Given {
-    files: Option<KeyFiles>,
+pub(in crate::sts) struct StaticProvider {
+    files: Option<CredentialFiles>,
     held: Mutex<Held>,
     /// Beside the rest, as each ask reads it.
     number: AtomicU64,
@@ -27,22 +27,22 @@ pub(in crate::sts) struct Given {
 
 #[derive(Debug)]
 struct Held {
-    key: Arc<OwnKey>,
+    key: Arc<SourceCredentials>,
     name: Fingerprint,
     /// On the monotonic clock.
     read: Duration,
     /// What the last look found.
-    seen: Result<Fingerprint, NoKey>,
+    seen: Result<Fingerprint, MissingCredentials>,
 }
 
-impl Given {
-    pub(super) fn new(key: GivenKey, files: Option<KeyFiles>, clock: Arc<dyn Clock>) -> Self {
+impl StaticProvider {
+    pub(super) fn new(key: StaticCredentials, files: Option<CredentialFiles>, clock: Arc<dyn Clock>) -> Self {
         let name = name_of(&key);
         let held = Held { key: Arc::new(key.into()), name, read: clock.monotonic(), seen: Ok(name) };
         Self { files, held: Mutex::new(held), number: AtomicU64::new(0), clock }
     }
 
-    pub(super) fn key(&self) -> Arc<OwnKey> {
+    pub(super) fn key(&self) -> Arc<SourceCredentials> {
         Arc::clone(&self.held().key)
     }
 
@@ -60,7 +60,7 @@ impl Given {
     pub(super) fn look(&self) {
         let Some(files) = &self.files else { return };
         let read = files.read();
-        let found = read.as_ref().map(name_of).map_err(NoKey::clone);
+        let found = read.as_ref().map(name_of).map_err(MissingCredentials::clone);
         let mut held = self.held();
         let same = held.seen == found;
         held.seen.clone_from(&found);
@@ -85,13 +85,13 @@ impl Given {
     }
 }
 
-impl From<GivenKey> for OwnKey {
-    fn from(given: GivenKey) -> Self {
+impl From<StaticCredentials> for SourceCredentials {
+    fn from(given: StaticCredentials) -> Self {
         Self { id: given.id.expose_secret().to_owned(), key: given.key, token: given.token }
     }
 }
 
-fn name_of(key: &GivenKey) -> Fingerprint {
+fn name_of(key: &StaticCredentials) -> Fingerprint {
     Fingerprint::of(&[key.id.expose_secret(), key.key.expose_secret()])
 }
 
@@ -107,8 +107,8 @@ mod tests {
         let write = |half: &str, text: &str| std::fs::write(path(half), text).unwrap();
         write("id", "AKIDone");
         write("key", "first");
-        let files = KeyFiles::Pair { id: path("id"), key: path("key") };
-        let given = Given::new(files.read().unwrap(), Some(files), TestClock::at(0));
+        let files = CredentialFiles::Pair { id: path("id"), key: path("key") };
+        let given = StaticProvider::new(files.read().unwrap(), Some(files), TestClock::at(0));
         let at_hand = || {
             let key = given.key();
             (given.number(), key.id.clone(), key.key.expose_secret().to_owned())
@@ -144,10 +144,10 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_in_no_file_stays() {
-        let key = GivenKey { id: "i".into(), key: "k".into(), token: None };
+        let key = StaticCredentials { id: "i".into(), key: "k".into(), token: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let given = Given::new(key, None, TestClock::at(0));
+            let given = StaticProvider::new(key, None, TestClock::at(0));
             given.look();
             given.look();
             assert_eq!(given.number(), 0);
