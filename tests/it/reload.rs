@@ -322,7 +322,7 @@ fn what_was_tried_is_not_tried_again_until_it_changes() {
     put(SHIPPED);
     std::fs::write(policies.join("uplaod.next.toml"), SHIPPED).unwrap();
     let terms = ServingConstraints {
-        issuers: IssuerTrust::default(),
+        issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
         default: None,
