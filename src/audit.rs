@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use self::event::{Event, Refused, ReloadedBy, RequestContext, Whose};
+pub use self::event::{Event, Refused, ReloadedBy, Whose};
 use self::{
     file::LogFile,
     flood::Flood,

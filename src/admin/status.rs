@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     audit, canary,
-    credential_cache::{KeyFilter, Outcome},
-    http::Refused,
+    credential_cache::{CacheOutcome, KeyFilter},
+    http::{OutcomeLabel, RecentRefusal},
     reload::StoreStatus,
     sts::BreakerState,
 };
@@ -44,7 +44,7 @@ pub(super) struct Status {
     /// None where isolation is not tried out.
     pub(super) canary: Option<canary::Snapshot>,
     /// The latest first.
-    pub(super) refusals: Vec<Refused>,
+    pub(super) refusals: Vec<RecentRefusal>,
 }
 
 /// Something that is wrong, and what to do.
@@ -119,21 +119,20 @@ pub(super) struct Keys {
 impl AdminState {
     /// Counters as they stand.
     pub(super) fn sample(&self) -> Sample {
-        let requests = |wanted: fn(Outcome) -> bool| self.services.cache.requests(wanted);
-        let waited = |outcome| matches!(outcome, Outcome::Fetched | Outcome::Coalesced);
+        let metrics = &self.services.requests;
         Sample {
             at: self.services.clock.now(),
             monotonic: self.services.clock.monotonic(),
             requests: Requests {
-                hits: requests(Outcome::is_hit),
-                waited: requests(waited),
-                stale: requests(|outcome| outcome == Outcome::Stale),
-                refused: requests(|outcome| outcome == Outcome::Refused),
+                hits: metrics.requests(OutcomeLabel::is_hit),
+                waited: metrics.requests(OutcomeLabel::waited_for_sts),
+                stale: metrics.requests(|outcome| outcome == OutcomeLabel::Served(CacheOutcome::Stale)),
+                refused: metrics.requests(|outcome| outcome == OutcomeLabel::Refused),
             },
             misses: self.services.cache.misses().iter().map(|(_, count)| count).sum(),
             calls: self.services.sts.calls(),
-            from_memory: self.services.requests.latency(Outcome::is_hit),
-            from_sts: self.services.requests.latency(waited),
+            from_memory: metrics.latency(OutcomeLabel::is_hit),
+            from_sts: metrics.latency(OutcomeLabel::waited_for_sts),
         }
     }
 
@@ -156,7 +155,7 @@ impl AdminState {
             }),
         });
         let outcomes =
-            Outcome::ALL.map(|wanted| (wanted.name(), services.cache.requests(|outcome| outcome == wanted)));
+            OutcomeLabel::ALL.map(|label| (label.name(), services.requests.requests(|outcome| outcome == label)));
         let mut status = Status {
             now: sample.at,
             started_at: self.started_at,
@@ -170,12 +169,12 @@ impl AdminState {
                 bytes: cache.bytes,
                 max_bytes: cache.max_bytes,
                 evictions: cache.evictions,
-                flights: cache.flights,
+                flights: cache.inflight_fetches,
             },
             outage: Outage {
-                active_users: cache.outage.active,
-                covered: cache.outage.covered,
-                survivable_seconds: cache.outage.survivable.map(|span| span.as_secs()),
+                active_users: cache.stale_coverage.active_users,
+                covered: cache.stale_coverage.covered,
+                survivable_seconds: cache.stale_coverage.duration.map(|span| span.as_secs()),
             },
             sts: Sts {
                 breaker: sts.breaker.name(),

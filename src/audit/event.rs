@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, sts::TemporaryCredential, telemetry::TraceContext};
+use crate::{reload::Reload, request::RequestContext, sts::TemporaryCredential};
 use diagnostics::{misleads, one_line};
 use templates::{Grant, TemplateSet, identity::Principal};
 
@@ -32,9 +32,9 @@ pub enum Event {
     Issue {
         /// `fetched` for somebody who waits, `refreshed` ahead of need, `canary` for nobody.
         outcome: &'static str,
-        /// The ask that made it necessary.
+        /// The request that made it necessary; none for the canary.
         #[serde(flatten)]
-        context: RequestContext,
+        context: Option<RequestContext>,
         /// The key.
         #[serde(flatten)]
         key: KeyOut,
@@ -95,20 +95,6 @@ pub enum Event {
         /// How many.
         lines: u64,
     },
-}
-
-/// Which request, and who sent it.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestContext {
-    /// The answer's `X-Request-Id`.
-    #[serde(serialize_with = "as_text")]
-    pub request_id: Arc<str>,
-    /// The peer, or whom trusted proxies name.
-    pub client: Option<IpAddr>,
-    /// The trace it is part of, if its sender names one or it is sampled.
-    #[serde(rename = "traceId", serialize_with = "trace_id", skip_serializing_if = "Option::is_none")]
-    pub trace: Option<TraceContext>,
 }
 
 /// An ask that was refused.
@@ -204,7 +190,7 @@ impl Event {
     /// STS made a key.
     pub fn issue(
         outcome: &'static str,
-        context: RequestContext,
+        context: Option<RequestContext>,
         grant: &Arc<Grant>,
         key: &TemporaryCredential,
     ) -> Self {
@@ -294,18 +280,6 @@ impl Event {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands it over so")]
-fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trace {
-        Some(trace) => serializer.collect_str(&trace.trace_id()),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
 fn versions(serving: &TemplateSet) -> BTreeMap<String, String> {
     serving.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
@@ -383,7 +357,7 @@ mod tests {
             outcome: "unauthenticated",
             status: 401,
             cause: "bad signature".to_owned(),
-            context: RequestContext { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
+            context: RequestContext { client: "10.1.2.3".parse().ok(), ..RequestContext::for_tests(0x0f) },
             principal: None,
             template: None,
         };
@@ -391,7 +365,7 @@ mod tests {
         assert_eq!(
             line,
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"refusal\",\"outcome\":\"unauthenticated\",\
-             \"status\":401,\"cause\":\"bad signature\",\"requestId\":\"r\",\"client\":\"10.1.2.3\"}\n"
+             \"status\":401,\"cause\":\"bad signature\",\"request_id\":\"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\",\"client\":\"10.1.2.3\"}\n"
         );
     }
 }

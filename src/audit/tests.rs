@@ -120,7 +120,7 @@ fn a_flood_that_is_over_is_told_at_the_end() {
         outcome: "unauthenticated",
         status: 401,
         cause: "bad signature".to_owned(),
-        context: RequestContext::default(),
+        context: crate::request::RequestContext::for_tests(0),
         principal: None,
         template: None,
     };

@@ -8,7 +8,7 @@ use super::{
     people,
     quantity::ago,
 };
-use crate::http::Refused;
+use crate::http::RecentRefusal;
 use diagnostics::plain;
 
 /// Kinds shown.
@@ -18,13 +18,13 @@ const NAMED: usize = 3;
 
 /// Refusals for the same reason.
 struct Alike<'a> {
-    last: &'a Refused,
+    last: &'a RecentRefusal,
     times: usize,
     /// Who, as far as is known: issuer and subject.
     people: Vec<(&'a str, &'a str)>,
 }
 
-pub(super) fn section(refusals: &[Refused], now: Timestamp) -> Markup {
+pub(super) fn section(refusals: &[RecentRefusal], now: Timestamp) -> Markup {
     html! {
         section {
             h2 { "Recent refusals" }
@@ -33,7 +33,7 @@ pub(super) fn section(refusals: &[Refused], now: Timestamp) -> Markup {
             } @else {
                 p.soft { "The last twenty of each kind; " code { "cosbroker_refusals_total" } " counts them all." }
                 (table(
-                    &["Last", "Refused", "Times", "Who", "Why", "Last request"],
+                    &["Last", "RecentRefusal", "Times", "Who", "Why", "Last request"],
                     alike(refusals).iter().take(SHOWN).map(|alike| row(alike, now)),
                 ))
             }
@@ -60,10 +60,10 @@ fn row(Alike { last, times, people }: &Alike<'_>, now: Timestamp) -> Vec<Markup>
     ]
 }
 
-fn alike(refusals: &[Refused]) -> Vec<Alike<'_>> {
+fn alike(refusals: &[RecentRefusal]) -> Vec<Alike<'_>> {
     let mut kinds: Vec<Alike<'_>> = Vec::new();
     for refused in refusals {
-        let says = |refused: &Refused| (refused.outcome, refused.cause.clone(), refused.template.clone());
+        let says = |refused: &RecentRefusal| (refused.outcome, refused.cause.clone(), refused.template.clone());
         let known = kinds.iter().position(|kind| says(kind.last) == says(refused));
         let principal = refused.issuer.as_deref().zip(refused.subject.as_deref());
         match known.and_then(|at| kinds.get_mut(at)) {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_says_the_same_is_one_row_with_those_it_happened_to() {
-        let refused = |second, cause: &str, subject: &str| Refused {
+        let refused = |second, cause: &str, subject: &str| RecentRefusal {
             at: Timestamp::from_second(second).unwrap(),
             status: 403,
             outcome: "requirement-not-met",

@@ -1,4 +1,4 @@
-//! How often one person may ask, hits included; and for how many scopes of their own choosing.
+//! Limits of one user: requests, hits included, and credentials for scopes of their own choice.
 
 use std::{
     collections::HashMap,
@@ -20,18 +20,21 @@ use templates::{Grant, fingerprint::Fingerprint};
 
 type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
 
-/// Between two sweeps of people who have not asked for long.
-const SWEEP: Duration = Duration::from_mins(1);
+/// Pause between two removals of users whose quota is full again.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// Users whose scopes are tracked. A user dropped from the table starts with no scopes.
+const MAX_TRACKED_USERS: u64 = 50_000;
 
-/// The limit of every person.
+/// A rate limit for each user.
 #[derive(Debug)]
-pub(super) struct PerUser {
+pub(super) struct UserRateLimit {
     limiter: Option<Limiter>,
     clock: Arc<dyn Clock>,
+    /// In seconds of the monotonic clock.
     next_sweep: AtomicU64,
 }
 
-impl PerUser {
+impl UserRateLimit {
     pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
         let limiter = quota(rate).map(|quota| {
             RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
@@ -39,7 +42,7 @@ impl PerUser {
         Self { limiter, clock, next_sweep: AtomicU64::new(0) }
     }
 
-    /// Leave to ask once, or how long until there is.
+    /// Counts one request; `Err` with the time until the next one is allowed.
     pub(super) fn admit(&self, principal: Fingerprint) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
@@ -51,11 +54,11 @@ impl PerUser {
         })
     }
 
-    /// A person whose allowance is full again need not be remembered.
+    /// Removes users whose quota is full again.
     fn sweep(&self, limiter: &Limiter) {
         let now = self.clock.monotonic().as_secs();
         let due = self.next_sweep.load(Ordering::Relaxed);
-        let next = now + SWEEP.as_secs();
+        let next = now + SWEEP_INTERVAL.as_secs();
         if now >= due
             && self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
@@ -65,46 +68,46 @@ impl PerUser {
     }
 }
 
-/// How many keys for scopes of their own choosing one person may hold at once: each different scope costs a
-/// call to STS and a place in memory, and there is no end of them.
+/// A limit on the scopes for which one user holds credentials. Each scope costs an STS call and a cache entry,
+/// and a user can choose any number of them.
 #[derive(Debug)]
-pub(super) struct Scopes {
-    most: NonZeroU32,
-    /// Of each person: their scopes, and until when those keys live.
-    held: moka::sync::Cache<Fingerprint, Arc<Mutex<HashMap<Fingerprint, Duration>>>>,
+pub(super) struct ScopeLimit {
+    max_per_user: NonZeroU32,
+    users: moka::sync::Cache<Fingerprint, Arc<Mutex<UserScopes>>>,
     clock: Arc<dyn Clock>,
 }
 
-/// People remembered; who is forgotten begins anew.
-const MOST_PEOPLE: u64 = 50_000;
+/// Scopes of one user, by the fingerprint of their grant, and when each credential expires on the monotonic
+/// clock.
+type UserScopes = HashMap<Fingerprint, Duration>;
 
-impl Scopes {
-    pub(super) fn new(most: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
-        Self { most, held: moka::sync::Cache::new(MOST_PEOPLE), clock }
+impl ScopeLimit {
+    pub(super) fn new(max_per_user: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
+        Self { max_per_user, users: moka::sync::Cache::new(MAX_TRACKED_USERS), clock }
     }
 
-    /// Leave for a person to be given a key of this grant, or how long until there is; says whether the place is
-    /// a new one. Asked only where no key is in memory.
+    /// Counts the scope of a grant, and says whether it is a new one. `Err` with the time until the next one is
+    /// allowed. Called only for cache misses.
     pub(super) fn admit(&self, grant: &Grant) -> Result<bool, Duration> {
         if !grant.is_narrowed() {
             return Ok(false);
         }
         let now = self.clock.monotonic();
-        let of_person = self.held.get_with(grant.principal().fingerprint(), Arc::default);
-        let mut held = of_person.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|_, until| *until > now);
-        let full = u32::try_from(held.len()).is_ok_and(|count| count >= self.most.get());
-        if full && !held.contains_key(&grant.fingerprint()) {
-            let next = held.values().min().copied().unwrap_or(now);
-            return Err(next.saturating_sub(now));
+        let user = self.users.get_with(grant.principal().fingerprint(), Arc::default);
+        let mut scopes = user.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.retain(|_, expires| *expires > now);
+        let is_full = u32::try_from(scopes.len()).is_ok_and(|count| count >= self.max_per_user.get());
+        if is_full && !scopes.contains_key(&grant.fingerprint()) {
+            let first_expiry = scopes.values().min().copied().unwrap_or(now);
+            return Err(first_expiry.saturating_sub(now));
         }
-        Ok(held.insert(grant.fingerprint(), now + grant.duration()).is_none())
+        Ok(scopes.insert(grant.fingerprint(), now + grant.duration()).is_none())
     }
 
-    /// No key came of a new place, so it does not count.
-    pub(super) fn give_back(&self, grant: &Grant) {
-        if let Some(of_person) = self.held.get(&grant.principal().fingerprint()) {
-            of_person.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
+    /// Stops counting a new scope for which no credential was issued.
+    pub(super) fn release(&self, grant: &Grant) {
+        if let Some(user) = self.users.get(&grant.principal().fingerprint()) {
+            user.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
         }
     }
 }
@@ -115,8 +118,8 @@ mod tests {
     use runtime::clock::TestClock;
 
     #[tokio::test(start_paused = true)]
-    async fn a_person_may_ask_so_often_and_is_told_when_again() {
-        let limit = PerUser::new("3/minute".parse().unwrap(), TestClock::at(0));
+    async fn a_user_is_limited_and_learns_when_the_next_request_is_allowed() {
+        let limit = UserRateLimit::new("3/minute".parse().unwrap(), TestClock::at(0));
         let (alice, bob) = (Fingerprint::of(&["alice"]), Fingerprint::of(&["bob"]));
         for _ in 0..3 {
             assert_eq!(limit.admit(alice), Ok(()));
@@ -129,13 +132,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn people_who_no_longer_ask_are_forgotten() {
-        let limit = PerUser::new("60/minute".parse().unwrap(), TestClock::at(0));
+    async fn users_without_recent_requests_are_removed() {
+        let limit = UserRateLimit::new("60/minute".parse().unwrap(), TestClock::at(0));
         for n in 0..1000 {
             limit.admit(Fingerprint::of(&[n.to_string()])).unwrap();
         }
-        tokio::time::advance(SWEEP * 2).await;
-        limit.admit(Fingerprint::of(&["somebody"])).unwrap();
+        tokio::time::advance(SWEEP_INTERVAL * 2).await;
+        limit.admit(Fingerprint::of(&["another"])).unwrap();
         assert_eq!(limit.limiter.as_ref().unwrap().len(), 1);
     }
 }
