@@ -1,4 +1,4 @@
-//! What a request must carry to meet a statement's conditions.
+//! The condition keys that a request needs to meet a statement's conditions.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use cam::{
     evaluate::{Request, hold},
 };
 
-/// Values under which every condition holds; none where they contradict each other, or none was found.
-/// `cos:prefix` is left to the caller.
+/// Returns values under which every condition holds. `None` if the conditions contradict each other, or if no
+/// values were found. The caller sets `cos:prefix`.
 pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, String>> {
     let mut by_key: BTreeMap<&str, Conditions> = BTreeMap::new();
     for (operator, keys) in &conditions.0 {
@@ -21,25 +21,26 @@ pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, Str
     }
     let mut context = BTreeMap::new();
     for (key, conditions) in by_key {
-        let holds = |value: Option<String>| {
-            let context = value.into_iter().map(|value| (key, value)).collect();
-            hold(&conditions, &Request { context, ..Request::default() })
-        };
-        if holds(None) {
+        if holds(&conditions, key, None) {
             continue;
         }
-        let stated = conditions
-            .0
-            .iter()
-            .flat_map(|(operator, keys)| keys.values().flatten().flat_map(|value| near(*operator, value)));
-        let value = stated.chain(["other".to_owned()]).find(|value| holds(Some(value.clone())))?;
+        let stated = conditions.0.iter().flat_map(|(operator, keys)| {
+            keys.values().flatten().flat_map(|value| values_near(*operator, value))
+        });
+        let value =
+            stated.chain(["other".to_owned()]).find(|value| holds(&conditions, key, Some(value.clone())))?;
         context.insert(key.to_owned(), value);
     }
     Some(context)
 }
 
-/// Values at and next to the one a condition names.
-fn near(operator: Operator, value: &Operand) -> Vec<String> {
+fn holds(conditions: &Conditions, key: &str, value: Option<String>) -> bool {
+    let context = value.into_iter().map(|value| (key, value)).collect();
+    hold(conditions, &Request { context, ..Request::default() })
+}
+
+/// Returns the value that a condition states, and values next to it.
+fn values_near(operator: Operator, value: &Operand) -> Vec<String> {
     use Comparison as C;
     let text = value.to_string();
     match operator.comparison {

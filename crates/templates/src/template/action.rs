@@ -1,66 +1,70 @@
-//! The actions a template may name, and what each of them can reach.
+//! The actions that a template may name, and what each of them can reach.
 //!
-//! Names are COS's own and case-sensitive (docs 436/30580, 598/11085). What the table does not list may be
-//! younger than the table: it is taken for a write on the objects its resource names, guarded like one, and
-//! `lint` says so. What by its name touches more than one user's objects is never granted.
+//! Names are those of COS and case-sensitive (docs 436/30580, 598/11085). An action that the table lacks may be
+//! newer than the table: it is treated as a guarded write on its objects, and `lint` warns about it. An action
+//! whose name shows that it affects several users' objects is never granted.
 
 use std::borrow::Cow;
 
+use crate::advice::Advice;
 use cam::pattern;
 use diagnostics::nearest;
 
 /// What an action works on, which decides how it is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Reads one object: its resource names it.
+pub(crate) enum Reach {
+    /// Reads one object, which its resource names.
     ReadObject,
-    /// Changes one object: its resource names it.
+    /// Changes one object, which its resource names.
     WriteObject,
-    /// Lists a bucket: its resource is the bucket, so `cos:prefix` must confine it.
+    /// Lists a bucket. Its resource is the bucket, so `cos:prefix` must confine it.
     List,
 }
 
-/// One action of COS that this version knows.
+/// An action of COS that this version knows.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct KnownAction {
     name: &'static str,
     reach: Reach,
     takes_acl: bool,
 }
 
-/// What a statement speaks of.
+/// An action of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    /// One of the table.
-    Known(&'static Known),
+pub(crate) enum Action {
+    /// An action of the table.
+    Known(&'static KnownAction),
     /// An object action of COS that the table lacks.
     Unlisted(String),
     /// An action of data processing, such as `name/ci:CreateMediaJobs`.
     Processing(String),
-    /// A pattern of actions, in a deny only.
+    /// A pattern of actions. Only a deny may have one.
     Pattern(String),
 }
 
 impl Action {
-    /// As CAM spells it, such as `name/cos:PutObject`.
-    pub(super) fn name(&self) -> &str {
+    /// Returns the name as CAM spells it, such as `name/cos:PutObject`.
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Known(known) => known.name,
             Self::Unlisted(name) | Self::Processing(name) | Self::Pattern(name) => name,
         }
     }
 
-    /// What it works on.
-    pub(super) fn reach(&self) -> Reach {
+    /// Returns the name without the service: `PutObject` for `name/cos:PutObject`.
+    pub(crate) fn short_name(&self) -> &str {
+        short_name(self.name())
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
         match self {
             Self::Known(known) => known.reach,
             Self::Unlisted(_) | Self::Processing(_) | Self::Pattern(_) => Reach::WriteObject,
         }
     }
 
-    /// Whether its request may carry `x-cos-acl` and `x-cos-grant-*` headers, with which its holder could
-    /// make the object public.
-    pub(super) fn takes_acl(&self) -> bool {
+    /// Whether its request may carry `x-cos-acl` and `x-cos-grant-*` headers, which can make an object public.
+    pub(crate) fn takes_acl(&self) -> bool {
         match self {
             Self::Known(known) => known.takes_acl,
             Self::Unlisted(_) => true,
@@ -69,15 +73,15 @@ impl Action {
     }
 }
 
-const fn action(name: &'static str, reach: Reach) -> Known {
-    Known { name, reach, takes_acl: false }
+const fn action(name: &'static str, reach: Reach) -> KnownAction {
+    KnownAction { name, reach, takes_acl: false }
 }
 
-const fn creates(name: &'static str) -> Known {
-    Known { name, reach: Reach::WriteObject, takes_acl: true }
+const fn creates(name: &'static str) -> KnownAction {
+    KnownAction { name, reach: Reach::WriteObject, takes_acl: true }
 }
 
-static ACTIONS: [Known; 20] = [
+static ACTIONS: [KnownAction; 20] = [
     creates("name/cos:PutObject"),
     creates("name/cos:PostObject"),
     creates("name/cos:AppendObject"),
@@ -87,8 +91,8 @@ static ACTIONS: [Known; 20] = [
     action("name/cos:CompleteMultipartUpload", Reach::WriteObject),
     action("name/cos:AbortMultipartUpload", Reach::WriteObject),
     action("name/cos:ListParts", Reach::ReadObject),
-    // Granted on a folder like its five sisters (docs 436/30580): where COS takes the bucket for its
-    // resource instead, a resource under the home does not match and the call is merely denied.
+    // Granted on a folder like the other five of multipart uploads (docs 436/30580). If COS uses the bucket as
+    // its resource instead, a resource under the home does not match, and the call is denied.
     action("name/cos:ListMultipartUploads", Reach::ReadObject),
     action("name/cos:GetObject", Reach::ReadObject),
     action("name/cos:HeadObject", Reach::ReadObject),
@@ -102,8 +106,8 @@ static ACTIONS: [Known; 20] = [
     action("name/cos:GetBucketObjectVersions", Reach::List),
 ];
 
-/// A named set of actions, and what it stands for.
-pub(super) static SETS: [(&str, &[&str]); 5] = [
+/// Named sets of actions.
+pub(crate) static SETS: [(&str, &[&str]); 5] = [
     ("@upload", &["name/cos:PutObject", "name/cos:PostObject"]),
     (
         "@multipart-upload",
@@ -121,18 +125,23 @@ pub(super) static SETS: [(&str, &[&str]); 5] = [
     ("@delete", &["name/cos:DeleteObject"]),
 ];
 
-/// The action of this exact name.
-pub(super) fn find(name: &str) -> Option<Action> {
+/// Finds the action of this exact name.
+pub(crate) fn find(name: &str) -> Option<Action> {
     ACTIONS.iter().find(|action| action.name == name).map(Action::Known)
 }
 
-/// The actions of the table that a pattern of names takes in.
-pub(super) fn matching(pattern: &str) -> impl Iterator<Item = Action> {
+/// Iterates over the actions of the table that match a pattern of names.
+pub(crate) fn matching(pattern: &str) -> impl Iterator<Item = Action> {
     ACTIONS.iter().filter(move |action| pattern::matches(pattern, action.name)).map(Action::Known)
 }
 
-/// What others call actions of COS: S3, and the label of a vendor's SDK.
-static ELSEWHERE: [(&str, &str); 10] = [
+/// Strips `name/cos:` from a name.
+pub(crate) fn short_name(name: &str) -> &str {
+    name.trim_start_matches("name/cos:")
+}
+
+/// Names of actions in S3 and in the vendor's SDKs that COS does not have.
+static FOREIGN_NAMES: [(&str, &str); 10] = [
     ("ListBucket", "name/cos:GetBucket"),
     ("ListObjects", "name/cos:GetBucket"),
     ("ListObjectsV2", "name/cos:GetBucket"),
@@ -145,22 +154,19 @@ static ELSEWHERE: [(&str, &str); 10] = [
     ("RestoreObject", "name/cos:PostObjectRestore"),
 ];
 
-/// What COS calls an action that others call so.
-pub(super) fn renamed(name: &str) -> Option<&'static str> {
+/// Returns the name in COS of an action that S3 or an SDK calls `name`.
+pub(crate) fn cos_name_of(name: &str) -> Option<&'static str> {
     let bare = name.rsplit(':').next().unwrap_or(name);
-    ELSEWHERE.iter().find(|(theirs, _)| *theirs == bare).map(|(_, ours)| *ours)
+    FOREIGN_NAMES.iter().find(|(foreign, _)| *foreign == bare).map(|(_, cos)| *cos)
 }
 
-/// The action of the table that a person most likely meant by an unknown name.
-pub(super) fn meant(name: &str) -> Option<&'static str> {
-    renamed(name).or_else(|| nearest(name, ACTIONS.iter().map(|action| action.name)))
+/// Returns the action of the table that an unknown name most likely stands for.
+pub(crate) fn nearest_action(name: &str) -> Option<&'static str> {
+    cos_name_of(name).or_else(|| nearest(name, ACTIONS.iter().map(|action| action.name)))
 }
 
-/// What one entry of a template's `action` list stands for: a set's members, or one action.
-///
-/// # Errors
-/// Why the entry cannot be granted, and how to mend it.
-pub(super) fn expand(entry: &str) -> Result<Vec<Action>, (String, String)> {
+/// Resolves an entry of a template's `action` list to the members of a set, or to one action.
+pub(crate) fn expand(entry: &str) -> Result<Vec<Action>, Advice> {
     if let Some((_, members)) = SETS.iter().find(|(name, _)| *name == entry) {
         return Ok(members.iter().filter_map(|name| find(name)).collect());
     }
@@ -168,80 +174,84 @@ pub(super) fn expand(entry: &str) -> Result<Vec<Action>, (String, String)> {
         return Ok(vec![action]);
     }
     if entry.contains(['*', '?']) {
-        return Err((
+        return Err(Advice::new(
             format!("action `{entry}` holds a wildcard"),
-            "name each action, or use a set such as @upload: a wildcard grants what COS adds tomorrow"
-                .to_owned(),
+            "name each action, or use a set such as @upload: a wildcard grants what COS adds tomorrow",
         ));
     }
-    let named = |service: &str| entry.strip_prefix(service).filter(|name| is_word(name));
-    match (named("name/cos:"), named("name/ci:")) {
-        (Some(name), _) if !is_everybodys(name) => Ok(vec![Action::Unlisted(entry.to_owned())]),
-        (_, Some(name)) if !is_everybodys(name) => Ok(vec![Action::Processing(entry.to_owned())]),
-        _ => Err(refused(entry)),
+    match (grantable(entry, "name/cos:"), grantable(entry, "name/ci:")) {
+        (true, _) => Ok(vec![Action::Unlisted(entry.to_owned())]),
+        (_, true) => Ok(vec![Action::Processing(entry.to_owned())]),
+        _ => Err(not_grantable(entry)),
     }
 }
 
-/// Whether a deny may name this: it only takes away, so a pattern of actions will do.
-pub(super) fn is_deny_pattern(entry: &str) -> bool {
+/// Whether an entry is an action of a service that a template may grant although the table lacks it.
+fn grantable(entry: &str, service: &str) -> bool {
+    entry.strip_prefix(service).is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && !affects_all_users(name)
+    })
+}
+
+/// Whether a deny may name this pattern of actions. A deny only takes rights away.
+pub(crate) fn is_deny_pattern(entry: &str) -> bool {
     ["name/cos:", "name/ci:"]
         .iter()
         .filter_map(|service| entry.strip_prefix(service))
         .any(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*'))
 }
 
-fn is_word(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// Whether an action, by its name, changes or shows what belongs to all users, or who may do what: buckets,
-/// the account, ACLs, policies; or works on many objects under one resource (`DeleteMultipleObjects`).
-pub(super) fn is_everybodys(name: &str) -> bool {
+/// Whether an action, by its name, affects all users: it concerns buckets, the account, ACLs or policies, or
+/// several objects under one resource (`DeleteMultipleObjects`).
+pub(crate) fn affects_all_users(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["bucket", "service", "acl", "policy", "multipleobjects"].iter().any(|part| name.contains(part))
 }
 
-/// The set or action that comes near to an unknown name; none where the name speaks of rights, as
-/// `PutObjectACL` is no slip of `PutObject`.
-fn near(entry: &str) -> Option<&'static str> {
+/// Returns the set or action that is similar to an unknown name. There is none for names about permissions:
+/// `PutObjectACL` is no misspelling of `PutObject`.
+fn similar(entry: &str) -> Option<&'static str> {
+    if ["ACL", "Acl", "Policy"].iter().any(|part| entry.contains(part)) {
+        return None;
+    }
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
     // CAM's newer documents leave `name/` out.
     let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
-    let rights = ["ACL", "Acl", "Policy"].iter().any(|part| entry.contains(part));
-    renamed(&full).or_else(|| nearest(&full, known)).filter(|_| !rights)
+    cos_name_of(&full).or_else(|| nearest(&full, known))
 }
 
-/// COS's own name is meant where only its end is written: `PutObject` for `name/cos:PutObject`.
-pub(super) fn in_full(written: &str) -> Cow<'_, str> {
-    match written {
-        one if one.contains(':') || one.starts_with('@') => Cow::Borrowed(one),
-        one => Cow::Owned(format!("name/cos:{one}")),
+/// Completes a name without a service: `PutObject` becomes `name/cos:PutObject`.
+pub(crate) fn full_name(name: &str) -> Cow<'_, str> {
+    if name.contains(':') || name.starts_with('@') {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(format!("name/cos:{name}"))
     }
 }
 
-/// Why a question about an action that the table lacks is likely not the one that was meant, and how to ask
-/// it.
-pub(super) fn misasked(name: &str) -> Option<String> {
+/// Explains a question about an action that the table lacks, and how to ask it. `None` for a valid action.
+pub(crate) fn unknown_action_help(name: &str) -> Option<String> {
     if let Some((set, members)) = SETS.iter().find(|(set, _)| *set == name) {
         return Some(format!("`{set}` is a set; ask about one action of it: {}", members.join(", ")));
     }
-    let help = match near(name) {
+    let help = match similar(name) {
         _ if find(name).is_some() || name.starts_with("name/ci:") => return None,
         Some(near) if !near.starts_with('@') => format!("did you mean `{near}`?"),
         _ if name.starts_with('@') || name.contains(['*', '?']) => {
             "name one action, not a set, such as name/cos:PutObject".to_owned()
         }
-        _ if is_everybodys(name) => "no template may grant what changes or shows all users'".to_owned(),
+        _ if affects_all_users(name) => "no template may grant an action that affects all users".to_owned(),
         _ => "docs/templates.md lists them".to_owned(),
     };
     Some(format!("COS has no action `{name}` that this version knows; {help}"))
 }
 
-fn refused(entry: &str) -> (String, String) {
-    let help = if let Some(near) = near(entry) {
+fn not_grantable(entry: &str) -> Advice {
+    let help = if let Some(near) = similar(entry) {
         format!("did you mean `{near}`?")
-    } else if is_everybodys(entry) {
+    } else if affects_all_users(entry) {
         "it changes or shows what belongs to all users; no template may grant it".to_owned()
     } else {
         format!(
@@ -249,7 +259,7 @@ fn refused(entry: &str) -> (String, String) {
             SETS.map(|(name, _)| name).join(", ")
         )
     };
-    (format!("action `{entry}` is not one that a template may grant"), help)
+    Advice::new(format!("action `{entry}` is not one that a template may grant"), help)
 }
 
 #[cfg(test)]
@@ -264,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_beyond_one_users_objects_cannot_be_granted() {
+    fn an_action_that_affects_several_users_cannot_be_granted() {
         for name in [
             "*",
             "name/cos:*",
@@ -293,14 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn an_action_younger_than_the_table_is_taken_for_a_guarded_write() {
+    fn an_action_missing_from_the_table_is_treated_as_a_guarded_write() {
         let [action] = expand("name/cos:PutSymlink").unwrap().try_into().unwrap();
         assert_eq!(action, Action::Unlisted("name/cos:PutSymlink".to_owned()));
         assert_eq!((action.reach(), action.takes_acl()), (Reach::WriteObject, true));
     }
 
     #[test]
-    fn what_makes_or_changes_an_object_is_never_taken_for_reading() {
+    fn an_action_that_changes_an_object_is_never_treated_as_a_read() {
         // The second is whether its request may carry ACL headers.
         for (name, takes_acl) in [
             ("PutObject", true),
@@ -322,17 +332,20 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_action_is_told_its_nearest_name() {
-        assert_eq!(meant("name/cos:PutObjct"), Some("name/cos:PutObject"));
-        assert_eq!(meant("name/cos:CreateMultipartUpload"), Some("name/cos:InitiateMultipartUpload"));
-        assert_eq!(expand("name/cos:ListBucket").unwrap_err().1, "did you mean `name/cos:GetBucket`?");
-        assert_eq!(expand("@uplaod").unwrap_err().1, "did you mean `@upload`?");
-        assert_eq!(expand("cos:PutObject").unwrap_err().1, "did you mean `name/cos:PutObject`?");
+    fn the_nearest_name_is_suggested_for_a_misspelt_action() {
+        assert_eq!(nearest_action("name/cos:PutObjct"), Some("name/cos:PutObject"));
+        assert_eq!(
+            nearest_action("name/cos:CreateMultipartUpload"),
+            Some("name/cos:InitiateMultipartUpload")
+        );
+        assert_eq!(expand("name/cos:ListBucket").unwrap_err().help, "did you mean `name/cos:GetBucket`?");
+        assert_eq!(expand("@uplaod").unwrap_err().help, "did you mean `@upload`?");
+        assert_eq!(expand("cos:PutObject").unwrap_err().help, "did you mean `name/cos:PutObject`?");
     }
 
     #[test]
-    fn a_question_about_what_is_no_action_is_told_how_to_ask() {
-        for (asked, told) in [
+    fn a_question_about_an_unknown_action_gets_help() {
+        for (question, help) in [
             (
                 "PutObjct",
                 "no action `name/cos:PutObjct` that this version knows; did you mean `name/cos:PutObject`?",
@@ -346,11 +359,11 @@ mod tests {
             ("PutObjectACL", "no template may grant"),
             ("Fly", "docs/templates.md"),
         ] {
-            let said = misasked(&in_full(asked)).unwrap();
-            assert!(said.contains(told), "{asked}: {said}");
+            let found = unknown_action_help(&full_name(question)).unwrap();
+            assert!(found.contains(help), "{question}: {found}");
         }
         for known in ["PutObject", "name/cos:GetBucket", "name/ci:CreateMediaJobs"] {
-            assert_eq!(misasked(&in_full(known)), None);
+            assert_eq!(unknown_action_help(&full_name(known)), None);
         }
     }
 }

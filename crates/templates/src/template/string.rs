@@ -1,41 +1,42 @@
-//! Text with variables in it, parsed once: `"users/${sub}/"` is a literal, a variable, a literal.
+//! A string with variables, parsed once: `"users/${sub}/"` is a literal, a variable and a literal.
 //!
-//! Values are put between literals of a parsed tree; their text is never parsed again.
+//! Values are inserted into the parsed form. Their text is never parsed again.
 
-use super::variable::{Subject, Variable};
+use std::{convert::Infallible, fmt};
 
-/// Literal text and variables, in order; no two literals stand side by side.
+use super::variable::{ClaimRef, Variable};
+use crate::advice::Advice;
+
+/// Literals and variables, in order. No two literals are adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Text(Vec<Piece>);
+pub(crate) struct TemplateString(Vec<Piece>);
 
-/// One part of a [`Text`].
+/// One part of a [`TemplateString`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// Itself.
+pub(crate) enum Piece {
     Literal(String),
-    /// A value of the identity.
     Variable(Variable),
 }
 
-impl Text {
-    /// Parses a template's string. `${home}` stands for `home`'s own pieces, where there is one.
-    ///
-    /// # Errors
-    /// What is wrong, and the mend.
-    pub(super) fn parse(text: &str, home: Option<&Self>) -> Result<Self, (String, String)> {
+impl TemplateString {
+    /// Parses a template's string. If `home` is given, `${home}` is replaced by its pieces.
+    pub(crate) fn parse(text: &str, home: Option<&Self>) -> Result<Self, Advice> {
         let mut parsed = Self::default();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once("${") {
             parsed.push_literal(literal)?;
-            let (inside, next) = after.split_once('}').ok_or_else(|| {
-                (format!("`${{{after}` is never closed"), "end the variable with `}`".to_owned())
-            })?;
+            let Some((inside, next)) = after.split_once('}') else {
+                return Err(Advice::new(
+                    format!("`${{{after}` is never closed"),
+                    "end the variable with `}`",
+                ));
+            };
             match (inside, home) {
                 ("home", Some(home)) => parsed.append(home.clone()),
                 ("home", None) => {
-                    return Err((
-                        "`${home}` cannot stand in the home itself".to_owned(),
-                        "write the home out".to_owned(),
+                    return Err(Advice::new(
+                        "`${home}` cannot stand in the home itself",
+                        "write the home out",
                     ));
                 }
                 _ => parsed.0.push(Piece::Variable(Variable::parse(inside)?)),
@@ -46,11 +47,11 @@ impl Text {
         Ok(parsed)
     }
 
-    fn push_literal(&mut self, literal: &str) -> Result<(), (String, String)> {
+    fn push_literal(&mut self, literal: &str) -> Result<(), Advice> {
         if let Some(stray) = literal.chars().find(|c| "${}".contains(*c)) {
-            return Err((
+            return Err(Advice::new(
                 format!("`{stray}` stands outside a variable"),
-                "write variables as ${sub}; no other `$`, `{` or `}` is taken".to_owned(),
+                "write variables as ${sub}; no other `$`, `{` or `}` is allowed",
             ));
         }
         if !literal.is_empty() {
@@ -68,13 +69,12 @@ impl Text {
         }
     }
 
-    /// Its parts.
-    pub(super) fn pieces(&self) -> &[Piece] {
+    pub(crate) fn pieces(&self) -> &[Piece] {
         &self.0
     }
 
-    /// The text itself, if it holds no variable.
-    pub(super) fn as_literal(&self) -> Option<&str> {
+    /// Returns the text, if it has no variable.
+    pub(crate) fn as_literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
             [Piece::Literal(text)] => Some(text),
@@ -82,15 +82,15 @@ impl Text {
         }
     }
 
-    /// What follows `prefix`, if this text begins with it for every identity.
-    pub(super) fn strip_prefix(&self, prefix: &Self) -> Option<Self> {
+    /// Returns what follows `prefix`, if this string begins with it for every identity.
+    pub(crate) fn strip_prefix(&self, prefix: &Self) -> Option<Self> {
         let mut rest = self.0.iter();
-        let mut wanted = prefix.0.iter().peekable();
-        while let Some(piece) = wanted.next() {
+        let mut expected = prefix.0.iter().peekable();
+        while let Some(piece) = expected.next() {
             match (piece, rest.next()?) {
                 (Piece::Variable(a), Piece::Variable(b)) if a == b => {}
                 (Piece::Literal(a), Piece::Literal(b)) if a == b => {}
-                (Piece::Literal(a), Piece::Literal(b)) if wanted.peek().is_none() => {
+                (Piece::Literal(a), Piece::Literal(b)) if expected.peek().is_none() => {
                     let mut tail = vec![Piece::Literal(b.strip_prefix(a.as_str())?.to_owned())];
                     tail.extend(rest.cloned());
                     return Some(Self(tail));
@@ -101,11 +101,11 @@ impl Text {
         Some(Self(rest.cloned().collect()))
     }
 
-    /// The text with each variable replaced by what `fill` gives, every part passed through `escape`.
+    /// Replaces each variable by the value that `fill` returns, and passes every part through `escape`.
     ///
     /// # Errors
-    /// The first one of `fill`.
-    pub(super) fn write<E>(
+    /// The first error of `fill`.
+    pub(crate) fn render<E>(
         &self,
         fill: impl Fn(&Variable) -> Result<String, E>,
         escape: impl Fn(&str) -> String,
@@ -119,39 +119,38 @@ impl Text {
         })
     }
 
-    /// What its variables read.
-    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.variables().map(|variable| &variable.subject)
+    /// Iterates over the claims that the variables read.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &ClaimRef> {
+        self.variables().map(|variable| &variable.claim)
     }
 
-    /// Its variables, in order.
-    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Variable(variable) => Some(variable),
             Piece::Literal(_) => None,
         })
     }
 
-    /// The text with a plain letter for each variable.
-    pub(super) fn shape(&self) -> String {
-        let Ok(shape) = self.write(|_| Ok::<_, std::convert::Infallible>("v".to_owned()), str::to_owned);
-        shape
+    /// Returns the text with the letter `v` for each variable, to check how it is spelt.
+    pub(crate) fn with_placeholders(&self) -> String {
+        let Ok(text) = self.render(|_| Ok::<_, Infallible>("v".to_owned()), str::to_owned);
+        text
     }
 
-    /// The most bytes this text can render to.
-    pub(super) fn longest(&self) -> usize {
+    /// Returns the maximum length of a rendering, in bytes.
+    pub(crate) fn max_len(&self) -> usize {
         self.0
             .iter()
             .map(|piece| match piece {
                 Piece::Literal(literal) => literal.len(),
-                Piece::Variable(variable) => variable.encoding.longest(),
+                Piece::Variable(variable) => variable.encoding.max_len(),
             })
             .sum()
     }
 }
 
-impl std::fmt::Display for Text {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TemplateString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
             Piece::Literal(literal) => f.write_str(literal),
             Piece::Variable(variable) => write!(f, "{variable}"),
@@ -164,13 +163,13 @@ mod tests {
     use super::*;
     use crate::identity::Identity;
 
-    fn text(source: &str) -> Text {
-        let home = Text::parse("users/${sub}/", None).unwrap();
-        Text::parse(source, Some(&home)).unwrap()
+    fn text(source: &str) -> TemplateString {
+        let home = TemplateString::parse("users/${sub}/", None).unwrap();
+        TemplateString::parse(source, Some(&home)).unwrap()
     }
 
     #[test]
-    fn a_text_written_back_is_what_was_parsed() {
+    fn a_parsed_string_prints_as_it_was_written() {
         for source in ["", "a", "${sub}", "a/${sub|hex}/b", "${claim.x.y}${iss|sha256}"] {
             assert_eq!(text(source).to_string(), source);
         }
@@ -178,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn the_home_spelt_out_is_the_home() {
+    fn a_home_written_out_equals_the_home_variable() {
         assert_eq!(text("users/${sub}/*"), text("${home}*"));
     }
 
     #[test]
-    fn a_prefix_is_whole_and_the_same_for_everyone() {
+    fn a_prefix_is_stripped_only_if_it_is_one_for_every_identity() {
         let home = text("${home}");
         let rest = |source: &str| text(source).strip_prefix(&home).map(|rest| rest.to_string());
         assert_eq!(rest("${home}*"), Some("*".to_owned()));
@@ -197,16 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_variable_is_refused_with_a_mend() {
+    fn a_malformed_variable_is_refused() {
         for source in ["${", "${sub", "$sub", "{sub}", "a}b", "${}", "${sub }", "${${sub}}"] {
-            assert!(Text::parse(source, None).is_err(), "{source}");
+            assert!(TemplateString::parse(source, None).is_err(), "{source}");
         }
     }
 
     #[test]
     fn a_value_is_never_parsed_again() {
         let identity = Identity::for_tests("i", "${iss}", &[]);
-        let render = |source: &str| text(source).write(|variable| variable.render(&identity), str::to_owned);
+        let render = |source: &str| text(source).render(|variable| variable.render(&identity), str::to_owned);
         assert!(render("${sub}").is_err());
         assert_eq!(render("${sub|hex}").unwrap(), format!("_hex_{}", hex::encode("${iss}")));
     }

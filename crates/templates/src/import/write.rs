@@ -1,18 +1,18 @@
-//! The template's text, with comments for whoever reviews it.
+//! Writes the template's text, with comments for its reviewer.
 
 use super::{
-    grant::{Grant, Kind},
-    ground::Ground,
-    request::in_sets,
+    actions::with_sets,
+    target::ImportTarget,
+    template_statement::{Kind, TemplateStatement},
 };
 use cam::Effect;
 
-/// Writes a template. What was noted stands in it, for the next operator.
-pub(super) fn template(ground: &Ground, grants: &[Grant], notes: &[String]) -> String {
+/// Writes a template. The notes become comments.
+pub(super) fn template(target: &ImportTarget, statements: &[TemplateStatement], notes: &[String]) -> String {
     let notes: String = notes.iter().flat_map(|note| ["# - ", note, "\n"]).collect();
-    let statements: String = grants.iter().map(statement).collect();
-    let (bucket, region) = (string(&ground.bucket.name), string(&ground.bucket.region));
-    let home = string(&ground.home);
+    let statements: String = statements.iter().map(statement).collect();
+    let (bucket, region) = (quoted(&target.bucket.name), quoted(&target.bucket.region));
+    let home = quoted(&target.home);
     format!(
         r#"# Made of a CAM policy by `cosbroker policy import`. Read it before it serves, and run
 # `cosbroker policy lint` on it. What was changed or left out:
@@ -29,28 +29,27 @@ region = {region}
 # Subjects such as `auth0|123` or e-mail addresses need a filter: ${{sub|base64url}}
 home = {home}
 
-# How long a key lives. A key that leaked works until then, so keep it short.
+# How long a key is valid. A leaked key works until it expires, so keep it short.
 duration = "30m"
 {statements}"#
     )
 }
 
-fn statement(grant: &Grant) -> String {
-    let Grant { number, effect, kind, actions, resources, conditions } = grant;
-    let about = about(*effect, *kind);
+fn statement(statement: &TemplateStatement) -> String {
+    let TemplateStatement { number, effect, kind, actions, resources, conditions } = statement;
+    let comment = comment(*effect, *kind);
     let effect = match effect {
         Effect::Allow => "allow",
         Effect::Deny => "deny",
     };
-    let (actions, resources) = (list(&in_sets(actions)), list(resources));
-    let conditions: Vec<String> = conditions
+    let (actions, resources) = (quoted_list(&with_sets(actions)), quoted_list(resources));
+    let conditions: String = conditions
         .iter()
         .map(|(operator, keys)| format!("\n[statement.condition.{operator}]\n{keys}"))
         .collect();
-    let conditions = conditions.concat();
     format!(
         r#"
-# Of statement {number}.{about}
+# Of statement {number}.{comment}
 [[statement]]
 effect = "{effect}"
 action = {actions}
@@ -59,7 +58,7 @@ resource = {resources}
     )
 }
 
-fn about(effect: Effect, kind: Kind) -> &'static str {
+fn comment(effect: Effect, kind: Kind) -> &'static str {
     match (effect, kind) {
         (Effect::Deny, _) => " A deny beats every allow.",
         (Effect::Allow, Kind::Objects) => "",
@@ -72,10 +71,10 @@ fn about(effect: Effect, kind: Kind) -> &'static str {
     }
 }
 
-fn string(text: &str) -> String {
+fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn list(texts: &[impl AsRef<str>]) -> String {
+fn quoted_list(texts: &[impl AsRef<str>]) -> String {
     toml::Value::Array(texts.iter().map(|text| text.as_ref().into()).collect()).to_string()
 }
