@@ -14,7 +14,7 @@ use super::{
 };
 use cam::{
     Effect, Operator, Policy, Statement,
-    evaluate::{Decision, Reading, Request, evaluate, first_unmet, speaks_of},
+    evaluate::{Decision, Reading, Request, applies_to, evaluate, first_unmet},
 };
 
 /// A question about a request that COS denies or may deny.
@@ -140,7 +140,7 @@ const KEYS_OF_EVERY_REQUEST: [&str; 4] = ["qcs:ip", "cos:secure-transport", "cos
 fn undecided_key<'a>(policy: &'a Policy, request: &Request<'_>) -> Option<&'a str> {
     let denies = policy.statement.iter().filter(|statement| statement.effect == Effect::Deny);
     denies
-        .filter(|deny| speaks_of(deny, Reading::Glob, request.action, request.resource))
+        .filter(|deny| applies_to(deny, Reading::Glob, request.action, request.resource))
         .flat_map(|deny| deny.condition.0.values())
         .flat_map(BTreeMap::keys)
         .map(String::as_str)

@@ -168,7 +168,7 @@ fn common_object(
     (b, other): (&KeyHolder<'_>, &AccessPath),
     reading: Reading,
 ) -> Option<CounterExample> {
-    let found = pattern::common(&reading.pattern(&path.keys), &reading.pattern(&other.keys))?;
+    let found = pattern::common_text(&reading.pattern(&path.keys), &reading.pattern(&other.keys))?;
     // An object with a file name is easier to understand, if both patterns allow one.
     let slash = if found.is_empty() || found.ends_with('/') { "" } else { "/" };
     let keys = [format!("{found}{slash}photo.jpg"), format!("{found}photo.jpg"), found];

@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan};
 
 use cam::{
     Comparison, Conditions, Operand, Operator,
-    evaluate::{Request, hold},
+    evaluate::{Request, conditions_hold},
 };
 
 /// Returns values under which every condition holds. `None` if the conditions contradict each other, or if no
@@ -36,7 +36,7 @@ pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, Str
 
 fn holds(conditions: &Conditions, key: &str, value: Option<String>) -> bool {
     let context = value.into_iter().map(|value| (key, value)).collect();
-    hold(conditions, &Request { context, ..Request::default() })
+    conditions_hold(conditions, &Request { context, ..Request::default() })
 }
 
 /// Returns the value that a condition states, and values next to it.
