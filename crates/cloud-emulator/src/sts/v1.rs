@@ -1,5 +1,5 @@
-//! The signature before TC3, as the vendor's older STS SDKs still use it (`qcloud-cos-sts`,
-//! `qcloud-python-sts`; `docs/tencent.md`): everything is a parameter of one form, the signature too.
+//! Authenticates a call with the signature before TC3, which the vendor's older STS SDKs use (`qcloud-cos-sts`,
+//! `qcloud-python-sts`; `docs/tencent.md`): all values are parameters of one form, the signature as well.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,17 @@ use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::{
-    Account, Fault,
-    call::{Call, Parameters},
-    missing, signature_failure, signed_at,
+    action::{AuthenticatedCall, Parameters},
+    auth::{check_secret_id, check_timestamp},
+    error::StsError,
 };
+use crate::account::Account;
 
-/// The names that a request may be signed for wherever it is sent: clients are pointed at the emulator by a
-/// proxy, or by a URL beside the name they sign.
-const TENCENTS_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
+/// Host names that a request may be signed for, whatever address it was sent to: clients reach the emulator by a
+/// proxy, or by a URL that differs from the name they sign.
+const TENCENT_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
 
-/// Whether a request is signed this way, or meant to be.
+/// Whether a request has the form of this signature version.
 pub(super) fn is_used(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let form = headers
@@ -34,30 +35,35 @@ pub(super) fn is_used(request: &HttpRequest) -> bool {
     !headers.contains_key(header::AUTHORIZATION) && (form || request.method() == Method::GET)
 }
 
-/// The call of a request that this account signed.
+/// Returns the call of a request, if this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
     account: &Account,
     now: Timestamp,
-) -> Result<Call, Fault> {
+) -> Result<AuthenticatedCall, StsError> {
     let sent = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
     let mut form = form(sent)?;
     let given = take(&mut form, "Signature")?;
     let signed = pairs(&form);
-    let mut needed = |name| take(&mut form, name);
-    let (action, version, region) = (needed("Action")?, needed("Version")?, needed("Region")?);
-    let (id, at, nonce) = (needed("SecretId")?, needed("Timestamp")?, needed("Nonce")?);
+    let action = take(&mut form, "Action")?;
+    let version = take(&mut form, "Version")?;
+    let region = take(&mut form, "Region")?;
+    let id = take(&mut form, "SecretId")?;
+    let at = take(&mut form, "Timestamp")?;
+    let nonce = take(&mut form, "Nonce")?;
     if nonce.parse::<u64>().is_err() {
-        return Err(Fault("InvalidParameter", "Nonce is not a positive integer".to_owned()));
+        return Err(StsError::new("InvalidParameter", "Nonce is not a positive integer"));
     }
     let signature = match form.remove("SignatureMethod").as_deref() {
         None | Some("HmacSHA1") => hmac_sha1,
         Some("HmacSHA256") => hmac_sha256,
-        Some(other) => return Err(Fault("InvalidParameter", format!("no SignatureMethod {other}"))),
+        Some(other) => {
+            return Err(StsError::new("InvalidParameter", format!("there is no SignatureMethod {other}")));
+        }
     };
-    signed_at(&at, now)?;
-    account.is_named(&id)?;
+    check_timestamp(&at, now)?;
+    check_secret_id(account, &id)?;
     let sent_to = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let without_port = sent_to.rsplit_once(':').map_or(sent_to, |(name, _)| name);
     let holds = |host: &str| {
@@ -65,25 +71,26 @@ pub(super) fn call(
         let expected = STANDARD.encode(signature(account.secret_key.as_bytes(), text.as_bytes()));
         bool::from(expected.as_bytes().ct_eq(given.as_bytes()))
     };
-    if ![sent_to, without_port].into_iter().chain(TENCENTS_HOSTS).any(holds) {
-        return Err(signature_failure());
+    if ![sent_to, without_port].into_iter().chain(TENCENT_HOSTS).any(holds) {
+        return Err(StsError::signature_failure());
     }
-    Call::new(&action, &version, &region, Parameters::Form(form))
+    AuthenticatedCall::new(&action, &version, &region, Parameters::Form(form))
 }
 
-/// The form, each name once.
-fn form(encoded: &[u8]) -> Result<BTreeMap<String, String>, Fault> {
+/// Returns the fields of a form. Refuses a repeated name.
+fn form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-            return Err(Fault("InvalidParameter", format!("{name} is given twice")));
+            return Err(StsError::new("InvalidParameter", format!("{name} is given twice")));
         }
     }
     Ok(form)
 }
 
-fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, Fault> {
-    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
+/// Removes a required field from the form.
+fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, StsError> {
+    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| StsError::missing(name))
 }
 
 /// The form as it is signed: names in order, nothing encoded.
@@ -130,7 +137,11 @@ mod tests {
         file.vectors
     }
 
-    fn judge(request: TestRequest, host: &str, body: &str) -> Result<Call, &'static str> {
+    fn authenticate(
+        request: TestRequest,
+        host: &str,
+        body: &str,
+    ) -> Result<AuthenticatedCall, &'static str> {
         let request = request
             .insert_header((header::HOST, host.to_owned()))
             .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
@@ -138,16 +149,16 @@ mod tests {
         assert!(is_used(&request));
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
         call(&request, body.as_bytes(), &account, Timestamp::from_second(NOW).unwrap())
-            .map_err(|fault| fault.0)
+            .map_err(|error| error.code)
     }
 
-    fn posted(host: &str, body: &str) -> Result<Call, &'static str> {
-        judge(TestRequest::post(), host, body)
+    fn post(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
+        authenticate(TestRequest::post(), host, body)
     }
 
-    /// A form that is right, with a parameter changed or (`None`) left out before it is signed.
+    /// A valid form, with parameters changed or (`None`) removed before it is signed.
     fn signed(method: &str, host: &str, change: &[(&str, Option<&str>)]) -> String {
-        let usual = [
+        let default = [
             ("SecretId", "AKIDaccount"),
             ("Timestamp", "1800000000"),
             ("Nonce", "7"),
@@ -159,7 +170,7 @@ mod tests {
             ("DurationSeconds", "900"),
         ];
         let mut form: BTreeMap<String, String> =
-            usual.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            default.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in change {
             match value {
                 Some(value) => form.insert((*name).to_owned(), (*value).to_owned()),
@@ -178,45 +189,45 @@ mod tests {
     }
 
     #[test]
-    fn what_the_vendors_older_sdks_send_is_taken() {
+    fn requests_of_the_vendors_older_sdks_are_accepted() {
         for vector in vectors() {
-            let call = posted(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
-            assert_eq!(call.duration(), Ok(1800), "text is a number in a form");
-            let policy = super::super::policy::read(call.policy().unwrap()).unwrap();
+            let call = post(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
+            assert_eq!(call.duration_seconds(), Ok(1800), "a form has numbers as text");
+            let policy = super::super::policy::decode(call.policy().unwrap()).unwrap();
             assert!(
                 policy.contains("ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"),
                 "{policy}"
             );
-            let elsewhere = posted("10.0.0.1:5002", &vector.body).map(|_| ());
-            let by_name = TENCENTS_HOSTS.contains(&vector.signed_host.as_str());
+            let elsewhere = post("10.0.0.1:5002", &vector.body).map(|_| ());
+            let by_name = TENCENT_HOSTS.contains(&vector.signed_host.as_str());
             assert_eq!(elsewhere, if by_name { Ok(()) } else { Err("AuthFailure.SignatureFailure") });
         }
     }
 
     #[test]
-    fn the_host_is_signed_with_its_port_or_without_or_by_tencents_names() {
-        for host in [HOST, "127.0.0.1", TENCENTS_HOSTS[0], TENCENTS_HOSTS[1]] {
-            assert!(posted(HOST, &signed("POST", host, &[])).is_ok(), "{host}");
+    fn the_signed_host_is_the_address_with_or_without_port_or_a_name_of_tencents() {
+        for host in [HOST, "127.0.0.1", TENCENT_HOSTS[0], TENCENT_HOSTS[1]] {
+            assert!(post(HOST, &signed("POST", host, &[])).is_ok(), "{host}");
         }
         for host in ["", "127.0.0.1:5003", "cvm.tencentcloudapi.com"] {
-            assert_eq!(posted(HOST, &signed("POST", host, &[])).err(), Some("AuthFailure.SignatureFailure"));
+            assert_eq!(post(HOST, &signed("POST", host, &[])).err(), Some("AuthFailure.SignatureFailure"));
         }
     }
 
     #[test]
-    fn a_get_is_signed_as_a_get_and_sha256_is_taken_where_it_is_named() {
+    fn a_get_is_signed_as_a_get_and_sha256_is_used_if_named() {
         let get = |method| {
             let query = format!("/?{}", signed(method, HOST, &[("SignatureMethod", Some("HmacSHA256"))]));
-            judge(TestRequest::get().uri(&query), HOST, "").map(|_| ())
+            authenticate(TestRequest::get().uri(&query), HOST, "").map(|_| ())
         };
         assert_eq!(get("GET"), Ok(()));
         assert_eq!(get("POST"), Err("AuthFailure.SignatureFailure"));
     }
 
     #[test]
-    fn what_is_wrong_is_refused_in_tencents_codes() {
+    fn a_wrong_call_is_refused_with_tencents_codes() {
         for (name, value, code) in [
-            ("SecretId", Some("AKIDnobody"), "AuthFailure.SecretIdNotFound"),
+            ("SecretId", Some("AKIDunknown"), "AuthFailure.SecretIdNotFound"),
             ("Timestamp", Some("1799999699"), "AuthFailure.SignatureExpire"),
             ("Timestamp", Some("1800000301"), "AuthFailure.SignatureExpire"),
             ("Timestamp", Some("now"), "InvalidParameter"),
@@ -237,7 +248,7 @@ mod tests {
             ("Name", None, "MissingParameter"),
         ] {
             let body = signed("POST", HOST, &[(name, value)]);
-            assert_eq!(posted(HOST, &body).err(), Some(code), "{name} {value:?}");
+            assert_eq!(post(HOST, &body).err(), Some(code), "{name} {value:?}");
         }
         let good = signed("POST", HOST, &[]);
         for (body, code) in [
@@ -246,21 +257,21 @@ mod tests {
             (good.split("&Signature").next().unwrap().to_owned(), "MissingParameter"),
             (String::new(), "MissingParameter"),
         ] {
-            assert_eq!(posted(HOST, &body).err(), Some(code), "{body}");
+            assert_eq!(post(HOST, &body).err(), Some(code), "{body}");
         }
-        assert!(posted(HOST, &signed("POST", HOST, &[("Timestamp", Some("1799999700"))])).is_ok());
+        assert!(post(HOST, &signed("POST", HOST, &[("Timestamp", Some("1799999700"))])).is_ok());
     }
 
     #[test]
-    fn a_life_is_a_number_that_the_action_allows() {
-        let life = |text| {
+    fn the_duration_is_a_number_that_the_action_allows() {
+        let duration = |text| {
             let body = signed("POST", HOST, &[("DurationSeconds", text)]);
-            posted(HOST, &body).unwrap().duration().map_err(|fault| fault.0)
+            post(HOST, &body).unwrap().duration_seconds().map_err(|error| error.code)
         };
-        assert_eq!(life(None), Ok(1800));
-        assert_eq!(life(Some("129600")), Ok(129_600));
-        assert_eq!(life(Some("129601")), Err("InvalidParameter.OverTimeError"));
-        assert_eq!(life(Some("0")), Err("InvalidParameter.OverTimeError"));
-        assert_eq!(life(Some("long")), Err("InvalidParameter.ParamError"));
+        assert_eq!(duration(None), Ok(1800));
+        assert_eq!(duration(Some("129600")), Ok(129_600));
+        assert_eq!(duration(Some("129601")), Err("InvalidParameter.OverTimeError"));
+        assert_eq!(duration(Some("0")), Err("InvalidParameter.OverTimeError"));
+        assert_eq!(duration(Some("long")), Err("InvalidParameter.ParamError"));
     }
 }
