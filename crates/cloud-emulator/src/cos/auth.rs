@@ -45,7 +45,7 @@ impl Authenticator {
         let authorization = match request.header("authorization").filter(|header| !header.is_empty()) {
             Some(header) => Authorization::parse(header)?,
             None if request.parameter("q-signature").is_some() => {
-                Authorization::of(|name| request.parameter(name))?
+                Authorization::from_fields(|name| request.parameter(name))?
             }
             None => return Err(CosError::AccessDenied("the request is not signed".to_owned())),
         };
@@ -54,12 +54,12 @@ impl Authenticator {
             token: request
                 .header("x-cos-security-token")
                 .or_else(|| request.parameter("x-cos-security-token")),
-            window: authorization.window.and(authorization.key_window),
+            window: authorization.window.intersection(authorization.key_window),
         };
         self.caller(&claimed, request.received_at, |secret_key| {
             signed_forms(request).any(|(path, headers)| {
                 let (method, parameters) = (request.method.as_str(), request.query.as_slice());
-                authorization.is_by(secret_key, &Request { method, path, parameters, headers: &headers })
+                authorization.verify(secret_key, &Request { method, path, parameters, headers: &headers })
             })
         })
     }

@@ -1,5 +1,5 @@
-//! Authenticates a call with the signature before TC3, which the vendor's older STS SDKs use (`qcloud-cos-sts`,
-//! `qcloud-python-sts`; `docs/tencent.md`): all values are parameters of one form, the signature as well.
+//! Calls with the older STS signature ([`tencent_sign::sts_v1`]), as the vendor's older STS SDKs send them
+//! (`docs/tencent.md`): everything is a parameter of one form, the signature too.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,7 @@ use actix_web::{
     HttpRequest,
     http::{Method, header},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use jiff::Timestamp;
-use sha1::Sha1;
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::{
@@ -21,12 +16,13 @@ use super::{
     error::StsError,
 };
 use crate::account::Account;
+use tencent_sign::sts_v1::{Request, SignatureMethod, UnknownSignatureMethod};
 
-/// Host names that a request may be signed for, whatever address it was sent to: clients reach the emulator by a
-/// proxy, or by a URL that differs from the name they sign.
+/// Hosts that a request may always be signed for: a client may reach the emulator through a proxy, or sign
+/// another host than it connects to.
 const TENCENT_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
 
-/// Whether a request has the form of this signature version.
+/// Returns whether a request is signed this way, or meant to be.
 pub(super) fn is_used(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let form = headers
@@ -35,50 +31,56 @@ pub(super) fn is_used(request: &HttpRequest) -> bool {
     !headers.contains_key(header::AUTHORIZATION) && (form || request.method() == Method::GET)
 }
 
-/// Returns the call of a request, if this account signed it.
+/// Reads the call of a request, and checks that this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
     account: &Account,
     now: Timestamp,
 ) -> Result<AuthenticatedCall, StsError> {
-    let sent = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
-    let mut form = form(sent)?;
-    let given = take(&mut form, "Signature")?;
-    let signed = pairs(&form);
+    let encoded = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
+    let mut form = read_form(encoded)?;
+    let signature = take(&mut form, "Signature")?;
+    let signed = form.clone();
     let action = take(&mut form, "Action")?;
     let version = take(&mut form, "Version")?;
     let region = take(&mut form, "Region")?;
-    let id = take(&mut form, "SecretId")?;
-    let at = take(&mut form, "Timestamp")?;
-    let nonce = take(&mut form, "Nonce")?;
-    if nonce.parse::<u64>().is_err() {
+    let secret_id = take(&mut form, "SecretId")?;
+    let timestamp = take(&mut form, "Timestamp")?;
+    if take(&mut form, "Nonce")?.parse::<u64>().is_err() {
         return Err(StsError::new("InvalidParameter", "Nonce is not a positive integer"));
     }
-    let signature = match form.remove("SignatureMethod").as_deref() {
-        None | Some("HmacSHA1") => hmac_sha1,
-        Some("HmacSHA256") => hmac_sha256,
-        Some(other) => {
-            return Err(StsError::new("InvalidParameter", format!("there is no SignatureMethod {other}")));
-        }
-    };
-    check_timestamp(&at, now)?;
-    check_secret_id(account, &id)?;
-    let sent_to = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let without_port = sent_to.rsplit_once(':').map_or(sent_to, |(name, _)| name);
-    let holds = |host: &str| {
-        let text = format!("{}{host}/?{signed}", request.method());
-        let expected = STANDARD.encode(signature(account.secret_key.as_bytes(), text.as_bytes()));
-        bool::from(expected.as_bytes().ct_eq(given.as_bytes()))
-    };
-    if ![sent_to, without_port].into_iter().chain(TENCENT_HOSTS).any(holds) {
+    let method = signature_method(form.remove("SignatureMethod"))?;
+    check_timestamp(&timestamp, now)?;
+    check_secret_id(account, &secret_id)?;
+    let is_signed = signable_hosts(request).into_iter().any(|host| {
+        let signed = Request { method: request.method().as_str(), host, parameters: &signed };
+        signed.verify(method, &account.secret_key, &signature)
+    });
+    if !is_signed {
         return Err(StsError::signature_failure());
     }
     AuthenticatedCall::new(&action, &version, &region, Parameters::Form(form))
 }
 
-/// Returns the fields of a form. Refuses a repeated name.
-fn form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
+fn signature_method(name: Option<String>) -> Result<SignatureMethod, StsError> {
+    let Some(name) = name else { return Ok(SignatureMethod::default()) };
+    name.parse()
+        .map_err(|UnknownSignatureMethod| {
+            StsError::new("InvalidParameter", format!("there is no SignatureMethod {name}"))
+        })
+}
+
+/// Returns the hosts that a client may have signed for.
+fn signable_hosts(request: &HttpRequest) -> [&str; 4] {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let without_port = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let [public, internal] = TENCENT_HOSTS;
+    [host, without_port, public, internal]
+}
+
+/// Reads a form in which each name stands once.
+fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
@@ -88,25 +90,8 @@ fn form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     Ok(form)
 }
 
-/// Removes a required field from the form.
 fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, StsError> {
     form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| StsError::missing(name))
-}
-
-/// The form as it is signed: names in order, nothing encoded.
-fn pairs(form: &BTreeMap<String, String>) -> String {
-    form.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-}
-
-fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
-    // HMAC takes a key of any length (RFC 2104 §2).
-    let mac = Hmac::<Sha1>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Array::default()));
-    mac.chain_update(message).finalize().into_bytes().to_vec()
-}
-
-fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Array::default()));
-    mac.chain_update(message).finalize().into_bytes().to_vec()
 }
 
 #[cfg(test)]
@@ -132,16 +117,12 @@ mod tests {
 
     fn vectors() -> Vec<Vector> {
         let file: Vectors =
-            serde_json::from_str(include_str!("../../../../tests/data/vectors/sts-v1.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tencent-sign/testdata/sts-v1.json")).unwrap();
         assert!(file.vectors.len() >= 4);
         file.vectors
     }
 
-    fn authenticate(
-        request: TestRequest,
-        host: &str,
-        body: &str,
-    ) -> Result<AuthenticatedCall, &'static str> {
+    fn read(request: TestRequest, host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
         let request = request
             .insert_header((header::HOST, host.to_owned()))
             .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
@@ -152,13 +133,13 @@ mod tests {
             .map_err(|error| error.code)
     }
 
-    fn post(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
-        authenticate(TestRequest::post(), host, body)
+    fn posted(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
+        read(TestRequest::post(), host, body)
     }
 
-    /// A valid form, with parameters changed or (`None`) removed before it is signed.
+    /// A valid form, with some parameters changed or (`None`) left out before it is signed.
     fn signed(method: &str, host: &str, change: &[(&str, Option<&str>)]) -> String {
-        let default = [
+        let defaults = [
             ("SecretId", "AKIDaccount"),
             ("Timestamp", "1800000000"),
             ("Nonce", "7"),
@@ -170,64 +151,64 @@ mod tests {
             ("DurationSeconds", "900"),
         ];
         let mut form: BTreeMap<String, String> =
-            default.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            defaults.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in change {
             match value {
                 Some(value) => form.insert((*name).to_owned(), (*value).to_owned()),
                 None => form.remove(*name),
             };
         }
-        let text = format!("{method}{host}/?{}", pairs(&form));
-        let signature = match form.get("SignatureMethod") {
-            Some(_) => hmac_sha256(b"secret", text.as_bytes()),
-            None => hmac_sha1(b"secret", text.as_bytes()),
+        let hmac = match form.get("SignatureMethod") {
+            Some(_) => SignatureMethod::HmacSha256,
+            None => SignatureMethod::HmacSha1,
         };
+        let signature = Request { method, host, parameters: &form }.sign(hmac, "secret");
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
-            .append_pair("Signature", &STANDARD.encode(signature))
+            .append_pair("Signature", &signature)
             .finish()
     }
 
     #[test]
     fn requests_of_the_vendors_older_sdks_are_accepted() {
         for vector in vectors() {
-            let call = post(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
-            assert_eq!(call.duration_seconds(), Ok(1800), "a form has numbers as text");
+            let call = posted(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
+            assert_eq!(call.duration_seconds(), Ok(1800), "text is a number in a form");
             let policy = super::super::policy::decode(call.policy().unwrap()).unwrap();
             assert!(
                 policy.contains("ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"),
                 "{policy}"
             );
-            let elsewhere = post("10.0.0.1:5002", &vector.body).map(|_| ());
+            let elsewhere = posted("10.0.0.1:5002", &vector.body).map(|_| ());
             let by_name = TENCENT_HOSTS.contains(&vector.signed_host.as_str());
             assert_eq!(elsewhere, if by_name { Ok(()) } else { Err("AuthFailure.SignatureFailure") });
         }
     }
 
     #[test]
-    fn the_signed_host_is_the_address_with_or_without_port_or_a_name_of_tencents() {
+    fn a_request_may_be_signed_for_the_host_with_or_without_port_or_for_tencents_hosts() {
         for host in [HOST, "127.0.0.1", TENCENT_HOSTS[0], TENCENT_HOSTS[1]] {
-            assert!(post(HOST, &signed("POST", host, &[])).is_ok(), "{host}");
+            assert!(posted(HOST, &signed("POST", host, &[])).is_ok(), "{host}");
         }
         for host in ["", "127.0.0.1:5003", "cvm.tencentcloudapi.com"] {
-            assert_eq!(post(HOST, &signed("POST", host, &[])).err(), Some("AuthFailure.SignatureFailure"));
+            assert_eq!(posted(HOST, &signed("POST", host, &[])).err(), Some("AuthFailure.SignatureFailure"));
         }
     }
 
     #[test]
-    fn a_get_is_signed_as_a_get_and_sha256_is_used_if_named() {
+    fn a_get_is_signed_as_a_get_and_hmac_sha256_is_used_if_named() {
         let get = |method| {
             let query = format!("/?{}", signed(method, HOST, &[("SignatureMethod", Some("HmacSHA256"))]));
-            authenticate(TestRequest::get().uri(&query), HOST, "").map(|_| ())
+            read(TestRequest::get().uri(&query), HOST, "").map(|_| ())
         };
         assert_eq!(get("GET"), Ok(()));
         assert_eq!(get("POST"), Err("AuthFailure.SignatureFailure"));
     }
 
     #[test]
-    fn a_wrong_call_is_refused_with_tencents_codes() {
+    fn each_fault_is_refused_with_tencents_code() {
         for (name, value, code) in [
-            ("SecretId", Some("AKIDunknown"), "AuthFailure.SecretIdNotFound"),
+            ("SecretId", Some("AKIDnobody"), "AuthFailure.SecretIdNotFound"),
             ("Timestamp", Some("1799999699"), "AuthFailure.SignatureExpire"),
             ("Timestamp", Some("1800000301"), "AuthFailure.SignatureExpire"),
             ("Timestamp", Some("now"), "InvalidParameter"),
@@ -248,7 +229,7 @@ mod tests {
             ("Name", None, "MissingParameter"),
         ] {
             let body = signed("POST", HOST, &[(name, value)]);
-            assert_eq!(post(HOST, &body).err(), Some(code), "{name} {value:?}");
+            assert_eq!(posted(HOST, &body).err(), Some(code), "{name} {value:?}");
         }
         let good = signed("POST", HOST, &[]);
         for (body, code) in [
@@ -257,16 +238,16 @@ mod tests {
             (good.split("&Signature").next().unwrap().to_owned(), "MissingParameter"),
             (String::new(), "MissingParameter"),
         ] {
-            assert_eq!(post(HOST, &body).err(), Some(code), "{body}");
+            assert_eq!(posted(HOST, &body).err(), Some(code), "{body}");
         }
-        assert!(post(HOST, &signed("POST", HOST, &[("Timestamp", Some("1799999700"))])).is_ok());
+        assert!(posted(HOST, &signed("POST", HOST, &[("Timestamp", Some("1799999700"))])).is_ok());
     }
 
     #[test]
-    fn the_duration_is_a_number_that_the_action_allows() {
+    fn a_duration_is_a_number_that_the_action_allows() {
         let duration = |text| {
             let body = signed("POST", HOST, &[("DurationSeconds", text)]);
-            post(HOST, &body).unwrap().duration_seconds().map_err(|error| error.code)
+            posted(HOST, &body).unwrap().duration_seconds().map_err(|error| error.code)
         };
         assert_eq!(duration(None), Ok(1800));
         assert_eq!(duration(Some("129600")), Ok(129_600));
