@@ -249,7 +249,7 @@ fn overlap(
 }
 
 fn meet(a: &Held<'_>, way: &Way, b: &Held<'_>, other: &Way, reading: Reading) -> Option<CounterExample> {
-    let found = pattern::common(&reading.pattern(&way.keys), &reading.pattern(&other.keys))?;
+    let found = pattern::common_text(&reading.pattern(&way.keys), &reading.pattern(&other.keys))?;
     // An object reads better with a name, where both patterns leave room for one.
     let slash = if found.is_empty() || found.ends_with('/') { "" } else { "/" };
     let candidates = [format!("{found}{slash}photo.jpg"), format!("{found}photo.jpg"), found];

@@ -12,7 +12,7 @@ use super::{
 };
 use cam::{
     Effect, Malformed, Operator, Policy, Statement,
-    evaluate::{Decision, Reading, Request, evaluate, first_unmet, speaks_of},
+    evaluate::{Decision, Reading, Request, applies_to, evaluate, first_unmet},
 };
 
 /// What a developer wants to know about a request that COS refuses them.
@@ -130,7 +130,7 @@ const IN_EVERY_REQUEST: [&str; 4] = ["qcs:ip", "cos:secure-transport", "cos:tls-
 fn left_open<'a>(policy: &'a Policy, request: &Request<'_>) -> Option<&'a str> {
     let denies = policy.statement.iter().filter(|statement| statement.effect == Effect::Deny);
     let keys = denies
-        .filter(|deny| speaks_of(deny, Reading::Glob, request.action, request.resource))
+        .filter(|deny| applies_to(deny, Reading::Glob, request.action, request.resource))
         .flat_map(|deny| deny.condition.0.values());
     keys.flat_map(BTreeMap::keys)
         .map(String::as_str)

@@ -45,19 +45,19 @@ impl Authority {
         let authorization = match call.header("authorization").filter(|header| !header.is_empty()) {
             Some(header) => Authorization::parse(header)?,
             None if call.parameter("q-signature").is_some() => {
-                Authorization::of(|name| call.parameter(name))?
+                Authorization::from_fields(|name| call.parameter(name))?
             }
             None => return Err(Refusal::AccessDenied("the request is not signed".to_owned())),
         };
         let claimed = Claimed {
             secret_id: &authorization.secret_id,
             token: call.header("x-cos-security-token").or_else(|| call.parameter("x-cos-security-token")),
-            window: authorization.window.and(authorization.key_window),
+            window: authorization.window.intersection(authorization.key_window),
         };
         self.holder(&claimed, call.at, |secret_key| {
             signed_forms(call).any(|(path, headers)| {
                 let (method, parameters) = (call.method.as_str(), call.query.as_slice());
-                authorization.is_by(secret_key, &Request { method, path, parameters, headers: &headers })
+                authorization.verify(secret_key, &Request { method, path, parameters, headers: &headers })
             })
         })
     }

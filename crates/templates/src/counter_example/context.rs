@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan};
 
 use cam::{
     Comparison, Conditions, Operand, Operator,
-    evaluate::{Request, hold},
+    evaluate::{Request, conditions_hold},
 };
 
 /// Values under which every condition holds; none where they contradict each other, or none was found.
@@ -23,7 +23,7 @@ pub(super) fn satisfying(conditions: &Conditions) -> Option<BTreeMap<String, Str
     for (key, conditions) in by_key {
         let holds = |value: Option<String>| {
             let context = value.into_iter().map(|value| (key, value)).collect();
-            hold(&conditions, &Request { context, ..Request::default() })
+            conditions_hold(&conditions, &Request { context, ..Request::default() })
         };
         if holds(None) {
             continue;
