@@ -38,7 +38,7 @@ pub use self::{
     coverage::StaleCoverage,
     encoded::ResponseShape,
     inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
-    outcome::CacheOutcome,
+    outcome::{CacheOutcome, MissReason},
     revocation::{Revocation, TooManyRevoked},
 };
 use crate::{
@@ -227,7 +227,7 @@ impl CredentialCache {
     }
 
     /// Number of misses, by reason.
-    pub fn misses(&self) -> Vec<(&'static str, u64)> {
+    pub fn misses(&self) -> Vec<(MissReason, u64)> {
         self.0.metrics.misses()
     }
 

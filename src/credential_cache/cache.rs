@@ -127,7 +127,7 @@ impl Cache {
         if let Some(reason) = self.removed.get(&fingerprint) {
             return reason;
         }
-        match self.latest_by_lineage.get(&grant.line()) {
+        match self.latest_by_lineage.get(&grant.lineage()) {
             Some(latest) if latest != fingerprint => MissReason::PolicyChanged,
             // It was cached; moka has not reported its expiry yet.
             Some(_) => MissReason::Expired,
@@ -138,7 +138,7 @@ impl Cache {
     pub(super) fn insert(&self, cached: Arc<CachedCredential>) {
         let grant = cached.grant();
         let fingerprint = grant.fingerprint();
-        self.latest_by_lineage.insert(grant.line(), fingerprint);
+        self.latest_by_lineage.insert(grant.lineage(), fingerprint);
         self.removed.invalidate(&fingerprint);
         self.users.record_covered(
             grant.principal().fingerprint(),

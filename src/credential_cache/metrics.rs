@@ -40,8 +40,8 @@ impl Metrics {
         self.evictions.inc();
     }
 
-    pub(super) fn misses(&self) -> Vec<(&'static str, u64)> {
-        self.misses.iter().map(|(reason, count)| (reason.name(), count.get())).collect()
+    pub(super) fn misses(&self) -> Vec<(MissReason, u64)> {
+        self.misses.iter().map(|(reason, count)| (reason, count.get())).collect()
     }
 
     pub(super) fn evictions(&self) -> u64 {

@@ -48,7 +48,7 @@ impl CacheOutcome {
 
 /// Why no cached credential was fresh enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum MissReason {
+pub enum MissReason {
     /// Never requested before, as far as is remembered.
     Cold,
     /// Its remaining TTL is below the minimum.
@@ -66,7 +66,8 @@ pub(super) enum MissReason {
 }
 
 impl MissReason {
-    pub(super) const ALL: [Self; 7] = [
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
         Self::Cold,
         Self::Expired,
         Self::Evicted,
@@ -77,7 +78,7 @@ impl MissReason {
     ];
 
     /// Value of the `reason` label.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",
             Self::Expired => "expired",

@@ -59,7 +59,7 @@ pub(super) async fn request_context(
 /// the app, and STS does not need them.
 fn begin(api: &Api, request: &ServiceRequest) -> (RequestContext, Option<Box<Span>>) {
     let random = api.entropy.bytes();
-    let (trace, span) = api.tracer.ask(random, traceparent(request), || {
+    let (trace, span) = api.tracer.start_request(random, traceparent(request), || {
         peer(request).is_some_and(|peer| is_trusted(peer, &api.trusted_proxies))
     });
     let client = client(request, &api.trusted_proxies);

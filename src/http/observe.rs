@@ -110,7 +110,7 @@ impl Observer {
     fn record_served(&self, credential: &CachedCredential, how: CacheOutcome, ttl: Duration) {
         let context = *self.state.context();
         let grant = credential.grant();
-        if how != CacheOutcome::Fetched && self.api.audit.wants_hits() {
+        if how != CacheOutcome::Fetched && self.api.audit.includes_hits() {
             self.api.audit.record(Event::serve(how.name(), context, grant, credential.credential()));
         }
         tracing::debug!(

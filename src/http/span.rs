@@ -35,7 +35,7 @@ pub(super) fn end(mut span: Span, ended: &Ended<'_>) {
     }
     // For a server's span, an error of the client is no error.
     if ended.answer.is_some_and(|answer| answer.status.is_server_error()) {
-        span.failed(error_type, "");
+        span.set_failed(error_type, "");
     }
 }
 
