@@ -52,9 +52,6 @@ pub(super) enum Refusal {
     /// With the methods that the route has.
     #[error("this route accepts {0}")]
     MethodNotAllowed(&'static str),
-    /// A bug in this service.
-    #[error("{0}")]
-    Internal(String),
 }
 
 /// The body of an error.
@@ -121,7 +118,6 @@ impl Refusal {
             Self::BodyTooSlow => problem::BODY_TOO_SLOW,
             Self::NoRoute => problem::NO_SUCH_ROUTE,
             Self::MethodNotAllowed(_) => problem::METHOD_NOT_ALLOWED,
-            Self::Internal(_) => problem::INTERNAL,
         }
     }
 
@@ -140,7 +136,6 @@ impl Refusal {
             Self::Grant(error) => grant_detail(error),
             Self::Credential(error) => credential_detail(error),
             Self::NoRoute => "There is no such route; /openapi.json lists the routes.".into(),
-            Self::Internal(_) => "This service failed; the request is not at fault. Quote the request id.".into(),
             Self::Auth(AuthError::NoSubject(_))
             | Self::Query(_)
             | Self::BadRequest(_)
@@ -238,7 +233,7 @@ fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use templates::{Unconfined, Unrenderable, identity::Identity};
+    use templates::{ItemRefused, Unconfined, Unrenderable, VerifierFault, identity::Identity};
 
     #[test]
     fn app_users_learn_nothing_about_the_source_credentials() {
@@ -269,8 +264,8 @@ mod tests {
     fn every_refusal() -> Vec<(Refusal, u16, &'static str, u32)> {
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
         let unrenderable = Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
-        let item = ScopeRefused::Item { index: 0, why: String::new() };
-        let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
+        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix(String::new()) };
+        let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::BrokenEscape };
         let retry_after = Duration::from_secs(1);
         let rejected = StsError::Refused { template: String::new(), detail: String::new() };
         let (requested, max) = (Duration::from_secs(2), Duration::from_secs(1));
@@ -301,7 +296,6 @@ mod tests {
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
             (Refusal::NoRoute, 404, "no-such-route", 10005),
             (Refusal::MethodNotAllowed("GET"), 405, "method-not-allowed", 10002),
-            (Refusal::Internal("a bug".to_owned()), 500, "internal", 10009),
         ]
     }
 
