@@ -13,9 +13,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    monitoring::{document, documented, names_what_exists},
-    support::{Answer, Broker, Setup, emulator, log::Log, repository, token_of},
+use crate::support::{
+    Answer, Broker, Setup, emulator,
+    log::Log,
+    metrics_page::{document, documented, names_what_exists},
+    repository, token_of,
 };
 
 /// The time that Prometheus may take; generous, as the machine may be busy.
