@@ -19,7 +19,7 @@ use crate::{
     credential_cache::{KeyFilter, Revocation},
     http::query,
 };
-use diagnostics::{nearest, plain};
+use diagnostics::{nearest, printable};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -97,7 +97,7 @@ async fn changed(
 }
 
 fn named(body: &[u8]) -> Result<Named, String> {
-    strict_json::strict(body).and_then(serde_json::from_value::<Named>).map_err(|error| {
+    strict_json::from_slice(body).and_then(serde_json::from_value::<Named>).map_err(|error| {
         format!(
             "the body cannot be read: {error}; send {{\"issuer\":\"…\",\"subject\":\"…\"}}, as `iss` and `sub` of their tokens"
         )
@@ -128,7 +128,7 @@ impl AdminState {
     pub(super) fn restore(&self, named: Named, client: Option<IpAddr>) -> Result<Revocation, Refused> {
         let issuer = self.issuer(named.issuer)?;
         self.services.cache.restore(&issuer, &named.subject, client).ok_or_else(|| {
-            let who = format!("`{}` of {}", plain(&named.subject), plain(&issuer));
+            let who = format!("`{}` of {}", printable(&named.subject), printable(&issuer));
             (
                 StatusCode::NOT_FOUND,
                 format!("{who} is not revoked; `cosbroker keys revoked` and /api/revoked list who is"),
@@ -155,6 +155,6 @@ impl AdminState {
             Some(near) => format!("did you mean {near}?"),
             None => format!("configured: {}", self.issuers.join(", ")),
         };
-        format!("no issuer `{}` is configured; {help}", plain(issuer))
+        format!("no issuer `{}` is configured; {help}", printable(issuer))
     }
 }

@@ -34,7 +34,7 @@ use super::{
     taking,
 };
 use crate::http::query;
-use diagnostics::plain;
+use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -102,7 +102,7 @@ fn refused(status: StatusCode, problem: &str) -> HttpResponse {
         "Refused",
         false,
         &html! {
-            section.principal { h2 { "This was not done" } p { (plain(problem)) } p { a href="/" { "Overview" } } }
+            section.principal { h2 { "This was not done" } p { (printable(problem)) } p { a href="/" { "Overview" } } }
         },
     );
     shown(status, page)
@@ -134,7 +134,7 @@ async fn advise(operators: web::Data<AdminState>, request: HttpRequest) -> HttpR
     let question = asked::<Question>(&request);
     drawn(operators, move |operators| {
         let question = question?;
-        let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
+        let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem.to_string()))?;
         Ok(advice::page(&question, &operators.services.cache.advice(&what_if)))
     })
     .await

@@ -221,12 +221,12 @@ impl Status {
         let mut alarm = |what: String, help: &str| alarms.push(Alarm { what, help: help.to_owned() });
         if let Some(breach) = self.canary.as_ref().and_then(|canary| canary.breach.as_ref()) {
             alarm(
-                format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {breach}"),
+                format!("ISOLATION IS BROKEN: one synthetic user reached the objects of another: {breach}"),
                 "look at the bucket's policy and ACL and run cosbroker verify-isolation; if the bucket is not open to everybody, stop this broker",
             );
         }
         let last_run = self.canary.as_ref().and_then(|canary| canary.last.as_ref());
-        if let Some(run) = last_run.filter(|run| run.outcome == canary::Outcome::OwnRefused) {
+        if let Some(run) = last_run.filter(|run| run.outcome == canary::RunOutcome::OwnDenied) {
             let why = run.why.as_deref().unwrap_or("see the log");
             alarm(
                 format!("COS refuses what a template grants, so users cannot write: {why}"),

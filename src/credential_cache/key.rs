@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::sts::TemporaryCredential;
-use runtime::clock::until;
+use runtime::clock::time_until;
 use templates::Grant;
 
 /// While STS fails, a key with this much life is still handed out; official SDKs take one for dead 60 s
@@ -63,7 +63,7 @@ impl Key {
         now: Timestamp,
         refresh_share: f64,
     ) -> Self {
-        let ahead = until(credential.expires, now).mul_f64(refresh_share);
+        let ahead = time_until(credential.expires, now).mul_f64(refresh_share);
         let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
         let (renounced, next_refresh) = (AtomicBool::new(false), AtomicU64::new(0));
         Self {
@@ -104,7 +104,7 @@ impl Key {
 
     /// What it has left to live.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        until(self.credential.expires, now)
+        time_until(self.credential.expires, now)
     }
 
     /// Whether it may be handed out to somebody who wants this much life.

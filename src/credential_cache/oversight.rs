@@ -11,7 +11,7 @@ use super::{
     revoked::{Changed, Kept, TooManyRevoked},
 };
 use crate::{audit::Event, config::RevokedPrincipal};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::identity::Principal;
 
 /// What became of a revocation, or of taking one back.
@@ -109,12 +109,12 @@ impl CredentialCache {
         };
         let ActiveCredentials { active, expires_last_at, coverage, .. } = self.active_credentials(&filter);
         let problem = match &changed.kept {
-            Kept::Failed(problem) => Some(one_line(problem)),
+            Kept::Failed(problem) => Some(to_single_line(problem)),
             Kept::InFile | Kept::InMemory => None,
         };
         let (outcome, what) = word.names(changed.already);
         self.0.audit.record(Event::revoke(outcome, principal.clone(), client, expires_last_at));
-        let (issuer, subject) = (one_line(principal.issuer()), one_line(principal.subject()));
+        let (issuer, subject) = (to_single_line(principal.issuer()), to_single_line(principal.subject()));
         let until = expires_last_at.map(tracing::field::display);
         tracing::warn!(issuer, subject, already = changed.already, active, until, "{what}");
         if let Some(problem) = &problem {

@@ -55,7 +55,7 @@ async fn who_is_revoked_gets_nothing_from_that_moment_and_nobody_else_notices() 
     harness.ask_for("alice", "a/*", None).await.unwrap();
     let told = harness.broker.revoke("i", "alice", None).unwrap();
     assert_eq!((told.active, told.already, told.lasting, told.problem), (2, false, false, None));
-    assert_eq!(runtime::clock::until(told.expires_last_at.unwrap(), told.coverage.now), LIFE);
+    assert_eq!(runtime::clock::time_until(told.expires_last_at.unwrap(), told.coverage.now), LIFE);
     assert_eq!(harness.ask("alice").await.unwrap_err(), CredentialError::Revoked, "not even from memory");
     assert_eq!(harness.ask_for("alice", "a/*", None).await.unwrap_err(), CredentialError::Revoked);
     assert_eq!(harness.ask_for("alice", "b/*", None).await.unwrap_err(), CredentialError::Revoked);

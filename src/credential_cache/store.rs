@@ -17,7 +17,7 @@ use super::{
     outage::Outage,
     users::Users,
 };
-use runtime::clock::{Clock, until};
+use runtime::clock::{Clock, time_until};
 use templates::{Grant, fingerprint::Fingerprint};
 
 /// Past keys remembered, to tell why one is missing; a few MiB.
@@ -59,7 +59,7 @@ struct DiesWithItsKey(Arc<dyn Clock>);
 
 impl moka::Expiry<Fingerprint, Arc<Key>> for DiesWithItsKey {
     fn expire_after_create(&self, _: &Fingerprint, key: &Arc<Key>, _: Instant) -> Option<Duration> {
-        Some(until(key.credential().expires, self.0.now()))
+        Some(time_until(key.credential().expires, self.0.now()))
     }
 
     fn expire_after_update(

@@ -416,7 +416,7 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
         );
         let key = broker.credential_for(&harness.grant("alice"), None, &ORIGIN).await.unwrap().key;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
+        let ahead = runtime::clock::time_until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::outage::Outage;
-use runtime::clock::until;
+use runtime::clock::time_until;
 use templates::fingerprint::Fingerprint;
 
 /// Users remembered: some 16 MiB. With more, the first so many stand for all.
@@ -60,7 +60,7 @@ impl Users {
         let mut table = self.table();
         table.forget_before(now);
         let span = |standing: &Standing| match standing {
-            Standing::Served(end) => until(*end, now),
+            Standing::Served(end) => time_until(*end, now),
             Standing::Without(_) => Duration::ZERO,
         };
         let spans = table.standing.values().map(span).collect();

@@ -16,7 +16,7 @@ use crate::{
     audit::{Event, Refused},
     credential_cache::{Outcome, Served},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::identity::Identity;
 
 /// A key to be answered with.
@@ -58,7 +58,7 @@ pub(super) fn refused(
     RefusedAsk { refusal, caller }: RefusedAsk,
 ) -> HttpResponse {
     let (status, outcome) = refusal.name();
-    let cause = one_line(&refusal.to_string());
+    let cause = to_single_line(&refusal.to_string());
     let context = state.context().clone();
     let principal = caller.as_ref().map(|caller| caller.principal());
     let template = known(api, template);

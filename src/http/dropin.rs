@@ -69,7 +69,7 @@ pub(super) async fn key_and_credentials(
         let filename = filename
             .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
         let grant = api.templates.current().grant(None, caller)?;
-        let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
+        let object_key = format!("{}{}{}", grant.home(), api.entropy.hex_id(), extension(&filename));
         let served = api.cache.credential_for(&grant, None, state.context()).await?;
         Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
     };

@@ -142,10 +142,10 @@ impl Metrics {
     /// How long those asks took that ended in one of these ways.
     pub fn latency(&self, wanted: impl Fn(Outcome) -> bool) -> Distribution {
         let asks = self.answers.iter().filter_map(|((_, ending), histogram)| match ending {
-            Ending::Ask(outcome) if wanted(outcome) => Some(histogram.counted()),
+            Ending::Ask(outcome) if wanted(outcome) => Some(histogram.snapshot()),
             Ending::Ask(_) | Ending::Answered => None,
         });
-        asks.fold(Distribution::default(), Distribution::and)
+        asks.fold(Distribution::default(), Distribution::plus)
     }
 
     /// Adds this room's figures to a registry.

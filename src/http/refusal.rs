@@ -17,7 +17,7 @@ use crate::{
     identity::{AuthError, Rejection},
     sts::StsError,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{NoGrant, ScopeRefused};
 
 /// Why a request is refused.
@@ -290,8 +290,8 @@ impl Refusal {
         let mut row = self.row();
         state.refused(row.name);
         let (request_id, trace_id) = (state.id(), state.trace_id());
-        row.detail = one_line(&row.detail);
-        let cause = one_line(&self.to_string());
+        row.detail = to_single_line(&row.detail);
+        let cause = to_single_line(&self.to_string());
         if row.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(request_id, trace_id, cause, "refused for a fault of this service");
         } else {

@@ -112,9 +112,9 @@ pub(super) fn action_of(request: &HttpRequest) -> Option<&'static str> {
 /// Every request to COS.
 pub(super) async fn handle(cos: web::Data<Cos>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let Some(address) = address_of(request.head(), &cos.region) else {
-        return nothing(&request, &cos.entropy.name());
+        return nothing(&request, &cos.entropy.hex_id());
     };
-    let (now, id) = (fault::now(&request, &*cos.clock), cos.entropy.name());
+    let (now, id) = (fault::now(&request, &*cos.clock), cos.entropy.hex_id());
     let resource = format!("{}/{}", address.bucket, address.key);
     let mut body = payload.into_inner();
     let response = match cos.answer(Call::of(&request, address, now), &mut body).await {

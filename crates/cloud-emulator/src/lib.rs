@@ -90,7 +90,7 @@ impl Cloud {
             cos: Arc::new(cos),
             faults: Arc::new(Faults::new(Arc::clone(entropy))),
             clock: Arc::clone(clock),
-            wire: Wire::new(&entropy.name()),
+            wire: Wire::new(&entropy.hex_id()),
             demo: None,
         })
     }

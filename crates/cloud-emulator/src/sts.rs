@@ -85,7 +85,7 @@ impl StsEmulator {
     fn key_for(&self, call: &Call, request: &HttpRequest, now: Timestamp) -> Result<Value, Fault> {
         let duration = call.duration()?;
         let policy = policy::read(call.policy()?)?;
-        let secret_id = format!("AKID{}", self.entropy.name());
+        let secret_id = format!("AKID{}", self.entropy.hex_id());
         let duration = fault::lifetime(request, duration);
         let expires = now.as_second() + duration.cast_signed();
         let session = Session { secret_id, policy, expires };
@@ -145,7 +145,7 @@ pub(super) async fn handle(
     body: web::Bytes,
 ) -> HttpResponse {
     sts.calls.fetch_add(1, Ordering::Relaxed);
-    let request_id = sts.entropy.name();
+    let request_id = sts.entropy.hex_id();
     let mut response = match sts.answer(&request, &body) {
         Ok(response) => response,
         Err(Fault(code, message)) => {

@@ -15,7 +15,7 @@ use crate::{
     fingerprint::{Fingerprint, ShortId},
     identity::{Identity, Principal},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// A confined policy, whose it is, where, and for how long.
 #[derive(Debug, Clone)]
@@ -120,7 +120,7 @@ impl Grant {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGrant {
     /// No template of that name.
-    #[error("there is no template `{}`", one_line(.0))]
+    #[error("there is no template `{}`", to_single_line(.0))]
     UnknownTemplate(String),
     /// None was named, and there is no default.
     #[error("no template was named, and none is the default")]

@@ -23,7 +23,7 @@ use super::{
     lint::lint,
 };
 use cam::Effect;
-use diagnostics::{Source, one_line};
+use diagnostics::{Source, to_single_line};
 
 /// A template made of a CAM policy, and what a person must know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ struct Notes(Vec<String>);
 
 impl Notes {
     fn add(&mut self, note: impl AsRef<str>) {
-        let note = one_line(note.as_ref());
+        let note = to_single_line(note.as_ref());
         if !self.0.contains(&note) {
             self.0.push(note);
         }

@@ -35,7 +35,7 @@ pub enum ScopeRefused {
     )]
     Size(usize),
     /// One item is outside the template.
-    #[error("scope item {index} is refused: {}", diagnostics::one_line(why))]
+    #[error("scope item {index} is refused: {}", diagnostics::to_single_line(why))]
     Item {
         /// From zero.
         index: usize,

@@ -19,7 +19,7 @@ use super::{
     verify::{Unconfined, verify},
 };
 use crate::{fingerprint::Fingerprint, identity::Identity};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// A proved set of templates. Grants are remembered, so that a hit renders nothing.
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl TemplateSet {
     pub fn summaries(&self) -> impl Iterator<Item = String> {
         self.templates.values().map(|serving| {
             let Template { name, description, bucket, home, .. } = serving.proved.template();
-            one_line(&format!("{name}: {home} in {}; {description}", bucket.name))
+            to_single_line(&format!("{name}: {home} in {}; {description}", bucket.name))
         })
     }
 

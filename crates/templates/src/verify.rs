@@ -68,7 +68,7 @@ pub(super) fn verify(
     let check = || {
         let home = derive_home(template.home_written.get_ref(), identity)?;
         let json = decode(&wire).map_err(str::to_owned)?;
-        let policy = strict_json::strict(&json).map_err(|error| format!("is not JSON: {error}"))?;
+        let policy = strict_json::from_slice(&json).map_err(|error| format!("is not JSON: {error}"))?;
         let bucket = format!(
             "qcs::cos:{}:uid/{}:{}/",
             template.bucket.region,

@@ -1,5 +1,7 @@
 //! What other settings would have given, as a table.
 
+use std::str::FromStr;
+
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -8,7 +10,7 @@ use super::{
     quantity::{self, count, number, percent},
 };
 use crate::credential_cache::{Advice, Alternative, Figures, NoAdvice, WhatIf};
-use diagnostics::{HumanDuration, Size};
+use diagnostics::{HumanDuration, InvalidQuantity, Size};
 
 /// What is asked about, as typed into the form: empty is as it is.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -20,10 +22,10 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn what_if(&self) -> Result<WhatIf, String> {
-        fn given<T: TryFrom<String, Error = String>>(text: &str) -> Result<Option<T>, String> {
+    pub(super) fn what_if(&self) -> Result<WhatIf, InvalidQuantity> {
+        fn given<T: FromStr<Err = InvalidQuantity>>(text: &str) -> Result<Option<T>, InvalidQuantity> {
             let text = text.trim();
-            (!text.is_empty()).then(|| T::try_from(text.to_owned())).transpose()
+            (!text.is_empty()).then(|| text.parse()).transpose()
         }
         Ok(WhatIf {
             lifetime: given::<HumanDuration>(&self.lifetime)?,

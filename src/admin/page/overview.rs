@@ -15,7 +15,7 @@ use crate::admin::{
     history::{Flow, Percentiles},
     status::{Alarm, Status},
 };
-use diagnostics::{Size, plain};
+use diagnostics::{Size, printable};
 use templates::{ShadowReport, TemplateStatus};
 
 /// `leave` is where a browser that was let in can be put out again.
@@ -64,7 +64,7 @@ fn alarms(alarms: &[Alarm]) -> Markup {
             p.calm { (badge("good", "ok")) " Nothing needs you." }
         } @else {
             ul.alarms {
-                @for alarm in alarms { li { b { (plain(&alarm.what)) } ". " (plain(&alarm.help)) "." } }
+                @for alarm in alarms { li { b { (printable(&alarm.what)) } ". " (printable(&alarm.help)) "." } }
             }
         }
     }
@@ -261,7 +261,7 @@ fn house(status: &Status) -> Markup {
                 @for issuer in &status.issuers {
                     li {
                         @if issuer.ready { (badge("good", "ready")) } @else { (badge("bad", "no keys")) }
-                        " " (code(&plain(&issuer.name)))
+                        " " (code(&printable(&issuer.name)))
                         @if let Some(set) = &issuer.key_set {
                             small {
                                 @match set.age_seconds {
@@ -285,7 +285,7 @@ fn house(status: &Status) -> Markup {
                     }
                     @if let Some(run) = &canary.last {
                         " " (run.outcome.name().replace('_', " ")) " " (ago(run.at, status.now))
-                        @if let Some(why) = &run.why { small { (plain(why)) } }
+                        @if let Some(why) = &run.why { small { (printable(why)) } }
                         @if let Some(slowest) = run.slowest_millis { small { "slowest request " (slowest) " ms" } }
                     }
                 },
@@ -310,7 +310,7 @@ fn templates(status: &Status) -> Markup {
         vec![
             html! {
                 b { (template.name) } @if template.default { " " (badge("", "default")) }
-                small { (plain(&template.description)) }
+                small { (printable(&template.description)) }
                 @if let Some(shadow) = &template.shadow { (shadowed(shadow)) }
             },
             html! { (code(&template.home)) small { (template.bucket) ", " (template.region) } },
@@ -331,8 +331,8 @@ fn templates(status: &Status) -> Markup {
                     " and cannot serve; what was loaded " (ago(store.loaded_at, status.now)) " goes on:"
                 }
             }
-            @if !store.problems.is_empty() { ul.problems { @for problem in &store.problems { li { (plain(problem)) } } } }
-            @for orphan in &store.orphans { p.soft { (code(&plain(orphan))) " follows no template, and does nothing." } }
+            @if !store.problems.is_empty() { ul.problems { @for problem in &store.problems { li { (printable(problem)) } } } }
+            @for orphan in &store.orphans { p.soft { (code(&printable(orphan))) " follows no template, and does nothing." } }
             (table(&columns, store.templates.iter().map(row)))
         }
     }
@@ -346,7 +346,7 @@ fn shadowed(shadow: &ShadowReport) -> Markup {
                 (count(shadow.widened as u64)) " could do more, " (count(shadow.narrowed as u64)) " less, "
                 (count(shadow.failed as u64)) " would get none"
             } @else {
-                "next version cannot serve: " (plain(&shadow.problems.join("; ")))
+                "next version cannot serve: " (printable(&shadow.problems.join("; ")))
             }
         }
     }

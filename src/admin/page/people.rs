@@ -12,7 +12,7 @@ use crate::{
     config::RevokedPrincipal,
     credential_cache::{ActiveCredential, ActiveCredentials, KeyFilter, Revocation},
 };
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// Keys shown at once.
 const SHOWN: usize = 200;
@@ -110,7 +110,7 @@ pub(super) fn keys(
             }
             @for (issuer, subject) in named {
                 section.principal {
-                    h2 { (plain(subject)) " " span.soft { (plain(issuer)) } }
+                    h2 { (printable(subject)) " " span.soft { (printable(issuer)) } }
                     @match is_revoked(issuer, subject) {
                         Some(principal) => {
                             p { (badge("bad", "revoked")) " " (ago(principal.since, now)) ": gets no key here." }
@@ -135,8 +135,8 @@ pub(super) fn keys(
                 section {
                     h2 { "Revoked people " span.soft { (count(revoked.len() as u64)) } }
                     (table(&["User", "Issuer", "Since"], revoked.iter().take(SHOWN).map(|principal| vec![
-                        html! { a href=(link(&principal.issuer, &principal.subject)) { (plain(&principal.subject)) } },
-                        html! { (plain(&principal.issuer)) },
+                        html! { a href=(link(&principal.issuer, &principal.subject)) { (printable(&principal.subject)) } },
+                        html! { (printable(&principal.issuer)) },
                         ago(principal.since, now),
                     ])))
                 }
@@ -149,9 +149,9 @@ fn list(living: &ActiveCredentials) -> Markup {
     let now = living.coverage.now;
     let row = |key: &ActiveCredential| {
         vec![
-            html! { a href=(link(&key.issuer, &key.subject)) { (plain(&key.subject)) } small { (plain(&key.issuer)) } },
+            html! { a href=(link(&key.issuer, &key.subject)) { (printable(&key.subject)) } small { (printable(&key.issuer)) } },
             html! { (key.template) @if key.narrowed { " " (badge("", "narrowed")) } },
-            html! { (code(&plain(&key.prefix))) small { (key.bucket) } },
+            html! { (code(&printable(&key.prefix))) small { (key.bucket) } },
             ago(key.issued_at, now),
             to_come(key.expires_at, now),
             html! { (code(&key.key_id)) small { "grant " (key.grant_id) } },
@@ -168,8 +168,8 @@ pub(super) fn confirm(act: Act, issuer: &str, subject: &str, living: &ActiveCred
         false,
         &html! {
             section.principal {
-                h2 { (act.title()) " " (plain(subject)) "?" }
-                p.soft { (plain(issuer)) }
+                h2 { (act.title()) " " (printable(subject)) "?" }
+                p.soft { (printable(issuer)) }
                 @match act {
                     Act::Revoke => {
                         p { "From then on every ask of theirs is refused with 403, whatever their token says." }
@@ -181,7 +181,7 @@ pub(super) fn confirm(act: Act, issuer: &str, subject: &str, living: &ActiveCred
                     input type="hidden" name="issuer" value=(issuer);
                     input type="hidden" name="subject" value=(subject);
                     div.buttons {
-                        button class=(act.class()) { (act.title()) " " (plain(subject)) }
+                        button class=(act.class()) { (act.title()) " " (printable(subject)) }
                         a.button href=(link(issuer, subject)) { "Cancel" }
                     }
                 }
@@ -201,17 +201,17 @@ pub(super) fn done(act: Act, revocation: &Revocation) -> Markup {
             section.principal {
                 @match act {
                     Act::Revoke => {
-                        h2 { (plain(subject)) " gets no key any more" }
-                        p.soft { (plain(issuer)) }
+                        h2 { (printable(subject)) " gets no key any more" }
+                        p.soft { (printable(issuer)) }
                         (out(revocation.active, revocation.expires_last_at.map(|until| to_come(until, now))))
                     }
                     Act::Restore => {
-                        h2 { (plain(subject)) " is served again" }
-                        p.soft { (plain(issuer)) }
+                        h2 { (printable(subject)) " is served again" }
+                        p.soft { (printable(issuer)) }
                     }
                 }
                 @if let Some(problem) = &revocation.problem {
-                    p { (badge("bad", "not kept")) " This ends with the process: " (plain(problem)) }
+                    p { (badge("bad", "not kept")) " This ends with the process: " (printable(problem)) }
                 } @else if !revocation.lasting {
                     p.soft { "This ends with the process: set limits.revoked_file to keep it." }
                 }

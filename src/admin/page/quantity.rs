@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use runtime::clock::until;
+use runtime::clock::time_until;
 
 /// `98.7 %`
 pub(super) fn percent(share: f64) -> String {
@@ -60,12 +60,12 @@ pub(super) fn span(span: Duration) -> String {
 
 /// A moment, by how long ago it was.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
-    moment(at, &format!("{} ago", span(until(now, at))))
+    moment(at, &format!("{} ago", span(time_until(now, at))))
 }
 
 /// A moment, by how far off it is.
 pub(super) fn to_come(at: Timestamp, now: Timestamp) -> Markup {
-    moment(at, &format!("in {}", span(until(at, now))))
+    moment(at, &format!("in {}", span(time_until(at, now))))
 }
 
 fn moment(at: Timestamp, words: &str) -> Markup {

@@ -9,7 +9,7 @@ use super::{
     quantity::ago,
 };
 use crate::http::Refused;
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// Kinds shown.
 const SHOWN: usize = 15;
@@ -44,7 +44,7 @@ pub(super) fn section(refusals: &[Refused], now: Timestamp) -> Markup {
 fn row(Alike { last, times, people }: &Alike<'_>, now: Timestamp) -> Vec<Markup> {
     let who = html! {
         @for (issuer, subject) in people.iter().take(NAMED) {
-            a href=(people::link(issuer, subject)) { (plain(subject)) } " "
+            a href=(people::link(issuer, subject)) { (printable(subject)) } " "
         }
         @if people.is_empty() { span.soft { "not known" } }
         @if people.len() > NAMED { "and " (people.len() - NAMED) " more" }
@@ -55,7 +55,7 @@ fn row(Alike { last, times, people }: &Alike<'_>, now: Timestamp) -> Vec<Markup>
         html! { (last.status) " " b { (last.outcome) } @if let Some(template) = &last.template { small { (template) } } },
         html! { (times) },
         who,
-        html! { (plain(&last.cause)) },
+        html! { (printable(&last.cause)) },
         code(&last.request_id),
     ]
 }

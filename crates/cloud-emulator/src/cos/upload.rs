@@ -16,7 +16,7 @@ impl Cos {
     pub(super) fn initiate(&self, call: &Call) -> Result<HttpResponse, Refusal> {
         let Address { bucket, key, .. } = &call.address;
         self.check_new(call, key)?;
-        let upload_id = self.entropy.name();
+        let upload_id = self.entropy.hex_id();
         self.storage.initiate(upload_id.clone(), Upload::of(bucket, key, call.kept_headers()?, call.at));
         let told = xml::Initiated { bucket: bucket.clone(), key: key.clone(), upload_id };
         Ok(xml::answer(StatusCode::OK, &told))

@@ -72,7 +72,7 @@ async fn struck(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let name = || faults.entropy.name();
+    let name = || faults.entropy.hex_id();
     let answer = match kind {
         Kind::Throttle => answer::throttled(target, &name()),
         Kind::Error(status) => answer::failed(target, status, &name()),

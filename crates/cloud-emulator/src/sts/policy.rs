@@ -19,7 +19,7 @@ pub(super) fn read(encoded: &str) -> Result<String, Fault> {
     if decoded.len() > LARGEST {
         return Err(Fault("InvalidParameter.PolicyTooLong", format!("at most {LARGEST} bytes")));
     }
-    let value = strict_json::strict(decoded.as_bytes()).map_err(|error| broken(error.to_string()))?;
+    let value = strict_json::from_slice(decoded.as_bytes()).map_err(|error| broken(error.to_string()))?;
     let modern = modernised(&value);
     let policy = if modern == value { decoded } else { modern.to_string() };
     check(&Policy::parse(policy.as_bytes()).map_err(|error| broken(error.to_string()))?)?;

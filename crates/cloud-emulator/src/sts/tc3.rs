@@ -45,7 +45,7 @@ pub(super) fn call(
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
         return Err(signature_failure());
     }
-    match strict_json::strict(body) {
+    match strict_json::from_slice(body) {
         Ok(Value::Object(map)) => Call::new(action, version, region, Parameters::Json(map)),
         _ => Err(Fault("InvalidParameter", "the body is not a JSON object".to_owned())),
     }
