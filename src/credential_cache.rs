@@ -36,7 +36,7 @@ pub use self::{
     advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
     inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
     key::Key,
-    metrics::Outcome,
+    metrics::{MissReason, Outcome},
     outage::Outage,
     oversight::Revocation,
     revoked::TooManyRevoked,
@@ -260,7 +260,7 @@ impl CredentialCache {
         };
         self.0.metrics.served(grant.template_name(), served.outcome, served.key.remaining(now));
         // What this ask had STS make has its line already.
-        if self.0.audit.wants_hits() && served.outcome != Outcome::Fetched {
+        if self.0.audit.includes_hits() && served.outcome != Outcome::Fetched {
             let credential = served.key.credential();
             self.0.audit.record(Event::serve(served.outcome.name(), context.clone(), grant, credential));
         }
@@ -370,7 +370,7 @@ impl CredentialCache {
     }
 
     /// Asks so far that found no key of enough life, by reason.
-    pub fn misses(&self) -> Vec<(&'static str, u64)> {
+    pub fn misses(&self) -> Vec<(MissReason, u64)> {
         self.0.metrics.misses()
     }
 

@@ -249,7 +249,7 @@ impl TencentSts {
         trace: Option<TraceContext>,
         made: u32,
     ) -> Result<TemporaryCredential, Failure> {
-        let call = trace.map(|trace| self.tracer.call(trace, self.entropy.bytes(), self.client.action()));
+        let call = trace.map(|trace| self.tracer.start_call(trace, self.entropy.bytes(), self.client.action()));
         let (place, span) = call.unzip();
         let started = self.clock.monotonic();
         let left = deadline.saturating_sub(started);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::sts::{Sts, StsError, TemporaryCredential, Urgency};
 use cam::Effect;
-use templates::{Bucket, Grant, NoGrant, Question, Service, TemplateSet, explain};
+use templates::{Bucket, Grant, NoGrant, Question, Service, SyntheticClaims, TemplateSet, explain};
 
 /// One of the two synthetic users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,14 +14,13 @@ pub(super) enum User {
     Long,
 }
 
-/// The claims of a synthetic user: a text, or a number where the template needs one.
-type Claims = (&'static str, u64);
-
 /// The name of the long user begins with that of the short one, because the classic mistake is a policy for
 /// `users/1` that reaches `users/10/`. The numbers are below 2^53, which JSON carries exactly (RFC 8259 §6), and
 /// far above any number of real users.
-const SHORT_CLAIMS: Claims = ("cosbroker-canary-1", 900_719_925_474_099);
-const LONG_CLAIMS: Claims = ("cosbroker-canary-10", 9_007_199_254_740_990);
+const SHORT_CLAIMS: SyntheticClaims<'static> =
+    SyntheticClaims { text: "cosbroker-canary-1", number: 900_719_925_474_099 };
+const LONG_CLAIMS: SyntheticClaims<'static> =
+    SyntheticClaims { text: "cosbroker-canary-10", number: 9_007_199_254_740_990 };
 
 /// The name of a written object, or of the part that the template leaves open.
 pub(super) const OBJECT_NAME: &str = "cosbroker-canary";
@@ -130,7 +129,7 @@ impl SyntheticUsers {
     pub(super) fn own_objects(&self, user: User, action: &str) -> Option<Objects> {
         let grant = self.grant(user);
         let start = grant.bucket().resource(Service::Cos);
-        let policy = grant.policy().decoded().ok()?;
+        let policy = grant.policy().policy();
         let allows = policy.statement.iter().filter(|statement| {
             statement.effect == Effect::Allow && statement.action.iter().any(|one| one == action)
         });
@@ -175,7 +174,7 @@ impl SyntheticUsers {
 
 fn grant(templates: &TemplateSet, template: &str, issuer: &str, claims: Claims) -> Result<Arc<Grant>, Unfit> {
     templates
-        .grant_made_up(template, issuer, claims)
+        .synthetic_grant(template, issuer, claims)
         .map_err(|why| Unfit::NoGrant { template: template.to_owned(), why })
 }
 

@@ -60,7 +60,7 @@ impl Outcome {
 
 /// Why a key was not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum MissReason {
+pub enum MissReason {
     /// Never asked for, as far as is remembered.
     Cold,
     /// It has, or had, too little life left.
@@ -88,7 +88,8 @@ impl MissReason {
         Self::Revoked,
     ];
 
-    fn name(self) -> &'static str {
+    /// Returns the value of the `reason` label.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Cold => "cold",
             Self::Expired => "expired",
@@ -175,8 +176,8 @@ impl Metrics {
     }
 
     /// Misses, by reason.
-    pub(super) fn misses(&self) -> Vec<(&'static str, u64)> {
-        self.misses.iter().map(|(reason, count)| (reason.name(), count.get())).collect()
+    pub(super) fn misses(&self) -> Vec<(MissReason, u64)> {
+        self.misses.iter().map(|(reason, count)| (reason, count.get())).collect()
     }
 
     /// Keys that made room for others.

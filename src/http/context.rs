@@ -136,7 +136,7 @@ fn context(api: &Api, request: &ServiceRequest) -> (RequestContext, Option<Box<S
     let random = api.entropy.bytes();
     let peer_is_trusted =
         || peer(request).is_some_and(|peer| api.trusted_proxies.iter().any(|net| net.contains(&peer)));
-    let (trace, span) = api.tracer.ask(random, traceparent(request), peer_is_trusted);
+    let (trace, span) = api.tracer.start_request(random, traceparent(request), peer_is_trusted);
     let client = client(request, &api.trusted_proxies);
     (RequestContext { request_id: hex::encode(random).into(), client, trace }, span)
 }

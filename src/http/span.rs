@@ -50,7 +50,7 @@ pub(super) fn end(
     }
     // To a server, what the client did wrong is no error.
     if status.is_server_error() {
-        span.failed(refusal.unwrap_or("internal"), "");
+        span.set_failed(refusal.unwrap_or("internal"), "");
     }
 }
 

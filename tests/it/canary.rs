@@ -52,7 +52,11 @@ async fn each_run_finds_users_isolated_and_an_outage_is_inconclusive() {
     sandbox.put_clock("12m").await;
     sandbox.says("outcome=\"no_credentials\"");
     assert_eq!((runs("unreachable").await, runs("no_credentials").await, runs("passed").await), (1, 1, 1));
-    assert_eq!(sandbox.figure(&["cosbroker_canary_isolated"]).await, 1, "no conclusive run has shown otherwise");
+    assert_eq!(
+        sandbox.figure(&["cosbroker_canary_isolated"]).await,
+        1,
+        "no conclusive run has shown otherwise"
+    );
 }
 
 #[tokio::test]
