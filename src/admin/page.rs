@@ -37,7 +37,7 @@ use super::{
     resource_allowing,
 };
 use crate::http::query;
-use diagnostics::plain;
+use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -108,7 +108,7 @@ fn error_page(error: &AdminError) -> HttpResponse {
         &html! {
             section.principal {
                 h2 { "The request was refused" }
-                p { (plain(&error.to_string())) }
+                p { (printable(&error.to_string())) }
                 p { a href="/" { "Overview" } }
             }
         },

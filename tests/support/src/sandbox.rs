@@ -11,26 +11,27 @@ use serde_json::{Value, json};
 use super::{Answer, cosbroker, log::Log, repository};
 
 /// A running `cosbroker sandbox`, ended with the test.
-pub(crate) struct Sandbox {
+#[derive(Debug)]
+pub struct Sandbox {
     child: Child,
     /// What it said at its start, line by line.
-    pub(crate) printed: Vec<String>,
-    pub(crate) broker: SocketAddr,
-    pub(crate) operators: SocketAddr,
-    pub(crate) cloud: SocketAddr,
-    pub(crate) secret_id: String,
-    pub(crate) secret_key: String,
+    pub printed: Vec<String>,
+    pub broker: SocketAddr,
+    pub operators: SocketAddr,
+    pub cloud: SocketAddr,
+    pub secret_id: String,
+    pub secret_key: String,
     log: Log,
-    pub(crate) http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 impl Sandbox {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(&[])
     }
 
     /// With more on its command line; it listens on ports that are free.
-    pub(crate) fn with(arguments: &[&str]) -> Self {
+    pub fn with(arguments: &[&str]) -> Self {
         let mut child = cosbroker(&repository(""))
             .args(["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--cloud-listen", "127.0.0.1:0"])
@@ -80,67 +81,67 @@ impl Sandbox {
     }
 
     /// A place of the cloud.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.cloud)
     }
 
     /// A token of its issuer's.
-    pub(crate) async fn token(&self, subject: &str) -> String {
+    pub async fn token(&self, subject: &str) -> String {
         let url = url::Url::parse_with_params(&self.url("/token"), [("sub", subject)]).unwrap();
         Answer::of(self.http.get(url)).await.body
     }
 
     /// `GET` at the broker, as this user.
-    pub(crate) async fn get(&self, path: &str, subject: &str) -> Answer {
+    pub async fn get(&self, path: &str, subject: &str) -> Answer {
         let token = self.token(subject).await;
         Answer::of(self.http.get(format!("http://{}{path}", self.broker)).bearer_auth(token)).await
     }
 
     /// `POST /faults`
-    pub(crate) async fn fault(&self, fault: Value) -> Value {
+    pub async fn fault(&self, fault: Value) -> Value {
         let answer = Answer::of(self.http.post(self.url("/faults")).body(fault.to_string())).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()
     }
 
     /// How often each fault has struck.
-    pub(crate) async fn struck(&self) -> Vec<u64> {
+    pub async fn struck(&self) -> Vec<u64> {
         let listed = Answer::of(self.http.get(self.url("/faults"))).await.json();
         listed["faults"].as_array().unwrap().iter().map(|fault| fault["struck"].as_u64().unwrap()).collect()
     }
 
     /// `DELETE /faults`
-    pub(crate) async fn clear_faults(&self) {
+    pub async fn clear_faults(&self) {
         assert_eq!(Answer::of(self.http.delete(self.url("/faults"))).await.status, 204);
     }
 
     /// `PUT /clock`
-    pub(crate) async fn put_clock(&self, ahead: &str) -> Answer {
+    pub async fn put_clock(&self, ahead: &str) -> Answer {
         Answer::of(self.http.put(self.url("/clock")).body(json!({"ahead": ahead}).to_string())).await
     }
 
     /// The sum of a metric's samples whose line holds every one of `parts`.
-    pub(crate) async fn figure(&self, parts: &[&str]) -> u64 {
+    pub async fn figure(&self, parts: &[&str]) -> u64 {
         super::figure(&self.http, self.operators, parts).await
     }
 
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.text()
     }
 
-    pub(crate) fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         self.log.says(words);
     }
 
     /// The most memory it has had so far, in bytes (`proc_pid_status(5)`).
-    pub(crate) fn peak_memory(&self) -> u64 {
+    pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Ctrl-C.
-    pub(crate) fn interrupt(mut self) -> ExitStatus {
+    pub fn interrupt(mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         self.child.wait().unwrap()

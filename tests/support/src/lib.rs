@@ -1,7 +1,17 @@
 //! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a failed helper stops the test"
+)]
 
-pub(crate) mod log;
-pub(crate) mod sandbox;
+pub mod log;
+pub mod metrics_page;
+pub mod sandbox;
 
 use std::{
     io::{Read, Write},
@@ -27,40 +37,48 @@ use serde_json::{Value, json};
 
 use self::log::Log;
 
-pub(crate) const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
-pub(crate) const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
-pub(crate) const SECRET_KEY: &str = "canaryKeyOfTheOperator0123456789";
-pub(crate) const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
+pub const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
+pub const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
+pub const SECRET_KEY: &str = "canaryKeyOfTheOperator0123456789";
+pub const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
 
 /// A file of the repository.
-pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The program under test. Cargo builds it and names it to the tests of its package.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("CARGO_BIN_EXE_cosbroker");
+    path.expect("CARGO_BIN_EXE_cosbroker is not set: run the tests with Cargo").into()
 }
 
 /// A running `cosbroker serve`, ended with the test.
-pub(crate) struct Broker {
+#[derive(Debug)]
+pub struct Broker {
     child: Child,
     dir: tempfile::TempDir,
-    pub(crate) public: SocketAddr,
-    pub(crate) operators: SocketAddr,
+    pub public: SocketAddr,
+    pub operators: SocketAddr,
     log: Log,
     reader: Option<JoinHandle<()>>,
-    pub(crate) http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 /// What a test's broker is told.
-pub(crate) struct Setup {
-    pub(crate) sts: SocketAddr,
-    pub(crate) config: String,
-    pub(crate) templates: Vec<(String, String)>,
-    pub(crate) log_level: &'static str,
+#[derive(Debug)]
+pub struct Setup {
+    pub sts: SocketAddr,
+    pub config: String,
+    pub templates: Vec<(String, String)>,
+    pub log_level: &'static str,
     /// Where its stdout goes; nowhere without.
-    pub(crate) stdout: Option<std::fs::File>,
+    pub stdout: Option<std::fs::File>,
 }
 
 impl Setup {
     /// The shipped templates, one HS256 issuer, no limit per user.
-    pub(crate) fn new(sts: SocketAddr) -> Self {
+    pub fn new(sts: SocketAddr) -> Self {
         let shipped = ["upload", "files"].map(|name| {
             let file = format!("{name}.toml");
             let text = std::fs::read_to_string(repository("policies").join(&file)).unwrap();
@@ -100,14 +118,14 @@ per_user = "off"
     }
 
     /// Replaces a line of the configuration.
-    pub(crate) fn with(mut self, from: &str, to: &str) -> Self {
+    pub fn with(mut self, from: &str, to: &str) -> Self {
         assert!(self.config.contains(from), "{from}");
         self.config = self.config.replace(from, to);
         self
     }
 
     /// Writes it down, for `serve` or `check`.
-    pub(crate) fn write(&self) -> tempfile::TempDir {
+    pub fn write(&self) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("policies")).unwrap();
         for (name, text) in &self.templates {
@@ -118,12 +136,12 @@ per_user = "off"
         dir
     }
 
-    pub(crate) fn start(self) -> Broker {
+    pub fn start(self) -> Broker {
         self.start_with(|_| {})
     }
 
     /// Starts it where something more was put beside its configuration.
-    pub(crate) fn start_with(self, put: impl FnOnce(&Path)) -> Broker {
+    pub fn start_with(self, put: impl FnOnce(&Path)) -> Broker {
         let dir = self.write();
         put(dir.path());
         let mut child = cosbroker(dir.path())
@@ -153,8 +171,8 @@ per_user = "off"
 }
 
 /// The binary, with the environment a test's configuration names and no other.
-pub(crate) fn cosbroker(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cosbroker"));
+pub fn cosbroker(dir: &Path) -> Command {
+    let mut command = Command::new(binary());
     command.current_dir(dir).env_clear().envs([
         ("JWT_SECRET", JWT_SECRET),
         ("SECRET_ID", SECRET_ID),
@@ -164,7 +182,7 @@ pub(crate) fn cosbroker(dir: &Path) -> Command {
 }
 
 /// The template files of a row of `homes.json`: the shipped one with other homes.
-pub(crate) fn templates_of(row: &Value) -> Vec<(String, String)> {
+pub fn templates_of(row: &Value) -> Vec<(String, String)> {
     let upload = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
     let homes = row["homes"].as_array().unwrap().iter().enumerate();
     let template = |(index, home): (usize, &Value)| {
@@ -179,95 +197,115 @@ pub(crate) fn templates_of(row: &Value) -> Vec<(String, String)> {
 
 /// An answer, read.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) body: String,
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
 }
 
 impl Answer {
-    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, body: response.text().await.unwrap() }
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 impl Broker {
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.public)
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
         Answer::of(self.http.get(self.url(path)).bearer_auth(token)).await
     }
 
-    pub(crate) async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
+    pub async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
         Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
     }
 
     /// Where its configuration lies, and in `policies` its templates.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Puts a template there as an editor does: written beside it, then renamed over it.
-    pub(crate) fn put_template(&self, name: &str, text: &str) {
+    pub fn put_template(&self, name: &str, text: &str) {
         let policies = self.dir().join("policies");
         std::fs::write(policies.join(".being-written"), text).unwrap();
         std::fs::rename(policies.join(".being-written"), policies.join(name)).unwrap();
     }
 
     /// `POST /api/reload`: the status, and what became of it.
-    pub(crate) async fn reload(&self) -> (u16, Value) {
+    pub async fn reload(&self) -> (u16, Value) {
         let answer = Answer::of(self.http.post(format!("http://{}/api/reload", self.operators))).await;
         (answer.status, answer.json())
     }
 
     /// `GET /api/templates`
-    pub(crate) async fn templates(&self) -> Value {
+    pub async fn templates(&self) -> Value {
         Answer::of(self.http.get(format!("http://{}/api/templates", self.operators))).await.json()
     }
 
-    pub(crate) async fn metrics(&self) -> String {
+    pub async fn operators_get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("http://{}{path}", self.operators))).await
+    }
+
+    pub async fn operators_post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.http.post(format!("http://{}{path}", self.operators)).body(body.to_string())).await
+    }
+
+    /// `cosbroker keys …` beside it: the exit code, what it said, and its notes.
+    pub fn keys(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = cosbroker(self.dir())
+            .arg("keys")
+            .args(arguments)
+            .args(["--operators", &format!("http://{}", self.operators)])
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    pub async fn metrics(&self) -> String {
         metrics(&self.http, self.operators).await
     }
 
     /// The sum of a metric's samples whose line holds every one of `parts`.
-    pub(crate) async fn figure(&self, parts: &[&str]) -> u64 {
+    pub async fn figure(&self, parts: &[&str]) -> u64 {
         figure(&self.http, self.operators, parts).await
     }
 
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.text()
     }
 
-    pub(crate) fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         self.log.says(words);
     }
 
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Sets the size that files it writes may have.
-    pub(crate) fn may_write_files_of(&self, bytes: u64) {
+    pub fn may_write_files_of(&self, bytes: u64) {
         let id = self.child.id().to_string();
         let limit = format!("--fsize={bytes}:unlimited");
         assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
     }
 
     /// Waits for the process to end by itself, and for its last words.
-    pub(crate) fn ended(&mut self) -> Option<i32> {
+    pub fn ended(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         status.code()
@@ -295,12 +333,12 @@ async fn figure(http: &reqwest::Client, operators: SocketAddr, parts: &[&str]) -
 }
 
 /// A token of the test's issuer, good for ten minutes.
-pub(crate) fn token(subject: &str) -> String {
+pub fn token(subject: &str) -> String {
     token_of(&json!({"sub": subject}))
 }
 
 /// A token with these claims over the usual ones.
-pub(crate) fn token_of(claims: &Value) -> String {
+pub fn token_of(claims: &Value) -> String {
     let now = SystemClock::start().now().as_second();
     let mut all = json!({"iss": "https://id.test/", "aud": "app", "exp": now + 600, "iat": now});
     for (name, value) in claims.as_object().unwrap() {
@@ -311,7 +349,7 @@ pub(crate) fn token_of(claims: &Value) -> String {
 }
 
 /// A cloud with the operator's account.
-pub(crate) fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
+pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let plan = EmulatorConfig {
         issuer: (issuer, "app"),
@@ -324,7 +362,7 @@ pub(crate) fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
 }
 
 /// The strict emulator, for as long as the test process lives.
-pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
+pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
@@ -341,7 +379,7 @@ pub(crate) fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
 
 /// How a [`CannedSts`] answers.
 #[derive(Debug, Clone)]
-pub(crate) enum Answers {
+pub enum Answers {
     /// A key that lives so many seconds.
     Key(i64),
     /// A key that lives half an hour, after so long.
@@ -358,22 +396,22 @@ pub(crate) enum Answers {
 
 /// A request as it came over the wire.
 #[derive(Debug, Clone)]
-pub(crate) struct Recorded {
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+pub struct Recorded {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 /// An STS that answers what it is told, and remembers what it was asked.
-#[derive(Clone)]
-pub(crate) struct CannedSts {
-    pub(crate) address: SocketAddr,
+#[derive(Debug, Clone)]
+pub struct CannedSts {
+    pub address: SocketAddr,
     answers: Arc<Mutex<Answers>>,
     calls: Arc<AtomicUsize>,
     recorded: Arc<Mutex<Vec<Recorded>>>,
 }
 
 impl CannedSts {
-    pub(crate) fn start(answers: Answers) -> Self {
+    pub fn start(answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let sts = Self {
             address: listener.local_addr().unwrap(),
@@ -391,15 +429,15 @@ impl CannedSts {
         sts
     }
 
-    pub(crate) fn answers(&self, answers: Answers) {
+    pub fn answers(&self, answers: Answers) {
         *self.answers.lock().unwrap() = answers;
     }
 
-    pub(crate) fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn recorded(&self) -> Vec<Recorded> {
+    pub fn recorded(&self) -> Vec<Recorded> {
         self.recorded.lock().unwrap().clone()
     }
 

@@ -8,12 +8,12 @@ use std::{
 };
 
 /// What was written so far.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<(Mutex<String>, Condvar)>);
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<(Mutex<String>, Condvar)>);
 
 impl Log {
     /// Reads until the process closes it, and shows each line to `see` first.
-    pub(crate) fn follow(
+    pub fn follow(
         &self,
         stderr: impl Read + Send + 'static,
         mut see: impl FnMut(&str) + Send + 'static,
@@ -31,12 +31,12 @@ impl Log {
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.0.0.lock().unwrap().clone()
     }
 
     /// Waits for these words: an answer can be here before the line that was written first.
-    pub(crate) fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         let (text, written) = &*self.0;
         let waited = written
             .wait_timeout_while(text.lock().unwrap(), Duration::from_secs(10), |text| !text.contains(words));
