@@ -18,7 +18,7 @@ use super::{
     freshness::{self, Freshness},
 };
 use crate::sts::TemporaryCredential;
-use runtime::clock::until;
+use runtime::clock::time_until;
 use templates::Grant;
 
 /// Pause between two attempts to refresh one credential.
@@ -80,7 +80,7 @@ impl CachedCredential {
 
     /// Time until it expires.
     pub fn ttl(&self, now: Timestamp) -> Duration {
-        until(self.credential.expires, now)
+        time_until(self.credential.expires, now)
     }
 
     /// State that decides whether it is fresh enough for a request.

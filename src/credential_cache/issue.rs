@@ -195,7 +195,7 @@ impl Inner {
         source_credentials_version: u64,
     ) -> Arc<CachedCredential> {
         let now = self.clock.now();
-        let ttl = runtime::clock::until(credential.expires, now);
+        let ttl = runtime::clock::time_until(credential.expires, now);
         let margin = freshness::refresh_margin(ttl, self.rules.refresh_at, self.entropy.unit());
         let cached =
             Arc::new(CachedCredential::new(credential, grant, source_credentials_version, margin));

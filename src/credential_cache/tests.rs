@@ -416,7 +416,7 @@ async fn the_refresh_point_varies_by_a_tenth_and_is_never_after_the_expiry() {
         );
         let credential = cache.credential_for(&harness.grant("alice"), None, &CONTEXT).await.unwrap().credential;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::until(credential.credential().expires, credential.refresh_at(now)).as_secs_f64()
+        let ahead = runtime::clock::time_until(credential.credential().expires, credential.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }
