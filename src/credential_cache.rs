@@ -319,7 +319,7 @@ impl CredentialCache {
                     return Ok(Served { key, outcome });
                 }
                 // A refresh gives up sooner than an ask would; the asker has a right to their own.
-                Err(StsError::Busy { .. }) if joined && background => {}
+                Err(StsError::QuotaExhausted { .. }) if joined && background => {}
                 Err(error) => return Err(error),
             }
         }

@@ -233,7 +233,7 @@ impl Status {
                 "look at the rights of the operator's key, at the bucket's policy, and that the template names the bucket and its region",
             );
         }
-        if self.sts.breaker != BreakerState::StaticFamily.name() {
+        if self.sts.breaker != BreakerState::Closed.name() {
             alarm(
                 "STS is left alone after ten failures in a row: users without a living key get none"
                     .to_owned(),

@@ -312,7 +312,7 @@ fn versions(serving: &TemplateSet) -> BTreeMap<String, String> {
 
 impl KeyOut {
     fn new(grant: &Arc<Grant>, key: &TemporaryCredential) -> Self {
-        Self { grant: Arc::clone(grant), key_id: key.secret_id.clone(), expires: key.expires, made_by: None }
+        Self { grant: Arc::clone(grant), key_id: key.secret_id.clone(), expires: key.expires_at, made_by: None }
     }
 }
 

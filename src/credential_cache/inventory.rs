@@ -128,7 +128,7 @@ impl Inventory {
                 key_id: credential.secret_id.clone(),
                 grant_id: grant.id().to_string(),
                 issued_at: now,
-                expires_at: credential.expires,
+                expires_at: credential.expires_at,
             },
             now,
         );

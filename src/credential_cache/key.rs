@@ -48,7 +48,7 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("grant", &self.grant.id())
-            .field("expires", &self.credential.expires)
+            .field("expires", &self.credential.expires_at)
             .finish_non_exhaustive()
     }
 }
@@ -63,8 +63,8 @@ impl Key {
         now: Timestamp,
         refresh_share: f64,
     ) -> Self {
-        let ahead = until(credential.expires, now).mul_f64(refresh_share);
-        let refresh_from = credential.expires.checked_sub(ahead).unwrap_or(credential.expires);
+        let ahead = until(credential.expires_at, now).mul_f64(refresh_share);
+        let refresh_from = credential.expires_at.checked_sub(ahead).unwrap_or(credential.expires_at);
         let (renounced, next_refresh) = (AtomicBool::new(false), AtomicU64::new(0));
         Self {
             credential,
@@ -104,7 +104,7 @@ impl Key {
 
     /// What it has left to live.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        until(self.credential.expires, now)
+        until(self.credential.expires_at, now)
     }
 
     /// Whether it may be handed out to somebody who wants this much life.
@@ -119,14 +119,14 @@ impl Key {
 
     /// Until when it will be better than nothing.
     pub(super) fn useful_until(&self) -> Timestamp {
-        self.credential.expires.checked_sub(LAST_USEFUL).unwrap_or(self.credential.expires)
+        self.credential.expires_at.checked_sub(LAST_USEFUL).unwrap_or(self.credential.expires_at)
     }
 
     /// From when on it is worth asking for another: the answer's `refreshAt`. Once that has passed a
     /// replacement is under way, so a moment later is soon enough.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
         let soon = now.checked_add(Duration::from_secs(5)).unwrap_or(now);
-        if now < self.refresh_from { self.refresh_from } else { soon.min(self.credential.expires) }
+        if now < self.refresh_from { self.refresh_from } else { soon.min(self.credential.expires_at) }
     }
 
     /// Whether to replace it now; true once in [`REFRESH_PAUSE`], `at` on the monotonic clock.

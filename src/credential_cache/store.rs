@@ -59,7 +59,7 @@ struct DiesWithItsKey(Arc<dyn Clock>);
 
 impl moka::Expiry<Fingerprint, Arc<Key>> for DiesWithItsKey {
     fn expire_after_create(&self, _: &Fingerprint, key: &Arc<Key>, _: Instant) -> Option<Duration> {
-        Some(until(key.credential().expires, self.0.now()))
+        Some(until(key.credential().expires_at, self.0.now()))
     }
 
     fn expire_after_update(

@@ -43,7 +43,7 @@ impl Sts for CountingSts {
                     secret_id: format!("AKID{call}"),
                     secret_key: "k".into(),
                     token: "t".repeat(1000).into(),
-                    expires: self.clock.now() + self.life,
+                    expires_at: self.clock.now() + self.life,
                     request_id: format!("r{call}"),
                 }),
             }
@@ -55,7 +55,7 @@ impl Sts for CountingSts {
     }
 
     fn allowance(&self) -> Allowance {
-        Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
+        Allowance { max_ttl: Duration::from_hours(12), calls_per_second: 600 }
     }
 
     fn source_credentials_version(&self) -> u64 {
@@ -377,7 +377,7 @@ async fn a_user_who_joined_a_refresh_that_found_sts_busy_gets_a_call_of_their_ow
     let harness = harness();
     harness.ask("alice").await.unwrap();
     pass(LIFE.mul_f64(0.75)).await;
-    harness.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
+    harness.fail(Some(StsError::QuotaExhausted { retry_after: Duration::from_secs(1) }));
     assert_eq!(harness.outcome("alice").await, Outcome::Refreshed);
     let grant = harness.grant("alice");
     let (served, ()) = futures::join!(
@@ -416,11 +416,11 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
         );
         let key = broker.credential_for(&harness.grant("alice"), None, &ORIGIN).await.unwrap().key;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
+        let ahead = runtime::clock::until(key.credential().expires_at, key.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }
-    let expires = key.credential().expires;
+    let expires = key.credential().expires_at;
     let late = expires.checked_sub(Duration::from_secs(2)).unwrap();
     assert_eq!(key.refresh_at(late), expires);
 }

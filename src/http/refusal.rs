@@ -172,7 +172,7 @@ impl Refusal {
                 (10002, "InvalidParameter"),
                 &format!("{said}; ask for less"),
             ),
-            Self::Ask(CredentialError::Sts(StsError::Refused { .. })) => row(
+            Self::Ask(CredentialError::Sts(StsError::RequestRejected { .. })) => row(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "misconfigured",
                 "This template cannot be served",
@@ -345,7 +345,7 @@ mod tests {
             StsError::SourceCredentialsRejected { detail: detail.clone() },
             StsError::Unavailable { detail: detail.clone() },
             StsError::Throttled { detail: detail.clone() },
-            StsError::Refused { template: "secret-template".to_owned(), detail },
+            StsError::RequestRejected { template: "secret-template".to_owned(), detail },
         ] {
             let row = Refusal::Ask(CredentialError::Sts(error)).row();
             assert!(row.status.is_server_error());
@@ -372,8 +372,8 @@ mod tests {
         let item = ScopeRefused::Item { index: 0, why: String::new() };
         let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
         let (template, detail) = (String::new(), String::new());
-        let refused = CredentialError::Sts(StsError::Refused { template, detail });
-        let busy = CredentialError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });
+        let refused = CredentialError::Sts(StsError::RequestRejected { template, detail });
+        let busy = CredentialError::Sts(StsError::QuotaExhausted { retry_after: Duration::from_secs(1) });
         for (refusal, status, name, code) in [
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),

@@ -147,8 +147,8 @@ fn encode(key: &Key, shape: Shape) -> Vec<u8> {
                         tmp_secret_id: &credential.secret_id,
                         tmp_secret_key: credential.secret_key.expose_secret(),
                     },
-                    expired_time: credential.expires.as_second(),
-                    expiration: credential.expires.to_string(),
+                    expired_time: credential.expires_at.as_second(),
+                    expiration: credential.expires_at.to_string(),
                     request_id: &credential.request_id,
                 },
                 grant_id: key.grant().id().to_string(),
@@ -161,7 +161,7 @@ fn encode(key: &Key, shape: Shape) -> Vec<u8> {
             code_desc: "Success",
             data: CossignData {
                 credentials: credentials(key),
-                expired_time: key.credential().expires.as_second(),
+                expired_time: key.credential().expires_at.as_second(),
             },
         }),
         Shape::Keyed => json(&located(key)),
@@ -178,7 +178,7 @@ fn credentials(key: &Key) -> Credentials<'_> {
 }
 
 fn sts_sdk(key: &Key) -> StsSdk<'_> {
-    let expires = key.credential().expires;
+    let expires = key.credential().expires_at;
     let duration = i64::try_from(key.grant().duration().as_secs()).unwrap_or_default();
     StsSdk {
         credentials: credentials(key),

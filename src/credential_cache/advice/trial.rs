@@ -39,10 +39,10 @@ impl Trial<'_> {
         let longest = self.longest_under(what_if);
         let shortest = what_if.lifetime.map_or(self.shortest, |life| life.0);
         let least = self.settings(what_if).cache.min_remaining(shortest);
-        if longest > self.allowed.longest_life {
+        if longest > self.allowed.max_ttl {
             return Err(NoAdvice::BeyondSts {
                 lifetime: HumanDuration(longest),
-                longest: HumanDuration(self.allowed.longest_life),
+                longest: HumanDuration(self.allowed.max_ttl),
             });
         }
         if least >= shortest {
