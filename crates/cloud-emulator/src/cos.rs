@@ -22,13 +22,13 @@ mod xml;
 
 use actix_web::{HttpRequest, HttpResponse, dev::Payload, guard::GuardContext, http::Method, web};
 
-pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
 use self::{
     address::Address,
     error::CosError,
     operation::Operation,
     request::{CosRequest, address_of},
 };
+pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
 use crate::injected;
 
 /// The domain of all COS hosts.

@@ -74,8 +74,7 @@ impl CloudEmulator {
             Arc::clone(&time),
             Arc::clone(entropy),
         );
-        let cos =
-            CosEmulator::new(account, session_key, storage, default_region, time, Arc::clone(entropy));
+        let cos = CosEmulator::new(account, session_key, storage, default_region, time, Arc::clone(entropy));
         Ok(Self {
             issuer: Arc::new(issuer),
             sts: Arc::new(sts),

@@ -16,7 +16,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use actix_web::{HttpRequest, HttpResponse,
+use actix_web::{
+    HttpRequest, HttpResponse,
     guard::{self, GuardContext},
     http::Method,
     web,

@@ -89,7 +89,7 @@ impl CosEmulator {
         let claimed = ClaimedKey {
             secret_id: required_field(request, "q-ak")?,
             token: request.header("x-cos-security-token"),
-            window: key_time.parse().map_err(|()| Malformed("q-key-time"))?,
+            window: key_time.parse().map_err(|_| Malformed("q-key-time"))?,
         };
         let caller = self.authenticator.caller(&claimed, request.received_at, |secret_key| {
             form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(signature.as_bytes()).into()

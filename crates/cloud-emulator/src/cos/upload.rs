@@ -154,12 +154,7 @@ fn upload_of(request: &CosRequest) -> UploadRef<'_> {
 }
 
 fn listed_part((part_number, part): (u16, &Part)) -> xml::Part {
-    xml::Part {
-        part_number,
-        last_modified: iso8601(part.modified),
-        etag: part.etag(),
-        size: part.length(),
-    }
+    xml::Part { part_number, last_modified: iso8601(part.modified), etag: part.etag(), size: part.length() }
 }
 
 fn listed_upload(upload: ListedUpload, encoding: KeyEncoding) -> xml::Upload {

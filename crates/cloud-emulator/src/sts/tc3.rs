@@ -45,9 +45,7 @@ pub(super) fn call(
         return Err(StsError::signature_failure());
     }
     match strict_json::strict(body) {
-        Ok(Value::Object(map)) => {
-            AuthenticatedCall::new(action, version, region, Parameters::Json(map))
-        }
+        Ok(Value::Object(map)) => AuthenticatedCall::new(action, version, region, Parameters::Json(map)),
         _ => Err(StsError::new("InvalidParameter", "the body is not a JSON object")),
     }
 }
