@@ -25,8 +25,8 @@ impl Settings<'_> {
     /// Writes a configuration file and reads it with the same checks as a user's file.
     pub(super) fn parse(&self) -> anyhow::Result<Config> {
         let source = Source::new("sandbox.toml", self.to_toml());
-        let environment = |name: &str| self.variable(name);
-        let mut config = Config::parse(&source, &Environment(&environment)).map_err(StartError::Problems)?;
+        let environment = Environment(&|name: &str| self.variable(name));
+        let mut config = Config::parse(&source, &environment).map_err(StartError::Problems)?;
         for issuer in &mut config.issuers {
             issuer.algorithms = TokenIssuer::ALGORITHMS.to_vec();
         }

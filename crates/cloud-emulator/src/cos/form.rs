@@ -170,7 +170,7 @@ fn is_form(content_type: &str) -> bool {
     })
 }
 
-/// Returns the response that the form asks for: a redirect, or a status.
+/// Returns the response that the form selects: a redirect, or a status.
 fn posted(request: &CosRequest, object: &Object) -> HttpResponse {
     let (bucket, key) = (&request.address.bucket, &request.address.key);
     let host = request.header("host").unwrap_or_default();
