@@ -229,7 +229,7 @@ impl TencentSts {
                 Err(failure) => failure,
             };
             made += 1;
-            let pause = retry::pause(failure.class, made).map(|most| self.entropy.up_to(most));
+            let pause = retry::pause(failure.class, made).map(|most| self.entropy.jitter(most));
             let in_time = pause.filter(|pause| {
                 self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline && self.retries.spend()
             });
@@ -249,7 +249,7 @@ impl TencentSts {
         trace: Option<TraceContext>,
         made: u32,
     ) -> Result<TemporaryCredential, Failure> {
-        let call = trace.map(|trace| self.tracer.call(trace, self.entropy.bytes(), self.client.action()));
+        let call = trace.map(|trace| self.tracer.start_call(trace, self.entropy.bytes(), self.client.action()));
         let (place, span) = call.unzip();
         let started = self.clock.monotonic();
         let left = deadline.saturating_sub(started);

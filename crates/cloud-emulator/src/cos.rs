@@ -86,7 +86,7 @@ pub(crate) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let request_id = cos.entropy.name();
+    let request_id = cos.entropy.hex_id();
     let Some(address) = address_of(request.head(), &cos.default_region) else {
         return no_bucket_named(&request, &request_id);
     };

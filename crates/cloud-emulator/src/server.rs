@@ -81,7 +81,7 @@ impl CloudEmulator {
             cos: Arc::new(cos),
             faults: Arc::new(FaultRegistry::new(Arc::clone(entropy))),
             clock: Arc::clone(clock),
-            header_case: HeaderCaseRewriter::new(&entropy.name()),
+            header_case: HeaderCaseRewriter::new(&entropy.hex_id()),
             demo_page: None,
         })
     }
