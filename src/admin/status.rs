@@ -165,9 +165,7 @@ impl AdminState {
     }
 
     fn requests_by_outcome(&self) -> Vec<(Outcome, u64)> {
-        Outcome::ALL
-            .map(|wanted| (wanted, self.services.cache.requests(|outcome| outcome == wanted)))
-            .into()
+        Outcome::ALL.map(|wanted| (wanted, self.services.cache.requests(|outcome| outcome == wanted))).into()
     }
 
     fn keys(&self, cache: &credential_cache::Snapshot) -> Keys {

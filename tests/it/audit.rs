@@ -104,7 +104,8 @@ async fn the_log_begins_with_a_start_line_and_ends_with_a_stop_line() {
     let file = broker.dir().join("audit.jsonl");
     let lines = lines_after(broker, &file).await;
     let [start, stop] = lines.as_slice() else { panic!("{lines:?}") };
-    let versions = json!({"files": sha256(&template("files.toml")), "upload": sha256(&template("upload.toml"))});
+    let versions =
+        json!({"files": sha256(&template("files.toml")), "upload": sha256(&template("upload.toml"))});
     assert_eq!((&start["event"], &start["templates"]), (&json!("start"), &versions));
     assert_eq!(without_time(stop), json!({"event": "stop"}));
 }

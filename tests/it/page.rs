@@ -17,9 +17,7 @@ fn the_page_follows_the_hit_rate_and_revokes_and_restores_a_user() {
     let [operators, broker, cloud] =
         [sandbox.operators, sandbox.broker, sandbox.cloud].map(|address| format!("http://{address}"));
     let steps = told(
-        node("operators.mjs")
-            .args([&operators, &broker, &cloud])
-            .args([CHROMIUM, shots.to_str().unwrap()]),
+        node("operators.mjs").args([&operators, &broker, &cloud]).args([CHROMIUM, shots.to_str().unwrap()]),
     );
     let seen: BTreeMap<String, Value> = steps
         .into_iter()

@@ -157,7 +157,9 @@ async fn generate_traffic(broker: &Broker, cloud: SocketAddr, round: usize) {
     for path in ["/v1/credentials", "/v1/credentials", "/sts", "/v1/credentials/files"] {
         assert_eq!(broker.get(path, &alice).await.status, 200, "{path}");
     }
-    for fault in [json!({"on": "sts", "fault": "throttle", "times": 1}), json!({"on": "sts", "fault": "html"})] {
+    for fault in
+        [json!({"on": "sts", "fault": "throttle", "times": 1}), json!({"on": "sts", "fault": "html"})]
+    {
         let added = broker.http.post(format!("http://{cloud}/faults")).body(fault.to_string());
         assert_eq!(Answer::of(added).await.status, 201, "{fault}");
     }

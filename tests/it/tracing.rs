@@ -216,7 +216,10 @@ async fn a_new_trace_has_the_requests_id_and_failed_spans_are_marked() {
     let failed = broker.get("/v1/credentials", &alice).await;
     let spans = collected.spans(1 + sts.calls());
     let (request, calls) = (of_kind(&spans, SpanKind::Server)[0], of_kind(&spans, SpanKind::Client));
-    assert_eq!((failed.status, hex::encode(&request.trace_id).as_str()), (503, failed.header("x-request-id")));
+    assert_eq!(
+        (failed.status, hex::encode(&request.trace_id).as_str()),
+        (503, failed.header("x-request-id"))
+    );
     assert!(request.parent_span_id.is_empty());
     assert_eq!(request.status.as_ref().unwrap().code, StatusCode::Error as i32);
     assert_eq!(attribute(request, "error.type").as_deref(), Some("credentials-unavailable"));
