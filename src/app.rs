@@ -204,7 +204,7 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = http::Metrics::default();
         let mut registry = Registry::default();
-        cache.expect(templates.current().names());
+        metrics.show_templates(templates.current().names());
         cache.register(&mut registry);
         metrics.register(&mut registry);
         sts.register(&mut registry);

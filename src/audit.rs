@@ -29,7 +29,6 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use self::event::RequestContext;
 pub(crate) use self::event::{AuditPrincipal, Event, Refused, ReloadedBy};
 use self::{
     file::LogFile,

@@ -37,7 +37,7 @@ pub use self::{
     trial::Verdict,
 };
 use crate::{
-    audit::{Audit, Event, RequestContext},
+    audit::{Audit, Event},
     config,
     reload::TemplateStore,
     sts::Sts,
@@ -219,7 +219,7 @@ impl Canary {
             Err(unfit) => return (Outcome::NoKey, Some(unfit.to_string()), None),
         };
         let made = |grant: &Arc<_>, key: &_| {
-            audit.record(Event::issue("canary", RequestContext::default(), grant, key));
+            audit.record(Event::issue("canary", None, grant, key));
         };
         let keys = match pair.keys(&**sts, made).await {
             Ok(keys) => keys,

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     audit, canary,
-    credential_cache::{self, ActiveCredentials, KeyFilter, MissReason, Outcome},
-    http::Refused,
+    credential_cache::{self, ActiveCredentials, CacheOutcome, KeyFilter, MissReason},
+    http::{OutcomeLabel, RecentRefusal},
     identity::IssuerStatus,
     reload::StoreStatus,
     sts::{self, BreakerState, Calls},
@@ -31,7 +31,7 @@ pub(super) struct Status {
     pub(super) hour: Vec<Rates>,
     /// Requests since the start, by outcome.
     #[serde(serialize_with = "outcomes_by_name")]
-    pub(super) requests: Vec<(Outcome, u64)>,
+    pub(super) requests: Vec<(OutcomeLabel, u64)>,
     /// Cache misses since the start, by reason.
     #[serde(serialize_with = "reasons_by_name")]
     pub(super) misses: Vec<(MissReason, u64)>,
@@ -46,7 +46,7 @@ pub(super) struct Status {
     /// None if no canary is configured.
     pub(super) canary: Option<canary::Snapshot>,
     /// The latest refusals, the latest first.
-    pub(super) refusals: Vec<Refused>,
+    pub(super) refusals: Vec<RecentRefusal>,
 }
 
 /// The state of the credential cache.
@@ -125,15 +125,15 @@ impl AdminState {
             at: services.clock.now(),
             monotonic: services.clock.monotonic(),
             requests: RequestCounts {
-                hits: services.cache.requests(Outcome::is_hit),
-                waited: services.cache.requests(waited_for_sts),
-                stale: services.cache.requests(|outcome| outcome == Outcome::Stale),
-                refused: services.cache.requests(|outcome| outcome == Outcome::Refused),
+                hits: services.requests.requests(OutcomeLabel::is_hit),
+                waited: services.requests.requests(OutcomeLabel::waited_for_sts),
+                stale: services.requests.requests(is_stale),
+                refused: services.requests.requests(|outcome| outcome == OutcomeLabel::Refused),
             },
             misses: services.cache.misses().iter().map(|(_, count)| count).sum(),
             calls: services.sts.calls(),
-            cache_latency: services.requests.latency(Outcome::is_hit),
-            sts_latency: services.requests.latency(waited_for_sts),
+            cache_latency: services.requests.latency(OutcomeLabel::is_hit),
+            sts_latency: services.requests.latency(OutcomeLabel::waited_for_sts),
         }
     }
 
@@ -164,8 +164,10 @@ impl AdminState {
         status
     }
 
-    fn requests_by_outcome(&self) -> Vec<(Outcome, u64)> {
-        Outcome::ALL.map(|wanted| (wanted, self.services.cache.requests(|outcome| outcome == wanted))).into()
+    fn requests_by_outcome(&self) -> Vec<(OutcomeLabel, u64)> {
+        OutcomeLabel::ALL
+            .map(|wanted| (wanted, self.services.requests.requests(|outcome| outcome == wanted)))
+            .into()
     }
 
     fn keys(&self, cache: &credential_cache::Snapshot) -> Keys {
@@ -197,7 +199,7 @@ impl Cache {
             bytes: cache.bytes,
             max_bytes: cache.max_bytes,
             evictions: cache.evictions,
-            inflight_fetches: cache.flights,
+            inflight_fetches: cache.inflight_fetches,
         }
     }
 }
@@ -205,9 +207,9 @@ impl Cache {
 impl StaleCoverage {
     fn of(cache: &credential_cache::Snapshot) -> Self {
         Self {
-            active_users: cache.outage.active,
-            covered: cache.outage.covered,
-            seconds: cache.outage.survivable.map(|duration| duration.as_secs()),
+            active_users: cache.stale_coverage.active_users,
+            covered: cache.stale_coverage.covered,
+            seconds: cache.stale_coverage.duration.map(|duration| duration.as_secs()),
         }
     }
 }
@@ -242,12 +244,11 @@ impl Issuer {
     }
 }
 
-/// Returns whether a request with this outcome waited for a call to STS.
-fn waited_for_sts(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Fetched | Outcome::Coalesced)
+fn is_stale(outcome: OutcomeLabel) -> bool {
+    outcome == OutcomeLabel::Served(CacheOutcome::Stale)
 }
 
-fn outcomes_by_name<S: Serializer>(counts: &[(Outcome, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+fn outcomes_by_name<S: Serializer>(counts: &[(OutcomeLabel, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().map(|(outcome, count)| (outcome.name(), count)))
 }
 

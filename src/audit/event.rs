@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, sts::TemporaryCredential, telemetry::TraceContext};
+use crate::{reload::Reload, request::RequestContext, sts::TemporaryCredential};
 use diagnostics::{misleads, one_line};
 use templates::{Grant, TemplateSet, identity::Principal};
 
@@ -25,9 +25,9 @@ pub(crate) enum Event {
     Issue {
         /// `fetched` for a request, `refreshed` before it expires, `canary` for a synthetic identity.
         outcome: &'static str,
-        /// The request that caused the call to STS.
+        /// The request that caused the call to STS; none for the canary.
         #[serde(flatten)]
-        context: RequestContext,
+        context: Option<RequestContext>,
         #[serde(flatten)]
         key: IssuedKey,
     },
@@ -80,19 +80,6 @@ pub(crate) enum Event {
     },
     /// Lines between the one before and this one were lost.
     Lost { lines: u64 },
-}
-
-/// Which request, and who sent it.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct RequestContext {
-    /// The answer's `X-Request-Id`.
-    #[serde(serialize_with = "as_text")]
-    pub request_id: Arc<str>,
-    /// The peer, or whom trusted proxies name.
-    pub client: Option<IpAddr>,
-    /// The trace it is part of, if its sender names one or it is sampled.
-    #[serde(rename = "trace_id", serialize_with = "trace_id", skip_serializing_if = "Option::is_none")]
-    pub trace: Option<TraceContext>,
 }
 
 /// The event of a refused request.
@@ -183,7 +170,7 @@ impl Event {
     /// Returns the event of a call to STS that issued `key`.
     pub(crate) fn issue(
         outcome: &'static str,
-        context: RequestContext,
+        context: Option<RequestContext>,
         grant: &Arc<Grant>,
         key: &TemporaryCredential,
     ) -> Self {
@@ -278,18 +265,6 @@ impl Event {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trace {
-        Some(trace) => serializer.collect_str(&trace.trace_id()),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
 fn versions(templates: &TemplateSet) -> BTreeMap<String, String> {
     templates.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
@@ -372,7 +347,7 @@ mod tests {
             outcome: "unauthenticated",
             status: 401,
             cause: "bad signature".to_owned(),
-            context: RequestContext { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
+            context: RequestContext { client: "10.1.2.3".parse().ok(), ..RequestContext::for_tests(0x0f) },
             principal: None,
             template: None,
         };
@@ -380,7 +355,7 @@ mod tests {
         assert_eq!(
             line,
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"refusal\",\"outcome\":\"unauthenticated\",\
-             \"status\":401,\"cause\":\"bad signature\",\"request_id\":\"r\",\"client\":\"10.1.2.3\"}\n"
+             \"status\":401,\"cause\":\"bad signature\",\"request_id\":\"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\",\"client\":\"10.1.2.3\"}\n"
         );
     }
 }

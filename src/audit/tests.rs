@@ -25,7 +25,7 @@ fn refusal(cause: &str) -> Event {
         outcome: "unauthenticated",
         status: 401,
         cause: cause.to_owned(),
-        context: RequestContext::default(),
+        context: crate::request::RequestContext::for_tests(0),
         principal: None,
         template: None,
     })

@@ -2,39 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::{Answer, Answers, Broker, CannedSts, Setup, emulator, repository, token};
-
-/// A metric: its type and its labels, with their values where these are listed.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Metric {
-    kind: String,
-    labels: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// The parts of a text between backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-pub(crate) fn document() -> String {
-    std::fs::read_to_string(repository("docs/monitoring.md")).unwrap()
-}
-
-/// The metrics in the document's tables.
-pub(crate) fn documented(document: &str) -> BTreeMap<String, Metric> {
-    let rows = document.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 7, "{row}");
-        let labels = cells[3].split(';').filter(|label| !label.is_empty()).map(|label| {
-            let mut names = quoted(label).map(str::to_owned);
-            (names.next().unwrap(), names.collect())
-        });
-        let metric = Metric { kind: cells[2].to_owned(), labels: labels.collect() };
-        (quoted(cells[1]).next().unwrap().to_owned(), metric)
-    })
-    .collect()
-}
+use crate::support::{
+    Answer, Answers, Broker, CannedSts, Setup, emulator,
+    metrics_page::{Metric, document, documented, names_what_exists},
+    repository, token,
+};
 
 /// The metrics of a scrape, under the names that queries use.
 fn shown(answer: &str) -> BTreeMap<String, Metric> {
@@ -67,32 +39,7 @@ fn shown(answer: &str) -> BTreeMap<String, Metric> {
     metrics
 }
 
-/// Fails if a query names a metric or a label value that is not documented; returns how many metrics it names.
-pub(crate) fn names_what_exists(query: &str, metrics: &BTreeMap<String, Metric>) -> usize {
-    let names = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
-    let names = names.filter(|name| name.starts_with("cosbroker_"));
-    names
-        .map(|name| {
-            let of_histogram = name.strip_suffix("_bucket").filter(|name| metrics[*name].kind == "histogram");
-            let metric = metrics.get(of_histogram.unwrap_or(name));
-            let metric = metric.unwrap_or_else(|| panic!("{name} in {query}"));
-            let matched = query.split_once(&format!("{name}{{")).map_or("", |(_, rest)| rest);
-            for matcher in matched.split('}').next().unwrap().split(',').filter(|one| !one.is_empty()) {
-                let (label, values) = matcher.split_once('=').unwrap();
-                let label = label.trim().trim_end_matches('!');
-                // Labels that Prometheus adds.
-                if ["job", "instance"].contains(&label) {
-                    continue;
-                }
-                let mut values = values.trim_matches(['~', '"']).split('|');
-                let listed = &metric.labels[label];
-                assert!(listed.is_empty() || values.all(|value| listed.contains(value)), "{query}");
-            }
-        })
-        .count()
-}
-
-/// A broker whose issuer has a key set at a URL and whose canary has run, and a token of that issuer.
+/// A broker whose issuer has a key set behind a URL, and whose canary has run; and a token of it.
 async fn with_key_set() -> (Broker, String) {
     let (address, _) = emulator();
     let broker = Setup::new(address)

@@ -8,7 +8,7 @@ use super::{
     layout::{code, table},
     quantity::ago,
 };
-use crate::http::Refused;
+use crate::http::RecentRefusal;
 use diagnostics::plain;
 
 /// The number of groups shown.
@@ -18,21 +18,21 @@ const MAX_USERS_PER_GROUP: usize = 3;
 
 /// Refusals with the same outcome, cause and template.
 struct Group<'a> {
-    last: &'a Refused,
+    last: &'a RecentRefusal,
     count: usize,
     /// The users of verified tokens, as issuer and subject.
     users: Vec<(&'a str, &'a str)>,
 }
 
 impl Group<'_> {
-    fn includes(&self, refused: &Refused) -> bool {
+    fn includes(&self, refused: &RecentRefusal) -> bool {
         self.last.outcome == refused.outcome
             && self.last.cause == refused.cause
             && self.last.template == refused.template
     }
 }
 
-pub(super) fn section(refusals: &[Refused], now: Timestamp) -> Markup {
+pub(super) fn section(refusals: &[RecentRefusal], now: Timestamp) -> Markup {
     html! {
         section {
             h2 { "Recent refusals" }
@@ -71,7 +71,7 @@ fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> 
     ]
 }
 
-fn grouped(refusals: &[Refused]) -> Vec<Group<'_>> {
+fn grouped(refusals: &[RecentRefusal]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for refused in refusals {
         let user = refused.issuer.as_deref().zip(refused.subject.as_deref());
@@ -90,8 +90,8 @@ fn grouped(refusals: &[Refused]) -> Vec<Group<'_>> {
 mod tests {
     use super::*;
 
-    fn refused(second: i64, cause: &str, subject: &str) -> Refused {
-        Refused {
+    fn refused(second: i64, cause: &str, subject: &str) -> RecentRefusal {
+        RecentRefusal {
             at: Timestamp::from_second(second).unwrap(),
             status: 403,
             outcome: "requirement-not-met",

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     admin::{history::Rates, status::Status},
-    credential_cache::{MissReason, Outcome},
+    credential_cache::{CacheOutcome, MissReason},
+    http::OutcomeLabel,
 };
 
 pub(super) fn charts(hour: &[Rates]) -> Markup {
@@ -112,14 +113,14 @@ fn share(name: &str, meaning: &str, part: u64, whole: u64) -> Markup {
     }
 }
 
-fn outcome_meaning(outcome: Outcome) -> &'static str {
+fn outcome_meaning(outcome: OutcomeLabel) -> &'static str {
     match outcome {
-        Outcome::Hit => "from the cache",
-        Outcome::Refreshed => "from the cache, and renewed for later requests",
-        Outcome::Coalesced => "from an STS call that another request had started",
-        Outcome::Fetched => "from an STS call of its own",
-        Outcome::Stale => "an older key, because STS failed",
-        Outcome::Refused => "no key",
+        OutcomeLabel::Served(CacheOutcome::Hit) => "from the cache",
+        OutcomeLabel::Served(CacheOutcome::Refreshed) => "from the cache, and renewed for later requests",
+        OutcomeLabel::Served(CacheOutcome::Coalesced) => "from an STS call that another request had started",
+        OutcomeLabel::Served(CacheOutcome::Fetched) => "from an STS call of its own",
+        OutcomeLabel::Served(CacheOutcome::Stale) => "an older key, because STS failed",
+        OutcomeLabel::Refused => "no key",
     }
 }
 
