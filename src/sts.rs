@@ -229,7 +229,7 @@ impl TencentSts {
                 Err(failure) => failure,
             };
             made += 1;
-            let pause = retry::pause(failure.class, made).map(|most| self.entropy.up_to(most));
+            let pause = retry::pause(failure.class, made).map(|most| self.entropy.jitter(most));
             let in_time = pause.filter(|pause| {
                 self.clock.monotonic() + *pause + SHORTEST_ATTEMPT < deadline && self.retries.spend()
             });

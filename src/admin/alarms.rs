@@ -105,7 +105,7 @@ fn isolation_alarm(canary: &canary::Snapshot) -> Option<Alarm> {
 }
 
 fn own_access_alarm(canary: &canary::Snapshot) -> Option<Alarm> {
-    let run = canary.last.as_ref().filter(|run| run.outcome == canary::Outcome::OwnRefused)?;
+    let run = canary.last.as_ref().filter(|run| run.outcome == canary::RunOutcome::OwnDenied)?;
     let cause = run.why.as_deref().unwrap_or("see the log");
     Some(Alarm::new(
         format!("COS denies what a template grants, so users cannot write: {cause}"),

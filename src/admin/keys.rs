@@ -17,7 +17,7 @@ use crate::{
     credential_cache::{KeyFilter, Revocation},
     http::query,
 };
-use diagnostics::{nearest, plain};
+use diagnostics::{nearest, printable};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -74,7 +74,7 @@ async fn restore(
 }
 
 fn parse_user(body: &[u8]) -> Result<NamedUser, AdminError> {
-    strict_json::strict(body).and_then(serde_json::from_value).map_err(|error| {
+    strict_json::from_slice(body).and_then(serde_json::from_value).map_err(|error| {
         AdminError::bad_request(format!(
             "the body cannot be read: {error}; send {{\"issuer\":\"…\",\"subject\":\"…\"}}, the `iss` and `sub` of the user's tokens"
         ))
@@ -99,7 +99,7 @@ impl AdminState {
     pub(super) fn restore(&self, user: NamedUser, client: Option<IpAddr>) -> Result<Revocation, AdminError> {
         let issuer = self.issuer(user.issuer)?;
         self.services.cache.restore(&issuer, &user.subject, client).ok_or_else(|| {
-            let (subject, issuer) = (plain(&user.subject), plain(&issuer));
+            let (subject, issuer) = (printable(&user.subject), printable(&issuer));
             AdminError::new(
                 StatusCode::NOT_FOUND,
                 format!(
@@ -128,6 +128,6 @@ impl AdminState {
             Some(near) => format!("did you mean {near}?"),
             None => format!("configured: {}", self.issuers.join(", ")),
         };
-        AdminError::bad_request(format!("no issuer `{}` is configured; {help}", plain(issuer)))
+        AdminError::bad_request(format!("no issuer `{}` is configured; {help}", printable(issuer)))
     }
 }

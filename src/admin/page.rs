@@ -32,7 +32,7 @@ use super::{
     AdminState, api::refuse_cross_site, auth, client, error::AdminError, keys::NamedUser, resource_allowing,
 };
 use crate::http::query;
-use diagnostics::plain;
+use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -103,7 +103,7 @@ fn error_page(error: &AdminError) -> HttpResponse {
         &html! {
             section.principal {
                 h2 { "The request was refused" }
-                p { (plain(&error.to_string())) }
+                p { (printable(&error.to_string())) }
                 p { a href="/" { "Overview" } }
             }
         },

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::{reload::Reload, request::RequestContext, sts::TemporaryCredential};
-use diagnostics::{misleads, one_line};
+use diagnostics::{is_misleading, to_single_line};
 use templates::{Grant, TemplateSet, identity::Principal};
 
 /// What happened. The fields are those of the line.
@@ -199,7 +199,7 @@ impl Event {
             Reload::Loaded(changes) => ("loaded", changes.iter().cloned().collect(), Vec::new()),
             Reload::Unchanged => ("unchanged", BTreeMap::new(), Vec::new()),
             Reload::Refused(problems) => {
-                let lines = problems.iter().map(|problem| one_line(&problem.to_string()));
+                let lines = problems.iter().map(|problem| to_single_line(&problem.to_string()));
                 ("refused", BTreeMap::new(), lines.collect())
             }
         };
@@ -253,7 +253,7 @@ impl Event {
         let mut line = String::with_capacity(json.len() + 1);
         for c in json.chars() {
             // Such characters stand only in strings, where JSON allows an escape. Four digits are enough for all.
-            if misleads(c) {
+            if is_misleading(c) {
                 // Writing to a string never fails.
                 let _ = write!(line, "\\u{:04x}", u32::from(c));
             } else {
@@ -332,7 +332,7 @@ mod tests {
         let event = Event::revoke("revoked", Principal::new("https://id.test/", odd), None, None);
         let line = String::from_utf8(event.line(Timestamp::UNIX_EPOCH)).unwrap();
         let shown = line.strip_suffix('\n').unwrap();
-        assert!(!shown.chars().any(misleads), "{shown}");
+        assert!(!shown.chars().any(is_misleading), "{shown}");
         assert!(shown.contains("密钥😀"), "{shown}");
         let read: serde_json::Value = serde_json::from_str(shown).unwrap();
         assert_eq!(read["subject"], odd);

@@ -16,7 +16,10 @@ use governor::{
 };
 
 use diagnostics::Rate;
-use runtime::clock::{Clock, QuotaClock, quota};
+use runtime::{
+    clock::Clock,
+    rate_limit::{QuotaClock, quota},
+};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, QuotaClock, NoOpMiddleware<Nanos>>;
 

@@ -97,7 +97,8 @@ impl Options {
             .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
         let cloud_at = cloud_listener.local_addr()?;
         let issuer = format!("http://{cloud_at}/");
-        let account = Account { secret_id: format!("AKID{}", entropy.name()), secret_key: entropy.name() };
+        let account =
+            Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
         let mut seal = [0; 32];
         seal.iter_mut()
             .zip(entropy.bytes().into_iter().chain(entropy.bytes()))

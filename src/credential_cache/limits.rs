@@ -15,7 +15,10 @@ use governor::{
 };
 
 use diagnostics::Rate;
-use runtime::clock::{Clock, QuotaClock, quota};
+use runtime::{
+    clock::Clock,
+    rate_limit::{QuotaClock, quota},
+};
 use templates::{Grant, fingerprint::Fingerprint};
 
 type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;

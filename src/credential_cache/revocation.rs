@@ -18,7 +18,7 @@ use super::{
     inventory::{ActiveCredentials, Coverage, KeyFilter},
 };
 use crate::{audit::Event, config::RevokedPrincipal};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::identity::Principal;
 
 /// Result of a revocation or a restoration.
@@ -119,8 +119,8 @@ impl CredentialCache {
         let problem = change.persistence.problem();
         self.0.audit.record(Event::revoke(action.name(), principal.clone(), client, expires_last_at));
         tracing::warn!(
-            issuer = one_line(principal.issuer()),
-            subject = one_line(principal.subject()),
+            issuer = to_single_line(principal.issuer()),
+            subject = to_single_line(principal.subject()),
             already = change.already,
             active,
             expires_last_at = expires_last_at.map(tracing::field::display),
@@ -128,7 +128,7 @@ impl CredentialCache {
             action.log_message()
         );
         if let Some(problem) = &problem {
-            let subject = one_line(principal.subject());
+            let subject = to_single_line(principal.subject());
             tracing::error!(subject, problem, "a revocation or restoration is lost when this process ends");
         }
         Revocation {

@@ -25,7 +25,7 @@ pub(super) async fn json<T: DeserializeOwned>(payload: web::Payload, example: &s
         }
         Ok(Ok(Ok(bytes))) => bytes,
     };
-    let value = strict_json::strict(&bytes)
+    let value = strict_json::from_slice(&bytes)
         .map_err(|error| Refusal::BadRequest(format!("the body is not JSON: {error}")))?;
     serde_json::from_value(value).map_err(|error| {
         Refusal::BadRequest(format!("the body is not what this route accepts: {error}; send {example}"))

@@ -148,8 +148,8 @@ impl Metrics {
         self.latency
             .iter()
             .filter(|((_, ending), _)| matches!(ending, Ending::Credential(outcome) if selected(*outcome)))
-            .map(|(_, histogram)| histogram.counted())
-            .fold(Distribution::default(), Distribution::and)
+            .map(|(_, histogram)| histogram.snapshot())
+            .fold(Distribution::default(), Distribution::plus)
     }
 
     /// Registers the metrics.

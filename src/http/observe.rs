@@ -17,7 +17,7 @@ use crate::{
     audit::{Event, Refused},
     credential_cache::{CacheOutcome, CachedCredential},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// Observes one request: [`Observer::finish`] when it is answered, else its drop when the client disconnected.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Observer {
     /// The log, the audit log and the recent refusals.
     fn record_refusal(&self, refusal: &Refusal, ended: &Ended<'_>) {
         let problem = refusal.problem();
-        let cause = one_line(&refusal.to_string());
+        let cause = to_single_line(&refusal.to_string());
         self.log_refusal(problem, &cause);
         if refusal.is_routing_error() {
             return;

@@ -21,7 +21,7 @@ use crate::{
     request::RequestId,
     sts::StsError,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{NoGrant, ScopeRefused};
 
 /// `Retry-After` while an issuer's keys cannot be fetched.
@@ -176,7 +176,7 @@ impl Refusal {
         if let Some(retry_after) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, whole_seconds(retry_after).to_string()));
         }
-        let detail = one_line(&self.detail());
+        let detail = to_single_line(&self.detail());
         let request_id = request_id.to_string();
         match form {
             Form::Problem => response.content_type("application/problem+json").json(Problem {

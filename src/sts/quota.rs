@@ -16,7 +16,7 @@ use governor::{
 };
 
 use super::{StsError, Urgency};
-use runtime::clock::{Clock, QuotaClock};
+use runtime::{clock::Clock, rate_limit::QuotaClock};
 
 /// The smallest share of the quota that throttling slows us to is one part in 2^this.
 const SLOWEST: u32 = 4;

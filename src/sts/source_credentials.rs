@@ -20,7 +20,7 @@ use super::{
     response::{self, Failure},
 };
 use crate::config;
-use runtime::clock::{Clock, until};
+use runtime::clock::{Clock, time_until};
 
 /// A key to sign with.
 #[derive(Debug)]
@@ -150,7 +150,8 @@ impl SourceCredentialsProvider {
                 let Fetched { from, http, clock, last, came } = fetched.as_ref();
                 let mut last = last.lock().await;
                 let now = clock.now();
-                if let Some((key, _)) = last.as_ref().filter(|(_, expires)| until(*expires, now) > FRESH_FOR)
+                if let Some((key, _)) =
+                    last.as_ref().filter(|(_, expires)| time_until(*expires, now) > FRESH_FOR)
                 {
                     return Ok(Arc::clone(key));
                 }

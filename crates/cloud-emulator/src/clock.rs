@@ -33,7 +33,9 @@ pub struct MovableClock {
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 enum ClockError {
     /// The offset is smaller than the current one. Caches, quotas and pauses need a clock that never goes back.
-    #[error("the clock is {0} ahead and never goes back; give {0} or more, or restart the sandbox for the real time")]
+    #[error(
+        "the clock is {0} ahead and never goes back; give {0} or more, or restart the sandbox for the real time"
+    )]
     Backward(HumanDuration),
     #[error("the clock goes ten years ahead at most; give \"87600h\" or less")]
     TooFar,
@@ -75,9 +77,8 @@ impl Clock for MovableClock {
 
 /// Adds `GET` and `PUT /clock`.
 pub(crate) fn routes(services: &mut web::ServiceConfig) {
-    services.service(
-        resource_allowing("GET, PUT", "/clock").route(web::get().to(get)).route(web::put().to(put)),
-    );
+    services
+        .service(resource_allowing("GET, PUT", "/clock").route(web::get().to(get)).route(web::put().to(put)));
 }
 
 #[derive(Serialize)]

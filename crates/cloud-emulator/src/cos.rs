@@ -22,13 +22,13 @@ mod xml;
 
 use actix_web::{HttpRequest, HttpResponse, dev::Payload, guard::GuardContext, http::Method, web};
 
-pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
 use self::{
     address::Address,
     error::CosError,
     operation::Operation,
     request::{CosRequest, address_of},
 };
+pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
 use crate::injected;
 
 /// The domain of all COS hosts.
@@ -86,7 +86,7 @@ pub(crate) async fn handle(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let request_id = cos.entropy.name();
+    let request_id = cos.entropy.hex_id();
     let Some(address) = address_of(request.head(), &cos.default_region) else {
         return no_bucket_named(&request, &request_id);
     };

@@ -68,7 +68,9 @@ async fn script() -> HttpResponse {
 }
 
 async fn style() -> HttpResponse {
-    with_common_headers(HttpResponse::Ok()).content_type("text/css; charset=utf-8").body(include_str!("demo/demo.css"))
+    with_common_headers(HttpResponse::Ok())
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("demo/demo.css"))
 }
 
 async fn settings(demo: web::Data<DemoPage>) -> HttpResponse {

@@ -74,15 +74,14 @@ impl CloudEmulator {
             Arc::clone(&time),
             Arc::clone(entropy),
         );
-        let cos =
-            CosEmulator::new(account, session_key, storage, default_region, time, Arc::clone(entropy));
+        let cos = CosEmulator::new(account, session_key, storage, default_region, time, Arc::clone(entropy));
         Ok(Self {
             issuer: Arc::new(issuer),
             sts: Arc::new(sts),
             cos: Arc::new(cos),
             faults: Arc::new(FaultRegistry::new(Arc::clone(entropy))),
             clock: Arc::clone(clock),
-            header_case: HeaderCaseRewriter::new(&entropy.name()),
+            header_case: HeaderCaseRewriter::new(&entropy.hex_id()),
             demo_page: None,
         })
     }

@@ -16,7 +16,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use actix_web::{HttpRequest, HttpResponse,
+use actix_web::{
+    HttpRequest, HttpResponse,
     guard::{self, GuardContext},
     http::Method,
     web,
@@ -82,7 +83,7 @@ impl StsEmulator {
     ) -> Result<Value, StsError> {
         let requested_ttl = call.duration_seconds()?;
         let policy = policy::decode(call.policy()?)?;
-        let secret_id = format!("AKID{}", self.entropy.name());
+        let secret_id = format!("AKID{}", self.entropy.hex_id());
         let ttl = injected::credential_ttl(request, requested_ttl);
         let expires_at = now.as_second() + ttl.cast_signed();
         let session = Session { secret_id, policy, expires_at };
@@ -114,7 +115,7 @@ fn is_sts_call(context: &GuardContext<'_>) -> bool {
 
 async fn handle(sts: web::Data<StsEmulator>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     sts.calls.fetch_add(1, Ordering::Relaxed);
-    let request_id = sts.entropy.name();
+    let request_id = sts.entropy.hex_id();
     let mut response = match sts.answer(&request, &body) {
         Ok(response) => response,
         Err(StsError { code, message }) => {

@@ -13,7 +13,7 @@ use crate::{
     config::RevokedPrincipal,
     credential_cache::{ActiveCredential, ActiveCredentials, KeyFilter, Revocation},
 };
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// The number of keys, and of revoked users, shown at once.
 const MAX_ROWS: usize = 200;
@@ -127,7 +127,7 @@ fn user(issuer: &str, subject: &str, revoked: &[RevokedPrincipal], now: Timestam
     let revoked = revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
     html! {
         section.principal {
-            h2 { (plain(subject)) " " span.soft { (plain(issuer)) } }
+            h2 { (printable(subject)) " " span.soft { (printable(issuer)) } }
             @match revoked {
                 Some(principal) => {
                     p { (badge("bad", "revoked")) " " (ago(principal.since, now)) ": gets no key." }
@@ -158,11 +158,11 @@ fn summary(active: &ActiveCredentials) -> Markup {
 fn row(key: &ActiveCredential, now: Timestamp) -> Vec<Markup> {
     vec![
         html! {
-            a href=(user_link(&key.issuer, &key.subject)) { (plain(&key.subject)) }
-            small { (plain(&key.issuer)) }
+            a href=(user_link(&key.issuer, &key.subject)) { (printable(&key.subject)) }
+            small { (printable(&key.issuer)) }
         },
         html! { (key.template) @if key.narrowed { " " (badge("", "narrowed")) } },
-        html! { (code(&plain(&key.prefix))) small { (key.bucket) } },
+        html! { (code(&printable(&key.prefix))) small { (key.bucket) } },
         ago(key.issued_at, now),
         future(key.expires_at, now),
         html! { (code(&key.key_id)) small { "grant " (key.grant_id) } },
@@ -173,9 +173,9 @@ fn revoked_users(revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
     let rows = revoked.iter().take(MAX_ROWS).map(|principal| {
         vec![
             html! {
-                a href=(user_link(&principal.issuer, &principal.subject)) { (plain(&principal.subject)) }
+                a href=(user_link(&principal.issuer, &principal.subject)) { (printable(&principal.subject)) }
             },
-            html! { (plain(&principal.issuer)) },
+            html! { (printable(&principal.issuer)) },
             ago(principal.since, now),
         ]
     });
@@ -200,8 +200,8 @@ pub(super) fn confirmation(
         false,
         &html! {
             section.principal {
-                h2 { (action.title()) " " (plain(subject)) "?" }
-                p.soft { (plain(issuer)) }
+                h2 { (action.title()) " " (printable(subject)) "?" }
+                p.soft { (printable(issuer)) }
                 @match action {
                     RevocationAction::Revoke => {
                         p { "Every request of this user will be refused with 403, whatever their token says." }
@@ -213,7 +213,7 @@ pub(super) fn confirmation(
                     input type="hidden" name="issuer" value=(issuer);
                     input type="hidden" name="subject" value=(subject);
                     div.buttons {
-                        button class=(action.button_class()) { (action.title()) " " (plain(subject)) }
+                        button class=(action.button_class()) { (action.title()) " " (printable(subject)) }
                         a.button href=(user_link(issuer, subject)) { "Cancel" }
                     }
                 }
@@ -232,16 +232,16 @@ pub(super) fn result(action: RevocationAction, revocation: &Revocation) -> Marku
         &html! {
             section.principal {
                 h2 {
-                    (plain(subject))
+                    (printable(subject))
                     @match action {
                         RevocationAction::Revoke => " is revoked",
                         RevocationAction::Restore => " is restored",
                     }
                 }
-                p.soft { (plain(issuer)) }
+                p.soft { (printable(issuer)) }
                 @if let RevocationAction::Revoke = action { (still_active(revocation.active, expires)) }
                 @if let Some(problem) = &revocation.problem {
-                    p { (badge("bad", "not saved")) " This ends with the process: " (plain(problem)) }
+                    p { (badge("bad", "not saved")) " This ends with the process: " (printable(problem)) }
                 } @else if !revocation.lasting {
                     p.soft { "This ends with the process: set limits.revoked_file to save it." }
                 }

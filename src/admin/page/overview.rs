@@ -14,7 +14,7 @@ use crate::admin::{
     alarms::Alarm,
     status::{Keys, Status},
 };
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// Renders the overview; `logout_path` is set where a browser is logged in.
 pub(super) fn page(status: &Status, issuers: &[String], logout_path: Option<&str>) -> Markup {
@@ -48,7 +48,7 @@ fn alarms(alarms: &[Alarm]) -> Markup {
             p.calm { (badge("good", "ok")) " No active alarms." }
         } @else {
             ul.alarms {
-                @for alarm in alarms { li { b { (plain(&alarm.what)) } ". " (plain(alarm.help)) "." } }
+                @for alarm in alarms { li { b { (printable(&alarm.what)) } ". " (printable(alarm.help)) "." } }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use runtime::clock::until;
+use runtime::clock::time_until;
 
 /// Formats a share, like `98.7 %`.
 pub(super) fn percent(share: f64) -> String {
@@ -60,12 +60,12 @@ pub(super) fn span(span: Duration) -> String {
 
 /// Renders a past time, like `27 min ago`.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
-    relative_time(at, &format!("{} ago", span(until(now, at))))
+    relative_time(at, &format!("{} ago", span(time_until(now, at))))
 }
 
 /// Renders a future time, like `in 27 min`.
 pub(super) fn future(at: Timestamp, now: Timestamp) -> Markup {
-    relative_time(at, &format!("in {}", span(until(at, now))))
+    relative_time(at, &format!("in {}", span(time_until(at, now))))
 }
 
 fn relative_time(at: Timestamp, text: &str) -> Markup {

@@ -9,7 +9,7 @@ use super::{
     quantity::ago,
 };
 use crate::http::RecentRefusal;
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// The number of groups shown.
 const MAX_GROUPS: usize = 15;
@@ -52,7 +52,7 @@ pub(super) fn section(refusals: &[RecentRefusal], now: Timestamp) -> Markup {
 fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> {
     let named = html! {
         @for (issuer, subject) in users.iter().take(MAX_USERS_PER_GROUP) {
-            a href=(keys::user_link(issuer, subject)) { (plain(subject)) } " "
+            a href=(keys::user_link(issuer, subject)) { (printable(subject)) } " "
         }
         @if users.is_empty() { span.soft { "unknown" } }
         @if users.len() > MAX_USERS_PER_GROUP { "and " (users.len() - MAX_USERS_PER_GROUP) " more" }
@@ -66,7 +66,7 @@ fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> 
         },
         html! { (count) },
         named,
-        html! { (plain(&last.cause)) },
+        html! { (printable(&last.cause)) },
         code(&last.request_id),
     ]
 }

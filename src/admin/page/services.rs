@@ -13,7 +13,7 @@ use crate::{
     audit, canary,
     sts::BreakerState,
 };
-use diagnostics::{Size, plain};
+use diagnostics::{Size, printable};
 use jiff::Timestamp;
 
 fn facts(rows: Vec<(&str, Markup)>) -> Markup {
@@ -102,7 +102,7 @@ pub(super) fn memory_panel(status: &Status) -> Markup {
 fn issuer_state(issuer: &Issuer) -> Markup {
     html! {
         @if issuer.ready { (badge("good", "ready")) } @else { (badge("bad", "no keys")) }
-        " " (code(&plain(&issuer.name)))
+        " " (code(&printable(&issuer.name)))
         small {
             @match &issuer.key_set {
                 Some(key_set) => (key_set_state(key_set)),
@@ -131,7 +131,7 @@ fn canary_state(canary: &canary::Snapshot, now: Timestamp) -> Markup {
         }
         @if let Some(run) = &canary.last {
             " " (run.outcome.name().replace('_', " ")) " " (ago(run.at, now))
-            @if let Some(cause) = &run.why { small { (plain(cause)) } }
+            @if let Some(cause) = &run.why { small { (printable(cause)) } }
             @if let Some(slowest) = run.slowest_millis { small { "slowest request " (slowest) " ms" } }
         }
     }

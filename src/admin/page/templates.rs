@@ -10,7 +10,7 @@ use super::{
     quantity::{ago, count, span},
 };
 use crate::reload::StoreStatus;
-use diagnostics::plain;
+use diagnostics::printable;
 use templates::{ShadowReport, TemplateStatus};
 
 /// The length of a version as shown.
@@ -30,10 +30,10 @@ pub(super) fn section(store: &StoreStatus, now: Timestamp) -> Markup {
                 }
             }
             @if !store.problems.is_empty() {
-                ul.problems { @for problem in &store.problems { li { (plain(problem)) } } }
+                ul.problems { @for problem in &store.problems { li { (printable(problem)) } } }
             }
             @for orphan in &store.orphans {
-                p.soft { (code(&plain(orphan))) " is the shadow of no template and has no effect." }
+                p.soft { (code(&printable(orphan))) " is the shadow of no template and has no effect." }
             }
             (table(&columns, store.templates.iter().map(|template| row(template, now))))
         }
@@ -44,7 +44,7 @@ fn row(template: &TemplateStatus, now: Timestamp) -> Vec<Markup> {
     vec![
         html! {
             b { (template.name) } @if template.default { " " (badge("", "default")) }
-            small { (plain(&template.description)) }
+            small { (printable(&template.description)) }
             @if let Some(shadow) = &template.shadow { (shadow_report(shadow)) }
         },
         html! { (code(&template.home)) small { (template.bucket) ", " (template.region) } },
@@ -63,7 +63,7 @@ fn shadow_report(shadow: &ShadowReport) -> Markup {
                 (count(shadow.widened as u64)) " could do more, " (count(shadow.narrowed as u64)) " less, "
                 (count(shadow.failed as u64)) " would get no key"
             } @else {
-                "shadow template is refused: " (plain(&shadow.problems.join("; ")))
+                "shadow template is refused: " (printable(&shadow.problems.join("; ")))
             }
         }
     }

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::config::{RevokedFile, RevokedPrincipal};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{fingerprint::Fingerprint, identity::Principal};
 
 /// Bound on the revoked users: each change writes all of them to the file.
@@ -58,7 +58,7 @@ impl Persistence {
     /// Why the change is not in the file, if it should be.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
-            Self::Failed(error) => Some(one_line(&error.to_string())),
+            Self::Failed(error) => Some(to_single_line(&error.to_string())),
             Self::InFile | Self::InMemory => None,
         }
     }

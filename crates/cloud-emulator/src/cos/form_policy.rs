@@ -51,9 +51,7 @@ fn length_range(condition: &Value) -> Option<RangeInclusive<u64>> {
 /// Whether a condition on the form's fields is met. An unknown condition is not.
 fn is_met(condition: &Value, request: &CosRequest) -> bool {
     match condition {
-        Value::Object(fields) => {
-            fields.iter().all(|(name, value)| value.as_str() == field(request, name))
-        }
+        Value::Object(fields) => fields.iter().all(|(name, value)| value.as_str() == field(request, name)),
         Value::Array(parts) => match parts.as_slice() {
             [Value::String(kind), Value::String(name), Value::String(value)] => {
                 let found = field(request, name.trim_start_matches('$'));

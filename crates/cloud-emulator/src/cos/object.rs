@@ -36,9 +36,7 @@ const MAX_KEY_BYTES: usize = 850;
 ///
 /// A field of a form or a parameter may not be a valid header. It is refused here, because it would break every
 /// later response with the object.
-fn stored_headers<'a>(
-    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Result<Headers, CosError> {
+fn stored_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Headers, CosError> {
     headers
         .into_iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
@@ -47,9 +45,7 @@ fn stored_headers<'a>(
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| match (name.as_str(), value).try_into_pair() {
             Ok(_) => Ok((name, value.to_owned())),
-            Err(_) => {
-                Err(CosError::InvalidArgument(format!("{name} is not a valid header name or value.")))
-            }
+            Err(_) => Err(CosError::InvalidArgument(format!("{name} is not a valid header name or value."))),
         })
         .collect()
 }
@@ -70,7 +66,8 @@ fn is_stored(header: &str) -> bool {
 impl CosRequest {
     /// Returns the headers of this request that are stored with its object.
     pub(super) fn stored_headers(&self) -> Result<Headers, CosError> {
-        let headers = stored_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let headers =
+            stored_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
         let metadata = headers.iter().filter(|(name, _)| name.starts_with("x-cos-meta-"));
         let metadata_bytes: usize = metadata.map(|(name, value)| name.len() + value.len()).sum();
         if metadata_bytes > MAX_METADATA_BYTES {
@@ -118,7 +115,11 @@ impl CosEmulator {
         Ok(with_checksums(HttpResponse::Ok(), &object).finish())
     }
 
-    pub(super) fn copy_object(&self, request: &CosRequest, caller: &Caller) -> Result<HttpResponse, CosError> {
+    pub(super) fn copy_object(
+        &self,
+        request: &CosRequest,
+        caller: &Caller,
+    ) -> Result<HttpResponse, CosError> {
         let source = self.copy_source(request)?;
         let context = request.context(Operation::GetObject);
         caller.authorize("name/cos:GetObject", &source.resource(&source.key), &context)?;
@@ -131,8 +132,7 @@ impl CosEmulator {
         }
         let replaces_headers =
             request.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
-        let headers =
-            if replaces_headers { request.stored_headers()? } else { original.headers.clone() };
+        let headers = if replaces_headers { request.stored_headers()? } else { original.headers.clone() };
         let copy = self.storage.copy(&original, headers, request.received_at)?;
         let object = self.storage.put(bucket, key, copy)?;
         let (etag, last_modified) = (object.etag.clone(), iso8601(object.modified));

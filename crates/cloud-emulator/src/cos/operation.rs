@@ -100,7 +100,8 @@ impl Operation {
         if let Some(name) = SUBRESOURCES.into_iter().find(|name| has(query, name)) {
             return Err(CosError::NotImplemented(format!("?{name}")));
         }
-        let (upload, part, uploads) = (has(query, "uploadId"), has(query, "partNumber"), has(query, "uploads"));
+        let (upload, part, uploads) =
+            (has(query, "uploadId"), has(query, "partNumber"), has(query, "uploads"));
         Ok(match (method.as_str(), has_key) {
             ("GET", false) if uploads => Self::ListUploads,
             ("GET", false) => Self::ListObjects,

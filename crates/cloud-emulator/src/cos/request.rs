@@ -149,9 +149,7 @@ pub(super) fn refuse_duplicates_of<'a>(
 ) -> Result<(), CosError> {
     let mut seen = BTreeSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {
-        Some(name) => {
-            Err(CosError::InvalidArgument(format!("The {kind} {name} is given more than once.")))
-        }
+        Some(name) => Err(CosError::InvalidArgument(format!("The {kind} {name} is given more than once."))),
         None => Ok(()),
     }
 }

@@ -31,7 +31,7 @@ impl CosEmulator {
     pub(super) fn initiate_upload(&self, request: &CosRequest) -> Result<HttpResponse, CosError> {
         let Address { bucket, key, .. } = &request.address;
         self.check_new_key(request, key)?;
-        let upload_id = self.entropy.name();
+        let upload_id = self.entropy.hex_id();
         let upload = Upload::new(bucket, key, request.stored_headers()?, request.received_at);
         self.storage.initiate(upload_id.clone(), upload);
         let body = xml::Initiated { bucket: bucket.clone(), key: key.clone(), upload_id };
@@ -154,12 +154,7 @@ fn upload_of(request: &CosRequest) -> UploadRef<'_> {
 }
 
 fn listed_part((part_number, part): (u16, &Part)) -> xml::Part {
-    xml::Part {
-        part_number,
-        last_modified: iso8601(part.modified),
-        etag: part.etag(),
-        size: part.length(),
-    }
+    xml::Part { part_number, last_modified: iso8601(part.modified), etag: part.etag(), size: part.length() }
 }
 
 fn listed_upload(upload: ListedUpload, encoding: KeyEncoding) -> xml::Upload {

@@ -48,7 +48,7 @@ impl FaultRegistry {
 
     /// Returns an id for a faked response.
     pub(super) fn request_id(&self) -> String {
-        self.entropy.name()
+        self.entropy.hex_id()
     }
 }
 

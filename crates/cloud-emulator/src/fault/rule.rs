@@ -263,13 +263,19 @@ mod tests {
             ),
             (r#"{"on":"cos","fault":"throttle","action":"UploadPart"}"#, FaultKind::Throttle),
             (r#"{"on":"cos","fault":"error"}"#, FaultKind::Error(StatusCode::SERVICE_UNAVAILABLE)),
-            (r#"{"on":"sts","fault":"error","status":500}"#, FaultKind::Error(StatusCode::INTERNAL_SERVER_ERROR)),
+            (
+                r#"{"on":"sts","fault":"error","status":500}"#,
+                FaultKind::Error(StatusCode::INTERNAL_SERVER_ERROR),
+            ),
             (r#"{"on":"cos","fault":"html"}"#, FaultKind::Html(StatusCode::BAD_GATEWAY)),
             (r#"{"on":"cos","fault":"html","status":200}"#, FaultKind::Html(StatusCode::OK)),
             (r#"{"on":"sts","fault":"truncated","action":"AssumeRole"}"#, FaultKind::Truncated),
             (r#"{"on":"sts","fault":"reset"}"#, FaultKind::Reset),
             (r#"{"on":"sts","fault":"skew","by":"-20m"}"#, FaultKind::Skew(SignedDuration::from_mins(-20))),
-            (r#"{"on":"sts","fault":"lifetime","lasts":"1m 30s"}"#, FaultKind::Lifetime(Duration::from_secs(90))),
+            (
+                r#"{"on":"sts","fault":"lifetime","lasts":"1m 30s"}"#,
+                FaultKind::Lifetime(Duration::from_secs(90)),
+            ),
         ] {
             let fault = parse(text).unwrap();
             assert_eq!(fault.kind(), kind, "{text}");

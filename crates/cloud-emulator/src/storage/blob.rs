@@ -307,7 +307,9 @@ pub(crate) mod tests {
         for backend in backends(&dir) {
             let first = Arc::new(store(&backend, &[b"ab", b"", b"cde"], 9).await.unwrap());
             let long = Arc::new(
-                store(&backend, &[&bytes[..7], &bytes[7..400_000], &bytes[400_000..]], 1 << 20).await.unwrap(),
+                store(&backend, &[&bytes[..7], &bytes[7..400_000], &bytes[400_000..]], 1 << 20)
+                    .await
+                    .unwrap(),
             );
             let all = [b"abcde", bytes, b"abcde"].concat();
             let blobs = [Arc::clone(&first), Arc::clone(&long), first];

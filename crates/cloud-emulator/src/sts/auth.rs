@@ -16,7 +16,10 @@ pub(super) fn check_timestamp(seconds: &str, now: Timestamp) -> Result<Timestamp
         .and_then(|second| Timestamp::from_second(second).ok())
         .ok_or_else(|| StsError::new("InvalidParameter", "the timestamp is not in seconds"))?;
     if (at.as_second() - now.as_second()).abs() > MAX_CLOCK_SKEW_SECONDS {
-        return Err(StsError::new("AuthFailure.SignatureExpire", "the timestamp is too far from the current time"));
+        return Err(StsError::new(
+            "AuthFailure.SignatureExpire",
+            "the timestamp is too far from the current time",
+        ));
     }
     Ok(at)
 }

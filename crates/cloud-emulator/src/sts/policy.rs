@@ -20,7 +20,8 @@ pub(super) fn decode(encoded: &str) -> Result<String, StsError> {
         let message = format!("at most {MAX_POLICY_BYTES} bytes");
         return Err(StsError::new("InvalidParameter.PolicyTooLong", message));
     }
-    let value = strict_json::strict(decoded.as_bytes()).map_err(|error| format_error(error.to_string()))?;
+    let value =
+        strict_json::from_slice(decoded.as_bytes()).map_err(|error| format_error(error.to_string()))?;
     let current = to_current_form(&value);
     let policy = if current == value { decoded } else { current.to_string() };
     check(&Policy::parse(policy.as_bytes()).map_err(|error| format_error(error.to_string()))?)?;

@@ -44,10 +44,8 @@ pub(super) fn call(
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
         return Err(StsError::signature_failure());
     }
-    match strict_json::strict(body) {
-        Ok(Value::Object(map)) => {
-            AuthenticatedCall::new(action, version, region, Parameters::Json(map))
-        }
+    match strict_json::from_slice(body) {
+        Ok(Value::Object(map)) => AuthenticatedCall::new(action, version, region, Parameters::Json(map)),
         _ => Err(StsError::new("InvalidParameter", "the body is not a JSON object")),
     }
 }

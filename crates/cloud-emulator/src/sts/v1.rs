@@ -65,10 +65,9 @@ pub(super) fn call(
 
 fn signature_method(name: Option<String>) -> Result<SignatureMethod, StsError> {
     let Some(name) = name else { return Ok(SignatureMethod::default()) };
-    name.parse()
-        .map_err(|UnknownSignatureMethod| {
-            StsError::new("InvalidParameter", format!("there is no SignatureMethod {name}"))
-        })
+    name.parse().map_err(|UnknownSignatureMethod| {
+        StsError::new("InvalidParameter", format!("there is no SignatureMethod {name}"))
+    })
 }
 
 /// Returns the hosts that a client may have signed for.

@@ -145,7 +145,7 @@ impl Change {
         let (widened, narrowed) = match (now, next) {
             (Some(now), Some(next)) => {
                 let change = compare(now.policy(), next.policy());
-                (change.widens(), !change.losses.is_empty())
+                (change.widens(), change.lost().next().is_some())
             }
             (None, Some(_)) => (true, false),
             (Some(_) | None, None) => (false, false),
