@@ -274,7 +274,7 @@ impl IssuedKey {
         Self {
             grant: Arc::clone(grant),
             key_id: key.secret_id.clone(),
-            expires_at: key.expires,
+            expires_at: key.expires_at,
             sts_request_id: None,
         }
     }

@@ -63,7 +63,7 @@ impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
         cached: &Arc<CachedCredential>,
         _: Instant,
     ) -> Option<Duration> {
-        Some(until(cached.credential().expires, self.0.now()))
+        Some(until(cached.credential().expires_at, self.0.now()))
     }
 
     fn expire_after_update(

@@ -113,7 +113,7 @@ impl Refusal {
                 CredentialError::RateLimited { .. } => problem::RATE_LIMITED,
                 CredentialError::TooManyScopes { .. } => problem::TOO_MANY_SCOPES,
                 CredentialError::TtlTooLong { .. } => problem::MIN_REMAINING_TOO_LONG,
-                CredentialError::Sts(StsError::Refused { .. }) => problem::MISCONFIGURED,
+                CredentialError::Sts(StsError::RequestRejected { .. }) => problem::MISCONFIGURED,
                 CredentialError::Sts(_) => problem::CREDENTIALS_UNAVAILABLE,
             },
             Self::Query(_) | Self::BadRequest(_) => problem::BAD_REQUEST,
@@ -156,7 +156,7 @@ impl Refusal {
             Self::Credential(
                 CredentialError::RateLimited { retry_after } | CredentialError::TooManyScopes { retry_after },
             ) => Some(*retry_after),
-            Self::Credential(CredentialError::Sts(StsError::Refused { .. })) => None,
+            Self::Credential(CredentialError::Sts(StsError::RequestRejected { .. })) => None,
             Self::Credential(CredentialError::Sts(error)) => Some(error.retry_after()),
             _ => None,
         }
@@ -225,7 +225,7 @@ fn credential_detail(error: &CredentialError) -> Cow<'static, str> {
         CredentialError::RateLimited { .. } => "This user sends too many requests. Keep the key until its `refreshAt`, and wait for Retry-After now.".into(),
         CredentialError::TooManyScopes { .. } => "This user holds keys for the maximum number of scopes. Use one of them, request a wider scope, or wait for Retry-After.".into(),
         CredentialError::TtlTooLong { .. } => format!("{error}; send a smaller min_remaining").into(),
-        CredentialError::Sts(StsError::Refused { .. }) => "The operator of this service must fix its configuration. Quote the request id.".into(),
+        CredentialError::Sts(StsError::RequestRejected { .. }) => "The operator of this service must fix its configuration. Quote the request id.".into(),
         CredentialError::Sts(_) => "No new key can be issued at the moment. Wait for Retry-After, then try again.".into(),
     }
 }
@@ -247,7 +247,7 @@ mod tests {
             StsError::SourceCredentialsRejected { detail: detail.clone() },
             StsError::Unavailable { detail: detail.clone() },
             StsError::Throttled { detail: detail.clone() },
-            StsError::Refused { template: "secret-template".to_owned(), detail },
+            StsError::RequestRejected { template: "secret-template".to_owned(), detail },
         ] {
             let refusal = Refusal::from(CredentialError::Sts(error));
             assert!(refusal.problem().is_server_error());
@@ -272,7 +272,7 @@ mod tests {
         let item = ScopeRefused::Item { index: 0, why: String::new() };
         let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
         let retry_after = Duration::from_secs(1);
-        let rejected = StsError::Refused { template: String::new(), detail: String::new() };
+        let rejected = StsError::RequestRejected { template: String::new(), detail: String::new() };
         let (requested, max) = (Duration::from_secs(2), Duration::from_secs(1));
         vec![
             (AuthError::Rejected(Rejection::Missing).into(), 401, "unauthenticated", 10001),
@@ -291,7 +291,7 @@ mod tests {
             (CredentialError::TtlTooLong { requested, max }.into(), 400, "min-remaining-too-long", 10002),
             (CredentialError::Sts(rejected).into(), 500, "misconfigured", 10009),
             (
-                CredentialError::Sts(StsError::Busy { retry_after }).into(),
+                CredentialError::Sts(StsError::QuotaExhausted { retry_after }).into(),
                 503,
                 "credentials-unavailable",
                 10007,

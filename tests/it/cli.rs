@@ -156,7 +156,7 @@ fn a_sandbox_that_cannot_start_says_which_option_to_mend() {
         (
             &["--templates", "others"],
             1,
-            "--templates others: holds no upload.toml; the sandbox's default is `upload`",
+            "--templates others: holds no upload.toml; the sandbox's default template is `upload`",
         ),
         (&["--data", "others/photos.toml"], 1, "is a file; give a folder"),
         (&["--cloud-listen", "127.0.0.1:0"], 1, "name one that is there in TMPDIR"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    sdks::{CHROMIUM, node, told},
+    sdks::{CHROMIUM, node, output_lines},
     support::{repository, sandbox::Sandbox},
 };
 
@@ -16,10 +16,8 @@ fn the_page_follows_the_hit_rate_and_revokes_and_restores_a_user() {
     std::fs::create_dir_all(&shots).unwrap();
     let [operators, broker, cloud] =
         [sandbox.operators, sandbox.broker, sandbox.cloud].map(|address| format!("http://{address}"));
-    let steps = told(
-        node("operators.mjs")
-            .args([&operators, &broker, &cloud])
-            .args([CHROMIUM, shots.to_str().unwrap()]),
+    let steps = output_lines(
+        node("operators.mjs").args([&operators, &broker, &cloud]).args([CHROMIUM, shots.to_str().unwrap()]),
     );
     let seen: BTreeMap<String, Value> = steps
         .into_iter()

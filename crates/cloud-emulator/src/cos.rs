@@ -1,7 +1,7 @@
 //! The COS emulator: stores objects, and allows a request only if the key that signed it may make it, by the same
 //! rules as the real COS.
 //!
-//! The permissions of a key are in its session token, sealed there by the emulated STS; the broker is not asked.
+//! The permissions of a key are in its session token, sealed there by the emulated STS; the broker is not involved.
 
 mod address;
 mod auth;

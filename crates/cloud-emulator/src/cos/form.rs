@@ -89,7 +89,7 @@ impl CosEmulator {
         let claimed = ClaimedKey {
             secret_id: required_field(request, "q-ak")?,
             token: request.header("x-cos-security-token"),
-            window: key_time.parse().map_err(|()| Malformed("q-key-time"))?,
+            window: key_time.parse().map_err(|_| Malformed("q-key-time"))?,
         };
         let caller = self.authenticator.caller(&claimed, request.received_at, |secret_key| {
             form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(signature.as_bytes()).into()
@@ -170,7 +170,7 @@ fn is_form(content_type: &str) -> bool {
     })
 }
 
-/// Returns the response that the form asks for: a redirect, or a status.
+/// Returns the response that the form selects: a redirect, or a status.
 fn posted(request: &CosRequest, object: &Object) -> HttpResponse {
     let (bucket, key) = (&request.address.bucket, &request.address.key);
     let host = request.header("host").unwrap_or_default();

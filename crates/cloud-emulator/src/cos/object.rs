@@ -193,7 +193,7 @@ impl CosEmulator {
     }
 }
 
-/// Returns the headers that parameters such as `response-content-type` ask for.
+/// Returns the headers that parameters such as `response-content-type` set.
 fn overridden_headers(request: &CosRequest) -> Result<Headers, CosError> {
     stored_headers(
         request

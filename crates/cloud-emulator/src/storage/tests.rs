@@ -81,7 +81,9 @@ async fn an_object_is_made_of_parts_in_order_with_the_right_etags() {
         storage.with_upload(upload, |upload| upload.put(number, blob, NOW)).unwrap();
     }
     let etags: Vec<(u16, String)> = storage
-        .upload(upload, |upload| upload.parts_after(0).map(|(number, part)| (number, part.etag())).collect())
+        .with_upload(upload, |upload| {
+            upload.parts_after(0).map(|(number, part)| (number, part.etag())).collect()
+        })
         .unwrap();
     let (first, second, third) = (&etags[0], &etags[1], &etags[2]);
     let error = |parts: &[&(u16, String)]| {
