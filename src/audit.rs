@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub(crate) use self::event::{AuditPrincipal, Event, Refused, ReloadedBy};
+pub(crate) use self::event::{Event, Refused, ReloadedBy};
 use self::{
     file::LogFile,
     flood::FloodControl,

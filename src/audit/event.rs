@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, request::RequestContext, sts::TemporaryCredential};
-use diagnostics::{is_misleading, to_single_line};
+use crate::{request::RequestContext, sts::TemporaryCredential};
+use diagnostics::is_misleading;
 use templates::{Grant, TemplateSet, identity::Principal};
 
 /// What happened. The fields are those of the line.
@@ -186,25 +186,6 @@ impl Event {
         key: &TemporaryCredential,
     ) -> Self {
         Self::Serve { outcome, context, key: IssuedKey::new(grant, key) }
-    }
-
-    /// Returns the event of a reload, after which `active` serves.
-    pub(crate) fn reload(
-        reload: &Reload,
-        active: &TemplateSet,
-        by: ReloadedBy,
-        client: Option<IpAddr>,
-    ) -> Self {
-        let (outcome, changes, problems) = match reload {
-            Reload::Loaded(changes) => ("loaded", changes.iter().cloned().collect(), Vec::new()),
-            Reload::Unchanged => ("unchanged", BTreeMap::new(), Vec::new()),
-            Reload::Refused(problems) => {
-                let lines = problems.iter().map(|problem| to_single_line(&problem.to_string()));
-                ("refused", BTreeMap::new(), lines.collect())
-            }
-        };
-        let template_set = active.version().short().to_string();
-        Self::Reload { outcome, by, client, template_set, templates: versions(active), changes, problems }
     }
 
     /// Returns the event of a revocation or restoration.
