@@ -180,7 +180,7 @@ impl TencentSts {
     async fn attempt(&self, attempts: &Attempts<'_>) -> Result<TemporaryCredential, Failure> {
         let Attempts { grant, trace, deadline, made } = *attempts;
         let (context, span) = trace
-            .map(|trace| self.tracer.call(trace, self.entropy.bytes(), self.caller.action()))
+            .map(|trace| self.tracer.start_call(trace, self.entropy.bytes(), self.caller.action()))
             .unzip();
         let started = self.clock.monotonic();
         let outcome = tokio::time::timeout(deadline.saturating_sub(started), self.call(grant, context))
