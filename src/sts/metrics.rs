@@ -45,7 +45,7 @@ impl Metrics {
             calls: Family::default(),
             made: AtomicU64::default(),
             failed: AtomicU64::default(),
-            seconds: Histogram::new(&metrics::CALL),
+            seconds: Histogram::new(&metrics::CALL_DURATION_BOUNDS),
         };
         // One of each outcome, so that its first occurrence shows as an increase.
         for (class, code) in [

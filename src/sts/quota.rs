@@ -18,7 +18,7 @@ use governor::{RateLimiter, middleware::NoOpMiddleware, nanos::Nanos, state};
 
 use self::recent_calls::RecentCalls;
 use super::{StsError, Urgency};
-use runtime::clock::{Clock, QuotaClock};
+use runtime::{clock::Clock, rate_limit::QuotaClock};
 
 /// Throttling never lowers the rate below `calls_per_second / 2^MAX_SLOWDOWN`.
 const MAX_SLOWDOWN: u32 = 4;

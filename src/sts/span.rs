@@ -24,6 +24,6 @@ pub(super) fn end(
     match outcome {
         Ok(credential) => span.set("cosbroker.sts.request_id", credential.request_id.clone()),
         // The code and the request id, as in the log.
-        Err(failure) => span.failed(failure.code, failure.detail.clone()),
+        Err(failure) => span.set_failed(failure.code, failure.detail.clone()),
     }
 }
