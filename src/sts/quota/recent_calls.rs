@@ -20,8 +20,8 @@ impl RecentCalls {
     pub(super) fn record(&mut self, now: Duration) {
         let tenth = tenth_of(now);
         // Each tenth takes the bucket of the one a second before.
-        let oldest = self.0.iter_mut().min_by_key(|bucket| (bucket.tenth != tenth, bucket.tenth));
-        if let Some(bucket) = oldest {
+        let bucket = usize::try_from(tenth % BUCKETS as u128).ok().and_then(|index| self.0.get_mut(index));
+        if let Some(bucket) = bucket {
             if bucket.tenth != tenth {
                 *bucket = Bucket { tenth, calls: 0 };
             }
