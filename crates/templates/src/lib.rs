@@ -41,7 +41,7 @@ pub use self::{
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
     issuer_trust::IssuerTrust,
-    lint::{Report, lint},
+    lint::{Report, RuleReference, lint},
     revision::Revision,
     scope::{Scope, ScopeRefused},
     set::{TemplateSet, TemplateStatus},

@@ -1,8 +1,10 @@
 //! Everything a person should know about a set of templates before it serves: what cannot be proved, shown
 //! by a counter-example where one is found, and what serves but is likely not what was meant.
 
+mod rule_reference;
 mod warnings;
 
+pub use self::rule_reference::RuleReference;
 use super::{
     counter_example,
     finding::{Finding, Level, Rule},
