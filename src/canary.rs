@@ -125,8 +125,9 @@ impl Canary {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(config: config::Canary, deps: CanaryDeps) -> Result<Self, NoClient> {
+        let config = config.into_parts();
         Ok(Self {
-            every: config.every,
+            every: config.interval,
             template: config.template,
             deps,
             client: Client::new(config.endpoint)?,

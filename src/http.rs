@@ -17,14 +17,12 @@ mod span;
 mod tls;
 mod v1;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::query::query;
 use self::{
@@ -64,13 +62,13 @@ pub struct Api {
     pub metrics: Metrics,
     /// The last refusals.
     pub recent: RecentRefusals,
-    /// Set when the process is about to stop.
-    pub draining: Arc<AtomicBool>,
+    /// Cancelled when the process is about to stop.
+    pub shutdown: CancellationToken,
 }
 
 impl Api {
     fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.shutdown.is_cancelled()
     }
 }
 
@@ -81,9 +79,9 @@ const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(10);
 ///
 /// # Errors
 /// When the socket or the certificate cannot be used.
-pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) -> std::io::Result<Server> {
+pub fn serve(api: Api, listener: std::net::TcpListener, config: &config::Server) -> std::io::Result<Server> {
     let api = web::Data::new(api);
-    let origins = config.cors_origins;
+    let origins = config.cors_origins().to_vec();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&api))
@@ -93,17 +91,17 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
     })
     .client_request_timeout(SLOWEST_HEAD)
     .keep_alive(std::time::Duration::from_mins(1))
-    .max_connections(config.max_connections)
+    .max_connections(config.max_connections())
     .shutdown_timeout(
-        config.shutdown_timeout.as_secs() + u64::from(config.shutdown_timeout.subsec_nanos() > 0),
+        config.shutdown_timeout().as_secs() + u64::from(config.shutdown_timeout().subsec_nanos() > 0),
     )
     .disable_signals();
-    let server = match config.workers {
+    let server = match config.workers() {
         Some(workers) => server.workers(workers),
         None => server,
     };
-    let server = match config.tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls::server(&tls)?)?,
+    let server = match config.tls() {
+        Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())

@@ -156,10 +156,11 @@ impl TencentSts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, reqwest::Error> {
+        let config = config.into_parts();
         let source_credentials =
-            SourceCredentialsProvider::new(config.keys, &config.endpoint, Arc::clone(&clock))?;
+            SourceCredentialsProvider::new(config.source_credentials, &config.endpoint, Arc::clone(&clock))?;
         let allowance = Allowance {
-            longest_life: config.action.longest(),
+            longest_life: config.action.max_lifetime(),
             calls_per_second: config.calls_per_second.get(),
         };
         Ok(Self {

@@ -12,6 +12,7 @@ use crate::{
     audit::{Audit, Event, ReloadedBy},
     reload::TemplateStore,
     sts::TencentSts,
+    systemd,
 };
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
@@ -38,6 +39,9 @@ pub(super) async fn watch(
             hangup = hangups.recv() => hangup.is_some(),
             _ = looks.tick() => false,
         };
+        if asked {
+            systemd::notify_reloading();
+        }
         let now = clock.now();
         let loading = tokio::task::spawn_blocking(move || {
             if asked || rest.is_over(store.look(), store.last_tried()) {
@@ -49,6 +53,9 @@ pub(super) async fn watch(
             rest
         });
         rest = loading.await.unwrap_or_default();
+        if asked {
+            systemd::notify_ready();
+        }
     }
 }
 

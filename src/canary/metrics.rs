@@ -128,7 +128,7 @@ impl Collector for MetricsCollector {
         let mut sheet = MetricsWriter::new(encoder);
         sheet.gauge(
             "cosbroker_canary_interval_seconds",
-            "How often the isolation canary runs, as canary.every says",
+            "How often the isolation canary runs, as canary.interval says",
             now.every_seconds,
         )?;
         if let Some(last) = now.last {

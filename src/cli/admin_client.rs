@@ -1,4 +1,4 @@
-//! Asks a running broker's operators' listener.
+//! A client of a running broker's operators' listener.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,83 +19,95 @@ use crate::{
 };
 use diagnostics::one_line;
 
-/// Where the operators' listener stands.
+/// Which operators' listener a command calls.
 #[derive(Debug, Args)]
-pub(super) struct Listener {
-    /// The configuration that the broker runs with: says where its operators' listener stands, and its token.
+pub(super) struct ListenerOptions {
+    /// The configuration file of the broker, which has the address of its operators' listener and the token.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The operators' listener itself, for a broker without a token; a sandbox's is the default.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5001", conflicts_with = "config", value_parser = base)]
+    /// The URL of the operators' listener, for a broker without a token. The default is that of a sandbox.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:5001", conflicts_with = "config", value_parser = listener_url)]
     operators: String,
 }
 
-/// Scheme, host and port, without a `/` behind them.
-fn base(text: &str) -> Result<String, String> {
-    let example = "http://127.0.0.1:5001";
-    // `localhost:5001` reads as a URL with the scheme `localhost`.
+/// Why a text is not the URL of a listener.
+#[derive(Debug, thiserror::Error)]
+enum BadListenerUrl {
+    #[error("write it with http://, like http://127.0.0.1:5001")]
+    NoScheme,
+    #[error("{0}; write it like http://127.0.0.1:5001")]
+    Syntax(#[from] url::ParseError),
+    #[error("write {0}, host and port only, without a path, like http://127.0.0.1:5001")]
+    NotOnlyHost(String),
+}
+
+/// Accepts scheme, host and port; returns them without a final `/`.
+fn listener_url(text: &str) -> Result<String, BadListenerUrl> {
+    // `localhost:5001` parses as a URL with the scheme `localhost`.
     let Some((scheme @ ("http" | "https"), _)) = text.split_once("://") else {
-        return Err(format!("write it with http://, like {example}"));
+        return Err(BadListenerUrl::NoScheme);
     };
-    let url = Url::parse(text).map_err(|error| format!("{error}; write it like {example}"))?;
+    let url = Url::parse(text)?;
     let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
     if has_more || url.path() != "/" || url.fragment().is_some() {
-        return Err(format!("write {scheme}, host and port only, without a path, like {example}"));
+        return Err(BadListenerUrl::NotOnlyHost(scheme.to_owned()));
     }
     Ok(url.origin().ascii_serialization())
 }
 
-/// Advice is the slowest answer: it replays what is recorded.
-const SLOWEST: Duration = Duration::from_secs(30);
+/// Advice is the slowest response: it replays what is recorded.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How an answer is told.
+/// How a response is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For a person.
+    /// For people.
     Human,
-    /// As the operators' listener answers.
+    /// As the operators' listener responds.
     Json,
 }
 
-/// A broker's answer as its own version writes it.
-pub(super) fn read<T: DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
-    serde_json::from_value(answer).context("this broker is of another version, and answers in another way")
+/// Decodes a response, which a broker of another version may write in another shape.
+pub(super) fn decode<T: DeserializeOwned>(response: Value) -> anyhow::Result<T> {
+    serde_json::from_value(response)
+        .context("this broker has another version, whose responses this command cannot read")
 }
 
-pub(super) fn pretty(answer: &Value) -> anyhow::Result<String> {
-    serde_json::to_string_pretty(answer).context("the answer cannot be written as JSON")
+/// Formats a response with indentation.
+pub(super) fn pretty(response: &Value) -> anyhow::Result<String> {
+    serde_json::to_string_pretty(response).context("the response cannot be written as JSON")
 }
 
-/// A listener that can be asked.
-pub(super) struct Operators {
+/// A client of one operators' listener.
+pub(super) struct AdminClient {
     base: String,
     token: Option<SecretString>,
     http: reqwest::Client,
 }
 
-impl Listener {
-    /// The configuration named, if one is.
+impl ListenerOptions {
+    /// The configuration file, if one is given.
     pub(super) fn config(&self) -> Option<&Path> {
         self.config.as_deref()
     }
 
-    pub(super) fn open(&self) -> anyhow::Result<Operators> {
+    pub(super) fn client(&self) -> anyhow::Result<AdminClient> {
         let http = reqwest::Client::builder()
             .no_proxy()
-            .timeout(SLOWEST)
-            // The token is for this listener, and it never sends anybody elsewhere.
+            .timeout(RESPONSE_TIMEOUT)
+            // The token is for this listener only, which never redirects.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let Some(config) = &self.config else {
-            return Ok(Operators { base: self.operators.clone(), token: None, http });
+            return Ok(AdminClient { base: self.operators.clone(), token: None, http });
         };
-        let admin = Admin::load(config, &Environment::of_process())
-            .map_err(|problem| StartError::Problems(vec![problem]))?;
-        Ok(Operators { base: format!("http://{}", admin.listen), token: admin.token, http })
+        let admin = Admin::load(config, &Environment::of_process()).map_err(StartError::from)?;
+        let (listen, token) = admin.into_parts();
+        Ok(AdminClient { base: format!("http://{listen}"), token, http })
     }
 }
 
-impl Operators {
+impl AdminClient {
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
@@ -114,43 +126,46 @@ impl Operators {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         };
-        let response = request.send().await.map_err(|error| self.unanswered(error))?;
+        let response = request.send().await.map_err(|error| self.no_response(error))?;
         let status = response.status();
-        let text = response.text().await.map_err(|error| self.unanswered(error))?;
-        let answer = serde_json::from_str::<Value>(&text).ok();
-        let problems = answer.as_ref().and_then(|answer| {
-            let list = answer.get("problems")?.as_array()?.iter().filter_map(Value::as_str);
-            Some(list.collect::<Vec<_>>().join("\n"))
-        });
-        match (answer, problems) {
-            (Some(answer), _) if status.is_success() => Ok(answer),
+        let text = response.text().await.map_err(|error| self.no_response(error))?;
+        let body = serde_json::from_str::<Value>(&text).ok();
+        let problems = body.as_ref().and_then(problems);
+        match (body, problems) {
+            (Some(body), _) if status.is_success() => Ok(body),
             (_, Some(problems)) => anyhow::bail!("{problems}"),
             _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => anyhow::bail!(
-                "the operators' listener {} answered {status}: {}; for a broker with a token, name its configuration with --config",
+                "the operators' listener {} responded {status}: {}; for a broker with a token, name its configuration with --config",
                 self.base,
                 one_line(text.trim())
             ),
             _ => anyhow::bail!(
-                "{} answered {status}: that is not a broker's operators' listener; name it as admin.listen has it, port 5001 by default, with --config or --operators",
+                "{} responded {status}: it is not the operators' listener of a broker; give the address in admin.listen, by default port 5001, with --config or --operators",
                 self.base
             ),
         }
     }
 
-    fn unanswered(&self, error: reqwest::Error) -> anyhow::Error {
+    fn no_response(&self, error: reqwest::Error) -> anyhow::Error {
         let help = if error.is_timeout() {
-            "see whether it is overloaded, and ask again"
+            "check whether it is overloaded, and try again"
         } else if self.base.starts_with("https:") {
-            "the listener itself speaks plain HTTP: write http://, unless it stands behind TLS of yours"
+            "the listener itself uses plain HTTP: write http://, unless it is behind a TLS proxy"
         } else {
             "start the broker, or name its listener with --config or --operators"
         };
         anyhow::anyhow!(
-            "no answer from the operators' listener {}: {}; {help}",
+            "no response from the operators' listener {}: {}; {help}",
             self.base,
             anyhow::Error::from(error).root_cause()
         )
     }
+}
+
+/// The problems that a response lists, one per line.
+fn problems(body: &Value) -> Option<String> {
+    let list = body.get("problems")?.as_array()?.iter().filter_map(Value::as_str);
+    Some(list.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -164,9 +179,9 @@ mod tests {
             ("http://[::1]:5001/", "http://[::1]:5001"),
             ("https://broker.example.com", "https://broker.example.com"),
         ] {
-            assert_eq!(base(text).as_deref(), Ok(expected));
+            assert_eq!(listener_url(text).unwrap(), expected);
         }
-        for (text, told) in [
+        for (text, message) in [
             ("127.0.0.1:5001", "write it with http://"),
             ("localhost:5001", "write it with http://"),
             ("ftp://127.0.0.1:5001", "write it with http://"),
@@ -176,7 +191,7 @@ mod tests {
             ("http://127.0.0.1:5001?x=1", "without a path"),
             ("http://me:secret@127.0.0.1:5001", "host and port only"),
         ] {
-            assert!(base(text).unwrap_err().contains(told), "{text}");
+            assert!(listener_url(text).unwrap_err().to_string().contains(message), "{text}");
         }
     }
 }

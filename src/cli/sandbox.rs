@@ -8,9 +8,9 @@ use std::{
 
 use clap::Args;
 
-use super::serve::{Log, start_log};
+use super::log::{LogFormat, start_log};
 use crate::{
-    app::{App, StartError},
+    app::{App, Listener, StartError, listen_help},
     config::{Config, Environment},
 };
 use cloud_emulator::{Account, Cloud, Demo, EmulatorConfig, MovableClock, SessionKey, Storage, TokenIssuer};
@@ -88,13 +88,13 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(Log::Human);
+        start_log(LogFormat::Human);
         self.stands_up()?;
         let movable = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
         let clock: Arc<dyn Clock> = Arc::clone(&movable) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
-            .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
+            .map_err(|error| cannot_listen("--cloud-listen", self.cloud_listen, &error))?;
         let cloud_at = cloud_listener.local_addr()?;
         let issuer = format!("http://{cloud_at}/");
         let account = Account { secret_id: format!("AKID{}", entropy.name()), secret_key: entropy.name() };
@@ -125,8 +125,8 @@ impl Options {
             (dir.path().to_owned(), Some(dir))
         };
         let config = self.config(&issuer, cloud_at, &templates, &account)?;
-        let stop = super::asked_to_stop()?;
-        let app = App::build(config, clock, entropy)?;
+        let shutdown = super::shutdown_on_signal()?;
+        let app = App::build(config, clock, entropy, shutdown).map_err(with_option_name)?;
         let demo = Demo {
             broker: format!("http://{}", app.public_address()),
             templates: Box::new(app.template_names()),
@@ -135,8 +135,8 @@ impl Options {
         let cloud = cloud.with(demo).serve(cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
-        super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
-        app.run(stop).await?;
+        super::print(&welcome(&app, cloud_at, &account, &templates, &token))?;
+        app.run().await?;
         cloud_handle.stop(true).await;
         cloud.await??;
         Ok(())
@@ -192,7 +192,7 @@ impl Options {
             [[issuer]]
             issuer = "{issuer}"
             audience = ["{AUDIENCE}"]
-            algorithms = ["ES256"]
+            algorithms = {algorithms}
             jwks_url = "{issuer}jwks.json"
             trusted_claims = ["team", "tenant", "org"]
             [templates]
@@ -209,6 +209,8 @@ impl Options {
             {canary}
             "#,
             listen = self.listen,
+            // The key set says which signature each key verifies, and no key is an HMAC secret.
+            algorithms = toml::Value::from(TokenIssuer::ALGORITHMS.map(|one| format!("{one:?}")).to_vec()),
             admin = self.admin_listen,
             canary = if self.canary { format!("[canary]\nendpoint = \"{issuer}\"") } else { String::new() },
             origins = toml::Value::from(self.origins(cloud)?),
@@ -220,13 +222,7 @@ impl Options {
             _ => None,
         };
         let source = Source::new("sandbox.toml", text);
-        let mut config = Config::parse(&source, &Environment(&environment)).map_err(StartError::Problems)?;
-        // A file names one family an issuer. This issuer signs with three, to try clients of each: its keys
-        // say which signature each verifies, and none is a secret that a public key could be taken for.
-        for issuer in &mut config.issuers {
-            issuer.algorithms = TokenIssuer::ALGORITHMS.to_vec();
-        }
-        Ok(config)
+        Ok(Config::parse_sandbox(&source, &Environment(&environment)).map_err(StartError::Problems)?)
     }
 
     /// Whose pages may ask the broker: the demo page, by either name of this machine, and the developer's own.
@@ -237,6 +233,24 @@ impl Options {
         });
         own.into_iter().chain(self.allow_origin.iter().cloned().map(Ok)).collect()
     }
+}
+
+/// Names the option of the sandbox instead of the key of the configuration.
+fn with_option_name(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Listen { listener, address, error } => {
+            let option = match listener {
+                Listener::Public => "--listen",
+                Listener::Operators => "--admin-listen",
+            };
+            cannot_listen(option, address, &error)
+        }
+        other => other.into(),
+    }
+}
+
+fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot listen on {address}: {error}; {} ({option})", listen_help(error))
 }
 
 /// A folder with the built-in templates.

@@ -1,56 +1,85 @@
-//! What a configuration says of its templates, without the secrets it names: for commands that run where
-//! those are not.
+//! The settings that decide which templates may be served. They are read without the secrets of the
+//! configuration, for commands that run where the secrets are not available.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use super::{Admin, Config, Environment, StsAction, Templates, file, file::File, reader, secrets::Secrets};
+use toml::Spanned;
+
+use super::{Config, RawConfig, Templates, issuer::RawIssuer};
 use diagnostics::{Diagnostic, Source};
+use templates::{IssuerTrust, ServingConstraints};
 
-/// The part of a configuration that decides which templates may serve.
+/// The part of a configuration that decides which templates may be served.
 #[derive(Debug)]
 pub struct TemplateSettings {
-    /// `[templates]`.
-    pub templates: Templates,
+    templates: Templates,
     /// Each issuer's name and trusted claims.
-    pub issuers: Vec<(String, Vec<String>)>,
-    /// The longest life the STS action gives.
-    pub longest: Duration,
-    /// `cache.min_remaining`, if it is set.
-    pub min_remaining: Option<Duration>,
+    issuers: Vec<(String, Vec<String>)>,
+    max_lifetime: Duration,
+    min_remaining: Option<Duration>,
 }
 
 impl TemplateSettings {
-    /// Reads the outline of a configuration file; paths in it are relative to it.
+    /// Reads these settings of a configuration file; paths in it are relative to it.
     ///
     /// # Errors
-    /// When the file does not read as a configuration.
+    /// When the file is not a configuration.
     pub fn load(path: &Path) -> Result<Self, Diagnostic> {
         let source = Source::read(path)?;
-        let file: File = source.parse()?;
+        let raw: RawConfig = source.parse()?;
         let base = path.parent().unwrap_or(Path::new(""));
-        let action = match file.sts.get_ref().action {
-            file::StsAction::GetFederationToken => StsAction::GetFederationToken,
-            file::StsAction::AssumeRole => {
-                StsAction::AssumeRole { role_arn: String::new(), external_id: None }
-            }
-        };
         Ok(Self {
-            templates: reader::templates(file.templates, base),
-            issuers: file
+            max_lifetime: raw.sts.get_ref().max_lifetime(),
+            min_remaining: raw.cache.min_remaining(),
+            templates: raw.templates.relative_to(base),
+            issuers: raw
                 .issuer
                 .into_iter()
-                .map(toml::Spanned::into_inner)
-                .map(|issuer| (issuer.issuer.into_inner(), reader::trusted_claims(issuer.trusted_claims)))
+                .map(Spanned::into_inner)
+                .map(RawIssuer::name_and_trusted_claims)
                 .collect(),
-            longest: action.longest(),
-            min_remaining: file.cache.min_remaining.map(|span| span.0),
         })
+    }
+
+    /// The folder of templates.
+    pub(crate) fn into_dir(self) -> PathBuf {
+        self.templates.dir().to_owned()
+    }
+
+    /// The name of the first issuer.
+    pub(crate) fn first_issuer(&self) -> Option<&str> {
+        self.issuers.first().map(|(name, _)| name.as_str())
+    }
+
+    /// What every template must satisfy besides the proof.
+    pub fn serving_constraints(&self) -> ServingConstraints {
+        ServingConstraints {
+            issuer_trust: IssuerTrust {
+                several: self.issuers.len() > 1,
+                trusted_claims: self.claims_trusted_by_all(),
+            },
+            longest: self.max_lifetime,
+            min_remaining: self.min_remaining,
+            default: self.templates.default().map(str::to_owned),
+        }
+    }
+
+    /// A claim is trusted only if every issuer vouches for it.
+    fn claims_trusted_by_all(&self) -> Vec<String> {
+        let trusted = self.issuers.iter().flat_map(|(_, claims)| claims);
+        trusted
+            .filter(|claim| self.issuers.iter().all(|(_, claims)| claims.contains(claim)))
+            .cloned()
+            .collect()
     }
 }
 
 impl Config {
-    /// This configuration's outline.
-    pub fn outline(&self) -> TemplateSettings {
+    /// The settings that decide which templates may be served.
+    pub(crate) fn template_settings(&self) -> TemplateSettings {
         TemplateSettings {
             templates: self.templates.clone(),
             issuers: self
@@ -58,22 +87,8 @@ impl Config {
                 .iter()
                 .map(|issuer| (issuer.issuer.clone(), issuer.trusted_claims.clone()))
                 .collect(),
-            longest: self.sts.action.longest(),
+            max_lifetime: self.sts.max_lifetime(),
             min_remaining: self.cache.min_remaining,
         }
-    }
-}
-
-impl Admin {
-    /// Reads where the operators' listener stands and its token, and no other secret.
-    ///
-    /// # Errors
-    /// When the file does not read as a configuration, or the token is not there.
-    pub fn load(path: &Path, environment: &Environment<'_>) -> Result<Self, Diagnostic> {
-        let source = Source::read(path)?;
-        let file: File = source.parse()?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        let secrets = Secrets { source: &source, base, environment };
-        reader::Reader { source: &source, secrets, base }.admin(file.admin)
     }
 }

@@ -18,14 +18,14 @@ pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
     let wrong = |what: &str, error: String| {
         let message = format!(
             "{}: {what} cannot be used: {error}; give a PEM certificate chain and the PEM key that belongs to it",
-            tls.place
+            tls.place()
         );
         io::Error::new(io::ErrorKind::InvalidInput, message)
     };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&tls.cert)
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(tls.certificate_chain())
         .collect::<Result<_, _>>()
         .map_err(|error| wrong("tls_cert_file", error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret())
+    let key = PrivateKeyDer::from_pem_slice(tls.private_key().expose_secret())
         .map_err(|error| wrong("tls_key_file", error.to_string()))?;
     ServerConfig::builder()
         .with_no_client_auth()
