@@ -96,9 +96,9 @@ async fn advice_shows_what_the_metrics_counted_and_what_another_lifetime_would_h
     assert!(lines[0].starts_with("Keys of 1h with min_remaining of 10m would save "), "{said}");
     assert!(lines[2].starts_with("SETTINGS ") && lines[3].starts_with("as counted "), "{said}");
     assert!(lines[4].starts_with("as set, replayed ") && lines[5].starts_with("lifetime 15m "), "{said}");
-    assert!(lines.last().unwrap().starts_with("asked: lifetime 1h, min_remaining 10m "), "{said}");
+    assert!(lines.last().unwrap().starts_with("requested: lifetime 1h, min_remaining 10m "), "{said}");
     assert!(lines.last().unwrap().ends_with(" 1h"), "{said}");
-    assert!(notes.contains(&format!("from {} asks in 3h 30m", after[0])), "{notes}");
+    assert!(notes.contains(&format!("from {} requests in 3h 30m", after[0])), "{notes}");
     let (_, said, _) = advise(&sandbox, &["--lifetime", "1h", "--format", "json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["asked"]["settings"], json!({"lifetime": "1h"}));

@@ -17,7 +17,7 @@ use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, san
 
 fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
     let section = format!(
-        "[audit]\npath = \"audit.jsonl\"\n[canary]\nevery = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"\n[limits]"
+        "[audit]\npath = \"audit.jsonl\"\n[canary]\ninterval = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"\n[limits]"
     );
     Setup::new(sts).with("[limits]", &section)
 }

@@ -1,11 +1,11 @@
-//! What `deploy/` has for systemd and Kubernetes, as far as that can be tried without either.
+//! The files in `deploy/` for systemd and Kubernetes, as far as they can be checked without either.
 
 use std::process::Command;
 
 use crate::support::{cosbroker, repository};
 
 #[test]
-fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
+fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
     let manifest = std::fs::read_to_string(repository("deploy/kubernetes/cosbroker.yaml")).unwrap();
     let (_, below) = manifest.split_once("  config.toml: |\n").unwrap();
     let config = below.lines().take_while(|line| *line != "---").map(|line| line.trim_start_matches("    "));
@@ -23,44 +23,44 @@ fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
     assert!(checked.status.success(), "{checked:#?}");
 }
 
-/// systemd-analyze counts from 0 (nothing is open) to 10; services that are not hardened have 9.6. 1.5 is what
-/// the unit may come to, in tenths.
-const EXPOSURE: &str = "15";
+/// The exposure that the unit may have, in tenths. systemd-analyze counts from 0 (closed) to 10; a service without
+/// hardening has 9.6.
+const MAX_EXPOSURE: &str = "15";
 
 #[test]
-fn systemd_takes_the_unit_and_finds_it_hardened() {
+fn systemd_accepts_the_unit_and_finds_it_hardened() {
     let unit = std::fs::read_to_string(repository("deploy/systemd/cosbroker.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/local/bin/cosbroker serve "), "{unit}");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cosbroker.service");
-    // Where the program is, if it is not installed here.
+    // The binary under test, which is not installed.
     std::fs::write(&file, unit.replace("/usr/local/bin/cosbroker", env!("CARGO_BIN_EXE_cosbroker"))).unwrap();
     for arguments in [
         ["verify", "--man=no", "--recursive-errors=no"],
-        ["security", "--offline=true", &format!("--threshold={EXPOSURE}")],
+        ["security", "--offline=true", &format!("--threshold={MAX_EXPOSURE}")],
     ] {
-        let said = Command::new("systemd-analyze").args(arguments).arg(&file).output();
-        let said =
-            said.unwrap_or_else(|error| panic!("systemd-analyze: {error}; install the package systemd"));
-        assert!(said.status.success(), "{said:#?}");
-        assert!(!String::from_utf8_lossy(&said.stderr).contains("cosbroker.service:"), "{said:#?}");
+        let message = Command::new("systemd-analyze").args(arguments).arg(&file).output();
+        let message =
+            message.unwrap_or_else(|error| panic!("systemd-analyze: {error}; install the package systemd"));
+        assert!(message.status.success(), "{message:#?}");
+        assert!(!String::from_utf8_lossy(&message.stderr).contains("cosbroker.service:"), "{message:#?}");
     }
 }
 
 #[test]
-fn the_image_is_built_of_a_package_that_is_whole_without_tests_and_benchmarks() {
+fn the_image_is_built_from_a_package_without_tests_and_benchmarks() {
     let dir = tempfile::tempdir().unwrap();
     let ignored = std::fs::read_to_string(repository(".dockerignore")).unwrap();
     for kept in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
         let copied = Command::new("cp").arg("-r").arg(repository(kept)).arg(dir.path()).status().unwrap();
         assert!(copied.success(), "{kept}");
     }
-    // Cargo looks for what the manifest names before it looks for what is to be built.
+    // Cargo checks the files that the manifest names before it looks for the target.
     let checked = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--locked", "--bin", "none"])
         .current_dir(dir.path())
         .output()
         .unwrap();
-    let told = String::from_utf8(checked.stderr).unwrap();
-    assert!(told.contains("no bin target named `none`") && told.contains("    cosbroker"), "{told}");
+    let stdout = String::from_utf8(checked.stderr).unwrap();
+    assert!(stdout.contains("no bin target named `none`") && stdout.contains("    cosbroker"), "{stdout}");
 }

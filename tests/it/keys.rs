@@ -77,7 +77,7 @@ async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_any
     let ends = lines[0].find("ENDS").unwrap();
     assert!(lines[1..4].iter().all(|line| line[ends..].starts_with("20")), "columns are aligned: {told}");
     assert!(told.contains("users/alice/ (part)") && told.contains("AKIDtemporary"), "{told}");
-    assert!(lines[5].starts_with("3 keys alive, the last until 20") && lines[5].ends_with("m)"), "{told}");
+    assert!(lines[5].starts_with("3 active keys, the last expires 20") && lines[5].ends_with("m)"), "{told}");
     assert!(notes.contains("other replicas"), "{notes}");
     let (_, told, _) = broker.keys(&["list", "--limit", "2", "--format", "json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -85,7 +85,7 @@ async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_any
     let (_, told, _) = broker.keys(&["list", "--limit", "2"]);
     assert!(told.contains("listed are the 2 that live longest"), "{told}");
     let (code, told, _) = broker.keys(&["list", "--subject", "nobody"]);
-    assert_eq!((code, told.as_str()), (Some(0), "no such key lives\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "no active key\n"));
 }
 
 #[tokio::test]
@@ -201,19 +201,19 @@ async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
     broker.get("/v1/credentials", &token("alice")).await;
     let (code, _, said) = broker.keys(&["revoke", "--subject", "alice"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("say --yes"), "no terminal to ask back on: {said}");
+    assert!(said.contains("give --yes"), "no terminal to ask for confirmation: {said}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let (code, told, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
     assert_eq!(code, Some(0), "{notes}");
-    assert!(told.contains("revoked: `alice` of https://id.test/ is given no key from now on\n"), "{told}");
-    assert!(told.contains("1 key already out cannot be called back: the last lives until 20"), "{told}");
+    assert!(told.contains("revoked: `alice` of https://id.test/ gets no more keys\n"), "{told}");
+    assert!(told.contains("1 active key cannot be revoked: the last expires 20"), "{told}");
     assert!(notes.contains("until the broker restarts") && notes.contains("replicas"), "{notes}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
     let (code, told, _) = broker.keys(&["revoked"]);
     assert!(code == Some(0) && told.contains("alice    https://id.test/  20"), "{told}");
     let (_, told, _) =
         broker.keys(&["revoke", "--subject", "alcie", "--issuer", "https://id.test/", "--yes"]);
-    assert!(told.contains("look at the spelling"), "{told}");
+    assert!(told.contains("check the spelling"), "{told}");
     let (code, told, _) = broker.keys(&["restore", "--subject", "alice"]);
     assert!(code == Some(0) && told.contains("`alice` of https://id.test/ is served again"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
@@ -245,7 +245,7 @@ async fn with_several_issuers_one_is_named_and_namesakes_are_told_apart() {
     assert!(code == Some(1) && said.contains("name one of: https://id.test/, https://two.test/"), "{said}");
     let (code, told, _) =
         broker.keys(&["revoke", "--subject", "alice", "--issuer", "https://two.test/", "--yes"]);
-    assert!(code == Some(0) && told.contains("1 key already out"), "{told}");
+    assert!(code == Some(0) && told.contains("1 active key cannot be revoked"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &other).await.status, 403);
     let (_, told, _) = broker.keys(&["list", "--subject", "alice"]);

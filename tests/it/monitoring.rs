@@ -101,7 +101,7 @@ async fn with_key_set() -> (Broker, String) {
         .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
         .with(
             "[limits]",
-            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
+            "[canary]\ninterval = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
         )
         .start();
     broker.says("isolation canary: passed");

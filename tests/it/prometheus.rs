@@ -139,7 +139,7 @@ fn broker() -> (Broker, SocketAddr) {
         .with("[admin]", "[audit]\npath = \"audit.jsonl\"\n[admin]\ntoken_file = \"admin.token\"")
         .with(
             "[limits]",
-            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
+            "[canary]\ninterval = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
         )
         .start_with(|dir| std::fs::write(dir.join("admin.token"), OPERATORS_TOKEN).unwrap());
     // Before STS is made to fail, or it would be a minute until its next run.

@@ -249,10 +249,10 @@ async fn a_shadow_counts_what_would_change_and_serves_nobody() {
     let (code, told) = command(&["shadow", "upload"]);
     assert_eq!(code, Some(0), "{told}");
     for line in [
-        "people who asked     3",
+        "users seen           3",
         "could do more        2",
         "would get no key     1",
-        "everybody gains PutObject",
+        "all users gain PutObject",
     ] {
         assert!(told.contains(line), "{told}");
     }
@@ -309,7 +309,7 @@ async fn what_is_linked_to_is_not_promoted() {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(1) && told.contains("is not a plain file"), "{told}");
+    assert!(output.status.code() == Some(1) && told.contains("is not a regular file"), "{told}");
     assert_eq!(limit_of_alice(&broker).await, 10_485_760);
 }
 
@@ -376,7 +376,7 @@ async fn only_what_was_counted_and_widens_for_nobody_is_promoted_unasked() {
         assert!(broker.dir().join("policies/upload.next.toml").exists(), "{said}");
     };
     broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub}/\"", "users/${sub}\""));
-    stays("could not serve; mend it first", promote("policies"));
+    stays("cannot be used; fix it first", promote("policies"));
     // Nobody has asked yet, and everybody would gain.
     broker.put_template("upload.next.toml", &limit(20_971_520));
     stays("--allow-widening", promote("policies"));
@@ -394,7 +394,7 @@ async fn only_what_was_counted_and_widens_for_nobody_is_promoted_unasked() {
     stays("--allow-widening", promote("policies"));
     let (_, told) = policy(&broker, &["shadow", "upload"]);
     for line in [
-        "people who asked     3",
+        "users seen           3",
         "nothing changes for  0",
         "could do more        1",
         "could do less        2",
