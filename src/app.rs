@@ -4,7 +4,7 @@ mod build;
 mod error;
 mod listen;
 mod run;
-mod watch;
+mod source_credentials;
 
 use std::{net::SocketAddr, sync::Arc};
 

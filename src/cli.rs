@@ -17,7 +17,7 @@ use std::{io::Write, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use diagnostics::{nearest, one_line, plain};
+use diagnostics::{nearest, printable, to_single_line};
 
 /// Issue temporary Tencent Cloud COS keys to logged-in users: each key reaches its user's own folder, nothing else.
 #[derive(Debug, Parser)]
@@ -78,7 +78,7 @@ impl Command {
 #[expect(clippy::print_stderr, reason = "the one place that reports the failure of a command")]
 fn report_failure(message: &str) -> ExitCode {
     for line in message.lines() {
-        eprintln!("cosbroker: {}", plain(line));
+        eprintln!("cosbroker: {}", printable(line));
     }
     ExitCode::FAILURE
 }
@@ -86,7 +86,7 @@ fn report_failure(message: &str) -> ExitCode {
 /// Prints a note beside the result to stderr.
 #[expect(clippy::print_stderr, reason = "the one place that prints notes of a command")]
 fn note(text: &str) {
-    eprintln!("note: {}", one_line(text));
+    eprintln!("note: {}", to_single_line(text));
 }
 
 /// Prints a line of a command's result to stdout.
@@ -103,7 +103,7 @@ fn unknown_template_help<'a>(unknown: &str, existing: impl Iterator<Item = &'a s
         None => format!("there are {}", existing.join(", ")),
     };
     // The names of files are not trusted.
-    one_line(&help)
+    to_single_line(&help)
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

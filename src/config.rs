@@ -36,7 +36,7 @@ pub use self::{
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
     server::{Server, Tls},
-    source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig, StaticCredentials},
+    source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,

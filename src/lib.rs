@@ -12,6 +12,7 @@ pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod reload;
+pub mod request;
 pub mod sts;
 mod systemd;
 pub mod telemetry;

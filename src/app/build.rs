@@ -87,7 +87,8 @@ impl App {
             Arc::clone(&entropy),
             runtime,
         );
-        cache.expect(templates.current().names());
+        let requests = http::Metrics::default();
+        requests.show_templates(templates.current().names());
         let mut components = Components {
             templates,
             verifier,
@@ -96,7 +97,7 @@ impl App {
             audit,
             cache,
             canary: None,
-            requests: http::Metrics::default(),
+            requests,
             recent: RecentRefusals::default(),
             clock,
             entropy,

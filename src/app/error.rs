@@ -18,8 +18,8 @@ pub enum StartError {
     #[error("{0}; fix that section or the file it names")]
     Key(#[from] KeyFault),
     /// The HTTP client for STS cannot be created.
-    #[error("the HTTP client for STS cannot be created: {0}; check this machine's certificate store")]
-    Client(#[from] reqwest::Error),
+    #[error("the client of STS cannot be created: {0}")]
+    Client(#[from] tencent_sts::InvalidConfig),
     /// The audit log cannot be written.
     #[error(transparent)]
     Audit(#[from] CannotWrite),

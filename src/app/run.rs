@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{App, StartError, watch};
+use super::{App, StartError, source_credentials};
 use crate::{
     admin::{self, AdminState},
     audit::Event,
-    systemd,
+    reload, systemd,
 };
 
 impl App {
@@ -33,11 +33,12 @@ impl App {
 
     async fn serve(self) -> Result<(), StartError> {
         // The history begins before the first request, which its first sample must not contain.
-        self.admin.look();
+        self.admin.record_sample();
         let background = Background::default();
         // In the background: a hanging issuer must not keep the process from stopping.
         background.spawn(async move { self.verifier.warm_up().await });
-        background.spawn(watch::watch(self.templates, self.sts, self.audit, self.clock, self.signals.hangup));
+        background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
+        background.spawn(source_credentials::watch(self.sts));
         background.spawn(sample_history(self.admin));
         background.spawn(systemd::ping_watchdog());
         if let Some(canary) = self.canary {
@@ -88,7 +89,7 @@ impl Background {
 /// Samples the figures of the last hour.
 async fn sample_history(admin: Arc<AdminState>) {
     loop {
-        sleep(admin::SAMPLED_EVERY).await;
-        admin.look();
+        sleep(admin::SAMPLE_INTERVAL).await;
+        admin.record_sample();
     }
 }

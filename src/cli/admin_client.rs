@@ -17,7 +17,7 @@ use crate::{
     app::StartError,
     config::{Admin, Environment},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// Which operators' listener a command calls.
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ impl AdminClient {
             _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => anyhow::bail!(
                 "the operators' listener {} responded {status}: {}; for a broker with a token, name its configuration with --config",
                 self.base,
-                one_line(text.trim())
+                to_single_line(text.trim())
             ),
             _ => anyhow::bail!(
                 "{} responded {status}: it is not the operators' listener of a broker; give the address in admin.listen, by default port 5001, with --config or --operators",

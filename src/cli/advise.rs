@@ -68,7 +68,7 @@ fn rows(advice: &Advice) -> String {
         rows.push(row(one.settings.to_string(), &one.figures, Some(one), quota));
     }
     if let Some(one) = &advice.asked {
-        rows.push(row(format!("requested: {}", one.settings), &one.figures, Some(one), quota));
+        rows.push(row(format!("your settings: {}", one.settings), &one.figures, Some(one), quota));
     }
     let headings =
         ["SETTINGS", "HIT RATE", "CALLS/H", "CHANGE", "BUSIEST MINUTE", "MEMORY", "VALID AFTER REVOKE"];

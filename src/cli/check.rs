@@ -12,13 +12,14 @@ use crate::{
     config::{Config, ConfigParts, Environment, Sts as StsConfig},
     http,
     identity::Verifier,
+    reload,
     sts::{Sts, TencentSts, Urgency},
 };
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
 };
-use templates::{Folder, TemplateSet, lint};
+use templates::{TemplateSet, lint};
 
 /// Check the configuration and every template, and prove that users are confined to their folders.
 ///
@@ -43,8 +44,8 @@ impl Options {
         let constraints = config.template_settings().serving_constraints();
         let dir = config.templates().dir();
         let clock = Arc::new(SystemClock::start());
-        let templates = TemplateSet::load(dir, &constraints, clock.now()).map_err(StartError::Problems)?;
-        let files = Folder::read(dir).map_err(StartError::from)?.files;
+        let templates = reload::load(dir, &constraints, clock.now()).map_err(StartError::Problems)?;
+        let files = reload::folder::read(dir).map_err(StartError::from)?;
         check_files(&config)?;
         let issuer = config.issuers().first().issuer.clone();
         if let Some(canary) = config.canary() {
@@ -56,7 +57,7 @@ impl Options {
         for template in templates.summaries() {
             print(&format!("proved: {template}"))?;
         }
-        for finding in lint(files, Some(&constraints)).findings {
+        for finding in lint(files.into_files(), Some(&constraints)).findings {
             print(&format!("warning: {}", finding.diagnostic))?;
         }
         if self.online {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::admin_client::{Format, decode, pretty};
 use crate::credential_cache::Coverage;
-use diagnostics::one_line;
-use runtime::clock::until;
+use diagnostics::to_single_line;
+use runtime::clock::time_until;
 
 /// List active keys, and revoke users. Calls a running broker.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ fn time(at: Timestamp) -> String {
 
 /// Formats a future time, and how far away it is.
 fn future_time(at: Timestamp, now: Timestamp) -> String {
-    let seconds = until(at, now).as_secs();
+    let seconds = time_until(at, now).as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let distance = match seconds {
         0..60 => format!("{seconds}s"),
@@ -67,7 +67,7 @@ fn active_keys(count: impl Into<u64>) -> String {
 
 /// Names a user in a sentence.
 fn principal(issuer: &str, subject: &str) -> String {
-    format!("`{}` of {}", one_line(subject), one_line(issuer))
+    format!("`{}` of {}", to_single_line(subject), to_single_line(issuer))
 }
 
 /// Prints notes on the keys that a broker does not know.

@@ -8,7 +8,7 @@ use tracing_subscriber::{
 };
 
 use crate::config::Environment;
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,7 +59,7 @@ pub(super) fn start_log(format: LogFormat) {
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
     if let Some(error) = error {
-        tracing::warn!("RUST_LOG {}; {DEFAULT_LEVEL} is used", one_line(&error.to_string()));
+        tracing::warn!("RUST_LOG {}; {DEFAULT_LEVEL} is used", to_single_line(&error.to_string()));
     }
 }
 

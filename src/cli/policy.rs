@@ -13,9 +13,11 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use crate::{app::StartError, cli::unknown_template_help, config::TemplateSettings, identity};
+use crate::{
+    app::StartError, cli::unknown_template_help, config::TemplateSettings, identity, reload::folder,
+};
 use diagnostics::Source;
-use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
+use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
 /// Show what templates grant, to whom, before and after a change.
 #[derive(Debug, Args)]
@@ -131,7 +133,7 @@ impl TemplateAndUser {
     }
 
     fn unknown_template(&self, dir: &Path) -> anyhow::Result<anyhow::Error> {
-        let files = Folder::read(dir).map_err(StartError::from)?.files;
+        let files = folder::read(dir).map_err(StartError::from)?.into_files();
         let paths = files.iter().map(|file| match file {
             Ok(source) => source.path(),
             Err(problem) => &*problem.path,
@@ -172,7 +174,7 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 
 fn parse_claims(text: &str, origin: &str) -> anyhow::Result<Map<String, Value>> {
     let help = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
-    match strict_json::strict(text.as_bytes()) {
+    match strict_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
         Ok(_) => anyhow::bail!("{origin} is not a JSON object; {help}"),
         Err(error) => anyhow::bail!("{origin} is not JSON: {error}; {help}"),

@@ -1,6 +1,6 @@
 //! Tables for a terminal: one line per row, whatever the cells contain.
 
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// A longer cell shifts the rest of its own row only.
 const MAX_COLUMN_WIDTH: usize = 64;
@@ -26,7 +26,11 @@ fn line(row: &[String], widths: &[usize]) -> String {
 
 /// Untrusted text as one cell: nothing in it moves the cursor, and text that could be read as two cells is quoted.
 pub(super) fn cell(text: &str) -> String {
-    if text.is_empty() || text.contains(is_separator) { plain(&format!("{text:?}")) } else { plain(text) }
+    if text.is_empty() || text.contains(is_separator) {
+        printable(&format!("{text:?}"))
+    } else {
+        printable(text)
+    }
 }
 
 fn is_separator(character: char) -> bool {

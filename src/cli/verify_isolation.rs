@@ -7,8 +7,9 @@ use clap::Args;
 use super::{print, table::table, unknown_template_help};
 use crate::{
     app::StartError,
-    canary::{Examination, Examined, Verdict},
+    canary::{IsolationCheck, IsolationReport, Verdict},
     config::{CanaryParts, Config, ConfigParts, Environment},
+    reload,
     sts::TencentSts,
 };
 use runtime::{
@@ -42,7 +43,7 @@ impl Options {
         let constraints = config.template_settings().serving_constraints();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy = Arc::new(SystemEntropy);
-        let templates = TemplateSet::load(config.templates().dir(), &constraints, clock.now())
+        let templates = reload::load(config.templates().dir(), &constraints, clock.now())
             .map_err(StartError::Problems)?;
         let names = self.template_names(&templates)?;
         let issuer = config.issuers().first().issuer.clone();
@@ -52,11 +53,11 @@ impl Options {
             let CanaryParts { endpoint, .. } = canary.into_parts();
             endpoint
         });
-        let examination = Examination::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
+        let check = IsolationCheck::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
         let mut tally = Tally::default();
         for template in names {
-            match examination.of(&templates, &template).await {
-                Ok(examined) => tally.print(&template, &examined)?,
+            match check.run(&templates, &template).await {
+                Ok(report) => tally.print(&template, &report)?,
                 Err(error) => {
                     print(&format!("template {template}: not tried: {error}\n"))?;
                     tally.untried.push(format!("template {template} was not tried: {error}"));
@@ -84,26 +85,26 @@ impl Options {
 struct Tally {
     tried: usize,
     reached: usize,
-    withheld: usize,
-    unclear: usize,
+    false_denies: usize,
+    inconclusive: usize,
     /// Why a template was not tried, one line each.
     untried: Vec<String>,
 }
 
 impl Tally {
-    fn print(&mut self, template: &str, examined: &Examined) -> anyhow::Result<()> {
-        let [short, long] = &examined.homes;
+    fn print(&mut self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
+        let [short, long] = &report.homes;
         print(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
         let mut rows = Vec::new();
-        for row in &examined.rows {
+        for row in &report.rows {
             let verdict = self.count(row.verdict).to_owned();
             rows.push([row.tried.clone(), row.expected.clone(), row.seen.clone(), verdict]);
         }
         print(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
-        for untried in &examined.untried {
+        for untried in &report.untried {
             print(&format!("not tried: {untried}"))?;
         }
-        for left in &examined.left {
+        for left in &report.left {
             print(&format!("left in the bucket: {left}"))?;
         }
         print("")?;
@@ -113,27 +114,27 @@ impl Tally {
     fn count(&mut self, verdict: Verdict) -> &'static str {
         self.tried += 1;
         match verdict {
-            Verdict::Good => "ok",
+            Verdict::AsExpected => "ok",
             Verdict::Reached => {
                 self.reached += 1;
                 "REACHED"
             }
-            Verdict::Withheld => {
-                self.withheld += 1;
+            Verdict::FalseDeny => {
+                self.false_denies += 1;
                 "DENIED"
             }
-            Verdict::Unclear => {
-                self.unclear += 1;
+            Verdict::Inconclusive => {
+                self.inconclusive += 1;
                 "unclear"
             }
         }
     }
 
     fn conclude(&self) -> anyhow::Result<()> {
-        let Self { tried, reached, withheld, unclear, untried } = self;
+        let Self { tried, reached, false_denies, inconclusive, untried } = self;
         let mut problems = untried.clone();
-        // Mostly, an unclear try did not reach COS.
-        let help = if *unclear > 0 {
+        // Mostly, an inconclusive try did not reach COS.
+        let help = if *inconclusive > 0 {
             "check that COS can be reached from here (host names, network, canary.endpoint), and see docs/operate/isolation.md"
         } else {
             "see docs/operate/isolation.md"
@@ -144,11 +145,11 @@ impl Tally {
             ));
         } else if *tried == 0 {
             problems.push(format!("no result: no template could be tried; {help}"));
-        } else if unclear == tried {
+        } else if inconclusive == tried {
             problems.push(format!("no result: all {tried} tries are unclear; {help}"));
-        } else if withheld + unclear + untried.len() > 0 {
+        } else if false_denies + inconclusive + untried.len() > 0 {
             problems.push(format!(
-                "no user reached another's objects, but of {tried} tries {withheld} in the user's own folder were denied and {unclear} are unclear, and {} templates were not tried; {help}",
+                "no user reached another's objects, but of {tried} tries {false_denies} in the user's own folder were denied and {inconclusive} are unclear, and {} templates were not tried; {help}",
                 untried.len()
             ));
         }

@@ -8,9 +8,10 @@ use url::Url;
 
 use super::{
     context::{Context, has_path},
-    source_credentials::{CredentialFiles, SourceCredentialsConfig, StaticCredentials, is_half},
+    source_credentials::{CredentialFiles, SourceCredentialsConfig, is_valid_key_part},
 };
 use diagnostics::{Diagnostic, HumanDuration};
+use tencent_sts::SourceCredentials;
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -213,7 +214,7 @@ impl RawSts {
     ) -> Result<SourceCredentialsConfig, Diagnostic> {
         let id = context.secret(self.secret_id_env.clone(), self.secret_id_file.clone(), "secret_id")?;
         let key = context.secret(self.secret_key_env.clone(), self.secret_key_file.clone(), "secret_key")?;
-        if [&id, &key].into_iter().flatten().any(|half| !is_half(half)) {
+        if [&id, &key].into_iter().flatten().any(|part| !is_valid_key_part(part)) {
             return Err(context.problem(
                 span.clone(),
                 "the SecretId or SecretKey contains a space, a line break or another byte that none has",
@@ -222,7 +223,7 @@ impl RawSts {
         }
         match (id, key) {
             (Some(id), Some(key)) => {
-                let credentials = StaticCredentials { id, key, token: None };
+                let credentials = SourceCredentials { secret_id: id, secret_key: key, token: None };
                 Ok(SourceCredentialsConfig::Static(credentials, self.credential_files(context)))
             }
             (None, None) => Ok(SourceCredentialsConfig::of_provider_chain(context.environment)),

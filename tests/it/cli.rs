@@ -156,7 +156,7 @@ fn a_sandbox_that_cannot_start_names_the_option_to_fix() {
         (
             &["--templates", "others"],
             1,
-            "--templates others: holds no upload.toml; the sandbox's default is `upload`",
+            "--templates others: holds no upload.toml; the sandbox's default template is `upload`",
         ),
         (&["--data", "others/photos.toml"], 1, "is a file; give a folder"),
         (&["--cloud-listen", "127.0.0.1:0"], 1, "name one that is there in TMPDIR"),
@@ -220,7 +220,7 @@ fn an_unknown_template_and_one_without_keys_are_reported_on_stderr() {
     assert_eq!(run("uplod"), "cosbroker: there is no template `uplod`; did you mean `upload`?\n");
     let stderr = run("upload");
     assert!(
-        stderr.starts_with("cosbroker: template upload was not tried: no key for a made-up user"),
+        stderr.starts_with("cosbroker: template upload was not tried: no key for a synthetic user"),
         "{stderr}"
     );
     assert!(stderr.contains("no result: no template could be tried"), "{stderr}");

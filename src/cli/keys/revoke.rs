@@ -13,7 +13,7 @@ use crate::{
     },
     credential_cache::Revocation,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// Revoke a user at once, and show until when the keys they already have are valid: COS cannot revoke a key.
 ///
@@ -98,7 +98,7 @@ impl Options {
             Some(until) => format!(", the last expires {}", future_time(until, found.coverage.now)),
             None => String::new(),
         };
-        let subject = one_line(&self.user.subject);
+        let subject = to_single_line(&self.user.subject);
         let active = active_keys(found.active as u64);
         write!(std::io::stdout(), "`{subject}`: {active}{until}.\nRevoke this user? [y/N] ")?;
         std::io::stdout().flush()?;

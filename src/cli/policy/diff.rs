@@ -9,10 +9,10 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{ConfigOption, identity_of, read};
-use crate::{app::StartError, cli::print};
+use crate::{app::StartError, cli::print, reload::folder};
 use cam::compare::compare;
-use diagnostics::{Source, one_line};
-use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
+use diagnostics::{Source, to_single_line};
+use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
 /// Show what all users, and each of some sample users, gain and lose by a change.
 ///
@@ -122,15 +122,15 @@ fn proved(file: Source, constraints: Option<&ServingConstraints>) -> anyhow::Res
 }
 
 fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
-    let folder = Folder::read(dir).map_err(StartError::from)?;
-    let files: Result<Vec<_>, _> = folder.files.into_iter().collect();
+    let found = folder::read(dir).map_err(StartError::from)?;
+    let files: Result<Vec<_>, _> = found.into_files().into_iter().collect();
     Ok(files.map_err(StartError::from)?)
 }
 
 fn sample_users(path: &Path) -> anyhow::Result<Vec<SampleUser>> {
     let text = read(path)?;
     let help = "has no list of claims; write it like [{\"sub\":\"alice\"},{\"sub\":\"bob\"}]";
-    let parsed = strict_json::strict(text.text().as_bytes())
+    let parsed = strict_json::from_slice(text.text().as_bytes())
         .map_err(|error| anyhow::anyhow!("{} {help}: {error}", path.display()))?;
     let list = match parsed {
         Value::Array(list) => list,
@@ -162,7 +162,7 @@ fn claim_text(value: &Value) -> String {
 impl Versions {
     /// Prints what changes. Returns whether any user gains anything.
     fn print(&self, users: &[SampleUser]) -> anyhow::Result<bool> {
-        let name = one_line(&self.name);
+        let name = to_single_line(&self.name);
         let (old, new) = match (&self.old, &self.new) {
             (Some(old), Some(new)) => (old, new),
             (None, Some(_)) => {
@@ -193,7 +193,7 @@ fn print_change_for(
 ) -> anyhow::Result<bool> {
     match (old.grant(None, identity), new.grant(None, identity)) {
         (Ok(before), Ok(after)) => {
-            let change = compare(&before.policy().decoded()?, &after.policy().decoded()?);
+            let change = compare(before.policy().policy(), after.policy().policy());
             print_change(name, change.gained(), change.lost())?;
             Ok(change.widens())
         }
@@ -206,7 +206,7 @@ fn print_change_for(
             Ok(true)
         }
         (Err(_), Err(error)) => {
-            print(&format!("  {}: no key, before and after: {error}", one_line(name)))?;
+            print(&format!("  {}: no key, before and after: {error}", to_single_line(name)))?;
             Ok(false)
         }
     }
@@ -217,10 +217,10 @@ fn print_change(
     gains: impl IntoIterator<Item = String>,
     losses: impl IntoIterator<Item = String>,
 ) -> std::io::Result<()> {
-    let gains = gains.into_iter().map(|one| format!("    gains {}", one_line(&one)));
-    let losses = losses.into_iter().map(|one| format!("    loses {}", one_line(&one)));
+    let gains = gains.into_iter().map(|one| format!("    gains {}", to_single_line(&one)));
+    let losses = losses.into_iter().map(|one| format!("    loses {}", to_single_line(&one)));
     let lines: Vec<String> = gains.chain(losses).collect();
-    let user = one_line(user);
+    let user = to_single_line(user);
     if lines.is_empty() {
         print(&format!("  {user}: nothing changes"))
     } else {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{TemplateAndUser, pretty};
 use crate::cli::print;
-use diagnostics::{Size, one_line};
+use diagnostics::{Size, to_single_line};
 use templates::{Question, explain};
 
 /// Show whether a user's key would allow a request, and which statement and condition decide.
@@ -66,15 +66,15 @@ impl Options {
                 acl: self.acl.as_deref(),
                 more: &self.more,
             },
-        )?;
+        );
         if matches!(self.format, Format::Json) {
             print(&pretty(&explanation)?)?;
             return Ok(());
         }
         let verdict = if explanation.allowed { "allowed" } else { "denied" };
-        print(&format!("{verdict}: {}", one_line(&explanation.reason)))?;
+        print(&format!("{verdict}: {}", to_single_line(&explanation.reason)))?;
         if let Some(statement) = &explanation.statement {
-            print(&format!("decided by: {}", one_line(&serde_json::to_string(statement)?)))?;
+            print(&format!("decided by: {}", to_single_line(&serde_json::to_string(statement)?)))?;
         }
         if let Some(unmet) = &explanation.condition {
             print(&format!("unmet condition: {} on {}", unmet.operator, unmet.key))?;
@@ -91,7 +91,7 @@ enum BadSize {
     #[error("`{0}` is too large")]
     TooLarge(String),
     #[error("{0}")]
-    Unit(String),
+    Unit(<Size as std::str::FromStr>::Err),
 }
 
 /// Decimal units, beside the binary ones of [`Size`].
@@ -109,9 +109,7 @@ fn parse_size(text: &str) -> Result<u64, BadSize> {
             let count: u64 = count.trim().parse().map_err(|error| BadSize::Number(text.to_owned(), error))?;
             count.checked_mul(*factor).ok_or_else(|| BadSize::TooLarge(text.to_owned()))
         }
-        None => Size::try_from(text.to_owned())
-            .map(|size| size.0)
-            .map_err(|error| BadSize::Unit(error.to_string())),
+        None => Ok(text.parse::<Size>().map_err(BadSize::Unit)?.0),
     }
 }
 

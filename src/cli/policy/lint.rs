@@ -8,9 +8,9 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Origin, Render
 use clap::{Args, ValueEnum};
 
 use super::{ConfigOption, read};
-use crate::{app::StartError, cli::print};
-use diagnostics::{Source, one_line};
-use templates::{Finding, Folder, Level, Report, lint};
+use crate::{app::StartError, cli::print, reload::folder};
+use diagnostics::{Source, to_single_line};
+use templates::{Finding, Level, Report, lint};
 
 /// Prove that templates confine each user to their own folder, and report what cannot be proved.
 ///
@@ -51,7 +51,7 @@ impl Options {
         if paths.is_empty() {
             paths.push(self.config.dir()?);
         }
-        let files = Folder::gather(paths.clone()).map_err(StartError::from)?.files;
+        let files = folder::gather(paths.clone()).map_err(StartError::from)?.into_files();
         if files.is_empty() {
             let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             anyhow::bail!("{} has no template; give files, or --config", named.join(", "));
@@ -74,7 +74,7 @@ impl Options {
 }
 
 fn print_report(report: &Report) -> std::io::Result<()> {
-    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::printable() };
     let mut texts: HashMap<PathBuf, Option<Source>> = HashMap::new();
     for finding in &report.findings {
         let path = &finding.diagnostic.path;
@@ -83,7 +83,7 @@ fn print_report(report: &Report) -> std::io::Result<()> {
         print("")?;
     }
     for (name, proved) in &report.verdicts {
-        print(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, one_line(name)))?;
+        print(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, to_single_line(name)))?;
     }
     if !report.assumptions.is_empty() {
         print(&format!(
@@ -100,8 +100,8 @@ fn draw(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> String
         Level::Error => Severity::ERROR,
         Level::Warning => Severity::WARNING,
     };
-    let message = one_line(&finding.diagnostic.message);
-    let path = one_line(&finding.diagnostic.path.display().to_string());
+    let message = to_single_line(&finding.diagnostic.message);
+    let path = to_single_line(&finding.diagnostic.path.display().to_string());
     let mut group = Group::with_title(severity.primary_title(message.as_str()).id(finding.rule.name()));
     if let (Some(place), Some(text)) = (&finding.diagnostic.place, text) {
         let snippet = Snippet::source(text.text())
@@ -111,11 +111,11 @@ fn draw(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> String
     } else {
         group = group.element(Origin::path(path.as_str()));
     }
-    let example = finding.counter_example.as_ref().map(|found| one_line(&found.to_string()));
+    let example = finding.counter_example.as_ref().map(|found| to_single_line(&found.to_string()));
     if let Some(example) = &example {
         group = group.element(Severity::NOTE.with_name("for example").message(example.as_str()));
     }
-    let help = one_line(&finding.diagnostic.help);
+    let help = to_single_line(&finding.diagnostic.help);
     group = group.element(Severity::HELP.message(help.as_str()));
     renderer.render(&[group])
 }

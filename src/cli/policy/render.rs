@@ -27,9 +27,9 @@ impl Options {
         if self.wire {
             print(grant.policy().wire())?;
         } else if self.pretty {
-            print(&pretty(&grant.policy().decoded()?)?)?;
+            print(&pretty(grant.policy().policy())?)?;
         } else {
-            print(&grant.policy().decoded()?.to_json())?;
+            print(&grant.policy().policy().to_json())?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
     },
     config::TemplateSettings,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{ShadowReport, TemplateStatus};
 
 /// Show what shadow templates (`<name>.next.toml`) would change for the users who sent requests since they are there.
@@ -83,7 +83,7 @@ impl Options {
 
 fn summary(name: &str, shadow: &ShadowReport) -> String {
     if !shadow.problems.is_empty() {
-        let problems: Vec<String> = shadow.problems.iter().map(|one| one_line(one)).collect();
+        let problems: Vec<String> = shadow.problems.iter().map(|one| to_single_line(one)).collect();
         return format!("{name}.next.toml cannot be used:\n  {}", problems.join("\n  "));
     }
     let sizes = &shadow.policy_bytes;
@@ -102,7 +102,7 @@ fn summary(name: &str, shadow: &ShadowReport) -> String {
     lines.extend(shadow.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
     lines.extend(shadow.revision.gains.iter().map(|one| format!("  all users gain {one}")));
     lines.extend(shadow.revision.losses.iter().map(|one| format!("  all users lose {one}")));
-    lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| to_single_line(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl PromoteOptions {
