@@ -74,7 +74,7 @@ impl Options {
 }
 
 fn print_report(report: &Report) -> std::io::Result<()> {
-    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::printable() };
+    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let mut texts: HashMap<PathBuf, Option<Source>> = HashMap::new();
     for finding in &report.findings {
         let path = &finding.diagnostic.path;
