@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
-    Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_ID, SECRET_KEY, Setup, cosbroker, repository,
-    token,
+    Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_ID, SECRET_KEY, Setup, Signal, cosbroker,
+    repository, token,
 };
 
 const MALFORMED: &str = "the token was rejected: malformed";
@@ -23,7 +23,7 @@ fn audited(sts: &CannedSts, section: &str) -> Setup {
 
 /// Ends the broker; the lines it had written to a file and its older ones, from the oldest on, each whole.
 async fn lines_after(mut broker: Broker, file: &Path) -> Vec<Value> {
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     let (code, broker) = tokio::task::spawn_blocking(move || (broker.ended(), broker)).await.unwrap();
     assert_eq!(code, Some(0), "{}", broker.log());
     let older = (1..).map(|number| file.with_extension(format!("jsonl.{number}")));

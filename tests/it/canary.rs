@@ -13,7 +13,7 @@ use cloud_emulator::SessionKey;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, sandbox::Sandbox};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, sandbox::Sandbox};
 
 fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
     let section = format!(
@@ -98,7 +98,7 @@ async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_ap
             let host = request.headers.iter().find(|(name, _)| name == "host").unwrap();
             assert_eq!(host.1, "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com");
         }
-        broker.signal("-TERM");
+        broker.signal(Signal::TERM);
         assert_eq!(broker.ended(), Some(0));
         let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
         let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, token, token_of};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, token, token_of};
 
 /// Everything that hands out a key, or speaks of one's grant.
 const ROUTES: [&str; 7] = [
@@ -284,7 +284,7 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     assert!(code == Some(0) && !notes.contains("restarts"), "{notes}");
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("subject = \"alice\""), "{kept}");
-    broker.signal("-KILL");
+    broker.signal(Signal::KILL);
     broker.ended();
     let broker = with_file(Setup::new(sts)).start_with(|dir| {
         std::fs::create_dir(dir.join("state")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Answer, Answers, CannedSts, Setup, token};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, token};
 
 #[tokio::test]
 async fn a_signal_to_stop_lets_running_asks_finish() {
@@ -13,7 +13,7 @@ async fn a_signal_to_stop_lets_running_asks_finish() {
     while sts.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     let answer = slow.await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     let ended = tokio::task::spawn_blocking(move || (broker.ended(), broker.log())).await.unwrap();

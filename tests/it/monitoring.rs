@@ -1,4 +1,4 @@
-//! What operators read at `/metrics`, and that it is what `docs/monitoring.md` says.
+//! What operators read at `/metrics`, and that it is what `docs/reference/metrics.md` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 

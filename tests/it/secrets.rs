@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, token};
+use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, Signal, token};
 
 #[tokio::test]
 async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() {
@@ -36,7 +36,7 @@ async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() 
     write!(told, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
     told += &broker.metrics().await;
     told += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     let broker = tokio::task::spawn_blocking(move || (broker.ended(), broker).1).await.unwrap();
     told += &broker.log();
     told += &std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();

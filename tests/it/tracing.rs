@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use serde_json::Value as Json;
 
-use crate::support::{Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_KEY, Setup, emulator, token};
+use crate::support::{
+    Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_KEY, Setup, Signal, emulator, token,
+};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -120,7 +122,7 @@ fn told(sts: &CannedSts) -> Vec<Option<String>> {
 }
 
 async fn stopped(mut broker: Broker) -> Broker {
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     tokio::task::spawn_blocking(move || {
         assert_eq!(broker.ended(), Some(0), "{}", broker.log());
         broker

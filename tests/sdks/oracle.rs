@@ -44,8 +44,11 @@ async fn the_official_sdk_would_have_sent_the_same_requests() {
         .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!(written).to_string()).unwrap();
-    let judged =
-        Command::new(python()).arg(repository("tests/oracle/judge.py")).arg(file.path()).output().unwrap();
+    let judged = Command::new(python())
+        .arg(repository("tests/sdks/oracle/judge.py"))
+        .arg(file.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{said}{}", String::from_utf8_lossy(&judged.stderr));
     assert!(said.contains("12 passed, 0 failed"), "{said}");
@@ -72,7 +75,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
         expected.push((path, good));
     }
     let mut android = Command::new("python3")
-        .arg(repository("tests/oracle/android.py"))
+        .arg(repository("tests/sdks/oracle/android.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -94,7 +97,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
 fn the_official_sdk_gets_keys_and_tencents_own_codes_from_the_emulator() {
     let (address, _) = emulator();
     let output = Command::new(python())
-        .arg(repository("tests/oracle/emulator.py"))
+        .arg(repository("tests/sdks/oracle/emulator.py"))
         .args([&address.to_string(), SECRET_ID, SECRET_KEY])
         .output()
         .unwrap();

@@ -1,7 +1,7 @@
 //! Tencent's own SDKs at the sandbox: apps that get a key from the broker and work with it. `make test` installs
 //! them.
 //!
-//! The programs in `tests/sdk` do the same steps with each SDK and tell how each went; what it must come to stands
+//! The programs in `tests/sdks/programs` do the same steps with each SDK and tell how each went; what it must come to stands
 //! here, for all of them at once.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
@@ -228,7 +228,7 @@ fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
 /// Where Debian puts it.
 pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// A program of `tests/sdk`, with the JavaScript SDKs.
+/// A program of `tests/sdks/programs`, with the JavaScript SDKs.
 pub(crate) fn node(program: &str) -> Command {
     let modules = repository("target/sdk/node_modules");
     assert!(modules.exists(), "run `make sdk` first: Tencent's JavaScript SDKs are not installed");
@@ -243,10 +243,13 @@ fn python(program: &str) -> Command {
     bounded(&python, program)
 }
 
-/// A program of `tests/sdk` that ends by itself, or is ended.
+/// A program of `tests/sdks/programs` that ends by itself, or is ended.
 fn bounded(interpreter: &Path, program: &str) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "100"]).arg(interpreter).arg(repository("tests/sdk").join(program));
+    command
+        .args(["--kill-after=5", "100"])
+        .arg(interpreter)
+        .arg(repository("tests/sdks/programs").join(program));
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
     }

@@ -33,6 +33,8 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
+pub use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 use serde_json::{Value, json};
 
 use self::log::Log;
@@ -292,16 +294,14 @@ impl Broker {
         self.log.says(words);
     }
 
-    pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    pub fn signal(&self, signal: Signal) {
+        send_signal(&self.child, signal);
     }
 
     /// Sets the size that files it writes may have.
     pub fn may_write_files_of(&self, bytes: u64) {
-        let id = self.child.id().to_string();
-        let limit = format!("--fsize={bytes}:unlimited");
-        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
+        let limit = Rlimit { current: Some(bytes), maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Waits for the process to end by itself, and for its last words.
@@ -310,6 +310,10 @@ impl Broker {
         self.reader.take().unwrap().join().unwrap();
         status.code()
     }
+}
+
+fn send_signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 impl Drop for Broker {

@@ -1,6 +1,6 @@
 """What an app does with Tencent's Python SDK, step by step: python_sdk.py BROKER CLOUD. One JSON line a step.
 
-The same steps as in scenario.mjs; asserts nothing: tests/it/sdks.rs says what each step must come to.
+The same steps as in scenario.mjs; asserts nothing: tests/sdks/sdks.rs says what each step must come to.
 """
 
 import base64

@@ -1,6 +1,6 @@
 // The operators' page as a person on call uses it, in Chromium:
 // `node operators.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Tells what is to be seen as
-// JSON lines; tests/it/page.rs says what that must be.
+// JSON lines; tests/sdks/page.rs says what that must be.
 
 import { launch } from "./chromium.mjs";
 

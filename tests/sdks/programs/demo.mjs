@@ -1,5 +1,5 @@
 // The sandbox's page as a person uses it, in Chromium: `node demo.mjs <cloud> <chromium>`. Tells what is to be seen as
-// JSON lines; tests/it/demo.rs says what that must be.
+// JSON lines; tests/sdks/demo.rs says what that must be.
 
 import { launch } from "./chromium.mjs";
 

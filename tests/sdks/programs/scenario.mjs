@@ -1,5 +1,5 @@
 // What an app does with Tencent's JavaScript SDKs, step by step. Runs in Node and in a page alike; asserts nothing:
-// tests/it/sdks.rs says what each step must come to.
+// tests/sdks/sdks.rs says what each step must come to.
 //
 // `world` is where: { COS, ways, broker, cloud, say, blob(bytes), file(bytes), download }. `ways` are options that lead
 // the SDK to the sandbox, the first for all but one step; `blob` and `file` make bodies and upload parameters of bytes;
