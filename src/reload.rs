@@ -1,10 +1,13 @@
-//! The templates that serve at this moment, and how a changed folder comes to serve: all templates or none,
-//! the last good set kept.
+//! Hot reload of templates. A changed folder is loaded as a whole or not at all; if it cannot be loaded, the last
+//! good set stays active.
 
+pub(crate) mod folder;
 mod metrics;
+mod watch;
 
 use std::{
-    path::PathBuf,
+    net::IpAddr,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,23 +16,39 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-use self::metrics::{Metrics, MetricsCollector};
-use diagnostics::Diagnostic;
-use templates::{Folder, ServingConstraints, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
+pub(crate) use self::watch::watch;
 
-/// A folder of templates, hot-reloaded.
+use self::metrics::{Metrics, MetricsCollector};
+use crate::audit::{Audit, Event, ReloadedBy};
+use diagnostics::{Diagnostic, to_single_line};
+use templates::{ServingConstraints, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
+
+/// Reads and proves every template of a folder, all or none.
+///
+/// # Errors
+/// Every problem found.
+pub fn load(
+    dir: &Path,
+    constraints: &ServingConstraints,
+    now: Timestamp,
+) -> Result<TemplateSet, Vec<Diagnostic>> {
+    let files = folder::read(dir).map_err(|problem| vec![problem])?;
+    TemplateSet::of_folder(files, dir, constraints, now, None)
+}
+
+/// The active templates of a folder.
 #[derive(Debug)]
 pub struct TemplateStore {
     dir: PathBuf,
-    terms: ServingConstraints,
-    serving: ArcSwap<TemplateSet>,
-    /// Held while the folder is loaded, so that of two reloads at once the later folder comes last.
+    constraints: ServingConstraints,
+    active: ArcSwap<TemplateSet>,
+    /// Held while the folder is loaded, so that of two concurrent reloads the later one wins.
     loading: Mutex<()>,
-    last: Mutex<Attempt>,
+    last_attempt: Mutex<Attempt>,
     metrics: Metrics,
 }
 
-/// The last attempt to load.
+/// The last attempt to load the folder.
 #[derive(Debug)]
 struct Attempt {
     at: Timestamp,
@@ -37,39 +56,53 @@ struct Attempt {
     problems: Vec<Diagnostic>,
 }
 
-/// What became of a reload.
+/// The outcome of a reload.
 #[derive(Debug)]
 pub enum Reload {
-    /// The folder serves; what changed, template by template.
+    /// The folder is active. Each changed template with its change.
     Loaded(Vec<(String, String)>),
-    /// Nothing in the folder has changed.
+    /// The folder has not changed.
     Unchanged,
-    /// The last good set goes on.
+    /// The folder cannot be loaded, and the last good set stays active.
     Refused(Vec<Diagnostic>),
 }
 
-/// What operators see of all templates.
+/// What caused a reload.
+#[derive(Debug, Clone, Copy)]
+pub enum ReloadCause {
+    /// The folder changed.
+    Folder,
+    /// The process got a SIGHUP.
+    Signal,
+    /// A client called `POST /api/reload`.
+    Api {
+        /// The client's address, if it is known.
+        client: Option<IpAddr>,
+    },
+}
+
+/// What operators see of the templates.
 #[derive(Debug, Serialize)]
 pub struct StoreStatus {
-    /// Names the whole set.
+    /// The version of the active set.
     pub version: String,
-    /// When it was loaded.
+    /// When the active set was loaded.
     pub loaded_at: Timestamp,
-    /// When a load was last tried.
+    /// When the last attempt to load was made.
     pub last_attempt_at: Timestamp,
-    /// Why the folder as it stands now does not serve, if it does not.
+    /// Why the folder as it is now cannot be loaded, if it cannot.
     pub problems: Vec<String>,
-    /// `<name>.next.toml` files without a `<name>.toml` to follow: they do nothing.
+    /// `<name>.next.toml` files without a `<name>.toml`, which have no effect.
     pub orphans: Vec<String>,
-    /// Each template.
+    /// The active templates.
     pub templates: Vec<TemplateStatus>,
 }
 
-/// Problems told of one folder; the first hundred are enough to begin with.
-const MOST_PROBLEMS: usize = 100;
+/// The maximum number of problems that are reported of one folder.
+const MAX_PROBLEMS: usize = 100;
 
-/// Names a folder that cannot be listed, by why.
-fn unlisted(problem: &Diagnostic) -> Fingerprint {
+/// Stands for the version of a folder that cannot be listed.
+fn version_of_unlisted(problem: &Diagnostic) -> Fingerprint {
     Fingerprint::of(&[problem.to_string()])
 }
 
@@ -77,114 +110,162 @@ impl TemplateStore {
     /// Loads a folder for the first time.
     ///
     /// # Errors
-    /// Every problem found, each with its place and mend.
-    pub fn open(dir: PathBuf, terms: ServingConstraints, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
-        let set = TemplateSet::load(&dir, &terms, now)?;
+    /// Every problem found.
+    pub fn open(
+        dir: PathBuf,
+        constraints: ServingConstraints,
+        now: Timestamp,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let set = load(&dir, &constraints, now)?;
         let last = Attempt { at: now, version: set.version(), problems: Vec::new() };
         Ok(Self {
             dir,
-            terms,
-            serving: ArcSwap::from_pointee(set),
+            constraints,
+            active: ArcSwap::from_pointee(set),
             loading: Mutex::new(()),
-            last: Mutex::new(last),
+            last_attempt: Mutex::new(last),
             metrics: Metrics::default(),
         })
     }
 
-    /// The set that serves. One ask takes it once, so that it never sees two.
+    /// Returns the active set. A request takes it once, so that it never sees two.
     pub fn current(&self) -> Arc<TemplateSet> {
-        self.serving.load_full()
+        self.active.load_full()
     }
 
-    /// Loads the folder anew, if it changed. Reads files: not for a thread that serves.
-    pub fn reload(&self, now: Timestamp) -> Reload {
+    /// Loads the folder again if it has changed, and reports the outcome to metrics, log and audit log. It reads
+    /// files, so it must not run on a thread that serves requests.
+    pub fn reload(&self, audit: &Audit, cause: ReloadCause, now: Timestamp) -> Reload {
         let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.load(now);
-        self.metrics.reloaded(&outcome);
-        match &outcome {
-            Reload::Unchanged => tracing::info!("templates unchanged"),
-            Reload::Loaded(changes) => {
-                for (template, change) in changes {
-                    tracing::info!(template, change, "template changed");
-                }
-                tracing::info!(version = %self.current().version().short(), "templates loaded");
-            }
-            Reload::Refused(problems) => {
-                for problem in problems {
-                    tracing::error!(%problem, "templates not loaded, the last good ones go on");
-                }
-            }
-        }
-        outcome
+        let reload = self.load_if_changed(now);
+        self.metrics.reloaded(&reload);
+        let active = self.current();
+        reload.log(&active);
+        audit.record(reload.event(cause, &active));
+        reload
     }
 
-    fn load(&self, now: Timestamp) -> Reload {
-        let serving = self.current();
-        let (version, loaded) = match Folder::read(&self.dir) {
-            Ok(folder) if folder.version() == serving.version() => (folder.version(), Ok(None)),
-            Ok(folder) => {
-                let version = folder.version();
-                let set = TemplateSet::of_folder(folder, &self.dir, &self.terms, now, Some(&serving));
+    fn load_if_changed(&self, now: Timestamp) -> Reload {
+        let active = self.current();
+        let (version, loaded) = match folder::read(&self.dir) {
+            Ok(files) if files.version() == active.version() => (files.version(), Ok(None)),
+            Ok(files) => {
+                let version = files.version();
+                let set = TemplateSet::of_folder(files, &self.dir, &self.constraints, now, Some(&active));
                 (version, set.map(Some))
             }
-            Err(problem) => (unlisted(&problem), Err(vec![problem])),
+            Err(problem) => (version_of_unlisted(&problem), Err(vec![problem])),
         };
-        let (outcome, problems) = match loaded {
-            // Back to what serves: nothing is wrong any more.
+        let (reload, problems) = match loaded {
+            // The folder is again what is active, so nothing is wrong any more.
             Ok(None) if self.is_stale() => (Reload::Loaded(Vec::new()), Vec::new()),
             Ok(None) => (Reload::Unchanged, Vec::new()),
             Ok(Some(set)) => {
-                let changes = set.revisions(&serving);
-                self.serving.store(Arc::new(set));
+                let changes = set.revisions(&active);
+                self.active.store(Arc::new(set));
                 (Reload::Loaded(changes), Vec::new())
             }
             Err(mut problems) => {
-                problems.truncate(MOST_PROBLEMS);
+                problems.truncate(MAX_PROBLEMS);
                 (Reload::Refused(problems.clone()), problems)
             }
         };
-        *self.last() = Attempt { at: now, version, problems };
-        outcome
+        *self.last_attempt() = Attempt { at: now, version, problems };
+        reload
     }
 
-    fn last(&self) -> MutexGuard<'_, Attempt> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_attempt(&self) -> MutexGuard<'_, Attempt> {
+        self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_stale(&self) -> bool {
-        !self.last().problems.is_empty()
+        !self.last_attempt().problems.is_empty()
     }
 
-    /// What the folder holds right now. Reads files.
-    pub fn look(&self) -> Fingerprint {
-        Folder::glance(&self.dir).map_or_else(|problem| unlisted(&problem), |folder| folder.version())
-    }
-
-    /// What the last attempt to load found in the folder.
-    pub fn last_tried(&self) -> Fingerprint {
-        self.last().version
-    }
-
-    /// All that operators see.
-    pub fn status(&self) -> StoreStatus {
-        let (last_attempt_at, problems) = {
-            let last = self.last();
-            (last.at, last.problems.iter().map(ToString::to_string).collect())
-        };
-        let serving = self.current();
-        StoreStatus {
-            version: serving.version().short().to_string(),
-            loaded_at: serving.loaded_at(),
-            last_attempt_at,
-            problems,
-            orphans: serving.orphans().to_vec(),
-            templates: serving.status(),
+    /// Reads the folder and returns its version as it is now.
+    pub fn poll(&self) -> Fingerprint {
+        match folder::read_once(&self.dir) {
+            Ok(files) => files.version(),
+            Err(problem) => version_of_unlisted(&problem),
         }
     }
 
-    /// Adds this room's figures to a registry.
+    /// Returns the folder's version at the last attempt to load it.
+    pub fn last_tried(&self) -> Fingerprint {
+        self.last_attempt().version
+    }
+
+    /// Returns what operators see.
+    pub fn status(&self) -> StoreStatus {
+        let (last_attempt_at, problems) = {
+            let last = self.last_attempt();
+            (last.at, last.problems.iter().map(ToString::to_string).collect())
+        };
+        let active = self.current();
+        StoreStatus {
+            version: active.version().short().to_string(),
+            loaded_at: active.loaded_at(),
+            last_attempt_at,
+            problems,
+            orphans: active.orphans().to_vec(),
+            templates: active.status(),
+        }
+    }
+
+    /// Adds the metrics of reloads and templates to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
         registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
+    }
+}
+
+impl Reload {
+    /// Returns the outcome's name in metrics and the audit log.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Loaded(_) => "loaded",
+            Self::Unchanged => "unchanged",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    fn log(&self, active: &TemplateSet) {
+        match self {
+            Self::Unchanged => tracing::info!("templates unchanged"),
+            Self::Loaded(changes) => {
+                for (template, change) in changes {
+                    tracing::info!(template, change, "template changed");
+                }
+                tracing::info!(version = %active.version().short(), "templates loaded");
+            }
+            Self::Refused(problems) => {
+                for problem in problems {
+                    tracing::error!(%problem, "templates not loaded, the last good ones stay active");
+                }
+            }
+        }
+    }
+
+    fn event(&self, cause: ReloadCause, active: &TemplateSet) -> Event {
+        let (changes, problems) = match self {
+            Self::Loaded(changes) => (changes.as_slice(), &[][..]),
+            Self::Unchanged => (&[][..], &[][..]),
+            Self::Refused(problems) => (&[][..], problems.as_slice()),
+        };
+        let (by, client) = match cause {
+            ReloadCause::Folder => (ReloadedBy::Folder, None),
+            ReloadCause::Signal => (ReloadedBy::Signal, None),
+            ReloadCause::Api { client } => (ReloadedBy::Api, client),
+        };
+        let versions = active.versions();
+        Event::Reload {
+            outcome: self.name(),
+            by,
+            client,
+            template_set: active.version().short().to_string(),
+            templates: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).collect(),
+            changes: changes.iter().cloned().collect(),
+            problems: problems.iter().map(|problem| to_single_line(&problem.to_string())).collect(),
+        }
     }
 }

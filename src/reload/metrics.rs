@@ -1,4 +1,4 @@
-//! What is counted of reloads, and what is read of the templates when it is asked for.
+//! Metrics of reloads and of the active templates.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,10 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::counter::Counter, registry::Registry,
 };
 
+use super::{Reload, TemplateStore};
 use crate::metrics::{MetricsWriter, StaticFamily};
-use crate::reload::{Reload, TemplateStore};
 
-/// Attempts to load the folder anew.
+/// Counts attempts to reload the folder, by outcome.
 #[derive(Debug)]
 pub(super) struct Metrics(StaticFamily<&'static str, Counter>);
 
@@ -22,12 +22,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(super) fn reloaded(&self, reload: &Reload) {
-        let outcome = match reload {
-            Reload::Loaded(_) => "loaded",
-            Reload::Unchanged => "unchanged",
-            Reload::Refused(_) => "refused",
-        };
-        if let Some(count) = self.0.of(outcome) {
+        if let Some(count) = self.0.of(reload.name()) {
             count.inc();
         }
     }
@@ -35,34 +30,36 @@ impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "cosbroker_template_reloads",
-            "Attempts to load the templates' folder anew, by what became of them",
+            "Attempts to reload the templates' folder, by outcome",
             self.0.clone(),
         );
     }
 }
 
+/// Reads the state of the templates when Prometheus scrapes.
 #[derive(Debug)]
 pub(super) struct MetricsCollector(pub(super) Arc<TemplateStore>);
 
 impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let templates = self.0.current().status();
-        let mut sheet = MetricsWriter::new(encoder);
-        sheet.gauge(
+        let mut writer = MetricsWriter::new(encoder);
+        writer.gauge(
             "cosbroker_templates_stale",
-            "1 while the folder holds something that cannot serve, and the last good set goes on",
+            "1 while the folder cannot be loaded and the last good set stays active",
             u32::from(self.0.is_stale()),
         )?;
-        let named = |template| ("template", template);
-        sheet.info(
+        writer.info(
             "cosbroker_template",
-            "The templates that serve, and the SHA-256 of their files",
-            templates.iter().map(|one| [named(one.name.as_str()), ("version", one.version.as_str())]),
+            "The active templates and the SHA-256 of their files",
+            templates
+                .iter()
+                .map(|one| [("template", one.name.as_str()), ("version", one.version.as_str())]),
         )?;
-        sheet.gauges(
+        writer.gauges(
             "cosbroker_template_loaded_timestamp_seconds",
             "When this version of the template was first loaded",
-            templates.iter().map(|one| ([named(one.name.as_str())], one.loaded_at.as_second())),
+            templates.iter().map(|one| ([("template", one.name.as_str())], one.loaded_at.as_second())),
         )
     }
 }

@@ -1,16 +1,16 @@
-//! The sandbox's page, as it is served.
+//! The sandbox's demo page over HTTP.
 
 use crate::support::{Answer, sandbox::Sandbox};
 
 #[tokio::test]
-async fn who_installs_the_sdk_meanwhile_need_only_load_the_page_again() {
+async fn the_sdk_can_be_installed_while_the_sandbox_runs() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cos-js-sdk-v5.min.js");
     let sandbox = Sandbox::with(&["--js-sdk", file.to_str().unwrap()]);
-    let sdk = || Answer::of(sandbox.http.get(sandbox.url("/cos-js-sdk-v5.js")));
-    assert_eq!(sdk().await.status, 404);
+    let sdk_url = sandbox.url("/cos-js-sdk-v5.js");
+    assert_eq!(Answer::of(sandbox.http.get(&sdk_url)).await.status, 404);
     std::fs::write(&file, "var COS;").unwrap();
-    let installed = sdk().await;
+    let installed = Answer::of(sandbox.http.get(&sdk_url)).await;
     assert_eq!((installed.status, installed.body.as_str()), (200, "var COS;"));
     let headers = ["content-type", "cache-control", "x-content-type-options"];
     let sent = headers.map(|name| installed.header(name));
@@ -18,14 +18,14 @@ async fn who_installs_the_sdk_meanwhile_need_only_load_the_page_again() {
 }
 
 #[tokio::test]
-async fn the_page_may_reach_the_sandbox_and_nobody_else() {
+async fn the_page_may_connect_only_to_the_sandbox() {
     let sandbox = Sandbox::with(&["--allow-origin", "http://app.test:3000"]);
     let page = Answer::of(sandbox.http.get(sandbox.url("/"))).await;
     let policy = page.header("content-security-policy");
     assert!(policy.contains("default-src 'none'"), "{policy}");
     assert!(policy.contains(&format!("connect-src 'self' http://{};", sandbox.broker)), "{policy}");
     let port = sandbox.cloud.port();
-    for (origin, welcome) in [
+    for (origin, is_allowed) in [
         (format!("http://127.0.0.1:{port}"), true),
         (format!("http://localhost:{port}"), true),
         ("http://app.test:3000".to_owned(), true),
@@ -39,6 +39,6 @@ async fn the_page_may_reach_the_sandbox_and_nobody_else() {
             .header("access-control-request-headers", "authorization");
         let allowed = Answer::of(preflight).await;
         let allowed = allowed.header("access-control-allow-origin");
-        assert_eq!(allowed, if welcome { origin.as_str() } else { "" });
+        assert_eq!(allowed, if is_allowed { origin.as_str() } else { "" });
     }
 }

@@ -139,7 +139,7 @@ fn diff_tells_what_each_sample_user_gains_and_loses() {
     assert_eq!(code, 0);
     for part in [
         "everybody:\n    gains PutObject, PostObject on `users/${sub}/*` where cos:content-length",
-        "loses keys live 20m, 30m before",
+        "loses keys are valid for 20m, 30m before",
         "alice (role member):\n    gains PutObject, PostObject on `users/alice/*`",
         "a|b: no key, before and after",
     ] {

@@ -5,9 +5,9 @@ use reqwest::Method;
 use crate::support::{Answer, sandbox::Sandbox};
 
 #[tokio::test]
-async fn a_wrong_method_is_told_which_ones_a_place_takes() {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     let sandbox = Sandbox::start();
-    for (method, path, allow, said) in [
+    for (method, path, allow, expected) in [
         (Method::GET, "/presign?name=a", "POST", "send POST"),
         (Method::POST, "/token?sub=alice", "GET", "send GET"),
         (Method::GET, "/rotate", "POST", "send POST"),
@@ -17,7 +17,7 @@ async fn a_wrong_method_is_told_which_ones_a_place_takes() {
     ] {
         let answer = Answer::of(sandbox.http.request(method, sandbox.url(path))).await;
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
-        assert!(answer.body.contains(said), "{answer:?}");
+        assert!(answer.body.contains(expected), "{answer:?}");
     }
     for (method, path, allow) in [
         (Method::PUT, "/", "GET"),

@@ -1,8 +1,8 @@
-//! Tencent's own SDKs at the sandbox: apps that get a key from the broker and work with it. `make test` installs
-//! them.
+//! Tencent's own SDKs with the sandbox: apps that request a key from the broker and use it. `make test` installs
+//! the SDKs.
 //!
-//! The programs in `tests/sdks/programs` do the same steps with each SDK and tell how each went; what it must come to stands
-//! here, for all of them at once.
+//! The programs in `tests/sdks/programs` do the same steps with each SDK and print the result of each step. The expected
+//! results are here, for all SDKs.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use crate::support::{repository, sandbox::Sandbox};
 
-/// What a step comes to.
+/// The expected result of a step.
 #[derive(Debug, Clone, Copy)]
-enum Comes {
-    /// It succeeds, and there is nothing to tell.
-    Well,
-    /// It succeeds, and this is told.
-    To(&'static str),
-    /// Refused: the status, and the code of the SDK's error.
+enum Expected {
+    /// Success without a value.
+    Done,
+    /// Success with this value.
+    Value(&'static str),
+    /// Refused with this status and this code of the SDK's error.
     Refused(u16, &'static str),
-    /// Refused by the status alone: an answer to HEAD has no body to hold a code.
+    /// Refused with this status. A response to HEAD has no body with a code.
     RefusedHead(u16),
 }
-use Comes::{Refused, RefusedHead, To, Well};
+use Expected::{Done, Refused, RefusedHead, Value as ValueOf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sdk {
@@ -31,25 +31,25 @@ enum Sdk {
     Python,
 }
 
-/// The broker's routes that give keys.
+/// The broker's routes for keys.
 const ROUTES: [&str; 4] = ["/v1", "/sts", "/sign", "/getKeyAndCredentials"];
 
-/// What a key of each route does in its own home.
-const OWN_HOME: [(&str, Comes); 9] = [
-    ("put", Well),
-    ("head", To("15")),
-    ("get", To("hello from home")),
-    ("list", To("1")),
-    ("multipart", Well),
-    ("multipart comes back", To("the same bytes")),
-    ("delete", Well),
-    ("get what is gone", Refused(404, "NoSuchKey")),
-    ("head what is gone", RefusedHead(404)),
+/// The steps with a key of each route in its own home.
+const OWN_HOME: [(&str, Expected); 9] = [
+    ("put", Done),
+    ("head", ValueOf("15")),
+    ("get", ValueOf("hello from home")),
+    ("list", ValueOf("1")),
+    ("multipart", Done),
+    ("multipart content", ValueOf("the same bytes")),
+    ("delete", Done),
+    ("get a deleted object", Refused(404, "NoSuchKey")),
+    ("head a deleted object", RefusedHead(404)),
 ];
 
-/// What else each SDK sees with Alice's key.
-const CONTRACT: [(&str, Comes); 18] = [
-    ("list in pages", To("1.txt , 2.txt | 3 +&.txt , dir/")),
+/// The other steps with Alice's key.
+const OTHER_STEPS: [(&str, Expected); 18] = [
+    ("list in pages", ValueOf("1.txt , 2.txt | 3 +&.txt , dir/")),
     ("put in bob's home", Refused(403, "AccessDenied")),
     ("get from bob's home", Refused(403, "AccessDenied")),
     ("head in bob's home", RefusedHead(403)),
@@ -66,10 +66,10 @@ const CONTRACT: [(&str, Comes); 18] = [
     ("put in users/alice2/", Refused(403, "AccessDenied")),
     ("put with a public ACL", Refused(403, "AccessDenied")),
     ("put of 11 MiB", Refused(403, "AccessDenied")),
-    ("a key refreshed in mid upload", To("asked again, 2 keys, the same bytes")),
+    ("a key refreshed during an upload", ValueOf("requested again, 2 keys, the same bytes")),
 ];
 
-/// Keys that are not what the broker gave, or no longer: the code that every call is refused with.
+/// Forged and expired keys, and the code that every call is refused with.
 const BAD_KEYS: [(&str, &str); 5] = [
     ("a tampered policy", "InvalidAccessKeyId"),
     ("the token of bob's key", "InvalidAccessKeyId"),
@@ -80,7 +80,7 @@ const BAD_KEYS: [(&str, &str); 5] = [
 const CALLS: [&str; 6] = ["put", "get", "head", "list", "multipart", "delete"];
 
 impl Sdk {
-    /// How it is led to the sandbox.
+    /// The ways to point the SDK at the sandbox.
     fn ways(self) -> [&'static str; 3] {
         match self {
             Self::Node | Self::Python => ["proxy", "address", "path"],
@@ -88,12 +88,12 @@ impl Sdk {
         }
     }
 
-    /// Whether it mends a wrong clock by the server's.
-    fn mends_clocks(self) -> bool {
+    /// Whether the SDK corrects a wrong clock by the server's.
+    fn corrects_clocks(self) -> bool {
         self != Self::Python
     }
 
-    /// The code it makes up for an answer to HEAD.
+    /// The error code that the SDK makes up for a response to HEAD.
     fn head_code(self, status: u16) -> String {
         match (self, status) {
             (Self::Node, _) => status.to_string(),
@@ -103,47 +103,48 @@ impl Sdk {
         }
     }
 
-    fn contract(self) -> BTreeMap<String, Comes> {
-        let ways = self.ways().map(|way| (format!("pointed by {way}"), To("there and back")));
-        let own =
-            ROUTES.iter().flat_map(|route| OWN_HOME.map(|(step, comes)| (format!("{route}: {step}"), comes)));
+    fn expected_results(self) -> BTreeMap<String, Expected> {
+        let ways = self.ways().map(|way| (format!("reached by {way}"), ValueOf("the same content")));
+        let own = ROUTES
+            .iter()
+            .flat_map(|route| OWN_HOME.map(|(step, expected)| (format!("{route}: {step}"), expected)));
         let bad = BAD_KEYS.iter().flat_map(|(name, code)| {
             CALLS.map(|call| {
-                let comes = if call == "head" { RefusedHead(403) } else { Refused(403, code) };
-                (format!("{name}: {call}"), comes)
+                let expected = if call == "head" { RefusedHead(403) } else { Refused(403, code) };
+                (format!("{name}: {call}"), expected)
             })
         });
-        let rest = CONTRACT.map(|(step, comes)| (step.to_owned(), comes));
+        let rest = OTHER_STEPS.map(|(step, expected)| (step.to_owned(), expected));
         let clocks = ["a clock 20 minutes off", "a clock -20 minutes off"]
             .into_iter()
-            .filter(|_| self.mends_clocks())
-            .map(|step| (step.to_owned(), To("mended")));
+            .filter(|_| self.corrects_clocks())
+            .map(|step| (step.to_owned(), ValueOf("corrected")));
         ways.into_iter().chain(own).chain(bad).chain(rest).chain(clocks).collect()
     }
 
-    /// What is wrong with how its steps went.
-    fn breaches(self, told: &[Value]) -> Vec<String> {
-        let mut due = self.contract();
-        let mut breaches = Vec::new();
-        for line in told {
+    /// Returns the differences between the results of the steps and the expected ones.
+    fn differences(self, lines: &[Value]) -> Vec<String> {
+        let mut missing = self.expected_results();
+        let mut differences = Vec::new();
+        for line in lines {
             let step = line["step"].as_str().unwrap();
-            let Some(comes) = due.remove(step) else {
-                breaches.push(format!("{step}: not in the contract, or told twice"));
+            let Some(expected) = missing.remove(step) else {
+                differences.push(format!("{step}: unknown step, or printed twice"));
                 continue;
             };
-            if !self.keeps(comes, line) {
-                breaches.push(format!("{step}: should come to {comes:?}, and came to {line}"));
+            if !self.matches(expected, line) {
+                differences.push(format!("{step}: expected {expected:?}, got {line}"));
             }
         }
-        breaches.extend(due.into_keys().map(|step| format!("{step}: never done")));
-        breaches
+        differences.extend(missing.into_keys().map(|step| format!("{step}: was not run")));
+        differences
     }
 
-    fn keeps(self, comes: Comes, line: &Value) -> bool {
+    fn matches(self, expected: Expected, line: &Value) -> bool {
         let ok = line["ok"] == true;
-        match comes {
-            Well => ok && line["value"].is_null(),
-            To(value) => ok && line["value"] == value,
+        match expected {
+            Done => ok && line["value"].is_null(),
+            ValueOf(value) => ok && line["value"] == value,
             Refused(status, code) => !ok && line["status"] == status && line["code"] == code,
             RefusedHead(status) => !ok && line["status"] == status && line["code"] == self.head_code(status),
         }
@@ -152,48 +153,48 @@ impl Sdk {
 
 #[test]
 fn the_node_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
-    let (_sandbox, places, _templates) = sandbox();
-    let told = told(node("node.mjs").args(&places));
-    let breaches = Sdk::Node.breaches(&told);
-    assert!(breaches.is_empty(), "{breaches:#?}");
+    let (_sandbox, addresses, _templates) = sandbox();
+    let lines = output_lines(node("node.mjs").args(&addresses));
+    let differences = Sdk::Node.differences(&lines);
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[test]
 fn the_javascript_sdk_in_a_browser_works_in_its_own_home_and_is_refused_elsewhere() {
-    let (_sandbox, places, _templates) = sandbox();
-    let told = told(node("browser.mjs").args(&places).arg(CHROMIUM));
-    let breaches = Sdk::Browser.breaches(&told);
-    assert!(breaches.is_empty(), "{breaches:#?}");
+    let (_sandbox, addresses, _templates) = sandbox();
+    let lines = output_lines(node("browser.mjs").args(&addresses).arg(CHROMIUM));
+    let differences = Sdk::Browser.differences(&lines);
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[test]
 fn the_python_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
-    let (_sandbox, places, _templates) = sandbox();
-    let told = told(python("python_sdk.py").args(&places));
-    let breaches = Sdk::Python.breaches(&told);
-    assert!(breaches.is_empty(), "{breaches:#?}");
+    let (_sandbox, addresses, _templates) = sandbox();
+    let lines = output_lines(python("python_sdk.py").args(&addresses));
+    let differences = Sdk::Python.differences(&lines);
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[test]
-fn the_sts_packages_get_keys_and_tencents_own_codes_from_the_emulator() {
+fn the_sts_packages_get_keys_and_tencents_error_codes_from_the_emulator() {
     let sandbox = Sandbox::start();
     let cloud = sandbox.url("");
     let account = [&cloud, &sandbox.secret_id, &sandbox.secret_key];
-    let both = [
+    let common = [
         ("a key", "ok"),
         ("a key of a role", "ok"),
         ("put where the key allows", "ok"),
         ("put elsewhere", "AccessDenied"),
         ("a wrong secret", "AuthFailure.SignatureFailure"),
         ("an unknown secret id", "AuthFailure.SecretIdNotFound"),
-        ("too long a life", "InvalidParameter.OverTimeError"),
+        ("too long a duration", "InvalidParameter.OverTimeError"),
         ("no statement", "InvalidParameter.StrategyFormatError"),
     ];
     let python_only = [("a key of scopes", "ok"), ("a key signed for the host that the package knows", "ok")];
-    let node = told(node("node_sts.mjs").args(account));
-    assert_eq!(outcomes(&node), both.into());
-    let python = told(python("python_sts.py").args(account));
-    assert_eq!(outcomes(&python), both.into_iter().chain(python_only).collect());
+    let node = output_lines(node("node_sts.mjs").args(account));
+    assert_eq!(outcomes(&node), common.into());
+    let python = output_lines(python("python_sts.py").args(account));
+    assert_eq!(outcomes(&python), common.into_iter().chain(python_only).collect());
     for line in node.iter().chain(&python).filter(|line| line["step"].as_str().unwrap().starts_with("a key"))
     {
         let answer = &line["answer"];
@@ -203,17 +204,19 @@ fn the_sts_packages_get_keys_and_tencents_own_codes_from_the_emulator() {
     }
 }
 
-/// Each step, and `ok` or the package's error code.
-fn outcomes(told: &[Value]) -> BTreeMap<&str, &str> {
-    let told = told.iter().map(|line| {
-        let code = line["code"].as_str().unwrap_or("no code");
-        (line["step"].as_str().unwrap(), if line["ok"] == true { "ok" } else { code })
-    });
-    told.collect()
+/// Returns each step with `ok` or the package's error code.
+fn outcomes(lines: &[Value]) -> BTreeMap<&str, &str> {
+    lines
+        .iter()
+        .map(|line| {
+            let code = line["code"].as_str().unwrap_or("no code");
+            (line["step"].as_str().unwrap(), if line["ok"] == true { "ok" } else { code })
+        })
+        .collect()
 }
 
-/// Its default template, which the drop-in routes serve, is the shipped one for everything in one's own home;
-/// the shipped upload template stands beside it as `capped`.
+/// Starts a sandbox. Its default template, which the drop-in routes use, is the shipped `files` template; the
+/// shipped `upload` template is there as `capped`.
 fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
     let templates = tempfile::tempdir().unwrap();
     for (name, shipped) in [("upload", "files"), ("files", "files"), ("capped", "upload")] {
@@ -221,18 +224,18 @@ fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
         std::fs::copy(shipped, templates.path().join(format!("{name}.toml"))).unwrap();
     }
     let sandbox = Sandbox::with(&["--templates", templates.path().to_str().unwrap()]);
-    let places = [sandbox.broker, sandbox.cloud].map(|address| format!("http://{address}"));
-    (sandbox, places, templates)
+    let addresses = [sandbox.broker, sandbox.cloud].map(|address| format!("http://{address}"));
+    (sandbox, addresses, templates)
 }
 
-/// Where Debian puts it.
+/// Where Debian installs Chromium.
 pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// A program of `tests/sdks/programs`, with the JavaScript SDKs.
+/// Returns a program of `tests/sdks/programs` that uses the JavaScript SDKs.
 pub(crate) fn node(program: &str) -> Command {
     let modules = repository("target/sdk/node_modules");
     assert!(modules.exists(), "run `make sdk` first: Tencent's JavaScript SDKs are not installed");
-    let mut command = bounded(Path::new("node"), program);
+    let mut command = with_time_limit(Path::new("node"), program);
     command.env("NODE_PATH", modules);
     command
 }
@@ -240,11 +243,11 @@ pub(crate) fn node(program: &str) -> Command {
 fn python(program: &str) -> Command {
     let python = repository("target/oracle/bin/python");
     assert!(python.exists(), "run `make oracle` first: Tencent's Python SDKs are not installed");
-    bounded(&python, program)
+    with_time_limit(&python, program)
 }
 
-/// A program of `tests/sdks/programs` that ends by itself, or is ended.
-fn bounded(interpreter: &Path, program: &str) -> Command {
+/// Returns a program of `tests/sdks/programs` that is stopped after a time limit.
+fn with_time_limit(interpreter: &Path, program: &str) -> Command {
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", "100"])
@@ -256,12 +259,12 @@ fn bounded(interpreter: &Path, program: &str) -> Command {
     command
 }
 
-/// The lines that a program tells, when it has ended well.
-pub(crate) fn told(program: &mut Command) -> Vec<Value> {
+/// Returns the JSON lines that a program prints. The program must succeed.
+pub(crate) fn output_lines(program: &mut Command) -> Vec<Value> {
     let output = program.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let lines = said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let lines = stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")));
     let lines = lines.collect();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     lines
 }

@@ -1,43 +1,42 @@
-//! CAM's decision on one request: an explicit deny beats an allow, and nothing matched is denied
-//! (docs 598/10604; conditions: docs 436/46205).
+//! CAM's decision on a request: an explicit deny beats an allow, and what no statement allows is denied
+//! (docs 598/10604).
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
+mod condition;
+mod reading;
 
-use ipnet::IpNet;
-use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
 
-use super::{
-    pattern,
-    policy::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement},
+pub use self::{
+    condition::{conditions_hold, first_unmet},
+    reading::Reading,
 };
+use crate::{Effect, Policy, Statement, pattern};
 
-/// One request, as COS would put it to CAM.
+/// A request to COS, as CAM evaluates it.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
-    /// Such as `name/cos:PutObject`.
+    /// The action, such as `name/cos:PutObject`.
     pub action: &'a str,
-    /// The six segments, such as `qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/users/alice/a.jpg`.
+    /// The resource in six segments, such as `qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/users/alice/a.jpg`.
     pub resource: &'a str,
-    /// Condition keys the request has; a key of a request parameter holds the URL-encoded value.
+    /// The condition keys that the request has. The key of a request parameter holds the URL-encoded value.
     pub context: BTreeMap<&'a str, String>,
 }
 
-/// What CAM says, and which statement said so.
+/// CAM's decision, with the index of the statement behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Allowed by this statement.
+    /// This statement allows the request.
     Allowed(usize),
-    /// Denied by this statement, whatever else allows it.
+    /// This statement denies the request, whatever else allows it.
     ExplicitlyDenied(usize),
-    /// No statement allows it; this one would, were it not for its conditions.
+    /// No statement allows the request; this one would, but its conditions are not met.
     ConditionUnmet(usize),
-    /// No statement speaks of this action on this resource.
+    /// No statement is about this action on this resource.
     NotMentioned,
 }
 
-/// In words, for a log; statements are counted from one.
+/// Describes the decision for a log. Statements are counted from one.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,85 +51,26 @@ impl fmt::Display for Decision {
 }
 
 impl Decision {
-    /// Whether the request may go on.
+    /// Returns whether the request is allowed.
     pub fn is_allowed(self) -> bool {
         matches!(self, Self::Allowed(_))
     }
 }
 
-/// How a matcher may read resources: the vendor's documents leave open whether a pattern without `*` means
-/// all that begins with it, and what becomes of `//`, `..` and escapes in keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reading {
-    /// As written: `*` takes any run of characters, all else stands for itself.
-    Glob,
-    /// A pattern also takes whatever begins with it.
-    Prefix,
-    /// Repeated slashes are one, and `.` and `..` are resolved.
-    Merged,
-    /// Percent escapes are undone.
-    Decoded,
-}
-
-impl Reading {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::Glob, Self::Prefix, Self::Merged, Self::Decoded];
-
-    /// Whether a text could mean something else under this reading than as written.
-    pub fn matters_to(self, text: &str) -> bool {
-        match self {
-            Self::Glob | Self::Prefix => true,
-            Self::Merged => text.contains("//") || text.contains("/."),
-            Self::Decoded => text.contains('%'),
-        }
-    }
-
-    /// A pattern as this reading takes it.
-    pub fn pattern(self, pattern: &str) -> Cow<'_, str> {
-        match self {
-            Self::Prefix => Cow::Owned(format!("{pattern}*")),
-            Self::Glob | Self::Merged | Self::Decoded => self.text(pattern),
-        }
-    }
-
-    /// A resource as this reading takes it.
-    fn text(self, text: &str) -> Cow<'_, str> {
-        match self {
-            Self::Glob | Self::Prefix => Cow::Borrowed(text),
-            Self::Merged => Cow::Owned(merged(text)),
-            Self::Decoded => percent_decode_str(text).decode_utf8_lossy(),
-        }
-    }
-}
-
-fn merged(text: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    let mut parts = text.split('/').peekable();
-    while let Some(part) = parts.next() {
-        match part {
-            ".." => drop(segments.pop()),
-            "" | "." if parts.peek().is_some() => {}
-            _ => segments.push(part),
-        }
-    }
-    segments.join("/")
-}
-
-/// Decides, resources read as written.
+/// Decides on a request; resources are read as written.
 pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
     evaluate_as(Reading::Glob, policy, request)
 }
 
-/// Decides, resources read in one of the ways left open.
+/// Decides on a request; resources are read in one of the ways that the documents leave open.
 pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> Decision {
     let resource = reading.text(request.resource);
     let mut decision = Decision::NotMentioned;
     for (index, statement) in policy.statement.iter().enumerate() {
-        if !speaks_of(statement, reading, request.action, &resource) {
+        if !applies_to(statement, reading, request.action, &resource) {
             continue;
         }
-        match (statement.effect, hold(&statement.condition, request)) {
+        match (statement.effect, conditions_hold(&statement.condition, request)) {
             (Effect::Deny, true) => return Decision::ExplicitlyDenied(index),
             (Effect::Allow, true) => decision = Decision::Allowed(index),
             (Effect::Allow, false) if decision == Decision::NotMentioned => {
@@ -142,84 +82,16 @@ pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> 
     decision
 }
 
-/// Whether a statement is about an action on a resource, its conditions aside.
-pub fn speaks_of(statement: &Statement, reading: Reading, action: &str, resource: &str) -> bool {
+/// Returns whether a statement is about an action on a resource, conditions aside.
+pub fn applies_to(statement: &Statement, reading: Reading, action: &str, resource: &str) -> bool {
     statement.action.iter().any(|one| pattern::matches(one, action))
         && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), resource))
-}
-
-/// Returns whether every condition holds for the request.
-pub fn hold(conditions: &Conditions, request: &Request<'_>) -> bool {
-    first_unmet(conditions, request).is_none()
-}
-
-/// The first condition that a request does not meet: operator, key, and what the request has there.
-pub fn first_unmet<'a>(
-    conditions: &'a Conditions,
-    request: &'a Request<'_>,
-) -> Option<(Operator, &'a str, Option<&'a str>)> {
-    let each = conditions
-        .0
-        .iter()
-        .flat_map(|(operator, keys)| keys.iter().map(move |(key, values)| (*operator, key, values)));
-    each.map(|(operator, key, values)| {
-        let found = request.context.get(key.as_str());
-        let met = found.map_or(operator.if_exist, |found| compare(operator, found, values));
-        (met, (operator, key.as_str(), found.map(String::as_str)))
-    })
-    .find(|(met, _)| !met)
-    .map(|(_, unmet)| unmet)
-}
-
-/// Values are `ORed`; a "not" holds where it holds for every value.
-fn compare(operator: Operator, found: &str, values: &[Operand]) -> bool {
-    let any = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values.iter().any(|value| holds(&value.to_string()).unwrap_or(false))
-    };
-    let none = |holds: &dyn Fn(&str) -> Option<bool>| {
-        values.iter().all(|value| holds(&value.to_string()).is_some_and(|equal| !equal))
-    };
-    let equal = |value: &str| Some(value == found);
-    let equal_ignoring_case = |value: &str| Some(value.to_lowercase() == found.to_lowercase());
-    let like = |value: &str| Some(pattern::matches(value, found));
-    let number = |holds: fn(f64, f64) -> bool| {
-        move |value: &str| Some(holds(found.trim().parse().ok()?, value.trim().parse().ok()?))
-    };
-    let date = |holds: fn(Timestamp, Timestamp) -> bool| {
-        move |value: &str| Some(holds(found.parse().ok()?, value.parse().ok()?))
-    };
-    let within = |value: &str| {
-        let address: IpAddr = found.parse().ok()?;
-        let net: IpNet = value.parse().or_else(|_| value.parse::<IpAddr>().map(IpNet::from)).ok()?;
-        Some(net.contains(&address))
-    };
-    match operator.comparison {
-        Comparison::StringEqual => any(&equal),
-        Comparison::StringNotEqual => none(&equal),
-        Comparison::StringEqualIgnoreCase | Comparison::BoolEqual => any(&equal_ignoring_case),
-        Comparison::StringNotEqualIgnoreCase => none(&equal_ignoring_case),
-        Comparison::StringLike => any(&like),
-        Comparison::StringNotLike => none(&like),
-        Comparison::NumericEqual => any(&number(|a, b| a.total_cmp(&b).is_eq())),
-        Comparison::NumericNotEqual => none(&number(|a, b| a.total_cmp(&b).is_eq())),
-        Comparison::NumericLessThan => any(&number(|a, b| a < b)),
-        Comparison::NumericLessThanEqual => any(&number(|a, b| a <= b)),
-        Comparison::NumericGreaterThan => any(&number(|a, b| a > b)),
-        Comparison::NumericGreaterThanEqual => any(&number(|a, b| a >= b)),
-        Comparison::DateEqual => any(&date(|a, b| a == b)),
-        Comparison::DateNotEqual => none(&date(|a, b| a == b)),
-        Comparison::DateLessThan => any(&date(|a, b| a < b)),
-        Comparison::DateLessThanEqual => any(&date(|a, b| a <= b)),
-        Comparison::DateGreaterThan => any(&date(|a, b| a > b)),
-        Comparison::DateGreaterThanEqual => any(&date(|a, b| a >= b)),
-        Comparison::IpEqual => any(&within),
-        Comparison::IpNotEqual => none(&within),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Operator;
 
     fn decide(statements: &str, action: &str, resource: &str, context: &[(&'static str, &str)]) -> Decision {
         let policy =
@@ -231,7 +103,7 @@ mod tests {
     const PUT_A: &str = r#"{"effect":"allow","action":"name/cos:PutObject","resource":"r/a/*"}"#;
 
     #[test]
-    fn nothing_matched_is_denied_and_names_are_case_sensitive() {
+    fn an_unmatched_request_is_denied_and_names_are_case_sensitive() {
         assert_eq!(decide(PUT_A, "name/cos:PutObject", "r/a/x", &[]), Decision::Allowed(0));
         for (action, resource) in [
             ("name/cos:putobject", "r/a/x"),
@@ -244,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reading_takes_what_the_documents_leave_open() {
+    fn each_reading_allows_more_than_the_literal_one() {
         for (reading, pattern, resource) in [
             (Reading::Prefix, "b/users/1", "b/users/10/x"),
             (Reading::Merged, "b/u//x/*", "b/u/x/a"),
@@ -262,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deny_beats_an_allow_wherever_it_stands() {
+    fn a_deny_beats_an_allow_in_any_order() {
         let deny = r#"{"effect":"deny","action":"name/cos:*","resource":"*"}"#;
         for statements in [format!("{PUT_A},{deny}"), format!("{deny},{PUT_A}")] {
             let decision = decide(&statements, "name/cos:PutObject", "r/a/x", &[]);
@@ -281,11 +153,10 @@ mod tests {
         expect: String,
     }
 
-    /// `tests/data/cam/cases.json`: what the vendor's documents say, row by row, each with its source.
+    /// `testdata/cases.json`: statements of the vendor's documents, each with its source.
     #[test]
-    fn what_the_vendors_documents_say_is_what_is_decided() {
-        let cases: Vec<Case> =
-            serde_json::from_str(include_str!("../../../tests/data/cam/cases.json")).unwrap();
+    fn decisions_agree_with_the_vendors_documents() {
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../testdata/cases.json")).unwrap();
         assert!(cases.len() > 140);
         for case in cases {
             let policy = Policy::parse(case.policy.to_string().as_bytes());
@@ -307,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operator_compares_as_its_document_says() {
+    fn each_operator_compares_as_documented() {
         for (operator, value, found, expected) in [
             ("string_equal", r#""a""#, "a", true),
             ("string_equal", r#""a""#, "A", false),
@@ -340,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_fails_unless_if_exist() {
+    fn a_missing_key_fails_the_condition_unless_if_exist() {
         for operator in Operator::names() {
             assert!(!condition(operator, r#""1""#, None), "{operator}");
             assert!(condition(&format!("{operator}_if_exist"), r#""1""#, None), "{operator}_if_exist");
@@ -356,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_stands_whatever_comes_after_it() {
+    fn an_allow_is_kept_whatever_follows_it() {
         let unmet =
             r#"{"effect":"allow","action":"*","resource":"*","condition":{"string_equal":{"x":"1"}}}"#;
         assert_eq!(
@@ -373,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_at_their_edges() {
+    fn operators_at_their_boundaries() {
         for (operator, value, found, expected) in [
             ("string_not_like", r#"["image/*","text/*"]"#, "text/html", false),
             ("string_not_like", r#"["image/*","text/*"]"#, "video/mp4", true),

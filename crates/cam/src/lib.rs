@@ -1,4 +1,4 @@
-//! Tencent Cloud's CAM policy language.
+#![doc = include_str!("../README.md")]
 
 pub mod compare;
 pub mod evaluate;

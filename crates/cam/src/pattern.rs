@@ -1,17 +1,16 @@
-//! Patterns of CAM resources and values: literal text in which `*` stands for any run of characters,
-//! `/` included (`docs/tencent.md`; docs 598/10606).
+//! Patterns of resources and values: literal text in which `*` stands for any run of characters, `/` included
+//! (docs 598/10606).
 
 use std::collections::VecDeque;
 
-/// Whether everything that `inner` matches, `outer` matches too.
+/// Returns whether `outer` matches every text that `inner` matches.
 ///
-/// A `*` of `inner` stands for text nobody has chosen yet, so only a `*` of `outer` can take it in: which is
-/// what matching makes of it, for no other part of a pattern matches the character `*`.
+/// This is the same as matching `inner` as a text: only a `*` of `outer` matches the character `*`.
 pub fn contains(outer: &str, inner: &str) -> bool {
     matches(outer, inner)
 }
 
-/// Whether `text` matches `pattern`: greedily, with one point to go back to, so never exponential.
+/// Returns whether `text` matches `pattern`. Greedy with one backtracking point, so never exponential.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut seen) = (0, 0);
@@ -39,70 +38,107 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
-/// More pairs of places than these are not searched: keys end at 850 bytes.
-const MOST_PLACES: usize = 4 << 20;
+/// The search gives up above this product of lengths; keys have at most 850 bytes.
+const MAX_POSITION_PAIRS: usize = 4 << 20;
 
-/// A text that both patterns match, if there is one; none longer than it must be. None is found either where
-/// the patterns are longer than keys can be.
-pub fn common(a: &str, b: &str) -> Option<String> {
-    if a.len().saturating_mul(b.len()) > MOST_PLACES {
-        return None;
-    }
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let width = b.len() + 1;
-    // How each pair of places was come to: from where, and over which character.
-    let mut seen: Vec<Option<(usize, Option<char>)>> = vec![None; (a.len() + 1) * width];
-    let mut todo = VecDeque::from([(0, 0)]);
-    *seen.first_mut()? = Some((0, None));
-    while let Some((at, bt)) = todo.pop_front() {
-        let here = at * width + bt;
-        if at == a.len() && bt == b.len() {
-            return Some(way_to(here, &seen));
+/// Returns a shortest text that both patterns match. `None` if there is none, or if the patterns are longer
+/// than keys can be.
+pub fn common_text(a: &str, b: &str) -> Option<String> {
+    if is_too_long(a, b) { None } else { Search::new(a, b).run() }
+}
+
+/// Returns whether some text may match both patterns; in doubt, `true`.
+pub fn may_overlap(a: &str, b: &str) -> bool {
+    is_too_long(a, b) || Search::new(a, b).run().is_some()
+}
+
+fn is_too_long(a: &str, b: &str) -> bool {
+    a.len().saturating_mul(b.len()) > MAX_POSITION_PAIRS
+}
+
+/// A search for a text that both patterns match, over pairs of positions in them.
+struct Search {
+    a: Vec<char>,
+    b: Vec<char>,
+    /// For each pair of positions, how the search reached it.
+    reached: Vec<Option<Step>>,
+    queue: VecDeque<(usize, usize)>,
+}
+
+#[derive(Clone, Copy)]
+struct Step {
+    from: usize,
+    /// The character that both patterns matched, if any.
+    over: Option<char>,
+}
+
+impl Search {
+    fn new(a: &str, b: &str) -> Self {
+        let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+        let mut reached = vec![None; (a.len() + 1) * (b.len() + 1)];
+        if let Some(start) = reached.first_mut() {
+            *start = Some(Step { from: 0, over: None });
         }
-        let mut step = |to: (usize, usize), over: Option<char>| {
-            if let Some(place @ None) = seen.get_mut(to.0 * width + to.1) {
-                *place = Some((here, over));
-                // A step over nothing comes first, so that the way found is a short one.
-                if over.is_some() { todo.push_back(to) } else { todo.push_front(to) }
+        Self { a, b, reached, queue: VecDeque::from([(0, 0)]) }
+    }
+
+    fn run(mut self) -> Option<String> {
+        while let Some((i, j)) = self.queue.pop_front() {
+            if i == self.a.len() && j == self.b.len() {
+                return Some(self.text_to(self.index(i, j)));
             }
-        };
-        match (a.get(at), b.get(bt)) {
+            self.expand(i, j);
+        }
+        None
+    }
+
+    /// Takes every step that both patterns allow from here.
+    fn expand(&mut self, i: usize, j: usize) {
+        let from = self.index(i, j);
+        match (self.a.get(i).copied(), self.b.get(j).copied()) {
             (Some('*'), Some('*')) => {
-                step((at + 1, bt), None);
-                step((at, bt + 1), None);
+                self.step(from, (i + 1, j), None);
+                self.step(from, (i, j + 1), None);
             }
             (Some('*'), other) => {
-                step((at + 1, bt), None);
-                if let Some(c) = other {
-                    step((at, bt + 1), Some(*c));
+                self.step(from, (i + 1, j), None);
+                if other.is_some() {
+                    self.step(from, (i, j + 1), other);
                 }
             }
             (other, Some('*')) => {
-                step((at, bt + 1), None);
-                if let Some(c) = other {
-                    step((at + 1, bt), Some(*c));
+                self.step(from, (i, j + 1), None);
+                if other.is_some() {
+                    self.step(from, (i + 1, j), other);
                 }
             }
-            (Some(c), Some(d)) if c == d => step((at + 1, bt + 1), Some(*c)),
+            (Some(c), Some(d)) if c == d => self.step(from, (i + 1, j + 1), Some(c)),
             _ => {}
         }
     }
-    None
-}
 
-/// Whether some text may match both patterns; in doubt, yes.
-pub fn may_meet(a: &str, b: &str) -> bool {
-    a.len().saturating_mul(b.len()) > MOST_PLACES || common(a, b).is_some()
-}
-
-/// The characters on the way to a place.
-fn way_to(mut here: usize, seen: &[Option<(usize, Option<char>)>]) -> String {
-    let mut backwards: Vec<char> = Vec::new();
-    while let Some(Some((from, over))) = seen.get(here).filter(|_| here != 0) {
-        backwards.extend(over);
-        here = *from;
+    fn step(&mut self, from: usize, (i, j): (usize, usize), over: Option<char>) {
+        let to = self.index(i, j);
+        if let Some(step @ None) = self.reached.get_mut(to) {
+            *step = Some(Step { from, over });
+            // Steps without a character go first, so that the text found is a short one.
+            if over.is_some() { self.queue.push_back((i, j)) } else { self.queue.push_front((i, j)) }
+        }
     }
-    backwards.into_iter().rev().collect()
+
+    fn index(&self, i: usize, j: usize) -> usize {
+        i * (self.b.len() + 1) + j
+    }
+
+    /// Returns the characters on the way to a pair of positions.
+    fn text_to(&self, mut index: usize) -> String {
+        let mut backwards: Vec<char> = Vec::new();
+        while let Some(Some(step)) = self.reached.get(index).filter(|_| index != 0) {
+            backwards.extend(step.over);
+            index = step.from;
+        }
+        backwards.into_iter().rev().collect()
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_takes_any_run_and_crosses_slashes() {
+    fn a_star_matches_any_run_of_characters_and_crosses_slashes() {
         for (pattern, text, expected) in [
             ("users/alice/*", "users/alice/a/b.jpg", true),
             ("users/alice/*", "users/alice/", true),
@@ -149,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_contained_pattern_matches_its_container_matches(
+        fn a_pattern_matches_what_a_contained_pattern_matches(
             outer in "[ab*]{0,6}", inner in "[ab*]{0,6}", text in "[abc]{0,8}",
         ) {
             if contains(&outer, &inner) && matches(&inner, &text) {
@@ -158,17 +194,17 @@ mod tests {
         }
 
         #[test]
-        fn a_common_text_is_found_exactly_where_there_is_one(
+        fn a_common_text_is_found_if_and_only_if_there_is_one(
             a in "[ab*]{0,5}", b in "[ab*]{0,5}", text in "[ab]{0,6}",
         ) {
-            match common(&a, &b) {
+            match common_text(&a, &b) {
                 Some(found) => prop_assert!(matches(&a, &found) && matches(&b, &found), "{found}"),
                 None => prop_assert!(!(matches(&a, &text) && matches(&b, &text))),
             }
         }
 
         #[test]
-        fn matching_agrees_with_a_regular_expression_like_recursion(
+        fn matching_agrees_with_a_simple_recursive_matcher(
             pattern in "[ab*]{0,6}", text in "[ab]{0,8}",
         ) {
             fn slow(pattern: &[u8], text: &[u8]) -> bool {

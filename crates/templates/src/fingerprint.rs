@@ -1,19 +1,19 @@
-//! Hashes that name things: who asks, what is granted.
+//! Hashes that identify principals, grants and sets of templates.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 over parts; equal fingerprints mean equal parts.
+/// A SHA-256 hash of a list of parts. Equal fingerprints mean equal parts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// A fingerprint's short form: sixteen letters (64 bits), so that it may stand where only letters may.
+/// The short form of a fingerprint: 16 letters (64 bits), valid where only letters are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShortId([u8; 16]);
 
 impl Fingerprint {
-    /// Hashes parts, each with its length before it, so that `ab` + `c` is not `a` + `bc`.
+    /// Hashes parts. Each is preceded by its length, so that `ab` + `c` differs from `a` + `bc`.
     pub fn of<P: AsRef<[u8]>>(parts: &[P]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -23,7 +23,7 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// The first 64 bits, a letter for each four.
+    /// Returns the first 64 bits, one letter for every four.
     pub fn short(self) -> ShortId {
         let mut letters = [b'a'; 16];
         for (pair, byte) in letters.chunks_exact_mut(2).zip(self.0) {
@@ -50,13 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn the_boundaries_of_parts_matter() {
         assert_ne!(Fingerprint::of(&["ab", "c"]), Fingerprint::of(&["a", "bc"]));
         assert_ne!(Fingerprint::of(&["a"]), Fingerprint::of(&["a", ""]));
     }
 
     #[test]
-    fn the_short_form_is_letters() {
+    fn the_short_form_is_sixteen_lower_case_letters() {
         let id = Fingerprint::of(&["x"]).short().to_string();
         assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_lowercase()), "{id}");
     }

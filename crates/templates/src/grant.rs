@@ -1,23 +1,19 @@
-//! What one identity may do under one template, ready to be made into a key.
+//! A grant: what one identity may do under one template, ready to be exchanged for a credential.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    counter_example,
+    fingerprint::{Fingerprint, ShortId},
+    identity::{Identity, Principal},
     proof::Proved,
     render,
     scope::ScopeRefused,
-    template::{Bucket, Template},
-    variable::Unrenderable,
+    template::{Bucket, Template, Unrenderable},
     verify::{ConfinedPolicy, Unconfined, verify},
 };
-use crate::{
-    fingerprint::{Fingerprint, ShortId},
-    identity::{Identity, Principal},
-};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
-/// A confined policy, whose it is, where, and for how long.
+/// A confined policy with its principal, bucket and duration.
 #[derive(Debug, Clone)]
 pub struct Grant {
     proved: Arc<Proved>,
@@ -25,12 +21,25 @@ pub struct Grant {
     principal: Principal,
     is_narrowed: bool,
     fingerprint: Fingerprint,
-    line: Fingerprint,
+    lineage: Fingerprint,
+}
+
+/// The part of a template that a grant covers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Coverage {
+    /// All of it.
+    Whole,
+    /// The part that a client's scope asks for.
+    Narrowed,
 }
 
 impl Grant {
-    /// `scope` tells the grants of one asker and template apart; empty for the whole template.
-    pub(super) fn new(proved: Arc<Proved>, identity: &Identity, policy: ConfinedPolicy, scope: &str) -> Self {
+    pub(super) fn new(
+        proved: Arc<Proved>,
+        identity: &Identity,
+        policy: ConfinedPolicy,
+        coverage: Coverage,
+    ) -> Self {
         let template = proved.template();
         let fingerprint = Fingerprint::of(&[
             identity.issuer(),
@@ -41,14 +50,19 @@ impl Grant {
             &template.duration.as_secs().to_string(),
             policy.wire(),
         ]);
-        let line = Fingerprint::of(&[identity.issuer(), identity.subject(), &template.name, scope]);
+        let whole = [identity.issuer(), identity.subject(), template.name.as_str()];
+        let lineage = match coverage {
+            Coverage::Whole => Fingerprint::of(&whole),
+            // Equal scopes make equal policies.
+            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[policy.wire()]].concat()),
+        };
         Self {
+            principal: identity.principal().clone(),
+            is_narrowed: matches!(coverage, Coverage::Narrowed),
             proved,
             policy,
-            principal: identity.principal().clone(),
-            is_narrowed: !scope.is_empty(),
             fingerprint,
-            line,
+            lineage,
         }
     }
 
@@ -60,57 +74,57 @@ impl Grant {
         &self.proved
     }
 
-    /// The template's name.
+    /// Returns the template's name.
     pub fn template_name(&self) -> &str {
         &self.template().name
     }
 
-    /// The template's version: SHA-256 of the file, in hexadecimal.
+    /// Returns the template's version: the file's SHA-256 in hexadecimal.
     pub fn template_version(&self) -> String {
         self.template().source.sha256()
     }
 
-    /// The bucket it is for.
+    /// Returns the bucket that it is for.
     pub fn bucket(&self) -> &Bucket {
         &self.template().bucket
     }
 
-    /// The folder it is confined to, ending in `/`.
+    /// Returns the folder that it is confined to, ending in `/`.
     pub fn home(&self) -> &str {
         self.policy.home()
     }
 
-    /// How long its key lives.
+    /// Returns the duration of its credentials.
     pub fn duration(&self) -> Duration {
         self.template().duration
     }
 
-    /// What its key may do.
+    /// Returns the policy of its credentials.
     pub fn policy(&self) -> &ConfinedPolicy {
         &self.policy
     }
 
-    /// Whose it is, whatever their claims.
+    /// Returns whom it is for.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// Whether it is a part of a template's grant that its asker chose.
+    /// Whether it covers only a part of the template, chosen by the client.
     pub fn is_narrowed(&self) -> bool {
         self.is_narrowed
     }
 
-    /// What its key is cached under.
+    /// Returns the cache key of its credential.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// The same for an asker, template and scope across versions of the template.
-    pub fn line(&self) -> Fingerprint {
-        self.line
+    /// Identifies the principal, template and scope across versions of the template.
+    pub fn lineage(&self) -> Fingerprint {
+        self.lineage
     }
 
-    /// Its short name: stands in the answer, the audit line and the STS session name.
+    /// Returns the short ID that responses, the audit log and the STS session name have.
     pub fn id(&self) -> ShortId {
         self.fingerprint.short()
     }
@@ -119,52 +133,42 @@ impl Grant {
 /// Why an identity gets no grant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGrant {
-    /// No template of that name.
-    #[error("there is no template `{}`", one_line(.0))]
+    /// No template has the requested name.
+    #[error("there is no template `{}`", to_single_line(.0))]
     UnknownTemplate(String),
-    /// None was named, and there is no default.
+    /// The request names no template, and there is no default.
     #[error("no template was named, and none is the default")]
     NoDefault,
     /// The token lacks a claim that the template requires, or has another value there.
     #[error("this template requires the claim `{0}` with a value the token does not carry")]
     Requirement(String),
-    /// A claim cannot become part of a key.
+    /// A claim's value cannot become part of a key.
     #[error(transparent)]
     Unrenderable(#[from] Unrenderable),
-    /// The scope asked for is outside the template.
+    /// The requested scope is outside the template.
     #[error(transparent)]
     Scope(#[from] ScopeRefused),
-    /// A fault of ours, caught before it could do harm.
+    /// The verifier refused the rendering, which is a bug of cosbroker.
     #[error(transparent)]
     Unconfined(#[from] Unconfined),
 }
 
-/// What a template lets an identity's key do, rendered and verified.
+/// Renders and verifies what a template grants to an identity.
 pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, NoGrant> {
-    requirements_are_met(proved.template(), identity)?;
+    check_requirements(proved.template(), identity)?;
     let wire = render::render(proved.template(), identity)?;
     Ok(verify(wire, proved, identity)?)
 }
 
-/// Whether what a template renders to passes the verifier, tried on somebody made up: where the two disagree,
-/// nobody would ever get a key.
-pub(super) fn trial(proved: &Proved) -> Result<(), Unconfined> {
-    let Some(identity) = counter_example::anybody(proved.template()) else { return Ok(()) };
-    match render::render(proved.template(), &identity) {
-        Ok(wire) => verify(wire, proved, &identity).map(|_| ()),
-        Err(Unrenderable { .. }) => Ok(()),
-    }
-}
-
-/// A claim meets a requirement by being, or (a list) holding, one of the values.
-fn requirements_are_met(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
-    for (path, values) in &template.require {
-        let met = match identity.claim(path) {
-            Some(serde_json::Value::Array(held)) => held.iter().any(|one| values.contains(one)),
-            Some(held) => values.contains(held),
+/// Checks the required claims. A claim must be one of the values or, as a list, contain one of them.
+fn check_requirements(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
+    for (path, accepted) in &template.require {
+        let is_met = match identity.claim(path) {
+            Some(serde_json::Value::Array(values)) => values.iter().any(|value| accepted.contains(value)),
+            Some(value) => accepted.contains(value),
             None => false,
         };
-        if !met {
+        if !is_met {
             return Err(NoGrant::Requirement(path.join(".")));
         }
     }

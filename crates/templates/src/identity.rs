@@ -1,4 +1,4 @@
-//! Who a policy is rendered for.
+//! The identity that a policy is rendered for.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::fingerprint::Fingerprint;
 
-/// Who asks: an issuer's word about a subject.
+/// A principal and the claims of its token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     principal: Principal,
@@ -15,7 +15,7 @@ pub struct Identity {
     size: usize,
 }
 
-/// A subject of an issuer, whatever else their token says today.
+/// An issuer and a subject. Other claims of the token do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     issuer: Arc<str>,
@@ -23,17 +23,16 @@ pub struct Principal {
     fingerprint: Fingerprint,
 }
 
-/// A token of a trusted issuer that says of nobody.
+/// A token without a usable `sub`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token's `sub` is {0}; it must be a JSON string that is not empty")]
 pub struct NoSubject(&'static str);
 
 impl Identity {
-    /// The identity that these claims of this issuer describe. That the issuer did say so is for the
-    /// caller to know.
+    /// Makes an identity from an issuer and claims that the caller has verified.
     ///
     /// # Errors
-    /// When there is no subject in it.
+    /// When `sub` is missing, empty or not a string.
     pub fn from_claims(issuer: Arc<str>, claims: Map<String, Value>) -> Result<Self, NoSubject> {
         let subject = match claims.get("sub") {
             Some(Value::String(text)) if !text.is_empty() => text.as_str(),
@@ -41,63 +40,63 @@ impl Identity {
             Some(_) => return Err(NoSubject("of another type")),
             None => return Err(NoSubject("missing")),
         };
-        let written = serde_json::json!(claims).to_string();
-        let digest = Fingerprint::of(&[issuer.as_ref(), written.as_str()]);
+        let json = serde_json::json!(claims).to_string();
+        let digest = Fingerprint::of(&[issuer.as_ref(), json.as_str()]);
         let principal = Principal::new(issuer, subject);
-        Ok(Self { principal, claims, digest, size: written.len() })
+        Ok(Self { principal, claims, digest, size: json.len() })
     }
 
-    /// The token's `iss`.
+    /// Returns the token's `iss`.
     pub fn issuer(&self) -> &str {
         self.principal.issuer()
     }
 
-    /// The token's `sub`; never empty.
+    /// Returns the token's `sub`, which is never empty.
     pub fn subject(&self) -> &str {
         self.principal.subject()
     }
 
-    /// A claim, by the path to it through objects.
+    /// Finds a claim by its path through nested objects.
     pub fn claim(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
     }
 
-    /// Bytes its claims take as JSON.
+    /// Returns the size of the claims as JSON, in bytes.
     pub fn weight(&self) -> usize {
         self.size
     }
 
-    /// Names the issuer and every claim: equal digests, equal identities.
+    /// Returns a hash of the issuer and all claims.
     pub fn digest(&self) -> Fingerprint {
         self.digest
     }
 
-    /// Whose word it is, whatever else their token says today.
+    /// Returns the issuer and the subject.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 }
 
 impl Principal {
-    /// A subject of an issuer.
+    /// Makes a principal from an issuer and a subject.
     pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());
         let fingerprint = Fingerprint::of(&[&*issuer, &*subject]);
         Self { issuer, subject, fingerprint }
     }
 
-    /// Whose subject it is.
+    /// Returns the issuer, as in the token's `iss`.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The subject.
+    /// Returns the subject, as in the token's `sub`.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Names both.
+    /// Returns a hash of issuer and subject.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -105,7 +104,7 @@ impl Principal {
 
 #[cfg(any(test, feature = "test-util"))]
 impl Identity {
-    /// An identity for a test.
+    /// Makes an identity for a test.
     pub fn for_tests(issuer: &str, subject: &str, claims: &[(&str, Value)]) -> Self {
         let mut map: Map<String, Value> =
             claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();

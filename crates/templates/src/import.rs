@@ -1,44 +1,44 @@
-//! A CAM policy, as the vendor's documents and console have them, becomes a template: what everybody who held
-//! the policy could reach becomes each user's own folder.
+//! Imports a CAM policy, as the vendor's documents and console show it, as a template. The folder that all holders
+//! of the policy could reach becomes a folder for each user.
 //!
-//! Knows the vendor's spellings, old and new, and the template format; touches no file. What cannot be carried
-//! over as it stands is left out and said, and never widened: a condition that a template cannot state takes
-//! its statement with it. Whether the result confines anybody is for [`lint`] to say, as for any template.
+//! What a template cannot express is left out with a note, and never widened: an unsupported condition removes
+//! its whole statement. [`lint`] then checks the result like any template.
 //!
 //! ```text
-//! text ─ pasted ─► statements ─ ground ─► bucket, home ─ grant ─► grants ─ writing ─► TOML ─ lint ─► notes
+//! text ─ statement ─► policy statements ─ target ─► bucket, home ─ template_statement ─► write ─► TOML ─ lint ─► notes
 //! ```
 
+mod actions;
 mod condition;
-mod grant;
-mod ground;
-mod pasted;
-mod place;
-mod request;
-mod writing;
+mod resource;
+mod statement;
+mod target;
+mod template_statement;
+mod write;
 
-use self::{grant::Grant, ground::Ground, pasted::Pasted};
+use self::{statement::PolicyStatement, target::ImportTarget, template_statement::TemplateStatement};
 use super::{
-    finding::{Finding, Level, Rule},
-    lint::lint,
+    advice::Advice,
+    lint::{Finding, Level, lint},
+    rule::Rule,
 };
 use cam::Effect;
-use diagnostics::{Source, one_line};
+use diagnostics::{Source, to_single_line};
 
-/// A template made of a CAM policy, and what a person must know about it.
+/// A template made from a CAM policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// The file, with comments for whoever reviews it.
+    /// The template's text, with comments for its reviewer.
     pub template: String,
-    /// What was changed, left out or could not be confined, and why: a line each. What begins with
-    /// `not proved: ` keeps the template from serving.
+    /// What was changed or left out, and why, one line each. A note that begins with `not proved: ` keeps the
+    /// template from serving.
     pub notes: Vec<String>,
 }
 
-/// Why no template can be made of a text.
+/// Why a text cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportFault {
-    /// It cannot be taken apart.
+    /// It is not JSON.
     #[error(
         "the text is not JSON: {0}; paste the policy alone, from its first `{{` to its last `}}`, with every variable of a program filled in"
     )]
@@ -50,46 +50,43 @@ pub enum ImportFault {
         place: String,
         /// What is wrong with it.
         fault: String,
-        /// What to do about it.
+        /// How to fix it.
         help: &'static str,
     },
-    /// The home that was asked for cannot be read.
-    #[error("home: {fault}; {help}")]
-    Home {
-        /// What is wrong with it.
-        fault: String,
-        /// What to do about it.
-        help: String,
-    },
-    /// Nothing of it is what a template may grant; the notes say why of each part.
+    /// The requested home is malformed.
+    #[error("home: {0}")]
+    Home(Advice),
+    /// No part of it can be granted by a template. The notes say why.
     #[error(
         "nothing is left that a template may grant; write one by hand after policies/upload.toml. Left out: {}",
         .0.join(" | ")
     )]
     NothingGrantable(Vec<String>),
-    /// What was written does not read as a template: a fault of ours.
+    /// The result does not parse as a template, which is a bug of cosbroker.
     #[error("the template made of this policy does not read, which is a fault of cosbroker; report it: {0}")]
     Unreadable(String),
 }
 
-/// Makes a template of a CAM policy's text: JSON, with the comments, trailing commas and quotes of JavaScript
-/// that documents and demos have. Without a `home`, the folder that everything granted lies under gets a
-/// folder for each user.
+/// Imports a CAM policy from JSON. The comments, trailing commas and quotes of JavaScript are accepted.
+///
+/// Without a `home`, the folder that contains everything granted gets a folder for each user.
 ///
 /// # Errors
-/// When the text is no policy, or nothing in it can be granted by a template.
+/// When the text is no policy, or a template can grant no part of it.
 pub fn import(text: &str, home: Option<&str>) -> Result<Imported, ImportFault> {
     let mut notes = Notes::default();
-    let statements = Pasted::read_all(text, &mut notes)?;
-    let ground = Ground::of(&statements, home)?;
-    let grants: Vec<Grant> =
-        statements.iter().flat_map(|statement| Grant::all_of(statement, &ground, &mut notes)).collect();
-    if !grants.iter().any(|grant| grant.effect == Effect::Allow) {
+    let policy = PolicyStatement::parse_all(text, &mut notes)?;
+    let target = ImportTarget::of(&policy, home)?;
+    let statements: Vec<TemplateStatement> = policy
+        .iter()
+        .flat_map(|statement| TemplateStatement::from_policy(statement, &target, &mut notes))
+        .collect();
+    if !statements.iter().any(|statement| statement.effect == Effect::Allow) {
         return Err(ImportFault::NothingGrantable(notes.0));
     }
-    ground.describe(&mut notes);
-    let template = writing::template(&ground, &grants, &notes.0);
-    let report = lint(vec![Ok(Source::new(FILE, template.as_str()))], None);
+    target.describe(&mut notes);
+    let template = write::template(&target, &statements, &notes.0);
+    let report = lint(vec![Ok(Source::new(FILE_NAME, template.as_str()))], None);
     for Finding { level, rule, diagnostic, .. } in report.findings {
         match (level, rule) {
             (_, Rule::Readable) => return Err(ImportFault::Unreadable(diagnostic.to_string())),
@@ -100,24 +97,35 @@ pub fn import(text: &str, home: Option<&str>) -> Result<Imported, ImportFault> {
     Ok(Imported { template, notes: notes.0 })
 }
 
-/// How findings call the file that the operator has not named yet.
-const FILE: &str = "imported.toml";
+/// The name of the file in findings, as the operator has not named it yet.
+const FILE_NAME: &str = "imported.toml";
 
-/// What a person must know, in the order it was found out.
+/// Why a template cannot express a part of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct Unsupported(String);
+
+impl Unsupported {
+    fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+/// The notes so far, without duplicates.
 #[derive(Debug, Default)]
 struct Notes(Vec<String>);
 
 impl Notes {
     fn add(&mut self, note: impl AsRef<str>) {
-        let note = one_line(note.as_ref());
+        let note = to_single_line(note.as_ref());
         if !self.0.contains(&note) {
             self.0.push(note);
         }
     }
 
-    /// A statement, or a part of one, that no template can say. Of a deny this must not be overlooked: what it
-    /// forbade is allowed now.
-    fn left_out(&mut self, effect: Effect, number: usize, what: &str, why: &str) {
+    /// Notes that a statement, or a part of it, is left out. For a deny the note stands out, as what it forbade
+    /// may be allowed now.
+    fn left_out(&mut self, effect: Effect, number: usize, what: &str, why: &Unsupported) {
         self.add(match effect {
             Effect::Allow => format!("statement {number}: {what} is left out: {why}"),
             Effect::Deny => format!(

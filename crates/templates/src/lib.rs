@@ -1,53 +1,35 @@
-//! Templates become grants: parsed, proved to confine every user to their own folder, rendered, and
-//! verified once more on every rendering.
-//!
-//! Pure but for reading the templates' folder: no network, no clock, no HTTP. Of `identity` it knows the
-//! value [`Identity`](crate::identity::Identity) and nothing else.
-//!
-//! ```text
-//! *.toml ─ template ─► proof ─► Proved ─┐
-//!                          Identity ────┴─ render ─► bytes ─ verify ─► ConfinedPolicy ─► Grant
-//! ```
+#![doc = include_str!("../README.md")]
 
-mod action;
-mod counter_example;
+mod advice;
 mod explain;
-mod finding;
 pub mod fingerprint;
-mod folder;
 mod grant;
-mod home;
 pub mod identity;
 mod import;
-mod issuer_trust;
 mod lint;
 mod proof;
 mod render;
 mod revision;
+mod rule;
 mod scope;
+mod serving_constraints;
 mod set;
-mod shadow;
+mod synthetic_identity;
 mod template;
-mod terms;
-mod text;
-mod variable;
 mod verify;
 
 pub use self::{
-    counter_example::{CounterExample, Holder},
+    advice::Advice,
     explain::{Explanation, Question, Unmet, explain},
-    finding::{Finding, Level, Rule},
-    folder::Folder,
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
-    issuer_trust::IssuerTrust,
-    lint::{Report, lint},
+    lint::{CounterExample, Finding, Holder, Level, Report, lint},
     revision::Revision,
-    scope::{Scope, ScopeRefused},
-    set::{TemplateSet, TemplateStatus},
-    shadow::{ShadowReport, Sizes},
-    template::{Bucket, Service},
-    terms::ServingConstraints,
-    variable::Unrenderable,
-    verify::{ConfinedPolicy, Unconfined},
+    rule::Rule,
+    scope::{ItemRefused, Scope, ScopeRefused},
+    serving_constraints::{IssuerTrust, ServingConstraints},
+    set::{PolicySizes, ShadowReport, TemplateFiles, TemplateSet, TemplateStatus},
+    synthetic_identity::SyntheticClaims,
+    template::{Bucket, Service, Unrenderable},
+    verify::{ConfinedPolicy, Unconfined, VerifierFault},
 };

@@ -1,82 +1,66 @@
-//! Everything a person should know about a set of templates before it serves: what cannot be proved, shown
-//! by a counter-example where one is found, and what serves but is likely not what was meant.
+//! Checks a set of templates before it serves. Reports what cannot be proved, with a counter-example where one is
+//! found, and what serves but is probably not intended.
 
+mod counter_example;
+mod finding;
 mod warnings;
 
+use std::cmp::Reverse;
+
+pub use self::{
+    counter_example::{CounterExample, Holder},
+    finding::{Finding, Level},
+};
+
 use super::{
-    counter_example,
-    finding::{Finding, Level, Rule},
-    folder,
-    issuer_trust::IssuerTrust,
-    proof::examine,
+    proof::{Violation, examine},
+    rule::Rule,
+    serving_constraints::{IssuerTrust, ServingConstraints},
     template::Template,
-    terms::ServingConstraints,
 };
 use diagnostics::{Diagnostic, Source};
 
-/// What is found about a set of templates.
+/// The findings about a set of templates.
 #[derive(Debug)]
 pub struct Report {
-    /// Each template by name, and whether it is proved.
+    /// The name of each template, and whether it is proved.
     pub verdicts: Vec<(String, bool)>,
-    /// Errors first.
+    /// The findings, errors first.
     pub findings: Vec<Finding>,
-    /// What was taken for granted, where no configuration was at hand.
+    /// What was assumed about the configuration, if none was given.
     pub assumptions: Vec<String>,
 }
 
 impl Report {
-    /// Whether everything may serve.
+    /// Whether every template may serve.
     pub fn is_proved(&self) -> bool {
         self.findings.iter().all(|finding| finding.level == Level::Warning)
     }
 }
 
-/// Examines files as one set, a `<name>.next.toml` in the place of its template. Without terms, one issuer is
-/// assumed, which vouches for the claims that stand in homes.
-pub fn lint(files: Vec<Result<Source, Diagnostic>>, terms: Option<&ServingConstraints>) -> Report {
+/// Checks files as one set. A `<name>.next.toml` is checked in the place of its template.
+///
+/// Without constraints, it assumes one issuer whose claims in homes are trusted.
+pub fn lint(files: Vec<Result<Source, Diagnostic>>, constraints: Option<&ServingConstraints>) -> Report {
     let mut findings = Vec::new();
     let mut templates = Vec::new();
     for file in files {
-        match file.map_err(|problem| vec![problem]).and_then(folder::template) {
+        match file.map_err(|problem| vec![problem]).and_then(Template::from_file) {
             Ok(template) => templates.push(template),
             Err(problems) => findings.extend(problems.into_iter().map(unreadable)),
         }
     }
     let assumed = ServingConstraints::assumed(&templates);
-    let assumptions = if terms.is_none() { assumed.assumptions() } else { Vec::new() };
-    let terms = terms.unwrap_or(&assumed);
-    let issuer_trust = &terms.issuer_trust;
-    let (next, serving): (Vec<&Template>, Vec<&Template>) =
-        templates.iter().partition(|template| folder::next_of(template.source.path()).is_some());
-    findings.extend(errors(&serving, issuer_trust, |_| true));
-    for candidate in next {
-        let base = folder::next_of(candidate.source.path());
-        let is_base = |template: &&Template| base.as_ref() == Some(&template.name);
-        findings.extend((!serving.iter().any(is_base)).then(|| warnings::orphan(candidate)));
-        let stays = |template: &&Template| !is_base(template);
-        let mut set: Vec<&Template> = serving.iter().copied().filter(stays).collect();
-        set.push(candidate);
-        // What serves is not at fault for what may come.
-        let own = errors(&set, issuer_trust, |finding| finding.templates.contains(&candidate.name));
-        findings.extend(own.map(|finding| Finding { templates: vec![candidate.name.clone()], ..finding }));
-    }
+    let assumptions = if constraints.is_none() { assumed.assumptions() } else { Vec::new() };
+    let constraints = constraints.unwrap_or(&assumed);
+    findings.extend(violations(&templates, &constraints.issuer_trust));
     for template in &templates {
-        let misfit = terms.duration_fits(template).err();
-        findings
-            .extend(misfit.map(|misfit| Finding::new(Level::Error, Rule::Duration, &template.name, misfit)));
-        findings.extend(warnings::of(template, terms));
+        let error = constraints.check_duration(template).err();
+        findings.extend(error.map(|error| Finding::new(Level::Error, Rule::Duration, &template.name, error)));
+        findings.extend(warnings::of(template, constraints));
     }
-    let is_refused = |name: &String| {
-        findings.iter().any(|finding| finding.level == Level::Error && finding.templates.contains(name))
-    };
-    let unread = findings.iter().filter(|finding| finding.rule == Rule::Readable);
-    let mut names: Vec<String> = unread.flat_map(|finding| finding.templates.clone()).collect();
-    names.extend(templates.iter().map(|template| template.name.clone()));
-    names.sort();
-    names.dedup();
-    let verdicts = names.into_iter().map(|name| (name.clone(), !is_refused(&name))).collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    let verdicts = verdicts(&templates, &findings);
+    findings.sort_by_key(|finding| Reverse(finding.level));
     Report { verdicts, findings, assumptions }
 }
 
@@ -85,17 +69,50 @@ fn unreadable(diagnostic: Diagnostic) -> Finding {
     Finding::new(Level::Error, Rule::Readable, &stem, diagnostic)
 }
 
-/// What cannot be proved of a set, as far as it matters, each with a counter-example where one is found.
-fn errors(
-    set: &[&Template],
-    issuer_trust: &IssuerTrust,
-    matters: impl Fn(&Finding) -> bool,
-) -> impl Iterator<Item = Finding> {
-    let faults = examine(set, issuer_trust).into_iter().filter(move |fault| matters(&fault.finding));
-    faults.map(|fault| {
-        let (a, b) = fault.between;
-        let pair = set.get(a).zip(set.get(b)).filter(|_| fault.finding.rule.is_about_reach());
-        let found = pair.and_then(|(a, b)| counter_example::find(a, b, fault.statement, issuer_trust));
-        Finding { counter_example: found, ..fault.finding }
-    })
+/// Returns the violations of the serving templates, and of each shadow in the place of its template.
+fn violations(templates: &[Template], issuer_trust: &IssuerTrust) -> Vec<Finding> {
+    let (shadows, serving): (Vec<&Template>, Vec<&Template>) =
+        templates.iter().partition(|template| template.shadow_of().is_some());
+    let found = examine(&serving, issuer_trust).into_iter();
+    let mut findings: Vec<Finding> =
+        found.map(|violation| with_counter_example(violation, &serving, issuer_trust)).collect();
+    for shadow in shadows {
+        let (base, mut set): (Vec<&Template>, Vec<&Template>) =
+            serving.iter().copied().partition(|template| shadow.shadow_of() == Some(template.name.as_str()));
+        findings.extend(base.is_empty().then(|| warnings::orphan(shadow)));
+        set.push(shadow);
+        // The serving templates are not at fault for what a shadow breaks.
+        let found = examine(&set, issuer_trust).into_iter();
+        let own = found.filter(|violation| violation.templates.contains(&shadow.name));
+        findings.extend(own.map(|violation| Finding {
+            templates: vec![shadow.name.clone()],
+            ..with_counter_example(violation, &set, issuer_trust)
+        }));
+    }
+    findings
+}
+
+/// Makes a finding of a violation, with a counter-example if the rule is about isolation and one is found.
+fn with_counter_example(violation: Violation, set: &[&Template], issuer_trust: &IssuerTrust) -> Finding {
+    let Violation { rule, templates, diagnostic, between: (a, b), statement } = violation;
+    let pair = set.get(a).zip(set.get(b)).filter(|_| rule.concerns_isolation());
+    let counter_example = pair.and_then(|(a, b)| counter_example::find(a, b, statement, issuer_trust));
+    Finding { level: Level::Error, rule, templates, diagnostic, counter_example }
+}
+
+/// Returns the names of all files with whether they are proved, sorted by name.
+fn verdicts(templates: &[Template], findings: &[Finding]) -> Vec<(String, bool)> {
+    let unreadable = findings.iter().filter(|finding| finding.rule == Rule::Readable);
+    let mut names: Vec<String> = unreadable.flat_map(|finding| finding.templates.clone()).collect();
+    names.extend(templates.iter().map(|template| template.name.clone()));
+    names.sort();
+    names.dedup();
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.level == Level::Error).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let is_proved = !errors.iter().any(|finding| finding.templates.contains(&name));
+            (name, is_proved)
+        })
+        .collect()
 }

@@ -1,23 +1,20 @@
 //! The proof of confinement: for every identity and every reading of the policy (exact, glob, prefix,
-//! slash-merged, URL-decoded), what a template grants lies in its owner's home, and no two owners'
-//! homes meet.
+//! slash-merged, URL-decoded), what a template grants lies in its owner's home, and the homes of two owners do
+//! not overlap.
 //!
-//! Why it is enough: a home is wildcard-free and closed by `/`, so whatever a matcher makes of the
-//! text after it, a matching key begins with the home. Rules (a) to (e) are those of `docs/templates.md`;
-//! (a) is [`Home::prove`].
+//! Why this is enough: a home has no wildcard and ends in `/`, so every key that matches a pattern under the
+//! home begins with the home, whatever follows it. Rules (a) to (e) are explained in `docs/`; (a) is
+//! [`Home::prove`].
 
+mod ambiguity;
+mod home;
 mod statement;
 mod template;
 
-pub(super) use self::statement::unplain;
+pub(super) use self::{ambiguity::ambiguity, home::Home};
 
-use self::{statement::ExaminedStatement, template::Examined};
-use super::{
-    finding::{Finding, Rule},
-    home::Home,
-    issuer_trust::IssuerTrust,
-    template::Template,
-};
+use self::{statement::CheckedStatement, template::CheckedTemplate};
+use super::{rule::Rule, serving_constraints::IssuerTrust, template::Template};
 use diagnostics::Diagnostic;
 
 /// A template that may serve. Only [`prove`] and [`prove_beside`] make one.
@@ -25,94 +22,97 @@ use diagnostics::Diagnostic;
 pub(super) struct Proved(Template);
 
 impl Proved {
-    /// What was proved.
     pub(super) fn template(&self) -> &Template {
         &self.0
     }
 }
 
+/// A rule that a set of templates breaks.
+#[derive(Debug)]
+pub(super) struct Violation {
+    pub(super) rule: Rule,
+    /// The names of the templates at fault. The one it is found in comes first.
+    pub(super) templates: Vec<String>,
+    pub(super) diagnostic: Diagnostic,
+    /// The positions in the set of the two templates that overlap; both are the same for most rules.
+    pub(super) between: (usize, usize),
+    /// The position of the statement at fault, if it is a single one.
+    pub(super) statement: Option<usize>,
+}
+
 /// Proves a set of templates, all or none.
-///
-/// # Errors
-/// Everything that cannot be proved, each with its place and mend.
 pub(super) fn prove(
     templates: Vec<Template>,
     issuer_trust: &IssuerTrust,
 ) -> Result<Vec<Proved>, Vec<Diagnostic>> {
-    let faults = examine(&templates.iter().collect::<Vec<_>>(), issuer_trust);
-    if faults.is_empty() {
+    let violations = examine(&templates.iter().collect::<Vec<_>>(), issuer_trust);
+    if violations.is_empty() {
         return Ok(templates.into_iter().map(Proved).collect());
     }
-    Err(faults.into_iter().map(|fault| fault.finding.diagnostic).collect())
+    Err(violations.into_iter().map(|violation| violation.diagnostic).collect())
 }
 
-/// What keeps templates from being proved, and between which two it could be seen.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) finding: Finding,
-    /// The template it stands in, and the one it meets (often itself), by their places in the set.
-    pub(super) between: (usize, usize),
-    /// The statement at fault, if it is one alone.
-    pub(super) statement: Option<usize>,
-}
-
-/// Proves one more template beside those that serve, which are not judged again.
-///
-/// # Errors
-/// Everything about this one, or between it and another, that cannot be proved.
+/// Proves one more template beside a set that is proved already.
 pub(super) fn prove_beside(
     template: Template,
     others: &[&Template],
     issuer_trust: &IssuerTrust,
 ) -> Result<Proved, Vec<Diagnostic>> {
     let set: Vec<&Template> = others.iter().copied().chain([&template]).collect();
-    let faults = examine(&set, issuer_trust);
-    if faults.is_empty() {
+    let violations = examine(&set, issuer_trust);
+    if violations.is_empty() {
         return Ok(Proved(template));
     }
-    Err(faults.into_iter().map(|fault| fault.finding.diagnostic).collect())
+    Err(violations.into_iter().map(|violation| violation.diagnostic).collect())
 }
 
-/// Everything that cannot be proved of a set of templates.
-pub(super) fn examine(templates: &[&Template], issuer_trust: &IssuerTrust) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let homes: Vec<Option<Home>> = templates
-        .iter()
-        .enumerate()
-        .map(|(index, &template)| {
-            let proved = Home::prove(&template.home, &template.owners);
-            let refused = |(message, help): (String, String)| {
-                faults.push(Examined { template, index }.home(Rule::Home, message, help));
-            };
-            proved.map_err(refused).ok()
-        })
-        .collect();
-    let mates = |template: &Template| {
-        let bucket = template.bucket.name.clone();
-        let homes = templates.iter().zip(&homes).enumerate();
-        homes.filter(move |(_, (other, _))| other.bucket.name == bucket)
-    };
+/// Returns everything that cannot be proved of a set of templates.
+pub(super) fn examine(templates: &[&Template], issuer_trust: &IssuerTrust) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut homes = Vec::new();
     for (index, &template) in templates.iter().enumerate() {
-        let examined = Examined { template, index };
-        faults.extend(examined.home_is_owned(issuer_trust));
-        for (number, statement) in template.statements.iter().enumerate() {
-            let examined = ExaminedStatement { template: &examined, statement, number };
-            faults.extend(examined.spelling_is_plain());
-            faults.extend(examined.is_confined());
-            faults.extend(examined.guard_holds());
-            for (at, (other, home)) in mates(template) {
-                faults.extend(home.as_ref().and_then(|home| examined.shared_spares(at, other, home)));
-            }
-        }
-        faults.extend(examined.something_is_allowed());
-        faults.extend(examined.policy_fits());
-        let Some(Some(home)) = homes.get(index) else { continue };
-        for (at, (other, other_home)) in mates(template).filter(|(at, _)| *at < index) {
-            let met = other_home.as_ref().filter(|other_home| home.clash(other_home));
-            faults.extend(met.map(|_| examined.homes_meet(at, other)));
-        }
+        let home = Home::prove(&template.home, &template.owners);
+        homes.push(home.map_err(|advice| {
+            violations.push(CheckedTemplate { template, index }.home_violation(Rule::Home, advice));
+        }));
     }
-    faults
+    let set = TemplatesWithHomes { templates, homes };
+    for (index, &template) in templates.iter().enumerate() {
+        let checked = CheckedTemplate { template, index };
+        violations.extend(checked.check_home_owner(issuer_trust));
+        for (index, statement) in template.statements.iter().enumerate() {
+            let checked = CheckedStatement { template: &checked, statement, index };
+            violations.extend(checked.check_spelling());
+            violations.extend(checked.check_confinement());
+            violations.extend(checked.check_acl_guard());
+            let neighbours = set.in_bucket_of(template);
+            violations.extend(neighbours.filter_map(|(other_index, other, home)| {
+                checked.check_shared_folder(other_index, other, home)
+            }));
+        }
+        violations.extend(checked.check_usefulness());
+        violations.extend(checked.check_size());
+        let Some(Ok(home)) = set.homes.get(index) else { continue };
+        let earlier = set.in_bucket_of(template).filter(|(other_index, ..)| *other_index < index);
+        let overlapping = earlier.filter(|(_, _, other_home)| home.may_overlap(other_home));
+        violations.extend(overlapping.map(|(index, other, _)| checked.homes_overlap(index, other)));
+    }
+    violations
+}
+
+/// A set of templates, and the home of each that could be proved.
+struct TemplatesWithHomes<'a> {
+    templates: &'a [&'a Template],
+    homes: Vec<Result<Home, ()>>,
+}
+
+impl TemplatesWithHomes<'_> {
+    /// Iterates over the templates of a template's bucket that have a home, with their positions.
+    fn in_bucket_of(&self, template: &Template) -> impl Iterator<Item = (usize, &Template, &Home)> {
+        let templates = self.templates.iter().zip(&self.homes).enumerate();
+        let in_bucket = templates.filter(|(_, (other, _))| other.bucket.name == template.bucket.name);
+        in_bucket.filter_map(|(index, (other, home))| Some((index, *other, home.as_ref().ok()?)))
+    }
 }
 
 #[cfg(test)]

@@ -1,157 +1,168 @@
-//! A proved template and an identity become a CAM policy, and the guard that keeps a writer from
-//! making objects public.
+//! Renders a template and an identity to a CAM policy. Adds the guard that keeps writers from making objects
+//! public.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    action::Action,
-    template::{Operand, Service, Statement, Template},
-    variable::{Unrenderable, Variable},
+    identity::Identity,
+    template::{Action, Operand, Service, Statement, Template, Unrenderable, Variable},
 };
-use crate::identity::Identity;
-use cam::{self, Comparison, Conditions, Effect, Operator, Policy};
+use cam::{Comparison, Conditions, Effect, Operator, Policy};
 
-/// The longest custom policy CAM documents (docs 598/10609); STS names no number of its own.
+/// The maximum size of a custom policy in CAM (docs 598/10609). STS documents no number of its own.
 pub(super) const MAX_POLICY_BYTES: usize = 6144;
 
-/// What STS percent-encodes: all but the unreserved characters of RFC 3986.
+/// The characters that STS percent-encodes: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// As above, the wildcard left standing.
-const RESERVED_BUT_STAR: &AsciiSet = &RESERVED.remove(b'*');
+/// The same without the wildcard.
+const RESERVED_EXCEPT_STAR: &AsciiSet = &RESERVED.remove(b'*');
 
-/// Headers by which a writer could give others rights on an object.
-const GRANTS: [&str; 4] = [
+/// Headers with which a writer could give others permissions on an object.
+const GRANT_HEADERS: [&str; 4] = [
     "cos:x-cos-grant-read",
     "cos:x-cos-grant-read-acp",
     "cos:x-cos-grant-write-acp",
     "cos:x-cos-grant-full-control",
 ];
 
-/// How the guard looks at the header by which a writer sets an object's ACL, and what it lets through.
+/// The guard's condition on the ACL header, and the values it allows.
 pub(super) const ACL_GUARD: Operator = Operator { comparison: Comparison::StringEqual, if_exist: true };
 pub(super) const ACL_KEY: &str = "cos:x-cos-acl";
 pub(super) const HARMLESS_ACLS: [&str; 2] = ["private", "default"];
 
-const LIKE: Operator = Operator { comparison: Comparison::StringLike, if_exist: false };
+const STRING_LIKE: Operator = Operator { comparison: Comparison::StringLike, if_exist: false };
 
-/// The policy of one identity, and the bytes of it that go to STS.
+/// Renders an identity's policy to the bytes that STS gets.
 pub(super) fn render(template: &Template, identity: &Identity) -> Result<String, Unrenderable> {
-    Ok(wire(&policy_for(template, identity)?))
+    Ok(to_wire(&policy_of(template, identity)?))
 }
 
-/// What a template, proved or not, would have an identity's key do: to be looked at, never sent.
-pub(super) fn policy_for(template: &Template, identity: &Identity) -> Result<Policy, Unrenderable> {
-    policy(template, |variable| variable.render(identity))
+/// Renders an identity's policy. The template need not be proved, so the result must not be sent.
+pub(super) fn policy_of(template: &Template, identity: &Identity) -> Result<Policy, Unrenderable> {
+    render_policy(template, |variable| variable.render(identity))
 }
 
-/// The same with every variable left standing: what a template grants to whomever it concerns.
-pub(super) fn for_everybody(template: &Template) -> Policy {
-    let Ok(policy) = policy(template, |variable| Ok::<_, std::convert::Infallible>(variable.to_string()));
+/// Renders the policy with every variable left in place.
+pub(super) fn symbolic_policy(template: &Template) -> Policy {
+    let Ok(policy) = render_policy(template, |variable| Ok::<_, Infallible>(variable.to_string()));
     policy
 }
 
-/// The policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
-pub(super) fn wire(policy: &Policy) -> String {
+/// Encodes a policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
+pub(super) fn to_wire(policy: &Policy) -> String {
     utf8_percent_encode(&policy.to_json(), RESERVED).to_string()
 }
 
-/// The size of the largest policy that a template can render to.
-pub(super) fn longest_policy(template: &Template) -> usize {
-    let longest =
-        |variable: &Variable| Ok::<_, std::convert::Infallible>("v".repeat(variable.encoding.longest()));
-    let Ok(policy) = policy(template, longest);
+/// Returns the size of the largest policy that a template can render to.
+pub(super) fn max_policy_bytes(template: &Template) -> usize {
+    let Ok(policy) =
+        render_policy(template, |variable| Ok::<_, Infallible>("v".repeat(variable.encoding.max_len())));
     policy.to_json().len()
 }
 
-fn policy<E>(template: &Template, fill: impl Fn(&Variable) -> Result<String, E> + Copy) -> Result<Policy, E> {
+fn render_policy<E>(
+    template: &Template,
+    fill: impl Fn(&Variable) -> Result<String, E> + Copy,
+) -> Result<Policy, E> {
     let mut statements = Vec::new();
     let mut guarded = Vec::new();
     for statement in &template.statements {
-        let mut rendered = self::statement(template, statement, fill)?;
-        if statement.effect == Effect::Allow && template.acl_guard_off.is_none() {
-            let before = guarded.len();
-            guarded.extend(statement.actions().filter(|action| action.takes_acl()).map(Action::name));
-            if guarded.len() > before {
-                let harmless = HARMLESS_ACLS.map(|acl| cam::Operand::Text(acl.to_owned()));
-                let keys = rendered.condition.0.entry(ACL_GUARD).or_default();
-                // What the template states here was proved to be harmless, and may be less.
-                keys.entry(ACL_KEY.to_owned()).or_insert_with(|| harmless.into());
+        let mut rendered = render_statement(template, statement, fill)?;
+        if template.acl_guard_off.is_none() && statement.is_allow() {
+            let writes: Vec<&str> =
+                statement.actions().filter(|action| action.takes_acl()).map(Action::name).collect();
+            if !writes.is_empty() {
+                guard_acl(&mut rendered.condition);
             }
+            guarded.extend(writes);
         }
         statements.push(rendered);
     }
     if !guarded.is_empty() {
         guarded.sort_unstable();
         guarded.dedup();
-        let home = template.home.write(fill, str::to_owned)?;
+        let home = template.home.render(fill, str::to_owned)?;
         let resource = format!("{}{home}*", template.bucket.resource(Service::Cos));
-        // One statement each: keys in one block are ANDed, so a combined deny would fire only for a
-        // request that carries all four.
-        statements.extend(GRANTS.map(|key| cam::Statement {
-            effect: Effect::Deny,
-            action: guarded.iter().map(|name| (*name).to_owned()).collect(),
-            resource: vec![resource.clone()],
-            condition: Conditions(BTreeMap::from([(
-                LIKE,
-                BTreeMap::from([(key.to_owned(), vec![cam::Operand::Text("*".to_owned())])]),
-            )])),
-        }));
+        // A statement per header: the keys of one condition are ANDed, so a single deny would apply only to a
+        // request with all four.
+        statements.extend(GRANT_HEADERS.map(|header| deny_header(header, &guarded, &resource)));
     }
     Ok(Policy::new(statements))
 }
 
-fn statement<E>(
+/// Limits the ACL header to harmless values. Values that the template states itself were proved to be harmless,
+/// and may be fewer.
+fn guard_acl(condition: &mut Conditions) {
+    let harmless = HARMLESS_ACLS.map(|acl| cam::Operand::Text(acl.to_owned()));
+    let keys = condition.0.entry(ACL_GUARD).or_default();
+    keys.entry(ACL_KEY.to_owned()).or_insert_with(|| harmless.into());
+}
+
+fn deny_header(header: &str, actions: &[&str], resource: &str) -> cam::Statement {
+    let any_value = vec![cam::Operand::Text("*".to_owned())];
+    cam::Statement {
+        effect: Effect::Deny,
+        action: actions.iter().map(|name| (*name).to_owned()).collect(),
+        resource: vec![resource.to_owned()],
+        condition: Conditions(BTreeMap::from([(
+            STRING_LIKE,
+            BTreeMap::from([(header.to_owned(), any_value)]),
+        )])),
+    }
+}
+
+fn render_statement<E>(
     template: &Template,
     statement: &Statement,
     fill: impl Fn(&Variable) -> Result<String, E> + Copy,
 ) -> Result<cam::Statement, E> {
-    let resource = statement
-        .resources
-        .iter()
-        .map(|resource| {
-            let start = template.bucket.resource(resource.service);
-            Ok(start + &resource.key.write(fill, str::to_owned)?)
-        })
-        .collect::<Result<_, E>>()?;
+    let mut resources = Vec::new();
+    for resource in &statement.resources {
+        let start = template.bucket.resource(resource.service);
+        resources.push(start + &resource.key.render(fill, str::to_owned)?);
+    }
     let mut condition = BTreeMap::new();
     for (operator, keys) in &statement.condition {
         let mut rendered = BTreeMap::new();
         for (key, values) in keys {
-            let values = values
-                .get_ref()
-                .iter()
-                .map(|value| match value {
-                    Operand::Number(number) => Ok(cam::Operand::Number(number.clone())),
-                    Operand::Text(text) if is_parameter(key) => {
-                        text.write(fill, encode_parameter).map(cam::Operand::Text)
-                    }
-                    Operand::Text(text) => text.write(fill, str::to_owned).map(cam::Operand::Text),
-                })
-                .collect::<Result<_, E>>()?;
-            rendered.insert(key.clone(), values);
+            let values = values.get_ref().iter().map(|value| render_operand(key, value, fill));
+            rendered.insert(key.clone(), values.collect::<Result<_, E>>()?);
         }
         condition.insert(*operator, rendered);
     }
     Ok(cam::Statement {
         effect: statement.effect,
         action: statement.actions().map(|action| action.name().to_owned()).collect(),
-        resource,
+        resource: resources,
         condition: Conditions(condition),
     })
 }
 
-/// Whether a condition key stands for a request parameter, whose value the vendor wants URL-encoded
-/// (docs 436/46205).
+fn render_operand<E>(
+    key: &str,
+    value: &Operand,
+    fill: impl Fn(&Variable) -> Result<String, E>,
+) -> Result<cam::Operand, E> {
+    match value {
+        Operand::Number(number) => Ok(cam::Operand::Number(number.clone())),
+        Operand::Text(text) if is_parameter(key) => {
+            text.render(fill, encode_parameter).map(cam::Operand::Text)
+        }
+        Operand::Text(text) => text.render(fill, str::to_owned).map(cam::Operand::Text),
+    }
+}
+
+/// Whether a condition key is a request parameter. Its value must be URL-encoded (docs 436/46205).
 pub(super) fn is_parameter(key: &str) -> bool {
     matches!(key, "cos:prefix" | "cos:delimiter" | "cos:versionid") || key.starts_with("cos:response-")
 }
 
-/// A parameter's value as CAM compares it.
+/// Encodes a request parameter's value as CAM compares it.
 pub(super) fn encode_parameter(value: &str) -> String {
-    utf8_percent_encode(value, RESERVED_BUT_STAR).to_string()
+    utf8_percent_encode(value, RESERVED_EXCEPT_STAR).to_string()
 }
 
 #[cfg(test)]
@@ -168,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_designs_example_renders_to_cams_own_words() {
+    fn the_example_template_renders_to_a_cam_policy() {
         let policy = rendered(UPLOAD);
         assert_eq!(policy["version"], "2.0");
         let allow = &policy["statement"][0];
@@ -185,20 +196,20 @@ mod tests {
     }
 
     #[test]
-    fn writes_carry_the_guard_and_four_separate_denies() {
+    fn writes_have_the_acl_guard_and_four_separate_denies() {
         let policy = rendered(UPLOAD);
         let guard = &policy["statement"][0]["condition"]["string_equal_if_exist"]["cos:x-cos-acl"];
         assert_eq!(*guard, serde_json::json!(["private", "default"]));
         let denies: Vec<_> = policy["statement"].as_array().unwrap()[1..].to_vec();
         assert_eq!(denies.len(), 4);
-        for (deny, key) in denies.iter().zip(GRANTS) {
+        for (deny, key) in denies.iter().zip(GRANT_HEADERS) {
             assert_eq!(deny["effect"], "deny");
             assert_eq!(deny["condition"], serde_json::json!({"string_like": {key: ["*"]}}));
         }
     }
 
     #[test]
-    fn a_stricter_condition_of_the_template_stays() {
+    fn a_stricter_acl_condition_of_the_template_is_kept() {
         let stricter = "[statement.condition.string_equal_if_exist]\n\"cos:x-cos-acl\" = \"private\"\n";
         let policy = rendered(&format!("{UPLOAD}{stricter}"));
         let guard = &policy["statement"][0]["condition"]["string_equal_if_exist"]["cos:x-cos-acl"];
@@ -206,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_left_out_only_for_a_reason_or_where_nothing_is_written() {
+    fn the_acl_guard_is_left_out_for_a_stated_reason_or_if_nothing_is_written() {
         let off = UPLOAD.replace("duration", "acl_guard_off = \"public avatars\"\nduration");
         let reads = UPLOAD.replace("[\"@upload\", \"@multipart-upload\"]", "\"@download\"");
         for text in [off, reads] {
@@ -225,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_denies_hold_for_the_whole_home_and_every_guarded_action() {
+    fn the_denies_apply_to_the_whole_home_and_every_guarded_action() {
         let policy = rendered(UPLOAD);
         for deny in &policy["statement"].as_array().unwrap()[1..] {
             assert_eq!(
@@ -246,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_stands_on_writing_allows_only() {
+    fn only_allows_of_writes_have_the_acl_guard() {
         let more = |effect: &str, action: &str| {
             format!(
                 "{UPLOAD}[[statement]]\neffect = \"{effect}\"\naction = \"{action}\"\nresource = \"${{home}}*\"\n"

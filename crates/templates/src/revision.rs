@@ -1,6 +1,6 @@
-//! What a new version of a template changes for everybody, in words.
+//! The differences between two versions of a template, for all users.
 
-use std::{collections::BTreeSet, fmt};
+use std::{cmp::Ordering, collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,75 +12,86 @@ use super::{
 use cam::compare::compare;
 use diagnostics::HumanDuration;
 
-/// What a new version gives and takes, whoever asks.
+/// What a new version of a template gives and takes, for all users.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Revision {
-    /// What keys can do only under the new version.
+    /// What only the new version allows.
     pub gains: Vec<String>,
-    /// What keys could do only under the old one.
+    /// What only the old version allows.
     pub losses: Vec<String>,
 }
 
 impl Revision {
-    /// From one version of a template to another.
+    /// Compares two versions.
     pub(super) fn between(old: &Template, new: &Template) -> Self {
-        let change = compare(&render::for_everybody(old), &render::for_everybody(new));
+        let change = compare(&render::symbolic_policy(old), &render::symbolic_policy(new));
         let mut revision = Self { gains: change.gained().collect(), losses: change.lost().collect() };
         if old.bucket != new.bucket {
             revision.gains.push(format!("bucket `{}` in {}", new.bucket.name, new.bucket.region));
             revision.losses.push(format!("bucket `{}` in {}", old.bucket.name, old.bucket.region));
         }
-        let (before, now) = (HumanDuration(old.duration), HumanDuration(new.duration));
+        let durations = format!(
+            "keys are valid for {}, {} before",
+            HumanDuration(new.duration),
+            HumanDuration(old.duration)
+        );
         match old.duration.cmp(&new.duration) {
-            std::cmp::Ordering::Less => revision.gains.push(format!("keys live {now}, {before} before")),
-            std::cmp::Ordering::Greater => revision.losses.push(format!("keys live {now}, {before} before")),
-            std::cmp::Ordering::Equal => {}
+            Ordering::Less => revision.gains.push(durations),
+            Ordering::Greater => revision.losses.push(durations),
+            Ordering::Equal => {}
         }
-        for path in old.require.iter().chain(&new.require).map(|(path, _)| path).collect::<BTreeSet<_>>() {
-            revision.ask(path, values_of(&old.require, path), values_of(&new.require, path));
+        let paths: BTreeSet<&[String]> =
+            old.require.iter().chain(&new.require).map(|(path, _)| path.as_slice()).collect();
+        for path in paths {
+            let (before, after) = (accepted(&old.require, path), accepted(&new.require, path));
+            revision.compare_requirement(path, before, after);
         }
         revision
     }
 
-    /// Tells what changes about a claim that a token must carry.
-    fn ask(&mut self, path: &[String], old: Option<&[Value]>, new: Option<&[Value]>) {
+    /// Adds the change of one required claim.
+    fn compare_requirement(&mut self, path: &[String], old: Option<&[Value]>, new: Option<&[Value]>) {
         let claim = format!("the claim `{}`", path.join("."));
-        let beyond = |list: &[Value], other: &[Value]| {
-            let more: Vec<&Value> = list.iter().filter(|value| !other.contains(value)).collect();
-            (!more.is_empty()).then(|| listed(more))
-        };
         match (old, new) {
             (Some(old), Some(new)) => {
-                let (more, less) = (beyond(new, old), beyond(old, new));
-                self.gains.extend(more.map(|values| format!("a key where {claim} is {values}")));
-                self.losses.extend(less.map(|values| format!("the key where {claim} is {values}")));
+                let (added, removed) = (difference(new, old), difference(old, new));
+                self.gains.extend(added.map(|values| format!("a key where {claim} is {values}")));
+                self.losses.extend(removed.map(|values| format!("the key where {claim} is {values}")));
             }
-            (Some(old), None) => self.gains.push(format!("a key where {claim} is not {}", listed(old))),
-            (None, Some(new)) => self.losses.push(format!("the key where {claim} is not {}", listed(new))),
+            (Some(old), None) => self.gains.push(format!("a key where {claim} is not {}", alternatives(old))),
+            (None, Some(new)) => {
+                self.losses.push(format!("the key where {claim} is not {}", alternatives(new)));
+            }
             (None, None) => {}
         }
     }
 
-    /// Whether anybody can do, or get, something new.
+    /// Whether some user can do, or get, something new.
     pub fn widens(&self) -> bool {
         !self.gains.is_empty()
     }
 }
 
-/// The values of a claim that a version takes; none where it does not ask for the claim.
-fn values_of<'a>(require: &'a [Requirement], path: &[String]) -> Option<&'a [Value]> {
-    require.iter().find(|(of, _)| of == path).map(|(_, values)| values.as_slice())
+/// Returns the values of a claim that a version accepts. `None` if it does not require the claim.
+fn accepted<'a>(require: &'a [Requirement], path: &[String]) -> Option<&'a [Value]> {
+    require.iter().find(|(required, _)| required == path).map(|(_, values)| values.as_slice())
 }
 
-fn listed<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
+/// Lists the values that are not in `other`. `None` if all are.
+fn difference(values: &[Value], other: &[Value]) -> Option<String> {
+    let rest: Vec<&Value> = values.iter().filter(|value| !other.contains(value)).collect();
+    (!rest.is_empty()).then(|| alternatives(rest))
+}
+
+fn alternatives<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
     values.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part =
-            |sign: &str, list: &[String]| list.iter().map(|one| format!("{sign} {one}")).collect::<Vec<_>>();
-        let parts = [part("+", &self.gains), part("-", &self.losses)].concat();
+        let gains = self.gains.iter().map(|gain| format!("+ {gain}"));
+        let losses = self.losses.iter().map(|loss| format!("- {loss}"));
+        let parts: Vec<String> = gains.chain(losses).collect();
         if parts.is_empty() { f.write_str("grants the same") } else { f.write_str(&parts.join("; ")) }
     }
 }
@@ -97,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deny_that_falls_away_is_a_gain_whomever_it_concerned() {
+    fn a_removed_deny_is_a_gain_whatever_it_denied() {
         for resource in
             ["users/alice/*", "users/${claim.blocked}/*", "${home}secret/*", "*", "${home}private"]
         {
@@ -115,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_is_told_for_everybody() {
+    fn a_revision_lists_the_changes_for_all_users() {
         assert_eq!(between(UPLOAD, &UPLOAD.replace("own upload", "very own")), "grants the same");
         assert_eq!(
             between(UPLOAD, &UPLOAD.replace("10485760", "20971520")),
             "+ PutObject, PostObject, InitiateMultipartUpload, ListMultipartUploads, ListParts, UploadPart, CompleteMultipartUpload, AbortMultipartUpload on `users/${sub}/*` where cos:content-length numeric_less_than_equal 20971520 (before: where cos:content-length numeric_less_than_equal 10485760)"
         );
-        assert_eq!(between(UPLOAD, &UPLOAD.replace("30m", "1h")), "+ keys live 1h, 30m before");
+        assert_eq!(between(UPLOAD, &UPLOAD.replace("30m", "1h")), "+ keys are valid for 1h, 30m before");
         let member = UPLOAD.replace("[[statement]]", "[require]\nrole = \"member\"\n[[statement]]");
         assert_eq!(between(UPLOAD, &member), "- the key where the claim `role` is not \"member\"");
         assert_eq!(between(&member, UPLOAD), "+ a key where the claim `role` is not \"member\"");

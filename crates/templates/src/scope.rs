@@ -1,5 +1,5 @@
-//! Scopes a client chooses: a narrower key than its template's, decided on patterns, never by comparing
-//! beginnings of strings.
+//! Scopes that a client chooses, to get less than the template grants. Patterns are compared as patterns, never
+//! as beginnings of strings.
 
 use serde::Deserialize;
 
@@ -7,133 +7,171 @@ use super::{
     render::encode_parameter,
     template::{Bucket, Service},
 };
-use cam::{Comparison, Conditions, Effect, Operand, Operator, Policy, Statement, compare::covers, pattern};
+use cam::{Comparison, Effect, Operand, Operator, Policy, Statement, compare::covers, pattern};
 
-/// One thing a client asks to be able to do (the vendor's `STSScopeLimitCredentialProvider`).
+/// One item of a scope (the vendor's `STSScopeLimitCredentialProvider`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
-    /// Such as `name/cos:PutObject`.
+    /// The action, such as `name/cos:PutObject`.
     pub action: String,
-    /// With its appid.
+    /// The bucket's name with the appid.
     pub bucket: String,
-    /// Such as `ap-guangzhou`.
+    /// The region, such as `ap-guangzhou`.
     pub region: String,
-    /// A key, or a prefix ending in `*`; no leading slash.
+    /// A key, or a prefix ending in `*`, without a leading slash.
     pub prefix: String,
 }
 
-/// Why a scope was refused, whole.
+/// Why a scope was refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeRefused {
-    /// None or too many.
-    #[error("a scope has 1 to {MOST} items; this one has {0}")]
+    /// It has no items or too many.
+    #[error("a scope has 1 to {MAX_ITEMS} items; this one has {0}")]
     Count(usize),
-    /// More than STS takes as a policy.
+    /// Its policy is larger than STS accepts.
     #[error(
         "the scope makes a policy of {0} bytes, more than STS takes; ask for fewer items or shorter prefixes"
     )]
     Size(usize),
-    /// One item is outside the template.
-    #[error("scope item {index} is refused: {}", diagnostics::one_line(why))]
+    /// An item is outside the template.
+    #[error("scope item {index} is refused: {}", diagnostics::to_single_line(&why.to_string()))]
     Item {
-        /// From zero.
+        /// The item's position, from 0.
         index: usize,
-        /// What the template does not grant.
-        why: String,
+        /// What is wrong with the item.
+        why: ItemRefused,
     },
 }
 
-/// The most items a scope may have.
-pub(super) const MOST: usize = 32;
+/// Why an item of a scope was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ItemRefused {
+    /// It is about another bucket than the template.
+    #[error("bucket and region must be {name} and {region}")]
+    Bucket {
+        /// The template's bucket.
+        name: String,
+        /// The template's region.
+        region: String,
+    },
+    /// Its prefix has another form.
+    #[error("`{}` is not a key, nor a prefix ending in `*`, without a leading slash", .0.escape_default())]
+    Prefix(String),
+    /// The template does not grant the whole item.
+    #[error("the template does not grant `{action}` on `{prefix}`")]
+    NotGranted {
+        /// The item's action.
+        action: String,
+        /// The item's prefix.
+        prefix: String,
+    },
+}
 
-/// The part of `full` that these items ask for. Every deny stays, every condition stays.
+/// The maximum number of items in a scope.
+pub(super) const MAX_ITEMS: usize = 32;
+
+/// Returns the part of `full` that a scope asks for. Keeps every deny and every condition.
 pub(super) fn narrow(full: &Policy, bucket: &Bucket, scope: &[Scope]) -> Result<Policy, ScopeRefused> {
-    if scope.is_empty() || scope.len() > MOST {
+    if scope.is_empty() || scope.len() > MAX_ITEMS {
         return Err(ScopeRefused::Count(scope.len()));
     }
     let mut items: Vec<(usize, &Scope)> = scope.iter().enumerate().collect();
     items.sort_by_key(|(_, item)| *item);
     items.dedup_by_key(|(_, item)| *item);
-    let mut statements = Vec::new();
+    let mut allows = Vec::new();
     for (index, item) in items {
-        let refuse = |why: String| ScopeRefused::Item { index, why };
-        if item.bucket != bucket.name || item.region != bucket.region {
-            return Err(refuse(format!("bucket and region must be {} and {}", bucket.name, bucket.region)));
-        }
-        let key = item.prefix.strip_suffix('*').unwrap_or(&item.prefix);
-        if key.contains(['*', '?', '%', '\\'])
-            || key.starts_with('/')
-            || key.contains("//")
-            || key.split('/').any(|segment| segment == "." || segment == "..")
-            || key.chars().any(char::is_control)
-        {
-            return Err(refuse(format!(
-                "`{}` is not a key, nor a prefix ending in `*`, without a leading slash",
-                item.prefix.escape_default()
-            )));
-        }
-        let parts: Vec<Statement> = full
-            .statement
-            .iter()
-            .filter(|statement| statement.effect == Effect::Allow && statement.action.contains(&item.action))
-            .filter_map(|statement| part_of(statement, item, bucket))
-            .collect();
-        if parts.is_empty() {
-            return Err(refuse(format!(
-                "the template does not grant `{}` on `{}`",
-                item.action, item.prefix
-            )));
-        }
-        statements.extend(parts);
+        allows.extend(item.part_of(full, bucket).map_err(|why| ScopeRefused::Item { index, why })?);
     }
-    let mut statements = without_covered(&statements);
+    let mut statements = without_covered(&allows);
     statements.extend(full.statement.iter().filter(|statement| statement.effect == Effect::Deny).cloned());
     Ok(Policy::new(statements))
 }
 
-/// What another statement grants already adds nothing: so scopes that mean the same are one key, however they
-/// are written.
+/// Removes the statements that others cover. So scopes with one meaning make one policy, however they are
+/// written.
 fn without_covered(statements: &[Statement]) -> Vec<Statement> {
-    let is_needed = |(index, statement): &(usize, &Statement)| {
-        !statements.iter().enumerate().any(|(other_index, other)| {
-            let twins = covers(statement, other);
-            other_index != *index && covers(other, statement) && (!twins || other_index < *index)
-        })
-    };
-    statements.iter().enumerate().filter(is_needed).map(|(_, statement)| statement.clone()).collect()
+    let all = statements.iter().enumerate();
+    all.filter(|(index, _)| !is_covered(*index, statements)).map(|(_, statement)| statement.clone()).collect()
 }
 
-/// What one allow statement gives of one item, if it gives it whole.
-fn part_of(statement: &Statement, item: &Scope, bucket: &Bucket) -> Option<Statement> {
-    let narrowed = |resource: Vec<String>, condition: Conditions| Statement {
-        effect: Effect::Allow,
-        action: vec![item.action.clone()],
-        resource,
-        condition,
-    };
-    let prefixes = |comparison| Operator { comparison, if_exist: false };
-    let bound = [Comparison::StringLike, Comparison::StringEqual].into_iter().find_map(|comparison| {
-        Some((prefixes(comparison), statement.condition.0.get(&prefixes(comparison))?.get("cos:prefix")?))
-    });
-    if let Some((operator, values)) = bound {
-        let wanted = encode_parameter(&item.prefix);
-        let covers = |value: &str| {
-            if operator.comparison == Comparison::StringLike {
-                pattern::contains(value, &wanted)
-            } else {
-                value == wanted
+/// Whether another statement covers this one. Of two that cover each other, the first stays.
+fn is_covered(index: usize, statements: &[Statement]) -> bool {
+    let Some(statement) = statements.get(index) else { return false };
+    statements.iter().enumerate().any(|(other_index, other)| {
+        other_index != index && covers(other, statement) && (!covers(statement, other) || other_index < index)
+    })
+}
+
+impl Scope {
+    /// Returns what the allows of a policy give of this item, each as a whole.
+    fn part_of(&self, full: &Policy, bucket: &Bucket) -> Result<Vec<Statement>, ItemRefused> {
+        if self.bucket != bucket.name || self.region != bucket.region {
+            let (name, region) = (bucket.name.clone(), bucket.region.clone());
+            return Err(ItemRefused::Bucket { name, region });
+        }
+        if !self.has_plain_prefix() {
+            return Err(ItemRefused::Prefix(self.prefix.clone()));
+        }
+        let allows = full
+            .statement
+            .iter()
+            .filter(|statement| statement.effect == Effect::Allow && statement.action.contains(&self.action));
+        let parts: Vec<Statement> =
+            allows.filter_map(|statement| self.part_of_allow(statement, bucket)).collect();
+        if parts.is_empty() {
+            let (action, prefix) = (self.action.clone(), self.prefix.clone());
+            return Err(ItemRefused::NotGranted { action, prefix });
+        }
+        Ok(parts)
+    }
+
+    fn has_plain_prefix(&self) -> bool {
+        let key = self.prefix.strip_suffix('*').unwrap_or(&self.prefix);
+        !(key.contains(['*', '?', '%', '\\'])
+            || key.starts_with('/')
+            || key.contains("//")
+            || key.split('/').any(|segment| segment == "." || segment == "..")
+            || key.chars().any(char::is_control))
+    }
+
+    /// Returns what one allow gives of this item, if it gives all of it.
+    fn part_of_allow(&self, statement: &Statement, bucket: &Bucket) -> Option<Statement> {
+        let (resource, condition) = match bound_prefixes(statement) {
+            Some((operator, bounds)) => {
+                let prefix = encode_parameter(&self.prefix);
+                bounds.iter().find(|bound| covers_prefix(operator, bound, &prefix))?;
+                let mut condition = statement.condition.clone();
+                let keys = condition.0.entry(operator).or_default();
+                keys.insert("cos:prefix".to_owned(), vec![Operand::Text(prefix)]);
+                (statement.resource.clone(), condition)
+            }
+            None => {
+                let start = bucket.resource(Service::of(&self.action));
+                let wanted = format!("{start}{}", self.prefix);
+                statement.resource.iter().find(|resource| pattern::contains(resource, &wanted))?;
+                (vec![wanted], statement.condition.clone())
             }
         };
-        let granted = values.iter().any(|value| matches!(value, Operand::Text(text) if covers(text)));
-        let mut condition = statement.condition.clone();
-        let keys = condition.0.entry(operator).or_default();
-        keys.insert("cos:prefix".to_owned(), vec![Operand::Text(wanted)]);
-        granted.then(|| narrowed(statement.resource.clone(), condition))
-    } else {
-        let service = Service::of(&item.action);
-        let wanted = format!("{}{}", bucket.resource(service), item.prefix);
-        let granted = statement.resource.iter().any(|resource| pattern::contains(resource, &wanted));
-        granted.then(|| narrowed(vec![wanted], statement.condition.clone()))
+        Some(Statement { effect: Effect::Allow, action: vec![self.action.clone()], resource, condition })
+    }
+}
+
+/// Returns the values that bind `cos:prefix` in a statement, and their operator.
+fn bound_prefixes(statement: &Statement) -> Option<(Operator, &[Operand])> {
+    [Comparison::StringLike, Comparison::StringEqual].into_iter().find_map(|comparison| {
+        let operator = Operator { comparison, if_exist: false };
+        let values: &Vec<Operand> = statement.condition.0.get(&operator)?.get("cos:prefix")?;
+        Some((operator, values.as_slice()))
+    })
+}
+
+fn covers_prefix(operator: Operator, bound: &Operand, prefix: &str) -> bool {
+    match bound {
+        Operand::Text(text) if operator.comparison == Comparison::StringLike => {
+            pattern::contains(text, prefix)
+        }
+        Operand::Text(text) => text == prefix,
+        Operand::Number(_) => false,
     }
 }

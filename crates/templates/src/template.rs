@@ -1,71 +1,68 @@
-//! One template file, read and typed: every variable, action and operator in it is known.
+//! One template file, parsed: every variable, action and operator in it is known.
 //!
-//! Whether it confines anybody is for `proof`.
+//! Whether the template confines its users is for [`proof`](crate::proof).
 
+pub(super) mod action;
 pub(super) mod condition;
+mod file;
+mod name;
 mod reader;
+mod string;
+mod variable;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde_json::Value;
 use toml::Spanned;
 
-use super::{action::Action, text::Text, variable::Subject};
+pub use self::variable::Unrenderable;
+pub(super) use self::{
+    action::{Action, Reach},
+    name::FileName,
+    string::{Piece, TemplateString},
+    variable::{ClaimRef, Encoding, Variable},
+};
 use cam::{Effect, Operator};
 use diagnostics::{Diagnostic, Source};
 
-/// A template as its file says it: every name in it is known, and nothing about it is proved.
+/// A parsed template. Nothing about it is proved.
 #[derive(Debug)]
 pub(super) struct Template {
-    /// The file's stem.
-    pub name: String,
-    /// The file.
-    pub source: Source,
-    /// For people.
-    pub description: String,
-    /// The bucket everything lies in.
-    pub bucket: Bucket,
-    /// The folder everything lies under.
-    pub home: Text,
-    /// The same as the file writes it, and where.
-    pub home_written: Spanned<String>,
-    /// Whose home it is.
-    pub owners: Vec<Subject>,
-    /// How long a key lives.
-    pub duration: Duration,
-    /// Where that stands in the file.
-    pub duration_span: Range<usize>,
-    /// Claims a token must carry: path, and the values of which one will do.
-    pub require: Vec<Requirement>,
-    /// What it grants and denies.
-    pub statements: Vec<Statement>,
-    /// Why writes may carry ACL headers, if they may.
-    pub acl_guard_off: Option<Spanned<String>>,
+    pub(super) name: String,
+    pub(super) source: Source,
+    pub(super) description: String,
+    pub(super) bucket: Bucket,
+    /// The folder that confines every allow.
+    pub(super) home: TemplateString,
+    /// The home as the file writes it.
+    pub(super) home_written: Spanned<String>,
+    /// The claims that identify whose home it is.
+    pub(super) owners: Vec<ClaimRef>,
+    pub(super) duration: Duration,
+    pub(super) duration_span: Range<usize>,
+    /// Claims that a token must carry.
+    pub(super) require: Vec<Requirement>,
+    pub(super) statements: Vec<Statement>,
+    /// The reason why writes may carry ACL headers, if they may.
+    pub(super) acl_guard_off: Option<Spanned<String>>,
 }
 
-/// A claim, by its path, and the values of which one will do.
+/// The path of a claim, and its accepted values.
 pub(super) type Requirement = (Vec<String>, Vec<Value>);
 
 /// A bucket and its region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// With the appid, such as `examplebucket-1250000000`.
+    /// The name with the appid, such as `examplebucket-1250000000`.
     pub name: String,
-    /// Such as `ap-guangzhou`.
+    /// The region, such as `ap-guangzhou`.
     pub region: String,
-}
-
-impl Bucket {
-    /// Where COS serves it (docs 436/6224).
-    pub fn host(&self) -> String {
-        format!("{}.cos.{}.myqcloud.com", self.name, self.region)
-    }
 }
 
 /// The service that a resource belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// The objects themselves.
+    /// Objects.
     Cos,
     /// Data processing (CI) of objects.
     Ci,
@@ -74,62 +71,58 @@ pub enum Service {
 /// One `[[statement]]`.
 #[derive(Debug)]
 pub(super) struct Statement {
-    /// Allow or deny.
-    pub effect: Effect,
-    /// What it speaks of.
-    pub actions: Vec<Spanned<Action>>,
-    /// On what.
-    pub resources: Vec<Resource>,
+    pub(super) effect: Effect,
+    pub(super) actions: Vec<Spanned<Action>>,
+    pub(super) resources: Vec<Resource>,
     /// operator -> key -> values.
-    pub condition: BTreeMap<Operator, BTreeMap<String, Operands>>,
-    /// Why it may reach beyond the home, if it may.
-    pub shared: Option<Spanned<String>>,
-    /// Where it stands in the file.
-    pub span: Range<usize>,
+    pub(super) condition: BTreeMap<Operator, BTreeMap<String, Operands>>,
+    /// The reason why it may reach a folder outside the home, if it may.
+    pub(super) shared: Option<Spanned<String>>,
+    pub(super) span: Range<usize>,
 }
 
 /// A key pattern in the bucket, under one service.
 #[derive(Debug)]
 pub(super) struct Resource {
-    /// Whose resource it is.
-    pub service: Service,
-    /// The key pattern.
-    pub key: Text,
-    /// Where it stands in the file.
-    pub span: Range<usize>,
+    pub(super) service: Service,
+    pub(super) key: TemplateString,
+    pub(super) span: Range<usize>,
 }
 
-/// The values of one condition key, and where they stand.
+/// The values of one condition key.
 pub(super) type Operands = Spanned<Vec<Operand>>;
 
 /// A value of a condition.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Operand {
-    /// Text, variables and all.
-    Text(Text),
-    /// A number.
+    Text(TemplateString),
     Number(serde_json::Number),
 }
 
 impl Bucket {
-    /// Whether this can be a bucket's name with its appid.
+    /// Returns the host of the bucket (docs 436/6224).
+    pub fn host(&self) -> String {
+        format!("{}.cos.{}.myqcloud.com", self.name, self.region)
+    }
+
+    /// Whether this can be the name of a bucket with its appid.
     pub(super) fn is_full_name(name: &str) -> bool {
         name.rsplit_once('-').is_some_and(|(short, appid)| {
             is_plain(short) && !appid.is_empty() && appid.bytes().all(|byte| byte.is_ascii_digit())
         })
     }
 
-    /// Whether this can be a region's name.
+    /// Whether this can be the name of a region.
     pub(super) fn is_region(name: &str) -> bool {
         is_plain(name)
     }
 
-    /// The number after the name's last dash.
+    /// Returns the number after the last dash of the name.
     pub fn appid(&self) -> &str {
         self.name.rsplit('-').next().unwrap_or_default()
     }
 
-    /// The six segments of a service's resources up to the key.
+    /// Returns a service's resources in this bucket, up to the key.
     pub fn resource(&self, service: Service) -> String {
         let Self { name, region } = self;
         match service {
@@ -144,41 +137,67 @@ fn is_plain(text: &str) -> bool {
 }
 
 impl Service {
-    /// The service an action belongs to, by its name.
+    /// Returns the service of an action, by the action's name.
     pub fn of(action: &str) -> Self {
         if action.starts_with("name/ci:") { Self::Ci } else { Self::Cos }
     }
 }
 
 impl Statement {
-    /// What it speaks of.
+    pub(super) fn is_allow(&self) -> bool {
+        self.effect == Effect::Allow
+    }
+
     pub(super) fn actions(&self) -> impl Iterator<Item = &Action> {
         self.actions.iter().map(Spanned::get_ref)
     }
 
-    /// The values of `cos:prefix`, under whatever operator.
+    /// Iterates over the values of `cos:prefix` under all operators.
     pub(super) fn prefixes(&self) -> impl Iterator<Item = &Operand> {
         self.condition.values().filter_map(|keys| keys.get("cos:prefix")).flat_map(Spanned::get_ref)
     }
 }
 
 impl Operand {
-    /// The text, if it is one without variables.
-    pub(super) fn as_literal(&self) -> Option<&str> {
+    pub(super) fn as_text(&self) -> Option<&TemplateString> {
         match self {
-            Self::Text(text) => text.as_literal(),
+            Self::Text(text) => Some(text),
             Self::Number(_) => None,
         }
+    }
+
+    /// Returns the text, if it is one without variables.
+    pub(super) fn as_literal(&self) -> Option<&str> {
+        self.as_text().and_then(TemplateString::as_literal)
     }
 }
 
 impl Template {
-    /// Reads one template file.
+    /// Parses a file. The template has the file's name.
+    pub(super) fn from_file(source: Source) -> Result<Self, Vec<Diagnostic>> {
+        let path = source.path().to_owned();
+        let name = FileName::of(&path);
+        match name.check() {
+            Ok(()) => Self::parse(name.as_str(), source),
+            Err(advice) => Err(vec![Diagnostic::of_file(path, advice.message, advice.help)]),
+        }
+    }
+
+    /// Parses a template's text.
     ///
     /// # Errors
-    /// Every problem found, each with its line.
+    /// Every problem found.
     pub(super) fn parse(name: &str, source: Source) -> Result<Self, Vec<Diagnostic>> {
         reader::read(name, source)
+    }
+
+    /// Returns the name of the serving template, if this is its shadow.
+    pub(super) fn shadow_of(&self) -> Option<&str> {
+        FileName::of(self.source.path()).shadow_of()
+    }
+
+    pub(super) fn allows(&self) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().filter(|statement| statement.is_allow())
     }
 }
 
@@ -208,7 +227,7 @@ resource = ["${home}*"]
     }
 
     #[test]
-    fn the_designs_example_reads() {
+    fn the_example_template_parses() {
         let template = Template::parse("upload", Source::new("upload.toml", UPLOAD)).unwrap();
         assert_eq!(
             template.bucket.resource(Service::Cos),
@@ -219,8 +238,8 @@ resource = ["${home}*"]
     }
 
     #[test]
-    fn each_slip_is_one_line_with_its_place_and_mend() {
-        for (from, to, line, said) in [
+    fn each_mistake_is_reported_in_one_line_with_its_place_and_help() {
+        for (from, to, line, part) in [
             ("home ", "hmoe ", 5, "did you mean `home`?"),
             ("${sub}", "${sbu}", 5, "did you mean `sub`?"),
             ("${sub}", "${sub|b64}", 5, "unknown filter `b64`"),
@@ -239,8 +258,8 @@ resource = ["${home}*"]
             ),
             ("cos:content-length", "cos:content-lenght", 12, "did you mean `cos:content-length`?"),
             ("10485760", "\"10MB\"", 12, "compares numbers"),
-            ("home ", "owner = []\nhome ", 5, "nobody in particular"),
-            ("home ", "owner = [\"iss\"]\nhome ", 5, "nobody in particular"),
+            ("home ", "owner = []\nhome ", 5, "owner names no user"),
+            ("home ", "owner = [\"iss\"]\nhome ", 5, "owner names no user"),
             ("home ", "owner = [\"tenant\"]\nhome ", 5, "perhaps `claim.tenant`?"),
             ("30m", "30", 6, "not a duration"),
             ("30m", "1500ms", 6, "not whole seconds"),
@@ -252,12 +271,12 @@ resource = ["${home}*"]
             let text = problems(from, to);
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(text.starts_with(&format!("upload.toml:{line}:")), "{to}: {text}");
-            assert!(text.contains(said), "{to}: {text}");
+            assert!(text.contains(part), "{to}: {text}");
         }
     }
 
     #[test]
-    fn every_problem_of_a_file_is_told() {
+    fn every_problem_of_a_file_is_reported() {
         let text = problems("ap-guangzhou\"\nhome     = \"users/${sub}/\"", "\"\nhome = \"users/${sbu}/\"");
         assert_eq!(text.lines().count(), 2, "{text}");
     }

@@ -1,41 +1,42 @@
-//! The signature of a request to COS (docs 436/7778): pure, from the parts of a request to `q-signature`.
+//! The signature of a request to COS, `q-signature` (docs 436/7778).
 
 use std::{fmt, str::FromStr};
 
-use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-/// All but what RFC 3986 §2.3 leaves unreserved.
+use crate::hmac::hmac_sha1;
+
+/// Every character except the unreserved ones of RFC 3986 §2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What of a request is signed.
+/// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Such as `GET`.
+    /// The HTTP method, such as `GET`.
     pub method: &'a str,
-    /// Decoded, with its leading slash.
+    /// The decoded path, with its leading slash.
     pub path: &'a str,
-    /// Decoded names and values of the query.
+    /// The decoded names and values of the query.
     pub parameters: &'a [(String, String)],
-    /// Names and values.
+    /// The names and values of the headers to sign.
     pub headers: &'a [(String, String)],
 }
 
-/// From when until when a signature holds, in seconds.
+/// The validity period of a signature, in Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// From then on.
+    /// The first second in which the signature is valid.
     pub from: i64,
-    /// Until then.
+    /// The last second in which the signature is valid.
     pub until: i64,
 }
 
 impl Window {
-    /// When both hold.
+    /// Returns the period in which both windows are valid.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn intersection(self, other: Self) -> Self {
         Self { from: self.from.max(other.from), until: self.until.min(other.until) }
     }
 }
@@ -46,23 +47,30 @@ impl fmt::Display for Window {
     }
 }
 
-impl FromStr for Window {
-    type Err = ();
+/// The error for a text that is not `from;until` in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a validity period is `from;until` in Unix seconds")]
+pub struct InvalidWindow;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (from, until) = text.split_once(';').ok_or(())?;
-        Ok(Self { from: from.parse().map_err(drop)?, until: until.parse().map_err(drop)? })
+impl FromStr for Window {
+    type Err = InvalidWindow;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWindow> {
+        let (from, until) = text.split_once(';').ok_or(InvalidWindow)?;
+        let from = from.parse().map_err(|_| InvalidWindow)?;
+        let until = until.parse().map_err(|_| InvalidWindow)?;
+        Ok(Self { from, until })
     }
 }
 
-/// What a client says of its signature, in `Authorization` or in the query.
+/// A client's signature and what it covers, from the `Authorization` header or the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// `q-ak`
+    /// The `SecretId` of the signing key (`q-ak`).
     pub secret_id: String,
-    /// `q-sign-time`
+    /// The validity period of the signature (`q-sign-time`).
     pub window: Window,
-    /// `q-key-time`: how long whoever was handed the key of the signature may sign.
+    /// The validity period of the derived signing key (`q-key-time`).
     pub key_window: Window,
     key_time: String,
     headers: Vec<String>,
@@ -70,7 +78,7 @@ pub struct Authorization {
     signature: String,
 }
 
-/// What is no authorization: the field that is missing or malformed.
+/// The error for an authorization with a missing or malformed field, which it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is missing or malformed")]
 pub struct Malformed(pub &'static str);
@@ -79,66 +87,64 @@ impl Authorization {
     /// Reads an `Authorization` header.
     ///
     /// # Errors
-    /// The field that is not as the protocol has it.
+    /// The first field that is missing or malformed.
     pub fn parse(header: &str) -> Result<Self, Malformed> {
         let fields: Vec<_> = header.trim().split('&').filter_map(|field| field.split_once('=')).collect();
-        Self::of(|name| fields.iter().find(|(one, _)| *one == name).map(|(_, value)| *value))
+        Self::from_fields(|name| fields.iter().find(|(one, _)| *one == name).map(|(_, value)| *value))
     }
 
-    /// Takes the fields from wherever they stand.
+    /// Builds an authorization from a lookup of its fields, for example in a query.
     ///
     /// # Errors
-    /// The field that is not as the protocol has it.
-    pub fn of<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Malformed> {
-        let needed = |name: &'static str| field(name).ok_or(Malformed(name));
-        let list = |name| -> Result<Vec<String>, Malformed> {
-            Ok(needed(name)?.split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect())
-        };
-        if needed("q-sign-algorithm")? != "sha1" {
+    /// The first field that is missing or malformed.
+    pub fn from_fields<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Malformed> {
+        if required(&field, "q-sign-algorithm")? != "sha1" {
             return Err(Malformed("q-sign-algorithm"));
         }
         Ok(Self {
-            secret_id: needed("q-ak")?.to_owned(),
-            window: needed("q-sign-time")?.parse().map_err(|()| Malformed("q-sign-time"))?,
-            key_window: needed("q-key-time")?.parse().map_err(|()| Malformed("q-key-time"))?,
-            key_time: needed("q-key-time")?.to_owned(),
-            headers: list("q-header-list")?,
-            parameters: list("q-url-param-list")?,
-            signature: needed("q-signature")?.to_owned(),
+            secret_id: required(&field, "q-ak")?.to_owned(),
+            window: window(required(&field, "q-sign-time")?, "q-sign-time")?,
+            key_window: window(required(&field, "q-key-time")?, "q-key-time")?,
+            key_time: required(&field, "q-key-time")?.to_owned(),
+            headers: names(required(&field, "q-header-list")?),
+            parameters: names(required(&field, "q-url-param-list")?),
+            signature: required(&field, "q-signature")?.to_owned(),
         })
     }
 
-    /// Whether the holder of this key signed this request.
-    pub fn is_by(&self, secret_key: &str, request: &Request<'_>) -> bool {
-        let text = request.text(&self.parameters, &self.headers);
+    /// Returns whether this request was signed with this key, in constant time.
+    pub fn verify(&self, secret_key: &str, request: &Request<'_>) -> bool {
+        let text = request.http_string(&self.parameters, &self.headers);
         let expected = signature(secret_key, &self.key_time, &self.window.to_string(), &text);
         expected.as_bytes().ct_eq(self.signature.as_bytes()).into()
     }
 }
 
-impl Request<'_> {
-    /// `HttpString`, with the parameters and headers that are named.
-    fn text(&self, parameters: &[String], headers: &[String]) -> String {
-        let (parameters, headers) = (named(self.parameters, parameters), named(self.headers, headers));
-        format!("{}\n{}\n{parameters}\n{headers}\n", self.method.to_lowercase(), self.path)
-    }
+fn required<'a>(field: impl Fn(&str) -> Option<&'a str>, name: &'static str) -> Result<&'a str, Malformed> {
+    field(name).ok_or(Malformed(name))
+}
 
-    /// The fields that authorize a request of which everything given is signed; ready for a header, and with
-    /// their values percent-encoded for a query.
+fn window(text: &str, field: &'static str) -> Result<Window, Malformed> {
+    text.parse().map_err(|InvalidWindow| Malformed(field))
+}
+
+/// Splits a list of names such as `date;host`.
+fn names(list: &str) -> Vec<String> {
+    list.split(';').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+impl Request<'_> {
+    /// Returns the seven authorization fields; all parameters and headers of the request are signed. They are
+    /// ready for a header; for a query, percent-encode their values.
     pub fn authorize(
         &self,
         secret_id: &str,
         secret_key: &str,
         window: Window,
     ) -> [(&'static str, String); 7] {
-        let names = |pairs: &[(String, String)]| {
-            let mut names: Vec<String> = pairs.iter().map(|(name, _)| encoded(name).to_lowercase()).collect();
-            names.sort_unstable();
-            names
-        };
-        let (parameters, headers) = (names(self.parameters), names(self.headers));
+        let (parameters, headers) = (sorted_names(self.parameters), sorted_names(self.headers));
         let time = window.to_string();
-        let signature = signature(secret_key, &time, &time, &self.text(&parameters, &headers));
+        let signature = signature(secret_key, &time, &time, &self.http_string(&parameters, &headers));
         [
             ("q-sign-algorithm", "sha1".to_owned()),
             ("q-ak", secret_id.to_owned()),
@@ -149,38 +155,54 @@ impl Request<'_> {
             ("q-signature", signature),
         ]
     }
+
+    /// Returns the document's `HttpString`, with the listed parameters and headers only.
+    fn http_string(&self, parameters: &[String], headers: &[String]) -> String {
+        let parameters = canonical_pairs(self.parameters, parameters);
+        let headers = canonical_pairs(self.headers, headers);
+        format!("{}\n{}\n{parameters}\n{headers}\n", self.method.to_lowercase(), self.path)
+    }
 }
 
-/// The signature of the base64 policy of a form upload (docs 436/14690).
+/// Returns the signature of the base64 policy of a form upload (docs 436/14690).
 pub fn form_signature(secret_key: &str, key_time: &str, policy: &[u8]) -> String {
-    mac(&mac(secret_key, key_time), &hex::encode(Sha1::digest(policy)))
+    hmac_hex(&hmac_hex(secret_key, key_time), &hex::encode(Sha1::digest(policy)))
 }
 
-/// Those of the pairs whose names are listed, as the signature has them.
-fn named(pairs: &[(String, String)], list: &[String]) -> String {
-    let mut named: Vec<(String, String)> = pairs
-        .iter()
-        .map(|(name, value)| (encoded(name).to_lowercase(), encoded(value)))
-        .filter(|(name, _)| list.contains(name))
-        .collect();
-    named.sort_unstable();
-    named.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-}
-
-fn signature(secret_key: &str, key_time: &str, sign_time: &str, text: &str) -> String {
-    let text = format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(text)));
-    mac(&mac(secret_key, key_time), &text)
-}
-
-fn mac(key: &str, text: &str) -> String {
-    // HMAC takes a key of any length (RFC 2104 §2).
-    let mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).unwrap_or_else(|_| Hmac::new(&Array::default()));
-    hex::encode(mac.chain_update(text).finalize().into_bytes())
-}
-
-/// Percent-encoded as a signature, and a query, has it.
+/// Percent-encodes a text the way that COS signs it and that a query carries it.
 pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// Returns the lower-case, percent-encoded names of the pairs in order.
+fn sorted_names(pairs: &[(String, String)]) -> Vec<String> {
+    let mut names: Vec<String> = pairs.iter().map(|(name, _)| canonical_name(name)).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Returns the pairs whose names are listed as `name=value&...`, sorted and percent-encoded.
+fn canonical_pairs(pairs: &[(String, String)], list: &[String]) -> String {
+    let mut listed: Vec<(String, String)> = pairs
+        .iter()
+        .map(|(name, value)| (canonical_name(name), encoded(value)))
+        .filter(|(name, _)| list.contains(name))
+        .collect();
+    listed.sort_unstable();
+    listed.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+fn canonical_name(name: &str) -> String {
+    encoded(name).to_lowercase()
+}
+
+fn signature(secret_key: &str, key_time: &str, sign_time: &str, http_string: &str) -> String {
+    let text = format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(http_string)));
+    hmac_hex(&hmac_hex(secret_key, key_time), &text)
+}
+
+fn hmac_hex(key: &str, text: &str) -> String {
+    hex::encode(hmac_sha1(key.as_bytes(), text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -209,7 +231,7 @@ mod tests {
 
     /// The vendor's two worked examples (docs 436/7778).
     #[test]
-    fn the_vendors_examples_come_out() {
+    fn the_signature_equals_the_vendors_two_examples() {
         let headers = put_headers();
         let put =
             Request { method: "PUT", path: "/exampleobject(腾讯云)", parameters: &[], headers: &headers };
@@ -236,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_holds_for_what_was_signed_only() {
+    fn a_signature_is_valid_for_the_signed_request_only() {
         let headers = put_headers();
         let parameters = pairs(&[("uploadId", "1"), ("partNumber", "2")]);
         let signed = Request { method: "PUT", path: "/k", parameters: &parameters, headers: &headers };
@@ -244,25 +266,25 @@ mod tests {
         let written = header(&signed.authorize(ID, KEY, window));
         let authorization = Authorization::parse(&written).unwrap();
         assert_eq!((authorization.secret_id.as_str(), authorization.window), (ID, window));
-        assert!(authorization.is_by(KEY, &signed));
-        assert!(!authorization.is_by("another key", &signed));
-        assert!(!authorization.is_by(KEY, &Request { method: "GET", ..signed }));
-        assert!(!authorization.is_by(KEY, &Request { path: "/l", ..signed }));
+        assert!(authorization.verify(KEY, &signed));
+        assert!(!authorization.verify("another key", &signed));
+        assert!(!authorization.verify(KEY, &Request { method: "GET", ..signed }));
+        assert!(!authorization.verify(KEY, &Request { path: "/l", ..signed }));
         let other = pairs(&[("uploadId", "1"), ("partNumber", "3")]);
-        assert!(!authorization.is_by(KEY, &Request { parameters: &other, ..signed }));
-        assert!(!authorization.is_by(KEY, &Request { parameters: &other[..1], ..signed }));
+        assert!(!authorization.verify(KEY, &Request { parameters: &other, ..signed }));
+        assert!(!authorization.verify(KEY, &Request { parameters: &other[..1], ..signed }));
         let mut other = headers.clone();
         other[5].1 = "public-read".to_owned();
-        assert!(!authorization.is_by(KEY, &Request { headers: &other, ..signed }));
+        assert!(!authorization.verify(KEY, &Request { headers: &other, ..signed }));
         other = headers.clone();
         other.push(("x-not-listed".to_owned(), "anything".to_owned()));
-        assert!(authorization.is_by(KEY, &Request { headers: &other, ..signed }));
+        assert!(authorization.verify(KEY, &Request { headers: &other, ..signed }));
         let longer = Authorization::parse(&written.replace("q-sign-time=1;2", "q-sign-time=1;9")).unwrap();
-        assert!(!longer.is_by(KEY, &signed));
+        assert!(!longer.verify(KEY, &signed));
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_or_malformed_field_is_named() {
         let request = Request { method: "GET", path: "/", parameters: &[], headers: &[] };
         let whole = request.authorize(ID, KEY, Window { from: 1, until: 2 });
         for (name, _) in &whole {

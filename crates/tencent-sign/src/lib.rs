@@ -1,4 +1,7 @@
-//! Tencent Cloud request signatures.
+#![doc = include_str!("../README.md")]
+
+mod hmac;
 
 pub mod cos;
+pub mod sts_v1;
 pub mod tc3;

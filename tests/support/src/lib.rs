@@ -27,7 +27,9 @@ use std::{
     time::Duration,
 };
 
-use cloud_emulator::{Account, Cloud, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator};
+use cloud_emulator::{
+    Account, CloudEmulator, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator,
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runtime::{
     clock::{Clock, SystemClock},
@@ -353,16 +355,17 @@ pub fn token_of(claims: &Value) -> String {
 }
 
 /// A cloud with the operator's account.
-pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> Cloud {
+pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> CloudEmulator {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let plan = EmulatorConfig {
-        issuer: (issuer, "app"),
+    let config = EmulatorConfig {
+        issuer_url: issuer.to_owned(),
+        audience: "app".to_owned(),
         account: Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() },
-        sessions: SessionKey::new([7; 32]),
+        session_key: SessionKey::new([7; 32]),
         storage: Storage::in_memory(1 << 20),
-        region: "ap-guangzhou",
+        default_region: "ap-guangzhou".to_owned(),
     };
-    Cloud::new(plan, clock, &entropy).unwrap()
+    CloudEmulator::new(config, clock, &entropy).unwrap()
 }
 
 /// The strict emulator, for as long as the test process lives.
@@ -371,7 +374,7 @@ pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
     let address = listener.local_addr().unwrap();
     let clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
     let cloud = cloud("http://issuer.test/", &clock);
-    let sts = Arc::clone(&cloud.sts);
+    let sts = Arc::clone(cloud.sts());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! A whole sandbox of one's own: the real `cosbroker sandbox`, its three listeners, and its account.
+//! A sandbox for one test: the real `cosbroker sandbox`, its three listeners, and its account.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::{Answer, Signal, cosbroker, log::Log, repository, send_signal};
 
-/// A running `cosbroker sandbox`, ended with the test.
+/// A running `cosbroker sandbox`, stopped at the end of the test.
 #[derive(Debug)]
 pub struct Sandbox {
     child: Child,
-    /// What it said at its start, line by line.
+    /// The lines that it printed at its start.
     pub printed: Vec<String>,
     pub broker: SocketAddr,
     pub operators: SocketAddr,
@@ -30,7 +30,7 @@ impl Sandbox {
         Self::with(&[])
     }
 
-    /// With more on its command line; it listens on ports that are free.
+    /// Starts a sandbox with these additional arguments, on free ports.
     pub fn with(arguments: &[&str]) -> Self {
         let mut child = cosbroker(&repository(""))
             .args(["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -42,37 +42,26 @@ impl Sandbox {
             .unwrap();
         let log = Log::default();
         log.follow(child.stderr.take().unwrap(), |_| {});
-        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut printed = Vec::new();
         loop {
             let mut line = String::new();
-            let read = said.read_line(&mut line).unwrap();
+            let read = stdout.read_line(&mut line).unwrap();
             assert!(read > 0, "the sandbox did not start: {}", log.text());
             printed.push(line.trim_end().to_owned());
             if line.contains("Ctrl-C") {
                 break;
             }
         }
-        // Nobody reads on, but a pipe that is closed would end it.
-        std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
-        let after = |label: &str| {
-            let line = printed.iter().find_map(|line| line.trim().strip_prefix(label));
-            line.unwrap_or_else(|| panic!("{label}: {printed:?}")).trim().to_owned()
-        };
-        let address = |label: &str| {
-            after(label).split_whitespace().next().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
-        };
-        let account = after("account");
-        let word = |label: &str| {
-            let (_, rest) = account.split_once(label).unwrap();
-            rest.split([',', ' ']).next().unwrap().to_owned()
-        };
+        // The sandbox would fail if the pipe were closed.
+        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+        let account = text_after(&printed, "account");
         Self {
-            broker: address("broker"),
-            operators: address("operators"),
-            cloud: address("cloud"),
-            secret_id: word("SecretId "),
-            secret_key: word("SecretKey "),
+            broker: address_after(&printed, "broker"),
+            operators: address_after(&printed, "operators"),
+            cloud: address_after(&printed, "cloud"),
+            secret_id: account_field(&account, "SecretId "),
+            secret_key: account_field(&account, "SecretKey "),
             child,
             printed,
             log,
@@ -80,18 +69,18 @@ impl Sandbox {
         }
     }
 
-    /// A place of the cloud.
+    /// Returns a URL of the cloud.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.cloud)
     }
 
-    /// A token of its issuer's.
+    /// Returns a token of the sandbox's issuer.
     pub async fn token(&self, subject: &str) -> String {
         let url = url::Url::parse_with_params(&self.url("/token"), [("sub", subject)]).unwrap();
         Answer::of(self.http.get(url)).await.body
     }
 
-    /// `GET` at the broker, as this user.
+    /// Sends a `GET` to the broker as this user.
     pub async fn get(&self, path: &str, subject: &str) -> Answer {
         let token = self.token(subject).await;
         Answer::of(self.http.get(format!("http://{}{path}", self.broker)).bearer_auth(token)).await
@@ -104,10 +93,10 @@ impl Sandbox {
         answer.json()
     }
 
-    /// How often each fault has struck.
-    pub async fn struck(&self) -> Vec<u64> {
+    /// Returns how often each fault was injected.
+    pub async fn injected(&self) -> Vec<u64> {
         let listed = Answer::of(self.http.get(self.url("/faults"))).await.json();
-        listed["faults"].as_array().unwrap().iter().map(|fault| fault["struck"].as_u64().unwrap()).collect()
+        listed["faults"].as_array().unwrap().iter().map(|fault| fault["injected"].as_u64().unwrap()).collect()
     }
 
     /// `DELETE /faults`
@@ -120,7 +109,7 @@ impl Sandbox {
         Answer::of(self.http.put(self.url("/clock")).body(json!({"ahead": ahead}).to_string())).await
     }
 
-    /// The sum of a metric's samples whose line holds every one of `parts`.
+    /// Returns the sum of the metric samples whose line contains all `parts`.
     pub async fn figure(&self, parts: &[&str]) -> u64 {
         super::figure(&self.http, self.operators, parts).await
     }
@@ -133,18 +122,34 @@ impl Sandbox {
         self.log.says(words);
     }
 
-    /// The most memory it has had so far, in bytes (`proc_pid_status(5)`).
+    /// Returns its maximum memory use so far in bytes (`proc_pid_status(5)`).
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
-    /// Ctrl-C.
+    /// Sends SIGINT, as Ctrl-C does, and waits for its end.
     pub fn interrupt(mut self) -> ExitStatus {
         send_signal(&self.child, Signal::INT);
         self.child.wait().unwrap()
     }
+}
+
+/// Returns the rest of the printed line that begins with a label.
+fn text_after(printed: &[String], label: &str) -> String {
+    let line = printed.iter().find_map(|line| line.trim().strip_prefix(label));
+    line.unwrap_or_else(|| panic!("{label}: {printed:?}")).trim().to_owned()
+}
+
+fn address_after(printed: &[String], label: &str) -> SocketAddr {
+    let text = text_after(printed, label);
+    text.split_whitespace().next().unwrap().strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+fn account_field(account: &str, label: &str) -> String {
+    let (_, rest) = account.split_once(label).unwrap();
+    rest.split([',', ' ']).next().unwrap().to_owned()
 }
 
 impl Drop for Sandbox {

@@ -1,5 +1,5 @@
-//! The signature before TC3, as the vendor's older STS SDKs still use it (`qcloud-cos-sts`,
-//! `qcloud-python-sts`; `docs/tencent.md`): everything is a parameter of one form, the signature too.
+//! Calls with the older STS signature ([`tencent_sign::sts_v1`]), as the vendor's older STS SDKs send them
+//! (`docs/tencent.md`): everything is a parameter of one form, the signature too.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,22 @@ use actix_web::{
     HttpRequest,
     http::{Method, header},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use jiff::Timestamp;
-use sha1::Sha1;
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::{
-    Account, Fault,
-    call::{Call, Parameters},
-    missing, signature_failure, signed_at,
+    action::{AuthenticatedCall, Parameters},
+    auth::{check_secret_id, check_timestamp},
+    error::StsError,
 };
+use crate::account::Account;
+use tencent_sign::sts_v1::{Request, SignatureMethod, UnknownSignatureMethod};
 
-/// The names that a request may be signed for wherever it is sent: clients are pointed at the emulator by a
-/// proxy, or by a URL beside the name they sign.
-const TENCENTS_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
+/// Hosts that a request may always be signed for: a client may reach the emulator through a proxy, or sign
+/// another host than it connects to.
+const TENCENT_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
 
-/// Whether a request is signed this way, or meant to be.
+/// Returns whether a request is signed this way, or meant to be.
 pub(super) fn is_used(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let form = headers
@@ -34,72 +31,66 @@ pub(super) fn is_used(request: &HttpRequest) -> bool {
     !headers.contains_key(header::AUTHORIZATION) && (form || request.method() == Method::GET)
 }
 
-/// The call of a request that this account signed.
+/// Reads the call of a request, and checks that this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
     account: &Account,
     now: Timestamp,
-) -> Result<Call, Fault> {
-    let sent = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
-    let mut form = form(sent)?;
-    let given = take(&mut form, "Signature")?;
-    let signed = pairs(&form);
-    let mut needed = |name| take(&mut form, name);
-    let (action, version, region) = (needed("Action")?, needed("Version")?, needed("Region")?);
-    let (id, at, nonce) = (needed("SecretId")?, needed("Timestamp")?, needed("Nonce")?);
-    if nonce.parse::<u64>().is_err() {
-        return Err(Fault("InvalidParameter", "Nonce is not a positive integer".to_owned()));
+) -> Result<AuthenticatedCall, StsError> {
+    let encoded = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
+    let mut form = read_form(encoded)?;
+    let signature = take(&mut form, "Signature")?;
+    let signed = form.clone();
+    let action = take(&mut form, "Action")?;
+    let version = take(&mut form, "Version")?;
+    let region = take(&mut form, "Region")?;
+    let secret_id = take(&mut form, "SecretId")?;
+    let timestamp = take(&mut form, "Timestamp")?;
+    if take(&mut form, "Nonce")?.parse::<u64>().is_err() {
+        return Err(StsError::new("InvalidParameter", "Nonce is not a positive integer"));
     }
-    let signature = match form.remove("SignatureMethod").as_deref() {
-        None | Some("HmacSHA1") => hmac_sha1,
-        Some("HmacSHA256") => hmac_sha256,
-        Some(other) => return Err(Fault("InvalidParameter", format!("no SignatureMethod {other}"))),
-    };
-    signed_at(&at, now)?;
-    account.is_named(&id)?;
-    let sent_to = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let without_port = sent_to.rsplit_once(':').map_or(sent_to, |(name, _)| name);
-    let holds = |host: &str| {
-        let text = format!("{}{host}/?{signed}", request.method());
-        let expected = STANDARD.encode(signature(account.secret_key.as_bytes(), text.as_bytes()));
-        bool::from(expected.as_bytes().ct_eq(given.as_bytes()))
-    };
-    if ![sent_to, without_port].into_iter().chain(TENCENTS_HOSTS).any(holds) {
-        return Err(signature_failure());
+    let method = signature_method(form.remove("SignatureMethod"))?;
+    check_timestamp(&timestamp, now)?;
+    check_secret_id(account, &secret_id)?;
+    let is_signed = signable_hosts(request).into_iter().any(|host| {
+        let signed = Request { method: request.method().as_str(), host, parameters: &signed };
+        signed.verify(method, &account.secret_key, &signature)
+    });
+    if !is_signed {
+        return Err(StsError::signature_failure());
     }
-    Call::new(&action, &version, &region, Parameters::Form(form))
+    AuthenticatedCall::new(&action, &version, &region, Parameters::Form(form))
 }
 
-/// The form, each name once.
-fn form(encoded: &[u8]) -> Result<BTreeMap<String, String>, Fault> {
+fn signature_method(name: Option<String>) -> Result<SignatureMethod, StsError> {
+    let Some(name) = name else { return Ok(SignatureMethod::default()) };
+    name.parse().map_err(|UnknownSignatureMethod| {
+        StsError::new("InvalidParameter", format!("there is no SignatureMethod {name}"))
+    })
+}
+
+/// Returns the hosts that a client may have signed for.
+fn signable_hosts(request: &HttpRequest) -> [&str; 4] {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let without_port = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let [public, internal] = TENCENT_HOSTS;
+    [host, without_port, public, internal]
+}
+
+/// Reads a form in which each name stands once.
+fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-            return Err(Fault("InvalidParameter", format!("{name} is given twice")));
+            return Err(StsError::new("InvalidParameter", format!("{name} is given twice")));
         }
     }
     Ok(form)
 }
 
-fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, Fault> {
-    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
-}
-
-/// The form as it is signed: names in order, nothing encoded.
-fn pairs(form: &BTreeMap<String, String>) -> String {
-    form.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-}
-
-fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
-    // HMAC takes a key of any length (RFC 2104 §2).
-    let mac = Hmac::<Sha1>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Array::default()));
-    mac.chain_update(message).finalize().into_bytes().to_vec()
-}
-
-fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Array::default()));
-    mac.chain_update(message).finalize().into_bytes().to_vec()
+fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, StsError> {
+    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| StsError::missing(name))
 }
 
 #[cfg(test)]
@@ -125,12 +116,12 @@ mod tests {
 
     fn vectors() -> Vec<Vector> {
         let file: Vectors =
-            serde_json::from_str(include_str!("../../../../tests/data/vectors/sts-v1.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tencent-sign/testdata/sts-v1.json")).unwrap();
         assert!(file.vectors.len() >= 4);
         file.vectors
     }
 
-    fn judge(request: TestRequest, host: &str, body: &str) -> Result<Call, &'static str> {
+    fn read(request: TestRequest, host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
         let request = request
             .insert_header((header::HOST, host.to_owned()))
             .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
@@ -138,16 +129,16 @@ mod tests {
         assert!(is_used(&request));
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
         call(&request, body.as_bytes(), &account, Timestamp::from_second(NOW).unwrap())
-            .map_err(|fault| fault.0)
+            .map_err(|error| error.code)
     }
 
-    fn posted(host: &str, body: &str) -> Result<Call, &'static str> {
-        judge(TestRequest::post(), host, body)
+    fn posted(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
+        read(TestRequest::post(), host, body)
     }
 
-    /// A form that is right, with a parameter changed or (`None`) left out before it is signed.
+    /// A valid form, with some parameters changed or (`None`) left out before it is signed.
     fn signed(method: &str, host: &str, change: &[(&str, Option<&str>)]) -> String {
-        let usual = [
+        let defaults = [
             ("SecretId", "AKIDaccount"),
             ("Timestamp", "1800000000"),
             ("Nonce", "7"),
@@ -159,43 +150,43 @@ mod tests {
             ("DurationSeconds", "900"),
         ];
         let mut form: BTreeMap<String, String> =
-            usual.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            defaults.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in change {
             match value {
                 Some(value) => form.insert((*name).to_owned(), (*value).to_owned()),
                 None => form.remove(*name),
             };
         }
-        let text = format!("{method}{host}/?{}", pairs(&form));
-        let signature = match form.get("SignatureMethod") {
-            Some(_) => hmac_sha256(b"secret", text.as_bytes()),
-            None => hmac_sha1(b"secret", text.as_bytes()),
+        let hmac = match form.get("SignatureMethod") {
+            Some(_) => SignatureMethod::HmacSha256,
+            None => SignatureMethod::HmacSha1,
         };
+        let signature = Request { method, host, parameters: &form }.sign(hmac, "secret");
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
-            .append_pair("Signature", &STANDARD.encode(signature))
+            .append_pair("Signature", &signature)
             .finish()
     }
 
     #[test]
-    fn what_the_vendors_older_sdks_send_is_taken() {
+    fn requests_of_the_vendors_older_sdks_are_accepted() {
         for vector in vectors() {
             let call = posted(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
-            assert_eq!(call.duration(), Ok(1800), "text is a number in a form");
-            let policy = super::super::policy::read(call.policy().unwrap()).unwrap();
+            assert_eq!(call.duration_seconds(), Ok(1800), "text is a number in a form");
+            let policy = super::super::policy::decode(call.policy().unwrap()).unwrap();
             assert!(
                 policy.contains("ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"),
                 "{policy}"
             );
             let elsewhere = posted("10.0.0.1:5002", &vector.body).map(|_| ());
-            let by_name = TENCENTS_HOSTS.contains(&vector.signed_host.as_str());
+            let by_name = TENCENT_HOSTS.contains(&vector.signed_host.as_str());
             assert_eq!(elsewhere, if by_name { Ok(()) } else { Err("AuthFailure.SignatureFailure") });
         }
     }
 
     #[test]
-    fn the_host_is_signed_with_its_port_or_without_or_by_tencents_names() {
-        for host in [HOST, "127.0.0.1", TENCENTS_HOSTS[0], TENCENTS_HOSTS[1]] {
+    fn a_request_may_be_signed_for_the_host_with_or_without_port_or_for_tencents_hosts() {
+        for host in [HOST, "127.0.0.1", TENCENT_HOSTS[0], TENCENT_HOSTS[1]] {
             assert!(posted(HOST, &signed("POST", host, &[])).is_ok(), "{host}");
         }
         for host in ["", "127.0.0.1:5003", "cvm.tencentcloudapi.com"] {
@@ -204,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn a_get_is_signed_as_a_get_and_sha256_is_taken_where_it_is_named() {
+    fn a_get_is_signed_as_a_get_and_hmac_sha256_is_used_if_named() {
         let get = |method| {
             let query = format!("/?{}", signed(method, HOST, &[("SignatureMethod", Some("HmacSHA256"))]));
-            judge(TestRequest::get().uri(&query), HOST, "").map(|_| ())
+            read(TestRequest::get().uri(&query), HOST, "").map(|_| ())
         };
         assert_eq!(get("GET"), Ok(()));
         assert_eq!(get("POST"), Err("AuthFailure.SignatureFailure"));
     }
 
     #[test]
-    fn what_is_wrong_is_refused_in_tencents_codes() {
+    fn each_fault_is_refused_with_tencents_code() {
         for (name, value, code) in [
             ("SecretId", Some("AKIDnobody"), "AuthFailure.SecretIdNotFound"),
             ("Timestamp", Some("1799999699"), "AuthFailure.SignatureExpire"),
@@ -252,15 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_a_number_that_the_action_allows() {
-        let life = |text| {
+    fn a_duration_is_a_number_that_the_action_allows() {
+        let duration = |text| {
             let body = signed("POST", HOST, &[("DurationSeconds", text)]);
-            posted(HOST, &body).unwrap().duration().map_err(|fault| fault.0)
+            posted(HOST, &body).unwrap().duration_seconds().map_err(|error| error.code)
         };
-        assert_eq!(life(None), Ok(1800));
-        assert_eq!(life(Some("129600")), Ok(129_600));
-        assert_eq!(life(Some("129601")), Err("InvalidParameter.OverTimeError"));
-        assert_eq!(life(Some("0")), Err("InvalidParameter.OverTimeError"));
-        assert_eq!(life(Some("long")), Err("InvalidParameter.ParamError"));
+        assert_eq!(duration(None), Ok(1800));
+        assert_eq!(duration(Some("129600")), Ok(129_600));
+        assert_eq!(duration(Some("129601")), Err("InvalidParameter.OverTimeError"));
+        assert_eq!(duration(Some("0")), Err("InvalidParameter.OverTimeError"));
+        assert_eq!(duration(Some("long")), Err("InvalidParameter.ParamError"));
     }
 }

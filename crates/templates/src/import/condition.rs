@@ -1,11 +1,11 @@
-//! Conditions of a statement, as a template states them: all or none, since one less would widen an allow.
+//! The conditions of a statement in a template's spelling. All or none, as leaving one out would widen an allow.
 
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::{ground::Ground, place};
+use super::{Unsupported, resource, target::ImportTarget};
 use crate::{
     render,
     template::condition::{check_key, operands},
@@ -15,36 +15,41 @@ use cam::Operator;
 /// operator -> key -> values, as TOML.
 pub(super) type Conditions = BTreeMap<String, toml::Table>;
 
-/// Every condition of a statement.
+/// Converts every condition of a statement.
 ///
 /// # Errors
-/// Why one of them is none that a template can state.
-pub(super) fn read(written: &Map<String, Value>, ground: &Ground) -> Result<Conditions, String> {
-    let mut conditions = Conditions::new();
-    for (name, keys) in written {
+/// When a template cannot express one of them.
+pub(super) fn convert(
+    conditions: &Map<String, Value>,
+    target: &ImportTarget,
+) -> Result<Conditions, Unsupported> {
+    let mut converted = Conditions::new();
+    for (name, keys) in conditions {
         let name = name.to_lowercase();
-        let operator: Operator = name
-            .parse()
-            .map_err(|_| format!("its condition has the operator `{name}`, which templates lack"))?;
-        let keys = keys.as_object().ok_or_else(|| format!("its condition `{name}` is not an object"))?;
+        let operator: Operator = name.parse().map_err(|_| {
+            Unsupported::new(format!("its condition has the operator `{name}`, which templates lack"))
+        })?;
+        let keys = keys
+            .as_object()
+            .ok_or_else(|| Unsupported::new(format!("its condition `{name}` is not an object")))?;
         let mut table = toml::Table::new();
         for (key, value) in keys {
-            let unfit = |(message, _)| format!("its condition `{name}` on `{key}`: {message}");
-            check_key(key).map_err(unfit)?;
-            let value = values(&name, key, value, ground).map_err(|why| unfit((why, String::new())))?;
-            operands(operator, &value, ground.home_text()).map_err(unfit)?;
+            let value = convert_values(operator, &name, key, value, target)
+                .map_err(|why| Unsupported::new(format!("its condition `{name}` on `{key}`: {why}")))?;
             table.insert(key.clone(), value);
         }
-        if conditions.insert(name.clone(), table).is_some() {
-            return Err(format!("its condition has the operator `{name}` in two spellings"));
+        if converted.insert(name.clone(), table).is_some() {
+            return Err(Unsupported::new(format!(
+                "its condition has the operator `{name}` in two spellings"
+            )));
         }
     }
-    conditions.retain(|_, keys| !keys.is_empty());
-    Ok(conditions)
+    converted.retain(|_, keys| !keys.is_empty());
+    Ok(converted)
 }
 
-/// Whether any of them is about a listed prefix, which requests on objects do not have.
-pub(super) fn speak_of_prefix(conditions: &Conditions) -> bool {
+/// Whether a condition is about `cos:prefix`, which only requests for lists have.
+pub(super) fn use_prefix(conditions: &Conditions) -> bool {
     conditions.values().any(|keys| keys.contains_key("cos:prefix"))
 }
 
@@ -54,59 +59,79 @@ pub(super) fn bind_to_home(conditions: &mut Conditions) {
     like.entry("cos:prefix").or_insert_with(|| "${home}*".into());
 }
 
-fn values(operator: &str, key: &str, written: &Value, ground: &Ground) -> Result<toml::Value, String> {
-    let list = match written {
+fn convert_values(
+    operator: Operator,
+    operator_name: &str,
+    key: &str,
+    value: &Value,
+    target: &ImportTarget,
+) -> Result<toml::Value, Unsupported> {
+    check_key(key).map_err(|advice| Unsupported(advice.message))?;
+    let list = match value {
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),
     };
     let mut values = Vec::new();
     for one in list {
-        let value = scalar(operator, one)?;
-        match (value, render::is_parameter(key)) {
-            (toml::Value::String(text), true) => values.extend(parameter(key, &text, ground)?),
-            (value, _) => values.push(value),
+        match scalar(operator_name, one)? {
+            toml::Value::String(text) if render::is_parameter(key) => {
+                values.extend(convert_parameter(key, &text, target)?);
+            }
+            value => values.push(value),
         }
     }
-    match <[toml::Value; 1]>::try_from(values) {
-        Ok([one]) => Ok(one),
-        Err(values) => Ok(toml::Value::Array(values)),
-    }
+    let converted = match <[toml::Value; 1]>::try_from(values) {
+        Ok([one]) => one,
+        Err(values) => toml::Value::Array(values),
+    };
+    operands(operator, &converted, target.home_text()).map_err(|advice| Unsupported(advice.message))?;
+    Ok(converted)
 }
 
-fn scalar(operator: &str, value: &Value) -> Result<toml::Value, String> {
+fn scalar(operator_name: &str, value: &Value) -> Result<toml::Value, Unsupported> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Bool(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
-        _ => return Err("a value is neither a string, a number nor a boolean".to_owned()),
+        _ => return Err(Unsupported::new("a value is neither a string, a number nor a boolean")),
     };
-    if text.contains(['$', '{', '}']) {
-        return Err(format!("the value `{text}` holds a variable of CAM"));
-    }
-    if operator.starts_with("numeric_") {
+    refuse_variable(&text, &text)?;
+    if operator_name.starts_with("numeric_") {
         let number = text.parse::<i64>();
-        return number.map(toml::Value::Integer).map_err(|_| format!("`{text}` is not a whole number"));
+        return number
+            .map(toml::Value::Integer)
+            .map_err(|_| Unsupported::new(format!("`{text}` is not a whole number")));
     }
     Ok(toml::Value::String(text))
 }
 
-/// The values of a request's parameter: policies have them URL-encoded, templates do not. A prefix moves
-/// under the home with the keys.
-fn parameter(key: &str, written: &str, ground: &Ground) -> Result<Vec<toml::Value>, String> {
-    let decoded = percent_decode_str(written).decode_utf8();
-    let text = decoded.map_err(|_| format!("`{written}` is not URL-encoded UTF-8"))?;
+fn refuse_variable(text: &str, written: &str) -> Result<(), Unsupported> {
     if text.contains(['$', '{', '}']) {
-        return Err(format!("the value `{written}` holds a variable of CAM"));
+        return Err(Unsupported::new(format!("the value `{written}` holds a variable of CAM")));
     }
+    Ok(())
+}
+
+/// Converts a request parameter's value, which is URL-encoded in policies but not in templates. A prefix is moved
+/// under the home like the keys.
+fn convert_parameter(
+    key: &str,
+    written: &str,
+    target: &ImportTarget,
+) -> Result<Vec<toml::Value>, Unsupported> {
+    let text = percent_decode_str(written)
+        .decode_utf8()
+        .map_err(|_| Unsupported::new(format!("`{written}` is not URL-encoded UTF-8")))?;
+    refuse_variable(&text, written)?;
     if key != "cos:prefix" {
         return Ok(vec![toml::Value::String(text.into_owned())]);
     }
-    if let Some(why) = place::fault(&text) {
-        return Err(format!("of the prefix `{text}`, {why}"));
-    }
-    let prefixes = ground.prefix_under_home(&text);
+    resource::check_plain(&text).map_err(|why| Unsupported::new(format!("of the prefix `{text}`, {why}")))?;
+    let prefixes = target.prefix_under_home(&text);
     if prefixes.is_empty() {
-        return Err(format!("the prefix `{text}` is outside the folder that becomes the home"));
+        return Err(Unsupported::new(format!(
+            "the prefix `{text}` is outside the folder that becomes the home"
+        )));
     }
     Ok(prefixes.into_iter().map(toml::Value::String).collect())
 }

@@ -2,11 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    folder,
     grant::confined_policy,
     identity::Identity,
-    issuer_trust::IssuerTrust,
     proof::{Proved, prove},
+    serving_constraints::IssuerTrust,
+    template::Template,
 };
 use cam::{
     Policy,
@@ -16,11 +16,11 @@ use cam::{
 /// What a proved import lets `alice` do.
 pub(super) fn alices(imported: &Imported) -> Policy {
     let alice = Identity::for_tests("https://id.example/", "alice", &[]);
-    confined_policy(&proved(imported), &alice).unwrap().decoded().unwrap()
+    confined_policy(&proved(imported), &alice).unwrap().policy().clone()
 }
 
 pub(super) fn proved(imported: &Imported) -> Proved {
-    let template = folder::template(Source::new(FILE, imported.template.as_str())).unwrap();
+    let template = Template::from_file(Source::new(FILE_NAME, imported.template.as_str())).unwrap();
     let [proved] = prove(vec![template], &IssuerTrust::default()).unwrap().try_into().unwrap();
     proved
 }
@@ -54,8 +54,8 @@ fn example(name: &str) -> Result<Imported, ImportFault> {
 }
 
 #[test]
-fn every_example_of_the_vendors_becomes_a_proved_template() {
-    for (name, home, resources, said) in [
+fn the_vendors_examples_become_proved_templates() {
+    for (name, home, resources, parts) in [
         ("01", "users/${sub}/", &["${home}doc/*", "${home}doc2/*"][..], &["reached in the bucket"][..]),
         (
             "02",
@@ -81,18 +81,18 @@ fn every_example_of_the_vendors_becomes_a_proved_template() {
             assert!(template.contains(&format!("{resource}\"")), "{name}: {template}");
         }
         let notes = imported.notes.join("\n");
-        for said in said {
-            assert!(notes.contains(said), "{name}: {said}: {notes}");
+        for part in parts {
+            assert!(notes.contains(part), "{name}: {part}: {notes}");
         }
         assert!(!notes.contains("not proved"), "{name}: {notes}");
-        assert!(lint(vec![Ok(Source::new(FILE, template.as_str()))], None).is_proved(), "{name}");
+        assert!(lint(vec![Ok(Source::new(FILE_NAME, template.as_str()))], None).is_proved(), "{name}");
         // Reading the rendering back is part of it.
         alices(&imported);
     }
 }
 
 #[test]
-fn an_example_that_grants_nothing_a_template_may_says_why() {
+fn an_example_without_a_grantable_part_is_refused_with_reasons() {
     for (name, why) in [
         ("06", "`name/cos:PutBucket` is left out: it changes or shows what belongs to all users"),
         ("08", "of another service than COS"),
@@ -123,7 +123,7 @@ fn a_user_reaches_their_own_folder_and_no_other() {
 }
 
 #[test]
-fn conditions_and_denies_go_on_to_hold() {
+fn conditions_and_denies_are_kept() {
     let small = [("cos:content-length", "10")];
     let large = [("cos:content-length", "11")];
     let sized = example("03").unwrap();
@@ -164,7 +164,7 @@ fn a_list_is_bound_to_the_home() {
 }
 
 #[test]
-fn a_condition_that_no_template_can_state_takes_its_allow_with_it() {
+fn an_unsupported_condition_removes_its_statement() {
     for condition in [
         json!({"for_any_value:string_equal": {"qcs:request_tag": "a&b"}}),
         json!({"null_equal": {"cos:content-type": "true"}}),
@@ -201,7 +201,7 @@ fn a_condition_that_no_template_can_state_takes_its_allow_with_it() {
 }
 
 #[test]
-fn values_are_written_as_templates_have_them() {
+fn values_are_converted_to_a_templates_spelling() {
     let imported =
         of(&json!([{"effect": "ALLOW", "Action": "cos:GetObject", "RESOURCE": resource("*"), "condition": {
             "numeric_less_than": {"cos:content-length": "10"},
@@ -220,7 +220,7 @@ fn values_are_written_as_templates_have_them() {
 }
 
 #[test]
-fn the_folder_of_all_allowed_keys_becomes_the_home() {
+fn the_common_folder_of_all_allowed_keys_becomes_the_home() {
     for (keys, home, resources) in [
         (&["doc/*"][..], "doc/${sub}/", &["*"][..]),
         (&["a/b/*", "a/b.jpg"], "a/${sub}/", &["b/*", "b.jpg"]),
@@ -248,7 +248,7 @@ fn the_folder_of_all_allowed_keys_becomes_the_home() {
 }
 
 #[test]
-fn a_home_that_is_asked_for_is_the_templates() {
+fn a_requested_home_becomes_the_templates_home() {
     let text =
         json!({"statement": {"effect": "allow", "action": PUT, "resource": resource("doc/*")}}).to_string();
     let imported = import(&text, Some("avatars/${sub|hex}/")).unwrap();
@@ -261,7 +261,7 @@ fn a_home_that_is_asked_for_is_the_templates() {
 }
 
 #[test]
-fn a_key_that_reads_in_two_ways_is_left_out() {
+fn an_ambiguous_key_pattern_is_left_out() {
     for key in ["a?b", "a%2Fb", "../x", "a//b", "/a", "a\\b", "a/./b", "a{b", "a\nb"] {
         let list = [resource("good/*"), resource(key)];
         let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": list}])).unwrap();

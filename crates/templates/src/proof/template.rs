@@ -1,114 +1,102 @@
-//! What is proved of a template as a whole.
+//! The rules for a template as a whole.
 
 use std::ops::Range;
 
-use super::Fault;
+use super::Violation;
 use crate::{
-    finding::{Finding, Level, Rule},
-    issuer_trust::IssuerTrust,
+    advice::Advice,
     render,
-    template::Template,
-    variable::Subject,
+    rule::Rule,
+    serving_constraints::IssuerTrust,
+    template::{ClaimRef, Template},
 };
-use cam::Effect;
 
-/// A template under examination.
-pub(super) struct Examined<'a> {
+/// A template that is being checked, and its position in the set.
+pub(super) struct CheckedTemplate<'a> {
     pub(super) template: &'a Template,
     pub(super) index: usize,
 }
 
-impl Examined<'_> {
-    pub(super) fn fault(
-        &self,
-        rule: Rule,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Fault {
-        Fault {
-            finding: Finding::new(
-                Level::Error,
-                rule,
-                &self.template.name,
-                self.template.source.problem(span, message, help),
-            ),
+impl CheckedTemplate<'_> {
+    pub(super) fn violation(&self, rule: Rule, span: Range<usize>, advice: Advice) -> Violation {
+        Violation {
+            rule,
+            templates: vec![self.template.name.clone()],
+            diagnostic: advice.at(&self.template.source, span),
             between: (self.index, self.index),
             statement: None,
         }
     }
 
-    pub(super) fn home(&self, rule: Rule, message: impl Into<String>, help: impl Into<String>) -> Fault {
-        self.fault(rule, self.template.home_written.span(), message, help)
+    pub(super) fn home_violation(&self, rule: Rule, advice: Advice) -> Violation {
+        self.violation(rule, self.template.home_written.span(), advice)
     }
 
-    /// Rest of (a): the issuer is part of the home where there are several, and no user can choose whose
-    /// home they get.
-    pub(super) fn home_is_owned(&self, issuer_trust: &IssuerTrust) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if issuer_trust.several && !self.template.home.subjects().any(|subject| *subject == Subject::Iss) {
-            faults.push(self.home(
-                Rule::IssuerInHome,
+    /// Checks the rest of rule (a): with several issuers the issuer is part of the home, and users cannot choose
+    /// the claims in it.
+    pub(super) fn check_home_owner(&self, issuer_trust: &IssuerTrust) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        if issuer_trust.several && !self.template.home.claims().any(|claim| *claim == ClaimRef::Iss) {
+            let advice = Advice::new(
                 "home does not hold the issuer, and several are configured: one's `alice` would share with the other's",
                 "add a segment with ${iss|sha256}",
-            ));
+            );
+            violations.push(self.home_violation(Rule::IssuerInHome, advice));
         }
-        for subject in self.template.home.subjects().filter(|subject| !issuer_trust.vouch_for(subject)) {
-            let claim = subject.to_string();
+        for claim in self.template.home.claims().filter(|claim| !issuer_trust.trusts(claim)) {
+            let path = claim.to_string();
             // The configuration takes a claim's path with or without `claim.` before it.
-            let bare = claim.strip_prefix("claim.").filter(|path| !path.starts_with("claim."));
-            let claim = bare.unwrap_or(&claim);
-            faults.push(self.home(
-                Rule::TrustedClaim,
-                format!("home holds ${{{subject}}}, which a user may be able to choose"),
+            let bare = path.strip_prefix("claim.").filter(|path| !path.starts_with("claim."));
+            let advice = Advice::new(
+                format!("home holds ${{{claim}}}, which a user may be able to choose"),
                 format!(
-                    "list \"{claim}\" in trusted_claims of every [[issuer]] if only the issuer can set it"
+                    "list \"{}\" in trusted_claims of every [[issuer]] if only the issuer can set it",
+                    bare.unwrap_or(&path)
                 ),
-            ));
+            );
+            violations.push(self.home_violation(Rule::TrustedClaim, advice));
         }
-        faults
+        violations
     }
 
-    /// Rule (e).
-    pub(super) fn homes_meet(&self, at: usize, other: &Template) -> Fault {
-        let mut fault = self.home(
-            Rule::HomesApart,
+    /// Reports that the home overlaps another template's, which breaks rule (e).
+    pub(super) fn homes_overlap(&self, other_index: usize, other: &Template) -> Violation {
+        let advice = Advice::new(
             format!(
                 "the home `{}` and the home `{}` of template `{}` can meet without naming one owner in one way",
                 self.template.home, other.home, other.name
             ),
             "begin the two with different literal folders, or give both the same owner, encoding and text",
         );
-        fault.between.1 = at;
-        fault.finding.templates.push(other.name.clone());
-        fault
+        let mut violation = self.home_violation(Rule::HomesApart, advice);
+        violation.between.1 = other_index;
+        violation.templates.push(other.name.clone());
+        violation
     }
 
-    /// A key that could do nothing is a mistake; the verifier would refuse its policy each time.
-    pub(super) fn something_is_allowed(&self) -> Option<Fault> {
-        let allowed = self.template.statements.iter().any(|statement| statement.effect == Effect::Allow);
-        (!allowed).then(|| {
-            self.fault(
-                Rule::Useful,
-                0..0,
-                "every statement denies: a key could do nothing",
-                "add one with effect = \"allow\"",
-            )
-        })
+    /// Checks that something is allowed. The verifier refuses every policy that allows nothing.
+    pub(super) fn check_usefulness(&self) -> Option<Violation> {
+        if self.template.allows().next().is_some() {
+            return None;
+        }
+        let advice =
+            Advice::new("every statement denies: a key could do nothing", "add one with effect = \"allow\"");
+        Some(self.violation(Rule::Useful, 0..0, advice))
     }
 
-    /// The largest rendering must be one that STS takes.
-    pub(super) fn policy_fits(&self) -> Option<Fault> {
-        let longest = render::longest_policy(self.template);
-        (longest > render::MAX_POLICY_BYTES).then(|| {
-            self.home(
-                Rule::PolicySize,
-                format!(
-                    "the policy can grow to {longest} bytes, more than {} (docs 598/10609)",
-                    render::MAX_POLICY_BYTES
-                ),
-                "split the template, or use the filter sha256 for long values",
-            )
-        })
+    /// Checks that STS accepts the largest policy that the template can render to.
+    pub(super) fn check_size(&self) -> Option<Violation> {
+        let max_bytes = render::max_policy_bytes(self.template);
+        if max_bytes <= render::MAX_POLICY_BYTES {
+            return None;
+        }
+        let advice = Advice::new(
+            format!(
+                "the policy can grow to {max_bytes} bytes, more than {} (docs 598/10609)",
+                render::MAX_POLICY_BYTES
+            ),
+            "split the template, or use the filter sha256 for long values",
+        );
+        Some(self.home_violation(Rule::PolicySize, advice))
     }
 }

@@ -122,7 +122,7 @@ fn a_list_is_bound_by_its_prefix() {
 }
 
 #[test]
-fn a_shared_folder_is_read_only_and_nobodys_home() {
+fn a_shared_folder_is_read_only_and_overlaps_no_home() {
     let shared = |action: &str, resource: &str| {
         verdict(&with(&format!("action = \"{action}\"\nresource = \"{resource}\"\nshared = \"stickers\"")))
     };
@@ -137,7 +137,7 @@ fn a_shared_folder_is_read_only_and_nobodys_home() {
 }
 
 #[test]
-fn a_listed_prefix_reads_the_same_however_it_is_read() {
+fn an_ambiguous_listed_prefix_is_refused() {
     let list = |prefix: &str, more: &str| {
         let condition = format!("[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\"");
         verdict(&with(&format!("action = \"@list\"\nresource = \"*\"\n{more}\n{condition}")))
@@ -169,7 +169,7 @@ fn a_template_that_allows_nothing_is_refused() {
 }
 
 #[test]
-fn templates_of_different_buckets_do_not_meet() {
+fn homes_in_different_buckets_do_not_overlap() {
     let other = UPLOAD.replace("examplebucket", "other").replace("users/${sub}/", "${sub}/");
     let same = UPLOAD.replace("users/${sub}/", "${sub}/");
     let issuer_trust = IssuerTrust::default();
@@ -186,7 +186,7 @@ fn a_policy_that_could_grow_too_large_is_refused() {
 }
 
 #[test]
-fn trust_is_in_the_whole_path() {
+fn a_claim_is_trusted_by_its_whole_path() {
     let text = UPLOAD
         .replace("users/${sub}/", "teams/${claim.tenant.nick}/")
         .replace("[[statement]]", "owner = [\"claim.tenant.nick\"]\n[[statement]]");
@@ -212,7 +212,7 @@ fn a_deny_shares_nothing_and_a_list_stands_alone() {
 }
 
 #[test]
-fn a_shared_list_spares_every_home_of_the_bucket() {
+fn a_shared_list_may_overlap_no_home_of_the_bucket() {
     let list = |prefix: &str| {
         with(&format!(
             "action = \"@list\"\nresource = \"*\"\nshared = \"stickers\"\n[statement.condition.string_like]\n\"cos:prefix\" = \"{prefix}\""
@@ -229,14 +229,14 @@ fn a_shared_list_spares_every_home_of_the_bucket() {
 }
 
 #[test]
-fn a_buckets_name_alone_tells_buckets_apart() {
+fn buckets_are_distinguished_by_name_alone() {
     let other = UPLOAD.replace("ap-guangzhou", "ap-beijing").replace("users/${sub}/", "${sub}/");
     let set = vec![template("a", UPLOAD).unwrap(), template("b", &other).unwrap()];
     assert!(prove(set, &IssuerTrust::default()).is_err());
 }
 
 #[test]
-fn every_two_homes_of_a_bucket_are_held_against_each_other() {
+fn every_two_homes_of_a_bucket_are_compared() {
     let homes = ["users/${sub}/", "inbox/${sub}/", "users/a-${sub}/"];
     let set = homes
         .iter()
@@ -244,8 +244,8 @@ fn every_two_homes_of_a_bucket_are_held_against_each_other() {
         .map(|(index, home)| template(&format!("t{index}"), &UPLOAD.replace("users/${sub}/", home)).unwrap());
     let problems = prove(set.collect(), &IssuerTrust::default()).unwrap_err();
     assert_eq!(problems.len(), 1, "{problems:?}");
-    let told = problems[0].to_string();
-    assert!(told.starts_with("t2.toml") && told.contains("of template `t0`"), "{told}");
+    let problem = problems[0].to_string();
+    assert!(problem.starts_with("t2.toml") && problem.contains("of template `t0`"), "{problem}");
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn every_claim_of_a_home_must_be_one_that_users_cannot_choose() {
 }
 
 #[test]
-fn a_resource_reads_the_same_however_it_is_read() {
-    for (resource, said) in [
+fn an_ambiguous_resource_is_refused() {
+    for (resource, part) in [
         ("${home}a..b/*", "holds a `.` or `..`"),
         ("${home}../bob/*", "holds a `.` or `..`"),
         ("${home}a\\\\b", "holds `"),
@@ -267,13 +267,14 @@ fn a_resource_reads_the_same_however_it_is_read() {
         ("${home}a?b", "holds `?`"),
         ("${home}a//b", "holds an empty segment"),
     ] {
-        let told = verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\""))).unwrap_err();
-        assert!(told.contains(said), "{resource}: {told}");
+        let problem =
+            verdict(&with(&format!("action = \"@download\"\nresource = \"{resource}\""))).unwrap_err();
+        assert!(problem.contains(part), "{resource}: {problem}");
     }
 }
 
 #[test]
-fn every_shared_resource_spares_the_homes() {
+fn no_shared_resource_may_overlap_a_home() {
     let statement = "action = \"@download\"\nresource = [\"public/*\", \"users/*\"]\nshared = \"stickers\"";
     assert!(verdict(&with(statement)).unwrap_err().contains("the shared `users/*` reaches into the home"));
 }

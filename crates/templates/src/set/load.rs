@@ -1,175 +1,177 @@
-//! From a folder's files to a set that serves, all of them or none; and the shadows beside it.
+//! Loads a folder's files as a set that serves, all of them or none, with their shadows.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Serving, TemplateSet};
+use super::{ActiveTemplate, GrantCache, Shadow, TemplateFiles, TemplateSet};
 use crate::{
-    folder::{self, Folder},
-    grant::trial,
+    fingerprint::Fingerprint,
     proof::{Proved, prove, prove_beside},
+    render,
     revision::Revision,
-    shadow::Shadow,
-    template::Template,
-    terms::ServingConstraints,
+    serving_constraints::ServingConstraints,
+    synthetic_identity::SyntheticIdentity,
+    template::{FileName, Template},
+    verify::{Unconfined, verify},
 };
 use diagnostics::{Diagnostic, Source, nearest};
 
 impl TemplateSet {
-    /// Reads and proves every template of a folder, all or none.
+    /// Proves one file alone, such as a `<name>.next.toml`, to inspect it rather than to serve. Without
+    /// constraints, it assumes those under which the template could be proved.
     ///
     /// # Errors
-    /// Every problem found, each with its place and mend.
-    pub fn load(dir: &Path, terms: &ServingConstraints, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
-        let folder = Folder::read(dir).map_err(|problem| vec![problem])?;
-        Self::of_folder(folder, dir, terms, now, None)
-    }
-
-    /// Proves one file by itself, a `<name>.next.toml` as any other: to be looked at, not to serve. Without
-    /// terms, those are assumed under which it could be proved.
-    ///
-    /// # Errors
-    /// Every problem found, each with its place and mend.
-    pub fn of_file(file: Source, terms: Option<&ServingConstraints>) -> Result<Self, Vec<Diagnostic>> {
-        let version = Folder::of(vec![Ok(file.clone())]).version();
-        let template = folder::template(file)?;
+    /// Every problem found.
+    pub fn of_file(file: Source, constraints: Option<&ServingConstraints>) -> Result<Self, Vec<Diagnostic>> {
+        let version = TemplateFiles::new(vec![Ok(file.clone())]).version();
+        let template = Template::from_file(file)?;
         let name = template.name.clone();
         let templates = vec![template];
-        let terms = terms.cloned().unwrap_or_else(|| ServingConstraints::assumed(&templates));
+        let constraints = constraints.cloned().unwrap_or_else(|| ServingConstraints::assumed(&templates));
         for template in &templates {
-            terms.duration_fits(template).map_err(|problem| vec![problem])?;
+            constraints.check_duration(template).map_err(|problem| vec![problem])?;
         }
-        let now = Timestamp::UNIX_EPOCH;
-        let proved = prove(templates, &terms.issuer_trust).and_then(all_pass_the_verifier)?;
-        let templates = proved.into_iter().map(|proved| Serving::new(proved, now, None)).collect();
-        Ok(Self::new(templates, Some(name), version, now))
+        let loaded_at = Timestamp::UNIX_EPOCH;
+        let proved = prove(templates, &constraints.issuer_trust).and_then(try_all)?;
+        Ok(Self::of_proved(proved, Some(name), version, loaded_at, None))
     }
 
-    /// Proves what stands in a folder. What did not change since the `previous` set keeps its times and
-    /// counts.
+    /// Proves the files of a folder, all or none. Templates that are the same as in the `previous` set keep their
+    /// load time, and shadows their counts.
+    ///
+    /// # Errors
+    /// Every problem found.
     pub fn of_folder(
-        folder: Folder,
+        files: TemplateFiles,
         dir: &Path,
-        terms: &ServingConstraints,
+        constraints: &ServingConstraints,
         now: Timestamp,
         previous: Option<&Self>,
     ) -> Result<Self, Vec<Diagnostic>> {
-        let version = folder.version();
+        let version = files.version();
         let mut problems = Vec::new();
         let (mut templates, mut shadows) = (Vec::new(), Vec::new());
-        for file in folder.files {
-            match Candidate::read(file) {
-                Candidate::Serving(Ok(template)) => templates.push(template),
-                Candidate::Serving(Err(found)) => problems.extend(found),
-                Candidate::Next(next) => shadows.push(next),
+        for file in files.into_files() {
+            match LoadedFile::read(file) {
+                LoadedFile::Template(Ok(template)) => templates.push(template),
+                LoadedFile::Template(Err(found)) => problems.extend(found),
+                LoadedFile::Shadow(shadow) => shadows.push(shadow),
             }
         }
-        problems.extend(templates.iter().filter_map(|template| terms.duration_fits(template).err()));
-        if templates.is_empty() && problems.is_empty() {
-            problems.push(Diagnostic::of_file(dir, "holds no template", "put a *.toml template there"));
-        }
+        problems.extend(templates.iter().filter_map(|template| constraints.check_duration(template).err()));
         if problems.is_empty() {
-            problems.extend(default_is_there(dir, terms, &templates));
+            problems.extend(check_names(dir, constraints.default.as_deref(), &templates));
         }
-        let proved = prove(templates, &terms.issuer_trust).and_then(all_pass_the_verifier);
-        match proved {
-            Ok(proved) if problems.is_empty() => {
-                let templates =
-                    proved.into_iter().map(|proved| Serving::new(proved, now, previous)).collect();
-                let mut set = Self::new(templates, terms.default.clone(), version, now);
-                for shadow in shadows {
-                    set.cast(shadow, terms, previous);
-                }
-                Ok(set)
-            }
-            Ok(_) => Err(problems),
-            Err(unproved) => {
-                problems.extend(unproved);
-                Err(problems)
-            }
+        let proved = match prove(templates, &constraints.issuer_trust).and_then(try_all) {
+            Ok(proved) if problems.is_empty() => proved,
+            Ok(_) => return Err(problems),
+            Err(unproved) => return Err([problems, unproved].concat()),
+        };
+        let mut set = Self::of_proved(proved, constraints.default.clone(), version, now, previous);
+        for shadow in shadows {
+            set.attach_shadow(shadow, constraints, previous);
+        }
+        Ok(set)
+    }
+
+    fn of_proved(
+        proved: Vec<Proved>,
+        default: Option<String>,
+        version: Fingerprint,
+        loaded_at: Timestamp,
+        previous: Option<&Self>,
+    ) -> Self {
+        let templates: BTreeMap<String, ActiveTemplate> =
+            proved.into_iter().map(|proved| ActiveTemplate::new(proved, loaded_at, previous)).collect();
+        Self { templates, default, version, loaded_at, orphans: Vec::new(), grants: GrantCache::new() }
+    }
+
+    /// Attaches a shadow to its template. A shadow that could not serve is kept to show why; one without a
+    /// template is listed in `orphans`.
+    fn attach_shadow(&mut self, file: ShadowFile, constraints: &ServingConstraints, previous: Option<&Self>) {
+        let Some(active) = self.templates.get(&file.base) else {
+            self.orphans.push(format!("{}.next.toml", file.base));
+            return;
+        };
+        let previous = previous.and_then(|set| set.templates.get(&file.base));
+        let previous = previous.filter(|before| before.version == active.version);
+        let previous = previous.and_then(|before| before.shadow.as_ref());
+        let counts = previous.filter(|shadow| shadow.version == file.version);
+        let counts = counts.map(|shadow| Arc::clone(&shadow.counts)).unwrap_or_default();
+        let next = file.template.and_then(|template| self.prove_shadow(&file.base, template, constraints));
+        let revision = match &next {
+            Ok(next) => Revision::between(active.proved.template(), next.template()),
+            Err(_) => Revision::default(),
+        };
+        let next = next.map(Arc::new).map_err(|problems| problems.iter().map(ToString::to_string).collect());
+        let shadow = Shadow { version: file.version, next, revision, counts };
+        if let Some(active) = self.templates.get_mut(&file.base) {
+            active.shadow = Some(shadow);
         }
     }
 
-    /// Sets a shadow beside its template. One that could not serve is kept to say so; one without a
-    /// template has nothing to be compared with.
-    fn cast(&mut self, candidate: Next, terms: &ServingConstraints, previous: Option<&Self>) {
-        let base = candidate.base.clone();
-        let others: Vec<&Template> = self
-            .templates
-            .iter()
-            .filter(|(name, _)| **name != base)
-            .map(|(_, serving)| serving.proved.template())
-            .collect();
-        let Some(serving) = self.templates.get(&base) else {
-            self.orphans.push(format!("{base}.next.toml"));
-            return;
-        };
-        let now = serving.proved.template();
-        let next = candidate.template.and_then(|template| {
-            terms.duration_fits(&template).map_err(|problem| vec![problem])?;
-            let proved = prove_beside(template, &others, &terms.issuer_trust)?;
-            passes_the_verifier(&proved).map_err(|problem| vec![problem])?;
-            Ok(proved)
-        });
-        let revision = next.as_ref().map(|next| Revision::between(now, next.template())).unwrap_or_default();
-        let next = next.map(Arc::new).map_err(|found| found.iter().map(ToString::to_string).collect());
-        let before = previous.and_then(|set| set.templates.get(&base));
-        let unchanged = before.filter(|before| before.version == serving.version);
-        let tally = unchanged
-            .and_then(|before| before.shadow.as_ref())
-            .filter(|shadow| shadow.version == candidate.version)
-            .map(|shadow| Arc::clone(&shadow.tally))
-            .unwrap_or_default();
-        let shadow = Shadow { version: candidate.version, next, revision, tally };
-        if let Some(serving) = self.templates.get_mut(&base) {
-            serving.shadow = Some(shadow);
-        }
+    /// Proves a shadow in the place of its template.
+    fn prove_shadow(
+        &self,
+        base: &str,
+        template: Template,
+        constraints: &ServingConstraints,
+    ) -> Result<Proved, Vec<Diagnostic>> {
+        constraints.check_duration(&template).map_err(|problem| vec![problem])?;
+        let others = self.templates.iter().filter(|(name, _)| *name != base);
+        let others: Vec<&Template> = others.map(|(_, active)| active.proved.template()).collect();
+        let proved = prove_beside(template, &others, &constraints.issuer_trust)?;
+        try_verifier(&proved).map_err(|problem| vec![problem])?;
+        Ok(proved)
     }
 }
 
-impl Serving {
+impl ActiveTemplate {
     fn new(proved: Proved, now: Timestamp, previous: Option<&TemplateSet>) -> (String, Self) {
         let name = proved.template().name.clone();
         let version = proved.template().source.sha256();
         let before = previous.and_then(|set| set.templates.get(&name));
-        let loaded_at = before.filter(|before| before.version == version).map_or(now, |same| same.loaded_at);
+        let unchanged = before.filter(|before| before.version == version);
+        let loaded_at = unchanged.map_or(now, |before| before.loaded_at);
         (name, Self { proved: Arc::new(proved), version, loaded_at, shadow: None })
     }
 }
 
-/// What a file of the folder asks to be.
-enum Candidate {
-    Serving(Result<Template, Vec<Diagnostic>>),
-    Next(Next),
+/// A file of the folder, by what its name makes it.
+enum LoadedFile {
+    Template(Result<Template, Vec<Diagnostic>>),
+    Shadow(ShadowFile),
 }
 
-/// A `<base>.next.toml`, read or not.
-struct Next {
+/// A `<base>.next.toml`.
+struct ShadowFile {
     base: String,
     version: String,
     template: Result<Template, Vec<Diagnostic>>,
 }
 
-impl Candidate {
+impl LoadedFile {
     fn read(file: Result<Source, Diagnostic>) -> Self {
         let path = file.as_ref().map_or_else(|problem| problem.path.as_path(), Source::path);
-        let base = folder::next_of(path);
+        let base = FileName::of(path).shadow_of().map(str::to_owned);
         let version = file.as_ref().map(Source::sha256).unwrap_or_default();
-        let template = file.map_err(|problem| vec![problem]).and_then(folder::template);
+        let template = file.map_err(|problem| vec![problem]).and_then(Template::from_file);
         match base {
-            None => Self::Serving(template),
-            Some(base) => Self::Next(Next { base, version, template }),
+            None => Self::Template(template),
+            Some(base) => Self::Shadow(ShadowFile { base, version, template }),
         }
     }
 }
 
-fn all_pass_the_verifier(proved: Vec<Proved>) -> Result<Vec<Proved>, Vec<Diagnostic>> {
-    let problems: Vec<Diagnostic> = proved.iter().filter_map(|one| passes_the_verifier(one).err()).collect();
+fn try_all(proved: Vec<Proved>) -> Result<Vec<Proved>, Vec<Diagnostic>> {
+    let problems: Vec<Diagnostic> = proved.iter().filter_map(|one| try_verifier(one).err()).collect();
     if problems.is_empty() { Ok(proved) } else { Err(problems) }
 }
 
-fn passes_the_verifier(proved: &Proved) -> Result<(), Diagnostic> {
+/// Renders a template for a synthetic identity and runs the verifier. So a disagreement between the proof and the
+/// verifier is found when the template is loaded, and not at the first request.
+fn try_verifier(proved: &Proved) -> Result<(), Diagnostic> {
     trial(proved).map_err(|unconfined| {
         Diagnostic::of_file(
             proved.template().source.path(),
@@ -179,15 +181,29 @@ fn passes_the_verifier(proved: &Proved) -> Result<(), Diagnostic> {
     })
 }
 
-fn default_is_there(dir: &Path, terms: &ServingConstraints, templates: &[Template]) -> Option<Diagnostic> {
-    let default = terms.default.as_deref()?;
-    let names = templates.iter().map(|template| template.name.as_str());
-    if names.clone().any(|name| name == default) {
+fn trial(proved: &Proved) -> Result<(), Unconfined> {
+    let template = proved.template();
+    let Some(identity) = SyntheticIdentity::usual(&[template]).identity() else { return Ok(()) };
+    match render::render(template, &identity) {
+        Ok(wire) => verify(wire, proved, &identity).map(|_| ()),
+        // The template has a variable that no synthetic value fits, such as a bare `${iss}`.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Checks that there is a template, and the default one.
+fn check_names(dir: &Path, default: Option<&str>, templates: &[Template]) -> Option<Diagnostic> {
+    if templates.is_empty() {
+        return Some(Diagnostic::of_file(dir, "holds no template", "put a *.toml template there"));
+    }
+    let default = default?;
+    let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
+    if names.contains(&default) {
         return None;
     }
-    let help = match nearest(default, names.clone()) {
+    let help = match nearest(default, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("found there: {}", names.collect::<Vec<_>>().join(", ")),
+        None => format!("found there: {}", names.join(", ")),
     };
     Some(Diagnostic::of_file(
         dir,

@@ -1,9 +1,7 @@
-use super::{
-    tests::{allows, one, policy_of, set},
-    *,
-};
+use super::tests::{allows, one, policy_of, set};
 use crate::{
-    IssuerTrust,
+    IssuerTrust, NoGrant, Scope, ScopeRefused,
+    identity::Identity,
     template::{Service, tests::UPLOAD},
 };
 
@@ -87,7 +85,7 @@ fn a_list_of_exact_prefixes_is_narrowed_to_those_and_no_others() {
 }
 
 #[test]
-fn a_part_of_a_shared_folder_may_be_asked_for() {
+fn a_scope_may_be_a_part_of_a_shared_folder() {
     let text = format!(
         "{UPLOAD}[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"stickers/*\"\nshared = \"x\"\n"
     );
@@ -124,7 +122,7 @@ fn scope_item(action: &str, prefix: &str) -> Scope {
 }
 
 #[test]
-fn a_scope_is_a_plain_key_or_prefix() {
+fn a_scope_has_a_plain_key_or_prefix() {
     let templates = one(UPLOAD);
     let alice = Identity::for_tests("i", "alice", &[]);
     for prefix in [
@@ -152,7 +150,7 @@ fn a_scope_keeps_every_condition_and_every_deny() {
 }
 
 #[test]
-fn a_scope_makes_no_allow_of_a_deny() {
+fn a_scope_does_not_turn_a_deny_into_an_allow() {
     let text = format!(
         "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:DeleteObject\"\nresource = \"${{home}}*\"\n"
     );
@@ -183,7 +181,7 @@ fn a_narrowed_list_keeps_its_other_conditions() {
 }
 
 #[test]
-fn what_two_statements_grant_is_neither_lost_nor_mixed_up_in_a_scope() {
+fn a_scope_keeps_what_two_statements_grant_apart() {
     let head = UPLOAD.split("[[statement]]").next().unwrap();
     let allow = |action: &str, resource: &str, condition: &str| {
         format!(
@@ -221,24 +219,28 @@ fn a_refused_item_is_named_by_its_place_in_the_request() {
 }
 
 #[test]
-fn a_key_is_told_from_another_by_its_life_template_and_scope() {
+fn the_duration_template_and_scope_distinguish_grants() {
     let alice = Identity::for_tests("i", "alice", &[]);
     let grant = |text: &str| one(text).grant(Some("upload"), &alice).unwrap();
     assert_ne!(grant(UPLOAD).fingerprint(), grant(&UPLOAD.replace("30m", "1h")).fingerprint());
-    assert_eq!(grant(UPLOAD).line(), grant(&UPLOAD.replace("30m", "1h")).line(), "another version of it");
+    assert_eq!(
+        grant(UPLOAD).lineage(),
+        grant(&UPLOAD.replace("30m", "1h")).lineage(),
+        "another version of it"
+    );
     let files = [("other", UPLOAD.replace("users/", "other/")), ("upload", UPLOAD.to_owned())];
     let templates = set(&files, &IssuerTrust::default()).unwrap();
     let narrowed = |prefix: &str| {
         let scope = [scope_item("name/cos:PutObject", prefix)];
-        templates.narrowed(Some("upload"), &alice, &scope).unwrap().line()
+        templates.narrowed(Some("upload"), &alice, &scope).unwrap().lineage()
     };
-    let lines = [
-        templates.grant(Some("upload"), &alice).unwrap().line(),
-        templates.grant(Some("other"), &alice).unwrap().line(),
+    let lineages = [
+        templates.grant(Some("upload"), &alice).unwrap().lineage(),
+        templates.grant(Some("other"), &alice).unwrap().lineage(),
         narrowed("users/alice/a"),
         narrowed("users/alice/b"),
     ];
-    for (index, line) in lines.iter().enumerate() {
-        assert!(!lines[..index].contains(line), "{index}");
+    for (index, lineage) in lineages.iter().enumerate() {
+        assert!(!lineages[..index].contains(lineage), "{index}");
     }
 }

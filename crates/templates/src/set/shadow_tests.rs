@@ -6,14 +6,14 @@ use super::{
     tests::{one, policy_of, set},
     *,
 };
-use crate::{Folder, IssuerTrust, ServingConstraints, template::tests::UPLOAD};
+use crate::{IssuerTrust, ServingConstraints, identity::Identity, template::tests::UPLOAD};
 use diagnostics::Source;
 
-/// The shadow of a template beside it, after these people asked.
-fn shadow_of(base: &str, next: &str, people: &[(&str, &[(&str, Value)])]) -> ShadowReport {
+/// The shadow of a template beside it, after requests of these principals.
+fn shadow_of(base: &str, next: &str, principals: &[(&str, &[(&str, Value)])]) -> ShadowReport {
     let files = [("upload", base.to_owned()), ("upload.next", next.to_owned())];
     let templates = set(&files, &IssuerTrust::default()).unwrap();
-    for (subject, claims) in people {
+    for (subject, claims) in principals {
         let _ = templates.grant(Some("upload"), &Identity::for_tests("i", subject, claims));
     }
     templates.status().remove(0).shadow.unwrap()
@@ -24,14 +24,15 @@ fn requiring(requirement: &str) -> String {
 }
 
 #[test]
-fn a_shadow_counts_each_person_under_what_would_change_for_them() {
+fn a_shadow_counts_each_principal_by_what_would_change() {
     let smaller = UPLOAD.replace("10485760", "1024");
     let larger = UPLOAD.replace("10485760", "20971520");
     let paid = requiring("plan = \"paid\"");
     let both = requiring("plan = \"paid\"\nrole = \"member\"");
     let plan = |plan: &str| [("plan", json!(plan))];
     let (of_alice, of_bob) = (plan("paid"), plan("free"));
-    let people: [(&str, &[(&str, Value)]); 3] = [("alice", &of_alice), ("bob", &of_bob), ("carol", &of_bob)];
+    let principals: [(&str, &[(&str, Value)]); 3] =
+        [("alice", &of_alice), ("bob", &of_bob), ("carol", &of_bob)];
     // (users, unchanged, widened, narrowed, failed)
     for (base, next, expected) in [
         (UPLOAD, UPLOAD, (3, 3, 0, 0, 0)),
@@ -41,17 +42,17 @@ fn a_shadow_counts_each_person_under_what_would_change_for_them() {
         (paid.as_str(), UPLOAD, (3, 1, 2, 0, 0)),
         (paid.as_str(), both.as_str(), (3, 2, 0, 0, 1)),
     ] {
-        let report = shadow_of(base, next, &people);
+        let report = shadow_of(base, next, &principals);
         let counted = (report.users, report.unchanged, report.widened, report.narrowed, report.failed);
         assert_eq!(counted, expected, "{next}");
         assert_eq!(report.failures.values().sum::<usize>(), report.failed, "{:?}", report.failures);
     }
-    let twice = shadow_of(UPLOAD, &paid, &[people[1], people[1]]);
-    assert_eq!((twice.users, twice.failed), (1, 1), "each person once");
+    let twice = shadow_of(UPLOAD, &paid, &[principals[1], principals[1]]);
+    assert_eq!((twice.users, twice.failed), (1, 1), "each principal once");
 }
 
 #[test]
-fn a_shadows_sizes_are_those_of_people_who_get_a_key_under_both() {
+fn a_shadows_sizes_are_those_of_principals_who_get_a_key_under_both_versions() {
     let next = requiring("plan = \"paid\"").replace("10485760", "10485760000000");
     let paid = [("plan", json!("paid"))];
     let short = "al";
@@ -72,15 +73,15 @@ fn a_shadows_sizes_are_those_of_people_who_get_a_key_under_both() {
 /// A later state of a folder.
 fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> TemplateSet {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), *text)));
-    let terms = ServingConstraints {
+    let constraints = ServingConstraints {
         issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
         default: None,
     };
     let now = Timestamp::from_second(now).unwrap();
-    let folder = Folder::of(sources.collect());
-    TemplateSet::of_folder(folder, Path::new("policies"), &terms, now, Some(previous)).unwrap()
+    let folder = TemplateFiles::new(sources.collect());
+    TemplateSet::of_folder(folder, Path::new("policies"), &constraints, now, Some(previous)).unwrap()
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_shadow_keeps_its_counts_until_it_or_its_template_changes() {
 }
 
 #[test]
-fn only_what_changed_is_told_and_has_a_new_time() {
+fn only_changed_templates_are_reported_and_get_a_new_load_time() {
     let other = UPLOAD.replace("users/", "other/");
     let files = [
         ("gone", UPLOAD.replace("users/", "gone/")),
@@ -115,24 +116,28 @@ fn only_what_changed_is_told_and_has_a_new_time() {
         &[("new", &UPLOAD.replace("users/", "new/")), ("other", &other), ("upload", &longer)],
         7,
     );
-    let told = |name: &str, change: &str| (name.to_owned(), change.to_owned());
+    let change = |name: &str, change: &str| (name.to_owned(), change.to_owned());
     assert_eq!(
         later.revisions(&first),
-        [told("new", "new"), told("upload", "+ keys live 1h, 30m before"), told("gone", "removed")]
+        [
+            change("new", "new"),
+            change("upload", "+ keys are valid for 1h, 30m before"),
+            change("gone", "removed")
+        ]
     );
     let times: Vec<i64> = later.status().iter().map(|one| one.loaded_at.as_second()).collect();
     assert_eq!(times, [7, 0, 7], "new, other, upload");
 }
 
 #[test]
-fn a_shadow_is_held_to_what_its_template_is_held_to() {
+fn a_shadow_must_meet_the_same_rules_as_its_template() {
     let shadow = |next: &str, more: &[(&str, String)]| {
         let files = [("upload", UPLOAD.to_owned()), ("upload.next", next.to_owned())];
         let templates = set(&[&files[..], more].concat(), &IssuerTrust::default()).unwrap();
         let status = templates.status();
         status.into_iter().find(|one| one.name == "upload").unwrap().shadow.unwrap().problems.join("\n")
     };
-    // It takes its template's place, so it may go where that one is.
+    // It replaces its template, so their homes may overlap.
     assert_eq!(shadow(&UPLOAD.replace("users/", ""), &[]), "");
     let inbox = ("inbox", UPLOAD.replace("users/", "inbox/"));
     assert!(shadow(&UPLOAD.replace("users/", ""), &[inbox]).contains("of template `inbox`"));

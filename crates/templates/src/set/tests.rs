@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Folder, IssuerTrust, ServingConstraints,
+    IssuerTrust, NoGrant, ServingConstraints, SyntheticClaims,
+    grant::Grant,
+    identity::Identity,
+    render,
     template::{Service, tests::UPLOAD},
 };
 use cam::{
@@ -16,14 +19,14 @@ use diagnostics::Source;
 
 pub(super) fn set(templates: &[(&str, String)], issuer_trust: &IssuerTrust) -> Result<TemplateSet, String> {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), text.as_str())));
-    let terms = ServingConstraints {
+    let constraints = ServingConstraints {
         issuer_trust: issuer_trust.clone(),
         longest: Duration::from_hours(36),
         min_remaining: Some(Duration::from_mins(5)),
         default: None,
     };
-    let folder = Folder::of(sources.collect());
-    TemplateSet::of_folder(folder, Path::new("policies"), &terms, Timestamp::UNIX_EPOCH, None)
+    let folder = TemplateFiles::new(sources.collect());
+    TemplateSet::of_folder(folder, Path::new("policies"), &constraints, Timestamp::UNIX_EPOCH, None)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -33,7 +36,7 @@ pub(super) fn one(text: &str) -> TemplateSet {
 }
 
 pub(super) fn policy_of(grant: &Grant) -> Policy {
-    grant.policy().decoded().unwrap()
+    grant.policy().policy().clone()
 }
 
 #[test]
@@ -280,7 +283,7 @@ fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
 }
 
 #[test]
-fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
+fn two_principals_never_share_a_fingerprint_and_one_keeps_its_own() {
     let templates = one(UPLOAD);
     let grant = |issuer: &str, subject: &str, claims: &[(&str, Value)]| {
         templates.grant(Some("upload"), &Identity::for_tests(issuer, subject, claims)).unwrap().fingerprint()
@@ -292,7 +295,7 @@ fn two_people_never_share_a_fingerprint_and_one_person_keeps_theirs() {
 }
 
 #[test]
-fn a_required_claim_must_be_there_with_one_of_the_values() {
+fn a_required_claim_must_have_one_of_the_values() {
     let templates = one(&UPLOAD.replace(
         "[[statement]]",
         "[require]\nrole = [\"member\", \"admin\"]\norg.plan = \"paid\"\n[[statement]]",
@@ -315,7 +318,7 @@ fn a_required_claim_must_be_there_with_one_of_the_values() {
 }
 
 #[test]
-fn a_folder_serves_whole_or_not_at_all() {
+fn a_folder_is_loaded_as_a_whole_or_not_at_all() {
     let broken = UPLOAD.replace("allow", "alow");
     let both = set(&[("good", UPLOAD.to_owned()), ("bad", broken)], &IssuerTrust::default()).unwrap_err();
     assert!(both.starts_with("bad.toml:8"), "{both}");
@@ -379,8 +382,8 @@ fn one_template_is_never_served_for_another() {
 }
 
 #[test]
-fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
-    // The least is five minutes and the most 36 hours.
+fn every_templates_duration_must_be_within_the_constraints() {
+    // The minimum is five minutes, the maximum 36 hours.
     for (duration, serves) in [("301s", true), ("300s", false), ("36h", true), ("129601s", false)] {
         let other = UPLOAD.replace("users/", "other/").replace("30m", duration);
         let found = set(&[("first", UPLOAD.to_owned()), ("second", other)], &IssuerTrust::default());
@@ -389,11 +392,12 @@ fn every_template_must_live_as_long_as_the_terms_say_and_no_longer() {
 }
 
 #[test]
-fn made_up_users_carry_what_is_required_but_never_live_in_a_home_that_a_template_names() {
+fn synthetic_identities_carry_required_claims_but_never_get_the_home_of_a_required_value() {
+    let claims = SyntheticClaims { text: "made-up", number: 7 };
     let home = |from: &str, to: &str| {
         let text = UPLOAD.replace("home     = \"users/${sub}/\"", from);
         let text = text.replace("[[statement]]", &format!("{to}\n[[statement]]"));
-        one(&text).grant_made_up("upload", "i", ("made-up", 7)).map(|grant| grant.home().to_owned())
+        one(&text).synthetic_grant("upload", "i", claims).map(|grant| grant.home().to_owned())
     };
     let tenants = "owner = [\"claim.tenant\"]\nhome = \"t/${claim.tenant}/\"";
     assert_eq!(home("home = \"users/${sub}/\"", "[require]\nrole = [\"member\"]").unwrap(), "users/made-up/");

@@ -1,139 +1,40 @@
-//! From a template's file to a [`Template`]: every name resolved, every problem kept.
+//! From a template's file to a [`Template`]: resolves every name and collects every problem.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
 use serde_json::Value;
 use toml::Spanned;
 
-use super::{Bucket, Operands, Requirement, Resource, Service, Statement, Template, condition};
-use crate::{
+use super::{
+    Bucket, ClaimRef, Operands, Requirement, Resource, Service, Statement, Template, TemplateString,
     action::{self, Action},
-    text::Text,
-    variable::Subject,
+    condition,
+    file::{File, FileConditions, FileStatement, entries},
 };
+use crate::advice::Advice;
 use cam::{Effect, Operator};
 use diagnostics::{Diagnostic, HumanDuration, Source, nearest};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    description: String,
-    bucket: Spanned<String>,
-    region: Spanned<String>,
-    home: Spanned<String>,
-    duration: Spanned<HumanDuration>,
-    owner: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    require: toml::Table,
-    acl_guard_off: Option<Spanned<String>>,
-    #[serde(default)]
-    statement: Vec<Spanned<FileStatement>>,
-}
+/// STS accepts a policy of 6144 bytes, and the shortest statement takes some 60 of them.
+const MAX_STATEMENTS: usize = 100;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileStatement {
-    effect: Effect,
-    action: Spanned<OneOrMany>,
-    resource: Spanned<OneOrMany>,
-    #[serde(default)]
-    condition: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<toml::Value>>>,
-    shared: Option<Spanned<String>>,
-}
-
-/// A string, or a list of them. One alone has no place of its own: it stands where the whole does.
-struct OneOrMany(Vec<Spanned<String>>);
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = OneOrMany;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings")
-            }
-
-            fn visit_str<E>(self, one: &str) -> Result<OneOrMany, E> {
-                Ok(OneOrMany(vec![Spanned::new(0..0, one.to_owned())]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = list.next_element()? {
-                    entries.push(entry);
-                }
-                Ok(OneOrMany(entries))
-            }
-        }
-        deserializer.deserialize_any(Entries)
-    }
-}
-
-/// Each entry and its place.
-fn entries(list: &Spanned<OneOrMany>) -> impl Iterator<Item = (&str, Range<usize>)> {
-    list.get_ref().0.iter().map(|entry| {
-        let span = if entry.span().is_empty() { list.span() } else { entry.span() };
-        (entry.get_ref().as_str(), span)
-    })
-}
-
-/// The shortest statement takes some sixty bytes of a policy.
-const MOST_STATEMENTS: usize = 100;
-
-/// Reads one template file.
+/// Reads a template file.
 pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnostic>> {
     let file: File = source.parse().map_err(|problem| vec![problem])?;
-    let reader = Reader { source: &source };
-    let mut problems = Vec::new();
-    let mut keep = |problem| problems.push(problem);
-    let bucket = reader.bucket(&file).map_err(&mut keep).ok();
-    let owner = reader.owner(file.owner.as_ref()).map_err(&mut keep).ok();
-    let home = Text::parse(file.home.get_ref(), None);
-    let home = home.map_err(|fault| keep(reader.problem(file.home.span(), fault))).ok();
-    if file.duration.get_ref().0.subsec_nanos() != 0 {
-        keep(reader.problem(
-            file.duration.span(),
-            ("duration is not whole seconds".to_owned(), "STS counts in seconds".to_owned()),
-        ));
-    }
-    let require = reader.require(&file.require).map_err(&mut keep).unwrap_or_default();
-    if let Some(reason) = file.acl_guard_off.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
-        keep(reader.problem(reason.span(), no_reason("acl_guard_off")));
-    }
-    if let Some(beyond) = file.statement.get(MOST_STATEMENTS) {
-        keep(reader.problem(
-            beyond.span(),
-            (
-                format!("more than {MOST_STATEMENTS} statements, and STS takes a policy of 6144 bytes"),
-                "split the template".to_owned(),
-            ),
-        ));
-    }
-    if file.statement.is_empty() {
-        keep(reader.problem(
-            0..0,
-            (
-                "no [[statement]]: a key of this template could do nothing".to_owned(),
-                "add one with effect, action and resource".to_owned(),
-            ),
-        ));
-    }
+    let mut reader = Reader { source: &source, problems: Vec::new() };
+    let bucket = reader.bucket(&file);
+    let owners = reader.owners(file.owner.as_ref());
+    let home = reader.value(TemplateString::parse(file.home.get_ref(), None), file.home.span());
+    reader.check_duration(&file.duration);
+    let require = reader.requirements(&file.require);
+    reader.check_reason("acl_guard_off", file.acl_guard_off.as_ref());
+    reader.check_count(&file.statement);
     let statements = match (&bucket, &home) {
-        (Some(bucket), Some(home)) => file
-            .statement
-            .into_iter()
-            .take(MOST_STATEMENTS)
-            .filter_map(|statement| reader.statement(statement, bucket, home).map_err(&mut keep).ok())
-            .collect(),
+        (Some(bucket), Some(home)) => reader.statements(file.statement, bucket, home),
         _ => Vec::new(),
     };
-    match (bucket, home, owner) {
+    let problems = reader.problems;
+    match (bucket, home, owners) {
         (Some(bucket), Some(home), Some(owners)) if problems.is_empty() => Ok(Template {
             name: name.to_owned(),
             description: file.description,
@@ -152,164 +53,204 @@ pub(super) fn read(name: &str, source: Source) -> Result<Template, Vec<Diagnosti
     }
 }
 
+/// Reads the parts of a file. Each method records the problems of its part.
 struct Reader<'a> {
     source: &'a Source,
+    problems: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
-    fn problem(&self, span: Range<usize>, (message, help): (String, String)) -> Diagnostic {
-        self.source.problem(span, message, help)
+    fn problem(&mut self, span: Range<usize>, advice: Advice) {
+        self.problems.push(advice.at(self.source, span));
     }
 
-    fn bucket(&self, file: &File) -> Result<Bucket, Diagnostic> {
-        let name = file.bucket.get_ref();
+    /// Unwraps a value of the part at `span`, or records its problem.
+    fn value<T>(&mut self, value: Result<T, Advice>, span: Range<usize>) -> Option<T> {
+        value.map_err(|advice| self.problem(span, advice)).ok()
+    }
+
+    fn bucket(&mut self, file: &File) -> Option<Bucket> {
+        let (name, region) = (file.bucket.get_ref(), file.region.get_ref());
         if !Bucket::is_full_name(name) {
-            return Err(self.problem(
-                file.bucket.span(),
-                (
-                    format!("`{name}` is not a bucket's full name"),
-                    "write it with its appid, like \"examplebucket-1250000000\"".to_owned(),
-                ),
-            ));
+            let message = format!("`{name}` is not a bucket's full name");
+            let help = "write it with its appid, like \"examplebucket-1250000000\"";
+            self.problem(file.bucket.span(), Advice::new(message, help));
+            return None;
         }
-        if !Bucket::is_region(file.region.get_ref()) {
-            return Err(self.problem(
-                file.region.span(),
-                (
-                    format!("`{}` is not a region", file.region.get_ref()),
-                    "write it like \"ap-guangzhou\"".to_owned(),
-                ),
-            ));
+        if !Bucket::is_region(region) {
+            let message = format!("`{region}` is not a region");
+            self.problem(file.region.span(), Advice::new(message, "write it like \"ap-guangzhou\""));
+            return None;
         }
-        Ok(Bucket { name: name.clone(), region: file.region.get_ref().clone() })
+        Some(Bucket { name: name.clone(), region: region.clone() })
     }
 
-    fn owner(&self, owner: Option<&Spanned<Vec<String>>>) -> Result<Vec<Subject>, Diagnostic> {
-        let Some(owner) = owner else {
-            return Ok(vec![Subject::Sub]);
-        };
-        // An issuer alone is everybody it signs for.
-        if owner.get_ref().iter().all(|text| text == "iss") {
-            return Err(self.problem(
-                owner.span(),
-                (
-                    "owner names nobody in particular".to_owned(),
-                    "say whose home it is, like [\"sub\"]".to_owned(),
-                ),
-            ));
+    fn owners(&mut self, owner: Option<&Spanned<Vec<String>>>) -> Option<Vec<ClaimRef>> {
+        match owner {
+            None => Some(vec![ClaimRef::Sub]),
+            Some(owner) => self.value(parse_owners(owner.get_ref()), owner.span()),
         }
-        owner
-            .get_ref()
-            .iter()
-            .map(|text| Subject::parse(text).map_err(|fault| self.problem(owner.span(), fault)))
-            .collect()
     }
 
-    fn require(&self, table: &toml::Table) -> Result<Vec<Requirement>, Diagnostic> {
+    fn check_duration(&mut self, duration: &Spanned<HumanDuration>) {
+        if duration.get_ref().0.subsec_nanos() != 0 {
+            let advice = Advice::new("duration is not whole seconds", "STS counts in seconds");
+            self.problem(duration.span(), advice);
+        }
+    }
+
+    /// Checks that a setting that weakens a rule has a reason.
+    fn check_reason(&mut self, setting: &str, reason: Option<&Spanned<String>>) {
+        if let Some(reason) = reason.filter(|reason| reason.get_ref().trim().is_empty()) {
+            self.problem(reason.span(), no_reason(setting));
+        }
+    }
+
+    fn check_count(&mut self, statements: &[Spanned<FileStatement>]) {
+        if let Some(statement) = statements.get(MAX_STATEMENTS) {
+            let message =
+                format!("more than {MAX_STATEMENTS} statements, and STS takes a policy of 6144 bytes");
+            self.problem(statement.span(), Advice::new(message, "split the template"));
+        }
+        if statements.is_empty() {
+            let message = "no [[statement]]: a key of this template could do nothing";
+            self.problem(0..0, Advice::new(message, "add one with effect, action and resource"));
+        }
+    }
+
+    /// Reads `[require]`. The claims may be nested tables.
+    fn requirements(&mut self, table: &toml::Table) -> Vec<Requirement> {
         let mut requirements = Vec::new();
         let mut todo: Vec<(Vec<String>, &toml::Value)> =
             table.iter().map(|(name, value)| (vec![name.clone()], value)).collect();
         while let Some((path, value)) = todo.pop() {
-            match value {
-                toml::Value::Table(inner) if inner.is_empty() => return Err(self.not_required(&path)),
-                toml::Value::Table(inner) => todo.extend(
-                    inner
-                        .iter()
-                        .map(|(name, value)| (path.iter().cloned().chain([name.clone()]).collect(), value)),
-                ),
-                toml::Value::Array(list) if !list.is_empty() => {
-                    let values = list.iter().map(scalar).collect::<Option<_>>();
-                    requirements.push((path.clone(), values.ok_or_else(|| self.not_required(&path))?));
-                }
-                one => requirements
-                    .push((path.clone(), vec![scalar(one).ok_or_else(|| self.not_required(&path))?])),
+            if let toml::Value::Table(inner) = value
+                && !inner.is_empty()
+            {
+                let nested = inner.iter();
+                todo.extend(nested.map(|(name, value)| ([path.as_slice(), &[name.clone()]].concat(), value)));
+            } else if let Some(values) = required_values(value) {
+                requirements.push((path, values));
+            } else {
+                self.problems.push(Diagnostic::of_file(
+                    self.source.path(),
+                    format!("[require] {} is not a value or a list of values", path.join(".")),
+                    "write it like role = [\"member\", \"admin\"]",
+                ));
+                return Vec::new();
             }
         }
-        Ok(requirements)
+        requirements
     }
 
-    fn not_required(&self, path: &[String]) -> Diagnostic {
-        Diagnostic::of_file(
-            self.source.path(),
-            format!("[require] {} is not a value or a list of values", path.join(".")),
-            "write it like role = [\"member\", \"admin\"]",
-        )
+    fn statements(
+        &mut self,
+        statements: Vec<Spanned<FileStatement>>,
+        bucket: &Bucket,
+        home: &TemplateString,
+    ) -> Vec<Statement> {
+        let statements = statements.into_iter().take(MAX_STATEMENTS);
+        statements.filter_map(|one| self.statement(one.span(), one.into_inner(), bucket, home)).collect()
     }
 
     fn statement(
-        &self,
-        statement: Spanned<FileStatement>,
+        &mut self,
+        span: Range<usize>,
+        statement: FileStatement,
         bucket: &Bucket,
-        home: &Text,
-    ) -> Result<Statement, Diagnostic> {
-        let span = statement.span();
-        let statement = statement.into_inner();
+        home: &TemplateString,
+    ) -> Option<Statement> {
         let mut actions = Vec::new();
         for (entry, span) in entries(&statement.action) {
-            match action::expand(entry) {
-                Ok(expanded) => {
-                    actions.extend(expanded.into_iter().map(|action| Spanned::new(span.clone(), action)));
-                }
-                Err(_) if statement.effect == Effect::Deny && action::is_deny_pattern(entry) => {
-                    actions.push(Spanned::new(span, Action::Pattern(entry.to_owned())));
-                }
-                Err(fault) => return Err(self.problem(span, fault)),
-            }
+            let found = self.value(resolve(entry, statement.effect), span.clone())?;
+            actions.extend(found.into_iter().map(|action| Spanned::new(span.clone(), action)));
         }
-        let resources = entries(&statement.resource)
-            .map(|(text, span)| {
-                resource(text, &span, bucket, home).map_err(|fault| self.problem(span, fault))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut resources = Vec::new();
+        for (text, span) in entries(&statement.resource) {
+            let (service, key) = self.value(resource(text, bucket, home), span.clone())?;
+            resources.push(Resource { service, key, span });
+        }
         if actions.is_empty() || resources.is_empty() {
-            return Err(self.problem(
-                span,
-                ("a statement without action or resource".to_owned(), "name at least one of each".to_owned()),
-            ));
+            let message = "a statement without action or resource";
+            self.problem(span, Advice::new(message, "name at least one of each"));
+            return None;
         }
         if let Some(reason) = statement.shared.as_ref().filter(|reason| reason.get_ref().trim().is_empty()) {
-            return Err(self.problem(reason.span(), no_reason("shared")));
+            self.problem(reason.span(), no_reason("shared"));
+            return None;
         }
-        Ok(Statement {
+        let condition = self.conditions(statement.condition, home)?;
+        Some(Statement {
             effect: statement.effect,
             actions,
             resources,
-            condition: self.conditions(statement.condition, home)?,
+            condition,
             shared: statement.shared,
             span,
         })
     }
 
     fn conditions(
-        &self,
-        written: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<toml::Value>>>,
-        home: &Text,
-    ) -> Result<BTreeMap<Operator, BTreeMap<String, Operands>>, Diagnostic> {
-        let mut conditions = BTreeMap::new();
-        for (name, keys) in written {
-            let operator: Operator = name.get_ref().parse().map_err(|_| {
-                let stem = name.get_ref().strip_suffix("_if_exist").unwrap_or(name.get_ref());
-                let help = match nearest(stem, Operator::names()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known: {}", Operator::names().collect::<Vec<_>>().join(", ")),
-                };
-                self.problem(name.span(), (format!("unknown operator `{}`", name.get_ref()), help))
-            })?;
-            let mut read = BTreeMap::new();
+        &mut self,
+        conditions: FileConditions,
+        home: &TemplateString,
+    ) -> Option<BTreeMap<Operator, BTreeMap<String, Operands>>> {
+        let mut read = BTreeMap::new();
+        for (name, keys) in conditions {
+            let operator = self.value(operator(name.get_ref()), name.span())?;
+            let mut operands_by_key = BTreeMap::new();
             for (key, value) in keys {
-                condition::check_key(key.get_ref()).map_err(|fault| self.problem(key.span(), fault))?;
-                let operands = condition::operands(operator, value.get_ref(), home)
-                    .map_err(|fault| self.problem(value.span(), fault))?;
-                read.insert(key.into_inner(), Spanned::new(value.span(), operands));
+                self.value(condition::check_key(key.get_ref()), key.span())?;
+                let operands =
+                    self.value(condition::operands(operator, value.get_ref(), home), value.span())?;
+                operands_by_key.insert(key.into_inner(), Spanned::new(value.span(), operands));
             }
-            conditions.insert(operator, read);
+            read.insert(operator, operands_by_key);
         }
-        Ok(conditions)
+        Some(read)
     }
 }
 
-fn no_reason(field: &str) -> (String, String) {
-    (format!("{field} is empty"), "write down why: the next operator will ask".to_owned())
+fn parse_owners(names: &[String]) -> Result<Vec<ClaimRef>, Advice> {
+    // The issuer alone does not identify a user.
+    if names.iter().all(|name| name == "iss") {
+        return Err(Advice::new("owner names no user", "say whose home it is, like [\"sub\"]"));
+    }
+    names.iter().map(|name| ClaimRef::parse(name)).collect()
+}
+
+fn no_reason(setting: &str) -> Advice {
+    Advice::new(format!("{setting} is empty"), "write down why: the next operator will want to know")
+}
+
+/// Resolves an entry of `action`. A deny may have a pattern.
+fn resolve(entry: &str, effect: Effect) -> Result<Vec<Action>, Advice> {
+    match action::expand(entry) {
+        Err(_) if effect == Effect::Deny && action::is_deny_pattern(entry) => {
+            Ok(vec![Action::Pattern(entry.to_owned())])
+        }
+        expanded => expanded,
+    }
+}
+
+fn operator(name: &str) -> Result<Operator, Advice> {
+    name.parse().map_err(|_| {
+        let stem = name.strip_suffix("_if_exist").unwrap_or(name);
+        let help = match nearest(stem, Operator::names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", Operator::names().collect::<Vec<_>>().join(", ")),
+        };
+        Advice::new(format!("unknown operator `{name}`"), help)
+    })
+}
+
+/// Reads a required claim's value, or the values of which one is enough. `None` if it has another shape.
+fn required_values(value: &toml::Value) -> Option<Vec<Value>> {
+    match value {
+        toml::Value::Array(list) if list.is_empty() => None,
+        toml::Value::Array(list) => list.iter().map(scalar).collect(),
+        one => scalar(one).map(|one| vec![one]),
+    }
 }
 
 fn scalar(value: &toml::Value) -> Option<Value> {
@@ -321,27 +262,22 @@ fn scalar(value: &toml::Value) -> Option<Value> {
     }
 }
 
-/// A key pattern in the bucket, from a pattern or from six full segments.
-fn resource(
-    text: &str,
-    span: &Range<usize>,
-    bucket: &Bucket,
-    home: &Text,
-) -> Result<Resource, (String, String)> {
-    let of = |service| text.strip_prefix(&bucket.resource(service)).map(|key| (service, key));
-    let (service, key) = if text.starts_with("qcs:") {
-        of(Service::Cos).or_else(|| of(Service::Ci)).ok_or_else(|| {
-            (
-                format!("resource `{text}` is not in this template's bucket"),
-                format!(
-                    "begin it with `{}` (data processing: `{}`), or write only the key pattern",
-                    bucket.resource(Service::Cos),
-                    bucket.resource(Service::Ci)
-                ),
-            )
-        })?
-    } else {
-        (Service::Cos, text)
-    };
-    Ok(Resource { service, key: Text::parse(key, Some(home))?, span: span.clone() })
+/// Reads a key pattern in the bucket, written alone or as a resource of six segments.
+fn resource(text: &str, bucket: &Bucket, home: &TemplateString) -> Result<(Service, TemplateString), Advice> {
+    if !text.starts_with("qcs:") {
+        return Ok((Service::Cos, TemplateString::parse(text, Some(home))?));
+    }
+    for service in [Service::Cos, Service::Ci] {
+        if let Some(key) = text.strip_prefix(&bucket.resource(service)) {
+            return Ok((service, TemplateString::parse(key, Some(home))?));
+        }
+    }
+    Err(Advice::new(
+        format!("resource `{text}` is not in this template's bucket"),
+        format!(
+            "begin it with `{}` (data processing: `{}`), or write only the key pattern",
+            bucket.resource(Service::Cos),
+            bucket.resource(Service::Ci)
+        ),
+    ))
 }
