@@ -102,9 +102,10 @@ fn read_uses(path: &Path, used: &mut BTreeSet<String>) {
         let mut depth = 0;
         for part in rest.split_inclusive([',', '{', '}', ';']) {
             let name: String = part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // Without braces, the name itself; with braces, what stands directly in the outer pair.
             used.extend(Some(name).filter(|name| !name.is_empty() && depth <= 1));
             depth += i32::from(part.ends_with('{')) - i32::from(part.ends_with('}'));
-            if depth <= 0 {
+            if depth == 0 || !rest.starts_with('{') {
                 break;
             }
         }

@@ -1,6 +1,5 @@
 //! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
 #![expect(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
