@@ -16,10 +16,8 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, sandbox::Sandbox};
 
 fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
-    let section = format!(
-        "[audit]\npath = \"audit.jsonl\"\n[canary]\nevery = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"\n[limits]"
-    );
-    Setup::new(sts).with("[limits]", &section)
+    let section = format!("every = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"");
+    Setup::new(sts).with_section("audit", "path = \"audit.jsonl\"").with_section("canary", &section)
 }
 
 #[tokio::test]
@@ -133,7 +131,7 @@ fn a_template_that_allows_no_write_is_refused_at_startup() {
         (setup, "`reading` lets synthetic users write nothing"),
         (with_canary(nobody, nobody, "uplaod"), "there is no template `uplaod`"),
         (with_canary(nobody, nobody, "upload").with("\"1m\"", "\"30s\""), "less than a minute"),
-        (with_canary(nobody, nobody, "upload").with("[canary]", "[canary]\nevry = 1"), "unknown key `evry`"),
+        (with_canary(nobody, nobody, "upload").with_section("canary", "evry = 1"), "unknown key `evry`"),
         (
             with_canary(nobody, nobody, "upload").with("http://127.0.0.1:9", "http://cos.example.com"),
             "not a safe URL",

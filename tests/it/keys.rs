@@ -167,7 +167,7 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered_without_a_token() {
         let url = format!("http://{}/api/keys", broker.operators);
         assert_eq!(Answer::of(broker.http.get(&url).header("host", &host)).await.status, status, "{host}");
     }
-    let guarded = Setup::new(emulator().0).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"").start();
+    let guarded = Setup::new(emulator().0).with_section("admin", "token_env = \"SECRET_KEY\"").start();
     let request = guarded.http.get(format!("http://{}/api/keys", guarded.operators));
     let request = request.header("host", "ops.example.com").bearer_auth(crate::support::SECRET_KEY);
     assert_eq!(Answer::of(request).await.status, 200);
@@ -270,7 +270,7 @@ async fn a_subject_that_looks_like_an_option_is_a_subject() {
 
 #[tokio::test]
 async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
-    let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
+    let with_file = |setup: Setup| setup.with_section("limits", "revoked_file = \"state/revoked.toml\"");
     let (sts, _) = emulator();
     let (code, said) = {
         let dir = with_file(Setup::new(sts)).write();

@@ -132,7 +132,7 @@ fn what_serves_and_is_likely_not_meant_is_a_warning() {
         assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 1);
     }
     let long = Setup::new("127.0.0.1:1".parse().unwrap())
-        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
+        .with_section("sts", "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
     let dir = long.write();
     std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
     let (code, told, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
@@ -237,7 +237,7 @@ fn what_is_meant_is_no_warning() {
         assert!(!told.contains("warning"), "{told}");
     }
     let assumed = Setup::new("127.0.0.1:1".parse().unwrap())
-        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"")
+        .with_section("sts", "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"")
         .write();
     for hours in ["3h", "12h"] {
         std::fs::write(assumed.path().join("policies/upload.toml"), UPLOAD.replace("30m", hours)).unwrap();

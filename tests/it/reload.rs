@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::Digest;
 use templates::{IssuerTrust, ServingConstraints};
 
-use crate::support::{Broker, Setup, Signal, cosbroker, emulator, token, token_of};
+use crate::support::{Broker, DEADLINE, Setup, Signal, cosbroker, emulator, token, token_of};
 
 const SHIPPED: &str = include_str!("../../policies/upload.toml");
 
@@ -39,7 +39,7 @@ async fn limit_of_alice(broker: &Broker) -> u64 {
 async fn comes_to(broker: &Broker, bytes: u64) {
     let start = Instant::now();
     while limit_of_alice(broker).await != bytes {
-        assert!(start.elapsed() < Duration::from_secs(10), "{bytes} never came: {}", broker.log());
+        assert!(start.elapsed() < DEADLINE, "{bytes} never came: {}", broker.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -49,7 +49,7 @@ async fn counts_to(broker: &Broker, outcome: &str, least: u64) {
     let start = Instant::now();
     let outcome = format!("\"{outcome}\"");
     while broker.figure(&["cosbroker_template_reloads_total", &outcome]).await < least {
-        assert!(start.elapsed() < Duration::from_secs(10), "{outcome}: {}", broker.log());
+        assert!(start.elapsed() < DEADLINE, "{outcome}: {}", broker.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

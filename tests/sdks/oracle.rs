@@ -22,10 +22,10 @@ fn python() -> PathBuf {
 #[tokio::test]
 async fn the_official_sdk_would_have_sent_the_same_requests() {
     let mut recorded = Vec::new();
-    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"\n[limits]";
-    for extra in ["[limits]", assume] {
+    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"";
+    for extra in ["", assume] {
         let sts = CannedSts::start(Answers::Key(1800));
-        let broker = Setup::new(sts.address).with("[limits]", extra).start();
+        let broker = Setup::new(sts.address).with_section("sts", extra).start();
         for subject in ["alice", "a.b_c-d", "10001"] {
             for path in ["/v1/credentials/upload", "/v1/credentials/files"] {
                 assert_eq!(broker.get(path, &token(subject)).await.status, 200);
