@@ -169,7 +169,7 @@ async fn settings_that_cannot_be_compared_are_refused_with_the_reason() {
 #[tokio::test]
 async fn without_recording_the_advisor_names_the_setting_that_turns_it_on() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let setup = Setup::new(sts.address).with("[limits]", "[cache]\nadvice_bytes = \"off\"\n[limits]");
+    let setup = Setup::new(sts.address).with_section("cache", "advice_bytes = \"off\"");
     let broker = setup.start();
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let answer = broker.operators_get("/api/advise").await;

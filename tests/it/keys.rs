@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, token, token_of};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, token, token_of};
 
 /// Everything that hands out a key, or speaks of one's grant.
 const ROUTES: [&str; 7] = [
@@ -167,7 +167,7 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered_without_a_token() {
         let url = format!("http://{}/api/keys", broker.operators);
         assert_eq!(Answer::of(broker.http.get(&url).header("host", &host)).await.status, status, "{host}");
     }
-    let guarded = Setup::new(emulator().0).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"").start();
+    let guarded = Setup::new(emulator().0).with_section("admin", "token_env = \"SECRET_KEY\"").start();
     let request = guarded.http.get(format!("http://{}/api/keys", guarded.operators));
     let request = request.header("host", "ops.example.com").bearer_auth(crate::support::SECRET_KEY);
     assert_eq!(Answer::of(request).await.status, 200);
@@ -270,7 +270,7 @@ async fn a_subject_that_looks_like_an_option_is_a_subject() {
 
 #[tokio::test]
 async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
-    let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
+    let with_file = |setup: Setup| setup.with_section("limits", "revoked_file = \"state/revoked.toml\"");
     let (sts, _) = emulator();
     let (code, said) = {
         let dir = with_file(Setup::new(sts)).write();
@@ -284,7 +284,7 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     assert!(code == Some(0) && !notes.contains("restarts"), "{notes}");
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("subject = \"alice\""), "{kept}");
-    broker.signal("-KILL");
+    broker.signal(Signal::KILL);
     broker.ended();
     let broker = with_file(Setup::new(sts)).start_with(|dir| {
         std::fs::create_dir(dir.join("state")).unwrap();

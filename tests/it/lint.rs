@@ -132,7 +132,7 @@ fn a_probable_mistake_is_a_warning() {
         assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 1);
     }
     let long = Setup::new("127.0.0.1:1".parse().unwrap())
-        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
+        .with_section("sts", "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"");
     let dir = long.write();
     std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "13h")).unwrap();
     let (code, stdout, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
@@ -245,7 +245,7 @@ fn a_template_that_is_as_intended_has_no_warning() {
         assert!(!stdout.contains("warning"), "{stdout}");
     }
     let assumed = Setup::new("127.0.0.1:1".parse().unwrap())
-        .with("[sts]", "[sts]\naction = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"")
+        .with_section("sts", "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/1:roleName/r\"")
         .write();
     for hours in ["3h", "12h"] {
         std::fs::write(assumed.path().join("policies/upload.toml"), UPLOAD.replace("30m", hours)).unwrap();
