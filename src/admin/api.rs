@@ -10,10 +10,7 @@ use actix_web::{
 use serde_json::json;
 
 use super::{AdminState, auth::is_from_a_page_elsewhere, taking};
-use crate::{
-    audit::{Event, ReloadedBy},
-    reload::Reload,
-};
+use crate::reload::{Reload, ReloadCause};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -42,13 +39,8 @@ async fn reload(operators: web::Data<AdminState>, request: HttpRequest) -> HttpR
     }
     let now = operators.services.clock.now();
     let (store, audit) = (operators.services.templates.clone(), operators.services.audit.clone());
-    let client = client(&request);
-    // Told where it happens: whoever asked may have gone.
-    let reload = web::block(move || {
-        let reload = store.reload(now);
-        audit.record(Event::reload(&reload, &store.current(), ReloadedBy::Api, client));
-        reload
-    });
+    let cause = ReloadCause::Api { client: client(&request) };
+    let reload = web::block(move || store.reload(&audit, cause, now));
     match reload.await {
         Ok(Reload::Loaded(changes)) => {
             let changes: serde_json::Map<_, _> =

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, sts::TemporaryCredential, telemetry::TraceContext};
+use crate::{sts::TemporaryCredential, telemetry::TraceContext};
 use diagnostics::{misleads, one_line};
 use templates::{Grant, TemplateSet, identity::Principal};
 
@@ -220,20 +220,6 @@ impl Event {
         key: &TemporaryCredential,
     ) -> Self {
         Self::Serve { outcome, context, key: KeyOut::new(grant, key) }
-    }
-
-    /// The templates were loaded anew, or could not be.
-    pub fn reload(reload: &Reload, serving: &TemplateSet, by: ReloadedBy, client: Option<IpAddr>) -> Self {
-        let (outcome, changes, problems) = match reload {
-            Reload::Loaded(changes) => ("loaded", changes.iter().cloned().collect(), Vec::new()),
-            Reload::Unchanged => ("unchanged", BTreeMap::new(), Vec::new()),
-            Reload::Refused(problems) => {
-                let told = problems.iter().map(|problem| one_line(&problem.to_string()));
-                ("refused", BTreeMap::new(), told.collect())
-            }
-        };
-        let template_set = serving.version().short().to_string();
-        Self::Reload { outcome, by, client, template_set, templates: versions(serving), changes, problems }
     }
 
     /// An operator stopped, or again allowed, somebody to be served.

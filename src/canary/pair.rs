@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::trial::Side;
 use crate::sts::{Sts, StsError, TemporaryCredential, Urgency};
 use cam::Effect;
-use templates::{Bucket, Grant, NoGrant, Question, Service, TemplateSet, explain};
+use templates::{Bucket, Grant, NoGrant, Question, Service, SyntheticClaims, TemplateSet, explain};
 
 /// What all claims of the two are: text, and where a template wants a number, that one. The second begins with
 /// the first, for the classic mistake is a policy for `users/1` that reaches `users/10/`. The numbers end below
 /// 2^53, which JSON carries exactly (RFC 8259 §6), and far above any count of users.
-const SHORT: (&str, u64) = ("cosbroker-canary-1", 900_719_925_474_099);
-const LONG: (&str, u64) = ("cosbroker-canary-10", 9_007_199_254_740_990);
+const SHORT: SyntheticClaims<'_> =
+    SyntheticClaims { text: "cosbroker-canary-1", number: 900_719_925_474_099 };
+const LONG: SyntheticClaims<'_> =
+    SyntheticClaims { text: "cosbroker-canary-10", number: 9_007_199_254_740_990 };
 
 /// The object that is written, or what of its name the template leaves open.
 pub(super) const NAME: &str = "cosbroker-canary";
@@ -71,7 +73,7 @@ impl Pair {
     pub(super) fn new(templates: &TemplateSet, template: &str, issuer: &str) -> Result<Self, Unfit> {
         let grant = |who| {
             let unfit = |why| Unfit::NoGrant { template: template.to_owned(), why };
-            templates.grant_made_up(template, issuer, who).map_err(unfit)
+            templates.synthetic_grant(template, issuer, who).map_err(unfit)
         };
         let pair = Self { short: grant(SHORT)?, long: grant(LONG)? };
         if pair.short.home() == pair.long.home() {
@@ -100,8 +102,7 @@ impl Pair {
     pub(super) fn objects(&self, side: Side, action: &str) -> Option<Objects> {
         let grant = self.grant(side);
         let start = grant.bucket().resource(Service::Cos);
-        let policy = grant.policy().decoded().ok()?;
-        let allows = policy.statement.iter().filter(|statement| {
+        let allows = grant.policy().policy().statement.iter().filter(|statement| {
             statement.effect == Effect::Allow && statement.action.iter().any(|one| one == action)
         });
         let patterns = allows.flat_map(|statement| &statement.resource);
@@ -127,7 +128,7 @@ impl Pair {
         let written = body_of(side).len() as u64;
         let question =
             Question { action, key, size: Some(written), content_type, ip: None, acl, more: &secure };
-        explain(self.grant(side), &question).is_ok_and(|answer| answer.allowed)
+        explain(self.grant(side), &question).allowed
     }
 
     /// Has STS make a key for each, and tells of each that is made.

@@ -157,7 +157,7 @@ impl Key {
 
     /// The same of a grant's key whose token has so many bytes.
     pub(super) fn weigh(grant: &Grant, token: usize) -> u32 {
-        let bytes = 2048 + 3 * token + grant.policy().wire().len();
+        let bytes = 2048 + 3 * token + grant.policy().weight();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

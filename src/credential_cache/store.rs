@@ -130,7 +130,7 @@ impl Store {
         if let Some(reason) = self.departed.get(&name) {
             return reason;
         }
-        match self.lines.get(&grant.line()) {
+        match self.lines.get(&grant.lineage()) {
             Some(last) if last != name => MissReason::PolicyChanged,
             // It was here, and moka has not told yet that it expired.
             Some(_) => MissReason::Expired,
@@ -140,7 +140,7 @@ impl Store {
 
     pub(super) fn insert(&self, key: Arc<Key>) {
         let name = key.grant().fingerprint();
-        self.lines.insert(key.grant().line(), name);
+        self.lines.insert(key.grant().lineage(), name);
         self.departed.invalidate(&name);
         self.users.served(key.grant().principal().fingerprint(), key.useful_until(), self.clock.now());
         self.keys.insert(name, key);

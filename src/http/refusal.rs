@@ -366,11 +366,11 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table() {
-        use templates::{Unconfined, identity::Identity};
+        use templates::{ItemRefused, Unconfined, VerifierFault, identity::Identity};
         let unrenderable = || templates::Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
-        let item = ScopeRefused::Item { index: 0, why: String::new() };
-        let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
+        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix("/".to_owned()) };
+        let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::AllowsNothing };
         let (template, detail) = (String::new(), String::new());
         let refused = CredentialError::Sts(StsError::Refused { template, detail });
         let busy = CredentialError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });

@@ -112,7 +112,7 @@ fn explanation(api: &Api, request: &HttpRequest, caller: &Identity) -> Result<Ht
         acl: query.acl.as_deref(),
         more: &[],
     };
-    let explanation = explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
+    let explanation = explain(&grant, &question);
     Ok(HttpResponse::Ok().json(Explained {
         explanation,
         template: grant.template_name(),

@@ -109,7 +109,7 @@ fn what_serves_and_is_likely_not_meant_is_a_warning() {
         ("30m", "3h", "duration", "2 h at most"),
         ("numeric_less_than_equal]", "numeric_less_than_equal_if_exist]", "condition", "limits nothing"),
         ("duration =", "owner = [\"sub\", \"sub\"]\nduration =", "unused", "`sub` twice"),
-        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "nobody would get a key"),
+        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "no user would get a key"),
         (
             "\"@multipart-upload\"",
             "\"name/cos:InitiateMultipartUpload\", \"name/cos:UploadPart\", \"name/cos:ListParts\", \
@@ -154,7 +154,8 @@ fn the_guide_tells_of_every_rule_and_every_set() {
     let read = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
     let (rules_page, language) =
         (read("docs/reference/lint-rules.md"), read("docs/understand/policy-language.md"));
-    let (findings, actions) = (read("src/policy/finding.rs"), read("src/policy/action.rs"));
+    let (findings, actions) =
+        (read("crates/templates/src/rule.rs"), read("crates/templates/src/template/action.rs"));
     let rules: Vec<&str> = findings
         .lines()
         .filter(|line| line.trim_start().starts_with("Self::"))
@@ -164,8 +165,8 @@ fn the_guide_tells_of_every_rule_and_every_set() {
     for rule in rules {
         assert!(rules_page.contains(&format!("| `{rule}` |")), "{rule}");
     }
-    let sets =
-        &actions[actions.find("static SETS").unwrap()..actions.find("/// The action of this exact").unwrap()];
+    let sets = &actions
+        [actions.find("static SETS").unwrap()..actions.find("/// Finds the action of this exact").unwrap()];
     let names: Vec<&str> = sets.split('"').skip(1).step_by(2).collect();
     assert!(names.len() >= 18, "{names:?}");
     for name in names {

@@ -19,7 +19,7 @@ use crate::{
 };
 use cam::compare::compare;
 
-/// A `<name>.next.toml`.
+/// A version of a template that does not serve yet, from a `<name>.next.toml`.
 #[derive(Debug)]
 pub(super) struct Shadow {
     /// The file's SHA-256 in hexadecimal.
@@ -145,7 +145,7 @@ impl Change {
         let (widened, narrowed) = match (now, next) {
             (Some(now), Some(next)) => {
                 let change = compare(now.policy(), next.policy());
-                (change.widens(), !change.losses.is_empty())
+                (change.widens(), change.lost().next().is_some())
             }
             (None, Some(_)) => (true, false),
             (Some(_) | None, None) => (false, false),
