@@ -109,7 +109,7 @@ fn a_probable_mistake_is_a_warning() {
         ("30m", "3h", "duration", "2 h at most"),
         ("numeric_less_than_equal]", "numeric_less_than_equal_if_exist]", "condition", "limits nothing"),
         ("duration =", "owner = [\"sub\", \"sub\"]\nduration =", "unused", "`sub` twice"),
-        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "nobody would get a key"),
+        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "no user would get a key"),
         (
             "\"@multipart-upload\"",
             "\"name/cos:InitiateMultipartUpload\", \"name/cos:UploadPart\", \"name/cos:ListParts\", \
