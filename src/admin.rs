@@ -34,7 +34,7 @@ use prometheus_client::{
 };
 use secrecy::SecretString;
 
-pub use self::history::SAMPLE_INTERVAL;
+pub(crate) use self::history::SAMPLE_INTERVAL;
 use self::{
     auth::{AdminAuth, AuthFailure},
     history::History,
@@ -53,30 +53,22 @@ use runtime::clock::Clock;
 
 /// The services that the operators' listener reads and controls.
 #[derive(Debug)]
-pub struct Services {
-    /// The credential cache.
-    pub cache: CredentialCache,
-    /// The active templates.
-    pub templates: Arc<TemplateStore>,
-    /// The token verifier.
-    pub verifier: Arc<Verifier>,
-    /// The STS client.
-    pub sts: Arc<TencentSts>,
-    /// The metrics of the public listener.
-    pub requests: http::Metrics,
-    /// The latest refusals.
-    pub recent: RecentRefusals,
-    /// The isolation canary, if it is configured.
-    pub canary: Option<Arc<Canary>>,
-    /// The audit log.
-    pub audit: Audit,
-    /// The source of the time.
-    pub clock: Arc<dyn Clock>,
+pub(crate) struct Services {
+    pub(crate) cache: CredentialCache,
+    pub(crate) templates: Arc<TemplateStore>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) sts: Arc<TencentSts>,
+    pub(crate) requests: http::Metrics,
+    pub(crate) recent: RecentRefusals,
+    /// None if no canary is configured.
+    pub(crate) canary: Option<Arc<Canary>>,
+    pub(crate) audit: Audit,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// The state of the operators' listener.
 #[derive(Debug)]
-pub struct AdminState {
+pub(crate) struct AdminState {
     registry: Registry,
     services: Services,
     auth: AdminAuth,
@@ -88,7 +80,7 @@ pub struct AdminState {
 
 impl AdminState {
     /// Returns the state for a registry of metrics and, if access needs one, the token.
-    pub fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
+    pub(crate) fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
         let started_at = services.clock.now();
         registry.register_collector(Box::new(ProcessMetrics { started: started_at.as_second() }));
         let auth_failures = Counter::default();
@@ -103,7 +95,7 @@ impl AdminState {
     }
 
     /// Records a sample of the counters for the charts. To be called every [`SAMPLE_INTERVAL`].
-    pub fn record_sample(&self) {
+    pub(crate) fn record_sample(&self) {
         self.history.record(self.sample());
     }
 
@@ -141,7 +133,7 @@ impl Collector for ProcessMetrics {
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(state: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
+pub(crate) fn serve(state: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
     let state = web::Data::from(state);
     let server = HttpServer::new(move || {
         App::new()

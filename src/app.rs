@@ -47,8 +47,8 @@ pub enum StartError {
     #[error("{0}; mend that section or the file it names")]
     Key(#[from] crate::identity::KeyFault),
     /// No HTTP client can be made.
-    #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
-    Client(#[from] reqwest::Error),
+    #[error("the client of STS cannot be made: {0}")]
+    Client(#[from] tencent_sts::InvalidConfig),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] CannotWrite),

@@ -4,8 +4,8 @@
 //! queue, as when the disk stays full, are counted, alarmed and reported in the log once it can be written again; no
 //! request is refused for it. Refusals are written up to a rate; above it, only their number is.
 //!
-//! The queue is written by hand because `tracing-appender`, the usual crate, waits or drops without a count by cause,
-//! and loses what it holds when a write fails.
+//! The queue is written by hand because `tracing-appender`, the usual crate, loses each line whose write fails, as on a
+//! full disk.
 
 mod event;
 mod file;
@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use self::event::{AuditPrincipal, Event, Refused, ReloadedBy};
+pub(crate) use self::event::{Event, Refused, ReloadedBy};
 use self::{
     file::LogFile,
     flood::FloodControl,
@@ -155,7 +155,7 @@ impl Audit {
     }
 
     /// Records an event. Never waits, never fails.
-    pub fn record(&self, event: Event) {
+    pub(crate) fn record(&self, event: Event) {
         let Some(log) = &self.active else { return };
         if event.flood_kind().is_some_and(|kind| !log.flood_control.admit(kind)) {
             self.metrics.add_suppressed();

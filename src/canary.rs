@@ -210,8 +210,10 @@ impl Canary {
             Ok(users_and_probes) => users_and_probes,
             Err(unfit) => return Findings::no_credentials(&unfit),
         };
-        let made = |grant: &Arc<_>, key: &_| {
-            audit.record(Event::issue("canary", None, grant, key));
+        let credentials = users.credentials(&*self.deps.sts, |grant, key| self.audit_issue(grant, key)).await;
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(error) => return Findings::no_credentials(&error),
         };
         let mut findings = Findings { outcome: RunOutcome::Passed, why: None, slowest: None };
         for (step, probe) in probes {
@@ -229,7 +231,7 @@ impl Canary {
     }
 
     fn audit_issue(&self, grant: &Arc<Grant>, credential: &TemporaryCredential) {
-        self.deps.audit.record(Event::issue("canary", RequestContext::default(), grant, credential));
+        self.deps.audit.record(Event::issue("canary", None, grant, credential));
     }
 
     async fn send_probe(

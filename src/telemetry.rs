@@ -22,8 +22,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
-use self::{export::SpanQueue, metrics::Metrics};
 pub use self::{context::TraceContext, export::CannotExport};
+use self::{export::SpanQueue, metrics::Metrics};
 use crate::config;
 use runtime::{clock::Clock, entropy::Entropy};
 

@@ -40,7 +40,7 @@ impl Status {
     }
 
     fn breaker_alarm(&self) -> Option<Alarm> {
-        (self.sts.breaker != BreakerState::StaticFamily).then(|| {
+        (self.sts.breaker != BreakerState::Closed).then(|| {
             Alarm::new(
                 "the circuit to STS is open after 10 consecutive failures: users without a cached key get 503",
                 "see the refusals below and the log for what STS responded; calls start again by themselves once STS works",

@@ -9,10 +9,9 @@ use serde_json::json;
 
 use super::{AdminState, auth::is_cross_site, client, error::AdminError, resource_allowing};
 use crate::{
-    audit::{Event, ReloadedBy},
     credential_cache::{NoAdvice, WhatIf},
     http::query,
-    reload::Reload,
+    reload::{Reload, ReloadCause},
 };
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
@@ -38,14 +37,9 @@ async fn reload(state: web::Data<AdminState>, request: HttpRequest) -> Result<Ht
     refuse_cross_site(&request)?;
     let now = state.services.clock.now();
     let (store, audit) = (state.services.templates.clone(), state.services.audit.clone());
-    let client = client(&request);
-    // The event is recorded on the thread that reloads: the client may disconnect before.
-    let reload = web::block(move || {
-        let reload = store.reload(now);
-        audit.record(Event::reload(&reload, &store.current(), ReloadedBy::Api, client));
-        reload
-    });
-    Ok(match reload.await? {
+    let cause = ReloadCause::Api { client: client(&request) };
+    let reload = web::block(move || store.reload(&audit, cause, now)).await?;
+    Ok(match reload {
         Reload::Loaded(changes) => {
             let changes: serde_json::Map<_, _> =
                 changes.into_iter().map(|(template, change)| (template, change.into())).collect();

@@ -62,7 +62,8 @@ impl AdminAuth {
 
     /// Returns the login cookie, if a token is configured and `token` is it.
     pub(super) fn login(&self, token: &str, secure: bool, now: Timestamp) -> Option<Cookie<'static>> {
-        let configured = self.token.as_ref().filter(|configured| is_same_token(configured, token.as_bytes()))?;
+        let configured =
+            self.token.as_ref().filter(|configured| is_same_token(configured, token.as_bytes()))?;
         let expires_at = (now + SESSION_TTL).as_second().to_string();
         let mut jar = CookieJar::new();
         jar.signed_mut(&signing_key(configured)?).add(cookie(expires_at, secure, SESSION_TTL));
@@ -97,10 +98,8 @@ fn is_valid_cookie(token: &SecretString, cookie: Cookie<'static>, now: Timestamp
 
 /// Derives the key that signs cookies. A hash of 64 bytes is what [`Key`] takes, so this never fails.
 fn signing_key(token: &SecretString) -> Option<Key> {
-    let hash = Sha512::new()
-        .chain_update("cosbroker admin cookie\0")
-        .chain_update(token.expose_secret())
-        .finalize();
+    let hash =
+        Sha512::new().chain_update("cosbroker admin cookie\0").chain_update(token.expose_secret()).finalize();
     Key::try_from(hash.as_slice()).ok()
 }
 

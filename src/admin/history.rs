@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{metrics::Distribution, sts::Calls};
 
 /// The interval between two samples.
-pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 /// The time that samples are kept.
 pub(super) const HISTORY_SPAN: Duration = Duration::from_hours(1);
 /// The time that a rate is taken over: long enough to be steady, short enough to be current.
@@ -26,7 +26,6 @@ pub(super) struct Sample {
     pub(super) at: Timestamp,
     pub(super) monotonic: Duration,
     pub(super) requests: RequestCounts,
-    /// Cache misses.
     pub(super) misses: u64,
     pub(super) calls: Calls,
     /// The response times of requests that were served from the cache.
@@ -154,8 +153,7 @@ mod tests {
     /// A broker that serves ten requests a second from the start, all of them from the cache after `cold` seconds.
     fn sample(second: u64, cold: u64) -> Sample {
         let waited = second.min(cold) * 10;
-        let requests =
-            RequestCounts { hits: second * 10 - waited, waited, ..RequestCounts::default() };
+        let requests = RequestCounts { hits: second * 10 - waited, waited, ..RequestCounts::default() };
         Sample {
             at: Timestamp::from_second(i64::try_from(second).unwrap()).unwrap(),
             monotonic: Duration::from_secs(second),

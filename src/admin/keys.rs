@@ -39,9 +39,7 @@ pub(super) struct NamedUser {
 /// Handles `GET /api/keys?issuer=&subject=&prefix=&limit=`.
 async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let filter = query::<KeyFilter>(&request).map_err(|problem| {
-        AdminError::bad_request(format!(
-            "{problem}; it may hold issuer, subject, prefix and limit, a number"
-        ))
+        AdminError::bad_request(format!("{problem}; it may hold issuer, subject, prefix and limit, a number"))
     })?;
     // It filters all active keys: not on the listener's only thread.
     let keys = web::block(move || state.services.cache.active_credentials(&filter)).await?;

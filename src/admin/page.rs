@@ -29,12 +29,7 @@ use self::{
     keys::{RevocationAction, Search},
 };
 use super::{
-    AdminState,
-    api::refuse_cross_site,
-    auth, client,
-    error::AdminError,
-    keys::NamedUser,
-    resource_allowing,
+    AdminState, api::refuse_cross_site, auth, client, error::AdminError, keys::NamedUser, resource_allowing,
 };
 use crate::http::query;
 use diagnostics::printable;
@@ -191,8 +186,7 @@ async fn apply(
         return error_page(&error);
     }
     let client = client(request);
-    let form =
-        form.map_err(|error| AdminError::bad_request(format!("the form cannot be read: {error}")));
+    let form = form.map_err(|error| AdminError::bad_request(format!("the form cannot be read: {error}")));
     rendered(state, move |state| {
         let web::Form(user) = form?;
         let revocation = match action {

@@ -9,23 +9,16 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{reload::Reload, request::RequestContext, sts::TemporaryCredential};
-use diagnostics::{is_misleading, to_single_line};
+use crate::{request::RequestContext, sts::TemporaryCredential};
+use diagnostics::is_misleading;
 use templates::{Grant, TemplateSet, identity::Principal};
 
 /// What happened. The fields are those of the line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// The service starts.
-    Start {
-        /// The program's version.
-        version: &'static str,
-        /// The version of the template set.
-        template_set: String,
-        /// The version of each template.
-        templates: BTreeMap<String, String>,
-    },
+pub(crate) enum Event {
+    /// The service starts to serve.
+    Start { version: &'static str, template_set: String, templates: BTreeMap<String, String> },
     /// The service has stopped. It is the last line of a run.
     Stop {},
     /// STS issued a credential.
@@ -35,7 +28,6 @@ pub enum Event {
         /// The request that caused the call to STS; none for the canary.
         #[serde(flatten)]
         context: Option<RequestContext>,
-        /// What STS issued.
         #[serde(flatten)]
         key: IssuedKey,
     },
@@ -46,7 +38,6 @@ pub enum Event {
         /// The request that was served.
         #[serde(flatten)]
         context: RequestContext,
-        /// What was served.
         #[serde(flatten)]
         key: IssuedKey,
     },
@@ -61,9 +52,7 @@ pub enum Event {
         /// The client of the operators' listener that requested it.
         #[serde(skip_serializing_if = "Option::is_none")]
         client: Option<IpAddr>,
-        /// The version of the active template set.
         template_set: String,
-        /// The version of each active template.
         templates: BTreeMap<String, String>,
         /// The changes by template.
         changes: BTreeMap<String, String>,
@@ -87,45 +76,38 @@ pub enum Event {
     Suppressed {
         /// The outcome of these refusals; for an invalid token, the cause.
         kind: String,
-        /// The number of these refusals.
         refusals: u64,
     },
     /// Lines between the one before and this one were lost.
-    Lost {
-        /// The number of these lines.
-        lines: u64,
-    },
+    Lost { lines: u64 },
 }
 
-/// A refused request.
+/// The event of a refused request.
 #[derive(Debug, Serialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The name of the refusal.
-    pub outcome: &'static str,
-    /// The HTTP status of the response.
-    pub status: u16,
+    pub(crate) outcome: &'static str,
+    pub(crate) status: u16,
     /// The cause, which the response may not state.
-    pub cause: String,
-    /// The refused request.
+    pub(crate) cause: String,
     #[serde(flatten)]
-    pub context: RequestContext,
+    pub(crate) context: RequestContext,
     /// The principal, if the token was verified.
     #[serde(flatten)]
-    pub principal: Option<AuditPrincipal>,
+    pub(crate) principal: Option<AuditPrincipal>,
     /// The requested template, if it exists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
+    pub(crate) template: Option<String>,
 }
 
 /// A principal, written as `issuer` and `subject`.
 #[derive(Debug)]
-pub struct AuditPrincipal(Principal);
+pub(crate) struct AuditPrincipal(Principal);
 
 /// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ReloadedBy {
-    /// The folder changed.
+pub(crate) enum ReloadedBy {
     Folder,
     /// The process received SIGHUP.
     Signal,
@@ -135,7 +117,7 @@ pub enum ReloadedBy {
 
 /// An issued credential, without its secrets.
 #[derive(Debug)]
-pub struct IssuedKey {
+pub(crate) struct IssuedKey {
     grant: Arc<Grant>,
     key_id: String,
     expires_at: Timestamp,
@@ -177,7 +159,7 @@ struct Line<'a> {
 
 impl Event {
     /// Returns the first event of a run.
-    pub fn start(active: &TemplateSet) -> Self {
+    pub(crate) fn start(active: &TemplateSet) -> Self {
         Self::Start {
             version: env!("CARGO_PKG_VERSION"),
             template_set: active.version().short().to_string(),
@@ -186,7 +168,7 @@ impl Event {
     }
 
     /// Returns the event of a call to STS that issued `key`.
-    pub fn issue(
+    pub(crate) fn issue(
         outcome: &'static str,
         context: Option<RequestContext>,
         grant: &Arc<Grant>,
@@ -197,7 +179,7 @@ impl Event {
     }
 
     /// Returns the event of a request that was served from the cache or shared a call to STS.
-    pub fn serve(
+    pub(crate) fn serve(
         outcome: &'static str,
         context: RequestContext,
         grant: &Arc<Grant>,
@@ -206,22 +188,8 @@ impl Event {
         Self::Serve { outcome, context, key: IssuedKey::new(grant, key) }
     }
 
-    /// Returns the event of a reload, after which `active` serves.
-    pub fn reload(reload: &Reload, active: &TemplateSet, by: ReloadedBy, client: Option<IpAddr>) -> Self {
-        let (outcome, changes, problems) = match reload {
-            Reload::Loaded(changes) => ("loaded", changes.iter().cloned().collect(), Vec::new()),
-            Reload::Unchanged => ("unchanged", BTreeMap::new(), Vec::new()),
-            Reload::Refused(problems) => {
-                let lines = problems.iter().map(|problem| to_single_line(&problem.to_string()));
-                ("refused", BTreeMap::new(), lines.collect())
-            }
-        };
-        let template_set = active.version().short().to_string();
-        Self::Reload { outcome, by, client, template_set, templates: versions(active), changes, problems }
-    }
-
     /// Returns the event of a revocation or restoration.
-    pub fn revoke(
+    pub(crate) fn revoke(
         outcome: &'static str,
         principal: Principal,
         client: Option<IpAddr>,
@@ -287,7 +255,7 @@ impl IssuedKey {
         Self {
             grant: Arc::clone(grant),
             key_id: key.secret_id.clone(),
-            expires_at: key.expires,
+            expires_at: key.expires_at,
             sts_request_id: None,
         }
     }

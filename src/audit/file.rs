@@ -1,8 +1,8 @@
 //! The log file: appends whole lines, rotates by size, and follows its name.
 //!
 //! The file is looked up by name before each batch, so that `logrotate` may move or remove it without a signal to this
-//! process. Rotation is written by hand because `file-rotate` and `tracing-appender` neither lock the file nor survive
-//! a full disk without torn or lost lines.
+//! process. Rotation is written by hand because `file-rotate` and `tracing-appender` neither lock the file, nor remove
+//! a partial line after a full disk, nor follow a file that was moved.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -27,7 +27,7 @@ pub(super) struct LogFile {
 #[derive(Debug)]
 struct OpenFile {
     file: File,
-    /// Device and inode.
+    /// The device and the inode, which identify the file.
     id: (u64, u64),
     /// Whether the file ends with a part of a line that could not be removed.
     ends_with_partial_line: bool,

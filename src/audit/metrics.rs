@@ -119,11 +119,7 @@ impl Metrics {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("cosbroker_audit_lines", "Audit lines written, by event", self.lines.clone());
-        registry.register(
-            "cosbroker_audit_lost",
-            "Audit lines that are lost, by reason",
-            self.lost.clone(),
-        );
+        registry.register("cosbroker_audit_lost", "Audit lines that are lost, by reason", self.lost.clone());
         registry.register(
             "cosbroker_audit_suppressed",
             "Refusals above audit.refusals, of which the log has only the number",
@@ -134,11 +130,7 @@ impl Metrics {
             "Attempts to write or rotate the audit log that failed",
             self.errors.clone(),
         );
-        registry.register(
-            "cosbroker_audit_queue",
-            "Audit lines waiting to be written",
-            self.queued.clone(),
-        );
+        registry.register("cosbroker_audit_queue", "Audit lines waiting to be written", self.queued.clone());
     }
 }
 

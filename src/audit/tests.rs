@@ -140,7 +140,10 @@ fn suppressed_refusals_are_reported_when_the_log_is_closed() {
     let lines = lines(dir.path());
     assert_eq!(lines.iter().filter(|line| line["event"] == "refusal").count(), 5);
     let suppressed = lines.iter().find(|line| line["event"] == "suppressed").unwrap();
-    assert_eq!((suppressed["kind"].as_str(), suppressed["refusals"].as_u64()), (Some("bad signature"), Some(9995)));
+    assert_eq!(
+        (suppressed["kind"].as_str(), suppressed["refusals"].as_u64()),
+        (Some("bad signature"), Some(9995))
+    );
     assert_eq!(metric(&audit, "cosbroker_audit_suppressed_total"), 9995);
 }
 

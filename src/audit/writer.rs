@@ -208,7 +208,10 @@ impl Writer {
         let left = self.lines.len() + events.count();
         if left > 0 {
             self.metrics.add_lost(LossReason::Unwritable, i64::try_from(left).unwrap_or(i64::MAX));
-            tracing::error!(lines = left, "audit lines are lost: they could not be written before the log was closed");
+            tracing::error!(
+                lines = left,
+                "audit lines are lost: they could not be written before the log was closed"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     metrics::Metrics,
     outcome::MissReason,
 };
-use runtime::clock::{Clock, until};
+use runtime::clock::{Clock, time_until};
 use templates::{Grant, fingerprint::Fingerprint};
 
 /// Past credentials remembered, to tell the reason of a miss; a few MiB.
@@ -63,7 +63,7 @@ impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
         cached: &Arc<CachedCredential>,
         _: Instant,
     ) -> Option<Duration> {
-        Some(until(cached.credential().expires, self.0.now()))
+        Some(time_until(cached.credential().expires_at, self.0.now()))
     }
 
     fn expire_after_update(

@@ -18,7 +18,7 @@ use super::{
     freshness::{self, Freshness},
 };
 use crate::sts::TemporaryCredential;
-use runtime::clock::until;
+use runtime::clock::time_until;
 use templates::Grant;
 
 /// Pause between two attempts to refresh one credential.
@@ -42,7 +42,7 @@ impl fmt::Debug for CachedCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedCredential")
             .field("grant", &self.grant.id())
-            .field("expires", &self.credential.expires)
+            .field("expires", &self.credential.expires_at)
             .finish_non_exhaustive()
     }
 }
@@ -56,7 +56,7 @@ impl CachedCredential {
         source_credentials_version: u64,
         refresh_margin: Duration,
     ) -> Self {
-        let refresh_from = credential.expires.checked_sub(refresh_margin).unwrap_or(credential.expires);
+        let refresh_from = credential.expires_at.checked_sub(refresh_margin).unwrap_or(credential.expires_at);
         Self {
             credential,
             grant,
@@ -80,7 +80,7 @@ impl CachedCredential {
 
     /// Time until it expires.
     pub fn ttl(&self, now: Timestamp) -> Duration {
-        until(self.credential.expires, now)
+        time_until(self.credential.expires_at, now)
     }
 
     /// State that decides whether it is fresh enough for a request.
@@ -104,7 +104,7 @@ impl CachedCredential {
 
     /// When it is no longer served, not even stale.
     pub(super) fn servable_until(&self) -> Timestamp {
-        freshness::servable_until(self.credential.expires)
+        freshness::servable_until(self.credential.expires_at)
     }
 
     /// When a client should fetch its next credential: the answer's `refreshAt`. Once the refresh is due, a few
@@ -114,7 +114,7 @@ impl CachedCredential {
             return self.refresh_from;
         }
         let soon = now.checked_add(REFRESH_UNDER_WAY_DELAY).unwrap_or(now);
-        soon.min(self.credential.expires)
+        soon.min(self.credential.expires_at)
     }
 
     /// Claims the refresh if it is due. True for one caller in [`REFRESH_RETRY_INTERVAL`]; `monotonic` is the

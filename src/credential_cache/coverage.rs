@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use runtime::clock::until;
+use runtime::clock::time_until;
 use templates::fingerprint::Fingerprint;
 
 /// An outage counts as felt once one active user in this many has no credential.
@@ -82,7 +82,7 @@ impl UserCoverage {
 
     fn servable(self, now: Timestamp) -> Duration {
         match self {
-            Self::Until(end) => until(end, now),
+            Self::Until(end) => time_until(end, now),
             Self::Uncovered(_) => Duration::ZERO,
         }
     }

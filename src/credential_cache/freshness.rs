@@ -106,8 +106,8 @@ pub(super) fn is_servable_stale(ttl: Duration) -> bool {
 }
 
 /// When a credential is no longer served, not even stale.
-pub(super) fn servable_until(expires: Timestamp) -> Timestamp {
-    expires.checked_sub(MIN_STALE_TTL).unwrap_or(expires)
+pub(super) fn servable_until(expires_at: Timestamp) -> Timestamp {
+    expires_at.checked_sub(MIN_STALE_TTL).unwrap_or(expires_at)
 }
 
 #[cfg(test)]

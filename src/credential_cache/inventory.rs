@@ -184,16 +184,16 @@ impl Entries {
     }
 
     fn evict_earliest_expiry(&mut self) {
-        if let Some(((expires, _), credential)) = self.credentials.pop_first() {
+        if let Some(((expires_at, _), credential)) = self.credentials.pop_first() {
             self.bytes -= credential.weight();
-            *self.forgotten.entry(minute_of(expires)).or_default() += 1;
+            *self.forgotten.entry(minute_of(expires_at)).or_default() += 1;
         }
     }
 }
 
 /// The minute at whose end a credential has expired.
-fn minute_of(expires: Timestamp) -> i64 {
-    expires.as_second().div_euclid(60)
+fn minute_of(expires_at: Timestamp) -> i64 {
+    expires_at.as_second().div_euclid(60)
 }
 
 fn end_of(minute: i64) -> Option<Timestamp> {
@@ -226,7 +226,7 @@ impl ActiveCredential {
             key_id: credential.secret_id.clone(),
             grant_id: grant.id().to_string(),
             issued_at,
-            expires_at: credential.expires,
+            expires_at: credential.expires_at,
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn credential(subject: &str, issued: i64, expires: i64) -> ActiveCredential {
+    fn credential(subject: &str, issued: i64, expires_at: i64) -> ActiveCredential {
         ActiveCredential {
             issuer: "https://id.test/".to_owned(),
             subject: subject.to_owned(),
@@ -269,7 +269,7 @@ mod tests {
             key_id: format!("AKID{issued}"),
             grant_id: "abcdefghijklmnop".to_owned(),
             issued_at: at(issued),
-            expires_at: at(expires),
+            expires_at: at(expires_at),
         }
     }
 

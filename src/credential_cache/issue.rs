@@ -121,7 +121,7 @@ impl CredentialCache {
                     return Ok(ServedCredential { credential, how });
                 }
                 // A background refresh gives up sooner than a request would: the request makes its own call.
-                Err(StsError::Busy { .. }) if joined && is_background => {}
+                Err(StsError::QuotaExhausted { .. }) if joined && is_background => {}
                 Err(error) => return Err(error),
             }
         }
@@ -195,7 +195,7 @@ impl Inner {
         source_credentials_version: u64,
     ) -> Arc<CachedCredential> {
         let now = self.clock.now();
-        let ttl = runtime::clock::until(credential.expires, now);
+        let ttl = runtime::clock::time_until(credential.expires_at, now);
         let margin = freshness::refresh_margin(ttl, self.rules.refresh_at, self.entropy.unit());
         let cached =
             Arc::new(CachedCredential::new(credential, grant, source_credentials_version, margin));

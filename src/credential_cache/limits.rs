@@ -98,7 +98,7 @@ impl ScopeLimit {
         let now = self.clock.monotonic();
         let user = self.users.get_with(grant.principal().fingerprint(), Arc::default);
         let mut scopes = user.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.retain(|_, expires| *expires > now);
+        scopes.retain(|_, expires_at| *expires_at > now);
         let is_full = u32::try_from(scopes.len()).is_ok_and(|count| count >= self.max_per_user.get());
         if is_full && !scopes.contains_key(&grant.fingerprint()) {
             let first_expiry = scopes.values().min().copied().unwrap_or(now);

@@ -55,7 +55,7 @@ async fn a_revoked_user_gets_nothing_at_once_and_other_users_are_unaffected() {
     harness.request_scope("alice", "a/*", None).await.unwrap();
     let revocation = harness.cache.revoke("i", "alice", None).unwrap();
     assert_eq!((revocation.active, revocation.already, revocation.lasting, revocation.problem), (2, false, false, None));
-    assert_eq!(runtime::clock::until(revocation.expires_last_at.unwrap(), revocation.coverage.now), LIFE);
+    assert_eq!(runtime::clock::time_until(revocation.expires_last_at.unwrap(), revocation.coverage.now), LIFE);
     assert_eq!(harness.request("alice").await.unwrap_err(), CredentialError::Revoked, "not even from the cache");
     assert_eq!(harness.request_scope("alice", "a/*", None).await.unwrap_err(), CredentialError::Revoked);
     assert_eq!(harness.request_scope("alice", "b/*", None).await.unwrap_err(), CredentialError::Revoked);

@@ -44,7 +44,7 @@ impl Sts for CountingSts {
                     secret_id: format!("AKID{call}"),
                     secret_key: "k".into(),
                     token: "t".repeat(1000).into(),
-                    expires: self.clock.now() + self.life,
+                    expires_at: self.clock.now() + self.life,
                     request_id: format!("r{call}"),
                 }),
             }
@@ -56,7 +56,7 @@ impl Sts for CountingSts {
     }
 
     fn allowance(&self) -> Allowance {
-        Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
+        Allowance { max_ttl: Duration::from_hours(12), calls_per_second: 600 }
     }
 
     fn source_credentials_version(&self) -> u64 {
@@ -377,7 +377,7 @@ async fn a_request_that_joined_a_refresh_that_found_sts_busy_makes_its_own_call(
     let harness = harness();
     harness.request("alice").await.unwrap();
     pass(LIFE.mul_f64(0.75)).await;
-    harness.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
+    harness.fail(Some(StsError::QuotaExhausted { retry_after: Duration::from_secs(1) }));
     assert_eq!(harness.outcome("alice").await, CacheOutcome::Refreshed);
     let grant = harness.grant("alice");
     let (served, ()) = futures::join!(
@@ -416,13 +416,13 @@ async fn the_refresh_point_varies_by_a_tenth_and_is_never_after_the_expiry() {
         );
         let credential = cache.credential_for(&harness.grant("alice"), None, &CONTEXT).await.unwrap().credential;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::until(credential.credential().expires, credential.refresh_at(now)).as_secs_f64()
+        let ahead = runtime::clock::time_until(credential.credential().expires_at, credential.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }
-    let expires = credential.credential().expires;
-    let late = expires.checked_sub(Duration::from_secs(2)).unwrap();
-    assert_eq!(credential.refresh_at(late), expires);
+    let expires_at = credential.credential().expires_at;
+    let late = expires_at.checked_sub(Duration::from_secs(2)).unwrap();
+    assert_eq!(credential.refresh_at(late), expires_at);
 }
 
 #[tokio::test(start_paused = true)]

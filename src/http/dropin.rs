@@ -65,7 +65,7 @@ async fn credential_with_object_key(call: &Call) -> Result<CredentialResponse, R
     let ObjectKeyQuery { filename } = query(&call.request)?;
     let filename = filename.ok_or_else(|| Refusal::missing_parameter("filename"))?;
     let grant = call.api.templates.current().grant(None, caller)?;
-    let object_key = format!("{}{}{}", grant.home(), call.api.entropy.name(), extension(&filename));
+    let object_key = format!("{}{}{}", grant.home(), call.api.entropy.hex_id(), extension(&filename));
     let served = call.credential(&grant, None).await?;
     Ok(CredentialResponse { served, shape: ResponseShape::ObjectKey, object_key: Some(object_key) })
 }

@@ -234,7 +234,7 @@ pub(super) const INTERNAL: &ProblemType = &ProblemType {
     title: "Internal error",
     code: 10009,
     code_desc: "InternalError",
-    meaning: "This service has a bug, or a rendered policy failed its last check and was not sent.",
+    meaning: "This service has a bug: a rendered policy failed its last check and was not sent.",
     caller: "Report the request id to the operator.",
     operator: "Look up the request id in the log and report the bug. If one template is affected, take back its last change.",
 };

@@ -52,9 +52,6 @@ pub(super) enum Refusal {
     /// With the methods that the route has.
     #[error("this route accepts {0}")]
     MethodNotAllowed(&'static str),
-    /// A bug in this service.
-    #[error("{0}")]
-    Internal(String),
 }
 
 /// The body of an error.
@@ -113,7 +110,7 @@ impl Refusal {
                 CredentialError::RateLimited { .. } => problem::RATE_LIMITED,
                 CredentialError::TooManyScopes { .. } => problem::TOO_MANY_SCOPES,
                 CredentialError::TtlTooLong { .. } => problem::MIN_REMAINING_TOO_LONG,
-                CredentialError::Sts(StsError::Refused { .. }) => problem::MISCONFIGURED,
+                CredentialError::Sts(StsError::RequestRejected { .. }) => problem::MISCONFIGURED,
                 CredentialError::Sts(_) => problem::CREDENTIALS_UNAVAILABLE,
             },
             Self::Query(_) | Self::BadRequest(_) => problem::BAD_REQUEST,
@@ -121,7 +118,6 @@ impl Refusal {
             Self::BodyTooSlow => problem::BODY_TOO_SLOW,
             Self::NoRoute => problem::NO_SUCH_ROUTE,
             Self::MethodNotAllowed(_) => problem::METHOD_NOT_ALLOWED,
-            Self::Internal(_) => problem::INTERNAL,
         }
     }
 
@@ -140,7 +136,6 @@ impl Refusal {
             Self::Grant(error) => grant_detail(error),
             Self::Credential(error) => credential_detail(error),
             Self::NoRoute => "There is no such route; /openapi.json lists the routes.".into(),
-            Self::Internal(_) => "This service failed; the request is not at fault. Quote the request id.".into(),
             Self::Auth(AuthError::NoSubject(_))
             | Self::Query(_)
             | Self::BadRequest(_)
@@ -156,7 +151,7 @@ impl Refusal {
             Self::Credential(
                 CredentialError::RateLimited { retry_after } | CredentialError::TooManyScopes { retry_after },
             ) => Some(*retry_after),
-            Self::Credential(CredentialError::Sts(StsError::Refused { .. })) => None,
+            Self::Credential(CredentialError::Sts(StsError::RequestRejected { .. })) => None,
             Self::Credential(CredentialError::Sts(error)) => Some(error.retry_after()),
             _ => None,
         }
@@ -225,7 +220,7 @@ fn credential_detail(error: &CredentialError) -> Cow<'static, str> {
         CredentialError::RateLimited { .. } => "This user sends too many requests. Keep the key until its `refreshAt`, and wait for Retry-After now.".into(),
         CredentialError::TooManyScopes { .. } => "This user holds keys for the maximum number of scopes. Use one of them, request a wider scope, or wait for Retry-After.".into(),
         CredentialError::TtlTooLong { .. } => format!("{error}; send a smaller min_remaining").into(),
-        CredentialError::Sts(StsError::Refused { .. }) => "The operator of this service must fix its configuration. Quote the request id.".into(),
+        CredentialError::Sts(StsError::RequestRejected { .. }) => "The operator of this service must fix its configuration. Quote the request id.".into(),
         CredentialError::Sts(_) => "No new key can be issued at the moment. Wait for Retry-After, then try again.".into(),
     }
 }
@@ -238,7 +233,7 @@ fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use templates::{Unconfined, Unrenderable, identity::Identity};
+    use templates::{ItemRefused, Unconfined, Unrenderable, VerifierFault, identity::Identity};
 
     #[test]
     fn app_users_learn_nothing_about_the_source_credentials() {
@@ -247,7 +242,7 @@ mod tests {
             StsError::SourceCredentialsRejected { detail: detail.clone() },
             StsError::Unavailable { detail: detail.clone() },
             StsError::Throttled { detail: detail.clone() },
-            StsError::Refused { template: "secret-template".to_owned(), detail },
+            StsError::RequestRejected { template: "secret-template".to_owned(), detail },
         ] {
             let refusal = Refusal::from(CredentialError::Sts(error));
             assert!(refusal.problem().is_server_error());
@@ -269,10 +264,10 @@ mod tests {
     fn every_refusal() -> Vec<(Refusal, u16, &'static str, u32)> {
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
         let unrenderable = Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
-        let item = ScopeRefused::Item { index: 0, why: String::new() };
-        let unconfined = Unconfined { template: "t".to_owned(), fault: "f".to_owned() };
+        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix(String::new()) };
+        let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::BrokenEscape };
         let retry_after = Duration::from_secs(1);
-        let rejected = StsError::Refused { template: String::new(), detail: String::new() };
+        let rejected = StsError::RequestRejected { template: String::new(), detail: String::new() };
         let (requested, max) = (Duration::from_secs(2), Duration::from_secs(1));
         vec![
             (AuthError::Rejected(Rejection::Missing).into(), 401, "unauthenticated", 10001),
@@ -291,7 +286,7 @@ mod tests {
             (CredentialError::TtlTooLong { requested, max }.into(), 400, "min-remaining-too-long", 10002),
             (CredentialError::Sts(rejected).into(), 500, "misconfigured", 10009),
             (
-                CredentialError::Sts(StsError::Busy { retry_after }).into(),
+                CredentialError::Sts(StsError::QuotaExhausted { retry_after }).into(),
                 503,
                 "credentials-unavailable",
                 10007,
@@ -301,7 +296,6 @@ mod tests {
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
             (Refusal::NoRoute, 404, "no-such-route", 10005),
             (Refusal::MethodNotAllowed("GET"), 405, "method-not-allowed", 10002),
-            (Refusal::Internal("a bug".to_owned()), 500, "internal", 10009),
         ]
     }
 

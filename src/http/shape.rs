@@ -132,8 +132,8 @@ fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
                         tmp_secret_id: &credential.secret_id,
                         tmp_secret_key: credential.secret_key.expose_secret(),
                     },
-                    expired_time: credential.expires.as_second(),
-                    expiration: credential.expires.to_string(),
+                    expired_time: credential.expires_at.as_second(),
+                    expiration: credential.expires_at.to_string(),
                     request_id: &credential.request_id,
                 },
                 grant_id: cached.grant().id().to_string(),
@@ -146,7 +146,7 @@ fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
             code_desc: "Success",
             data: CossignData {
                 credentials: credentials(cached),
-                expired_time: cached.credential().expires.as_second(),
+                expired_time: cached.credential().expires_at.as_second(),
             },
         }),
         ResponseShape::ObjectKey => json(&located(cached)),
@@ -163,13 +163,13 @@ fn credentials(cached: &CachedCredential) -> Credentials<'_> {
 }
 
 fn sts_sdk(cached: &CachedCredential) -> StsSdk<'_> {
-    let expires = cached.credential().expires;
+    let expires_at = cached.credential().expires_at;
     let duration = i64::try_from(cached.grant().duration().as_secs()).unwrap_or_default();
     StsSdk {
         credentials: credentials(cached),
-        start_time: expires.as_second() - duration,
-        expired_time: expires.as_second(),
-        expiration: expires.to_string(),
+        start_time: expires_at.as_second() - duration,
+        expired_time: expires_at.as_second(),
+        expiration: expires_at.to_string(),
         request_id: &cached.credential().request_id,
     }
 }

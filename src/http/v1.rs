@@ -105,9 +105,8 @@ async fn explanation(call: &Call) -> Result<HttpResponse, Refusal> {
         acl: query.acl.as_deref(),
         more: &[],
     };
-    let explanation = explain(&grant, &question).map_err(|error| Refusal::Internal(error.to_string()))?;
     Ok(HttpResponse::Ok().json(Explained {
-        explanation,
+        explanation: explain(&grant, &question),
         template: grant.template_name(),
         bucket: &grant.bucket().name,
         region: &grant.bucket().region,

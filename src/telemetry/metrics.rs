@@ -38,11 +38,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             exported: Counter::default(),
-            lost: StaticFamily::new(
-                LossReason::ALL,
-                |reason| [("reason", reason.name())],
-                Counter::default,
-            ),
+            lost: StaticFamily::new(LossReason::ALL, |reason| [("reason", reason.name())], Counter::default),
         }
     }
 }

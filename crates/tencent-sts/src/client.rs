@@ -56,7 +56,7 @@ pub enum InvalidConfig {
     #[error("the region of STS cannot stand in a header; write it like ap-guangzhou")]
     Region,
     /// The HTTP client cannot be made, such as for want of root certificates.
-    #[error("no HTTP client can be made: {0}")]
+    #[error("no HTTP client can be made: {0}; check this machine's certificate store")]
     Http(#[from] reqwest::Error),
 }
 
@@ -175,7 +175,7 @@ impl Client {
         };
         let authorization = tc3::authorization(
             &signing,
-            &source_credentials.secret_id,
+            source_credentials.secret_id.expose_secret(),
             source_credentials.secret_key.expose_secret(),
         );
         let mut headers = self.headers(action, now);

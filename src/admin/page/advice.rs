@@ -95,9 +95,11 @@ fn report(advice: &Advice) -> Markup {
     rows.extend(
         advice.alternatives.iter().map(|other| row(html! { (other.settings) }, &other.figures, Some(other))),
     );
-    rows.extend(advice.asked.iter().map(|asked| {
-        row(html! { b { "your settings: " (asked.settings) } }, &asked.figures, Some(asked))
-    }));
+    rows.extend(
+        advice.asked.iter().map(|asked| {
+            row(html! { b { "your settings: " (asked.settings) } }, &asked.figures, Some(asked))
+        }),
+    );
     let recorded = &advice.recorded;
     html! {
         h2 { (advice.advice) }

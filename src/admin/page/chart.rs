@@ -93,8 +93,7 @@ impl Chart<'_> {
         for line in &self.lines {
             let mut values: Vec<f64> = line.points.iter().filter_map(|(_, value)| *value).collect();
             values.sort_by(f64::total_cmp);
-            let (Some(now), [min, ..], [.., max]) = (line.now(), values.as_slice(), values.as_slice())
-            else {
+            let (Some(now), [min, ..], [.., max]) = (line.now(), values.as_slice(), values.as_slice()) else {
                 continue;
             };
             let [now, min, max] = [now, *min, *max].map(self.unit);

@@ -42,9 +42,7 @@ impl Search {
         let subject = self.subject.trim();
         issuers
             .iter()
-            .filter(move |issuer| {
-                !subject.is_empty() && (self.issuer.is_empty() || self.issuer == **issuer)
-            })
+            .filter(move |issuer| !subject.is_empty() && (self.issuer.is_empty() || self.issuer == **issuer))
             .map(move |issuer| (issuer.as_str(), subject))
     }
 }
@@ -126,8 +124,7 @@ pub(super) fn page(
 }
 
 fn user(issuer: &str, subject: &str, revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
-    let revoked =
-        revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
+    let revoked = revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
     html! {
         section.principal {
             h2 { (printable(subject)) " " span.soft { (printable(issuer)) } }

@@ -113,10 +113,8 @@ mod tests {
             refused(6, "no role", "bob"),
         ];
         let groups = grouped(&all);
-        let shown: Vec<_> = groups
-            .iter()
-            .map(|group| (group.last.cause.as_str(), group.count, group.users.len()))
-            .collect();
+        let shown: Vec<_> =
+            groups.iter().map(|group| (group.last.cause.as_str(), group.count, group.users.len())).collect();
         assert_eq!(shown, [("no role", 3, 2), ("no team", 1, 1)]);
         let shown = section(&all, Timestamp::from_second(9).unwrap()).into_string();
         assert!(shown.contains("&lt;b&gt;") && !shown.contains("<b>&lt;"), "{shown}");

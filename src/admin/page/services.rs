@@ -43,7 +43,7 @@ pub(super) fn sts_panel(status: &Status) -> Markup {
 
 fn circuit(breaker: BreakerState) -> Markup {
     match breaker {
-        BreakerState::StaticFamily => badge("good", "closed"),
+        BreakerState::Closed => badge("good", "closed"),
         BreakerState::Open => badge("bad", "open"),
         BreakerState::HalfOpen => badge("bad", "half open"),
     }

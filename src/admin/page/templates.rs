@@ -17,7 +17,7 @@ use templates::{ShadowReport, TemplateStatus};
 const VERSION_DIGITS: usize = 12;
 
 pub(super) fn section(store: &StoreStatus, now: Timestamp) -> Markup {
-    let columns = ["Template", "Home", "Key lifetime", "Proof", "Version", "Since"];
+    let columns = ["Template", "Home", "Key lifetime", "Version", "Since"];
     html! {
         section {
             h2 { "Templates" }
@@ -49,7 +49,6 @@ fn row(template: &TemplateStatus, now: Timestamp) -> Vec<Markup> {
         },
         html! { (code(&template.home)) small { (template.bucket) ", " (template.region) } },
         html! { (span(Duration::from_secs(template.duration_seconds))) },
-        if template.proved { badge("good", "confined") } else { badge("bad", "none") },
         code(&template.version.chars().take(VERSION_DIGITS).collect::<String>()),
         ago(template.loaded_at, now),
     ]

@@ -43,10 +43,10 @@ impl Comparison<'_> {
         let longest = self.longest_lifetime(what_if);
         let shortest = what_if.lifetime.map_or(self.shortest, |lifetime| lifetime.0);
         let least = freshness::min_ttl(self.settings(what_if).min_remaining, shortest);
-        if longest > self.allowed.longest_life {
+        if longest > self.allowed.max_ttl {
             return Err(NoAdvice::BeyondSts {
                 lifetime: HumanDuration(longest),
-                longest: HumanDuration(self.allowed.longest_life),
+                longest: HumanDuration(self.allowed.max_ttl),
             });
         }
         if least >= shortest {

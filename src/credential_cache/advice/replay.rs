@@ -110,7 +110,7 @@ struct SimulatedCache {
 }
 
 struct Entry {
-    expires: Duration,
+    expires_at: Duration,
     refresh_from: Duration,
     bytes: u64,
     last_use: u64,
@@ -137,7 +137,7 @@ impl SimulatedCache {
     fn lookup(&self, request: &RecordedRequest, required: FreshnessRequirement) -> CacheOutcome {
         let Some(entry) = self.entries.get(&request.key) else { return CacheOutcome::Fetched };
         let found = Freshness {
-            ttl: entry.expires.saturating_sub(request.at),
+            ttl: entry.expires_at.saturating_sub(request.at),
             source_credentials_version: SOURCE_CREDENTIALS_VERSION,
             is_superseded: false,
         };
@@ -150,13 +150,13 @@ impl SimulatedCache {
 
     fn insert(&mut self, request: &RecordedRequest, lifetime: Duration, refresh_at: f64) {
         let RecordedRequest { key, bytes, .. } = *request;
-        let expires = request.at + lifetime;
+        let expires_at = request.at + lifetime;
         let margin = freshness::refresh_margin(lifetime, refresh_at, freshness::NO_JITTER);
-        let refresh_from = expires.saturating_sub(margin);
+        let refresh_from = expires_at.saturating_sub(margin);
         self.remove(key);
         self.bytes += bytes;
-        self.expiries.push(Reverse((expires, key)));
-        self.entries.insert(key, Entry { expires, refresh_from, bytes, last_use: 0 });
+        self.expiries.push(Reverse((expires_at, key)));
+        self.entries.insert(key, Entry { expires_at, refresh_from, bytes, last_use: 0 });
     }
 
     fn touch(&mut self, key: u64) {
@@ -168,11 +168,11 @@ impl SimulatedCache {
     }
 
     fn remove_expired(&mut self, now: Duration) {
-        while let Some(Reverse((expires, key))) = self.expiries.peek().copied()
-            && expires <= now
+        while let Some(Reverse((expires_at, key))) = self.expiries.peek().copied()
+            && expires_at <= now
         {
             self.expiries.pop();
-            if self.entries.get(&key).is_some_and(|entry| entry.expires == expires) {
+            if self.entries.get(&key).is_some_and(|entry| entry.expires_at == expires_at) {
                 self.remove(key);
             }
         }

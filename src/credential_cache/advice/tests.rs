@@ -226,7 +226,7 @@ fn requests_every_ten_minutes(users: u64, hours: u64) -> Recording {
     ring.recording(Duration::from_hours(hours))
 }
 
-const ALLOWED: Allowance = Allowance { longest_life: Duration::from_hours(12), calls_per_second: 100 };
+const ALLOWED: Allowance = Allowance { max_ttl: Duration::from_hours(12), calls_per_second: 100 };
 
 fn advice_on(recording: &Recording, cache: config::Cache, what_if: &WhatIf) -> Result<Advice, NoAdvice> {
     advise(recording, cache, ALLOWED, what_if)
