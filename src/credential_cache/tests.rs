@@ -86,7 +86,7 @@ fn load(dir: &std::path::Path) -> TemplateSet {
         min_remaining: None,
         default: Some("upload".to_owned()),
     };
-    TemplateSet::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()
+    crate::reload::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()
 }
 
 impl Harness {
