@@ -69,18 +69,18 @@ impl Key {
         signed.push(("host".to_owned(), sandbox.cloud.to_string()));
         let parameters = pairs(request.query);
         let method = request.method.as_str();
-        let request = Request { method, path: &path, parameters: &parameters, headers: &signed };
-        let fields = request.authorize(&self.id, &self.secret, self.window);
+        let to_sign = Request { method, path: &path, parameters: &parameters, headers: &signed };
+        let fields = to_sign.authorize(&self.id, &self.secret, self.window);
         let authorization: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut url = format!("{}{}", sandbox.url(""), encoded(&path).replace("%2F", "/"));
         for (index, (name, value)) in request.query.iter().enumerate() {
             write!(url, "{}{name}={}", if index == 0 { '?' } else { '&' }, encoded(value)).unwrap();
         }
-        let mut request = sandbox.http.request(request.method, url).body(request.body);
+        let mut http_request = sandbox.http.request(request.method, url).body(request.body);
         for (name, value) in &headers {
-            request = request.header(name, value);
+            http_request = http_request.header(name, value);
         }
-        Answer::of(request.header("authorization", authorization.join("&"))).await
+        Answer::of(http_request.header("authorization", authorization.join("&"))).await
     }
 
     /// Returns a URL with a signature in its query.
