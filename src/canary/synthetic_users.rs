@@ -157,7 +157,7 @@ impl SyntheticUsers {
         let secure = [("cos:secure-transport".to_owned(), "true".to_owned())];
         let size = Some(user.object_body().len() as u64);
         let question = Question { action, key, size, content_type, ip: None, acl, more: &secure };
-        explain(self.grant(user), &question).is_ok_and(|answer| answer.allowed)
+        explain(self.grant(user), &question).allowed
     }
 
     /// Issues a credential for each user. Calls `on_issue` for each that is issued.
@@ -172,7 +172,7 @@ impl SyntheticUsers {
     }
 }
 
-fn grant(templates: &TemplateSet, template: &str, issuer: &str, claims: Claims) -> Result<Arc<Grant>, Unfit> {
+fn grant(templates: &TemplateSet, template: &str, issuer: &str, claims: SyntheticClaims) -> Result<Arc<Grant>, Unfit> {
     templates
         .synthetic_grant(template, issuer, claims)
         .map_err(|why| Unfit::NoGrant { template: template.to_owned(), why })

@@ -170,7 +170,7 @@ impl TencentSts {
 
     /// The pause before another attempt. `None` if it cannot help, is too late or exceeds the budget.
     fn pause_before_retry(&self, failure: &Failure, attempts: &Attempts<'_>) -> Option<Duration> {
-        let pause = self.entropy.up_to(retry::max_pause(failure.class, attempts.made)?);
+        let pause = self.entropy.jitter(retry::max_pause(failure.class, attempts.made)?);
         let is_in_time = self.clock.monotonic() + pause + MIN_ATTEMPT_TIME < attempts.deadline;
         (is_in_time && self.retries.spend()).then_some(pause)
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::{Failure, InstanceRole, WebIdentity};
-use runtime::clock::{Clock, until};
+use runtime::clock::{Clock, time_until};
 use tencent_sts::SourceCredentials;
 
 /// Credentials are fetched anew when they have less time left.
@@ -60,7 +60,7 @@ impl FetchedCredentials {
     pub(super) async fn current(&self) -> Result<Arc<SourceCredentials>, Failure> {
         let mut last = self.last.lock().await;
         let now = self.clock.now();
-        if let Some(fetched) = last.as_ref().filter(|fetched| until(fetched.expires_at, now) > MIN_TTL) {
+        if let Some(fetched) = last.as_ref().filter(|fetched| time_until(fetched.expires_at, now) > MIN_TTL) {
             return Ok(Arc::clone(&fetched.credentials));
         }
         let fetched = match &self.origin {
