@@ -35,7 +35,9 @@ use std::{
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpResponse, HttpServer, Resource, dev::Server, guard,
+    App, HttpResponse, HttpServer, Resource,
+    dev::Server,
+    guard,
     middleware::{Condition, from_fn},
     web,
 };
@@ -155,9 +157,7 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(
-            resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)),
-        )
+        .service(resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)))
         .service(resource("/openapi.json", "GET").route(web::get().to(health::openapi)))
         .default_service(web::to(no_route));
 }
