@@ -1,6 +1,6 @@
 //! The one place that wires the rooms together: a checked configuration becomes two listeners.
 
-mod watch;
+mod source_credentials;
 
 use std::{
     future::Future,
@@ -29,7 +29,7 @@ use crate::{
     credential_cache::CredentialCache,
     http::{self, Api, RecentRefusals},
     identity::Verifier,
-    reload::TemplateStore,
+    reload::{self, TemplateStore},
     sts::TencentSts,
     telemetry::{CannotExport, Tracer},
 };
@@ -306,8 +306,8 @@ impl App {
         tokio::pin!(serving);
         // Beside the rest: an issuer that hangs must not keep the process from being stopped.
         tokio::spawn(async move { self.verifier.warm_up().await });
-        let watch =
-            tokio::spawn(watch::watch(self.templates, self.sts, self.audit, self.clock, self.hangups));
+        let watch = tokio::spawn(reload::watch(self.templates, self.audit, self.clock, self.hangups));
+        let rotation = tokio::spawn(source_credentials::watch(self.sts));
         let look = tokio::spawn(look(self.figures));
         let canary = self.canary.map(|canary| tokio::spawn(canary.watch()));
         tokio::select! {
@@ -322,6 +322,7 @@ impl App {
             }
         };
         watch.abort();
+        rotation.abort();
         look.abort();
         if let Some(canary) = canary {
             canary.abort();

@@ -11,13 +11,14 @@ use crate::{
     config::{Config, Environment},
     http,
     identity::Verifier,
+    reload::{self, folder},
     sts::{Sts, TencentSts, Urgency},
 };
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
 };
-use templates::{Folder, TemplateSet, lint};
+use templates::lint;
 
 /// Read the configuration and every template, and prove confinement.
 ///
@@ -41,8 +42,8 @@ impl Options {
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
         let (terms, dir) = (app::terms(&config.outline()), &config.templates.dir);
         let clock = Arc::new(SystemClock::start());
-        let templates = TemplateSet::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
-        let files = Folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+        let templates = reload::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
+        let files = folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.into_files();
         let issuers: Vec<String> = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
         let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;

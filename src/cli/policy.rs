@@ -18,9 +18,10 @@ use crate::{
     cli::meant,
     config::TemplateSettings,
     identity,
+    reload::folder,
 };
 use diagnostics::Source;
-use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
+use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
 /// See what templates grant, to whom, before and after a change.
 #[derive(Debug, Args)]
@@ -131,7 +132,8 @@ impl Subject {
         name.push(".toml");
         let file = dir.join(name);
         if !file.exists() {
-            let files = Folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+            let files =
+                folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.into_files();
             let paths =
                 files.iter().map(|file| file.as_ref().map_or_else(|fault| &*fault.path, Source::path));
             let name = self.template.to_string_lossy();

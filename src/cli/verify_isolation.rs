@@ -9,13 +9,13 @@ use crate::{
     app::{self, StartError},
     canary::{IsolationCheck, IsolationReport, Verdict},
     config::{Config, Environment},
+    reload,
     sts::TencentSts,
 };
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
 };
-use templates::TemplateSet;
 
 /// Try with real keys, on the real bucket, what one user could try against another.
 ///
@@ -43,7 +43,7 @@ impl Options {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy = Arc::new(SystemEntropy);
         let templates =
-            TemplateSet::load(&config.templates.dir, &terms, clock.now()).map_err(StartError::Problems)?;
+            reload::load(&config.templates.dir, &terms, clock.now()).map_err(StartError::Problems)?;
         if let Some(unknown) = self.template.iter().find(|name| !templates.names().any(|one| one == *name)) {
             anyhow::bail!("there is no template `{unknown}`; {}", meant(unknown, templates.names()));
         }

@@ -10,7 +10,7 @@ use diagnostics::{Diagnostic, Source};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}; {help}")]
 pub struct Advice {
-    /// What is wrong.
+    /// What is wrong with the value.
     pub message: String,
     /// What to write instead.
     pub help: String,

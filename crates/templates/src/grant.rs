@@ -27,9 +27,8 @@ pub struct Grant {
 /// The part of a template that a grant covers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Coverage {
-    /// All of it.
     Whole,
-    /// The part that a client's scope asks for.
+    /// Only what a client's scope asks for.
     Narrowed,
 }
 

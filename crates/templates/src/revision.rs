@@ -22,7 +22,7 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// Compares two versions.
+    /// Compares two versions of a template.
     pub(super) fn between(old: &Template, new: &Template) -> Self {
         let change = compare(&render::symbolic_policy(old), &render::symbolic_policy(new));
         let mut revision = Self { gains: change.gained().collect(), losses: change.lost().collect() };
@@ -115,8 +115,8 @@ mod tests {
             let deny = format!(
                 "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"{resource}\"\n"
             );
-            let said = between(&deny, UPLOAD);
-            assert!(said.starts_with("+ ") && said.contains("denied before"), "{resource}: {said}");
+            let revision = between(&deny, UPLOAD);
+            assert!(revision.starts_with("+ ") && revision.contains("denied before"), "{resource}: {revision}");
             assert!(between(UPLOAD, &deny).starts_with("- "), "{resource}");
         }
         let elsewhere = format!(
@@ -152,10 +152,10 @@ mod tests {
             ("ap-guangzhou", "ap-beijing", "examplebucket-1250000000` in ap-beijing", "in ap-guangzhou"),
             ("examplebucket", "other", "other-1250000000` in ap-guangzhou", "examplebucket-1250000000`"),
         ] {
-            let told = between(UPLOAD, &UPLOAD.replace(from, to));
-            assert!(told.contains(&format!("+ bucket `{gained}")), "{told}");
-            let lost = told.split("; ").any(|one| one.starts_with("- bucket `") && one.contains(lost));
-            assert!(lost, "{told}");
+            let revision = between(UPLOAD, &UPLOAD.replace(from, to));
+            assert!(revision.contains(&format!("+ bucket `{gained}")), "{revision}");
+            let lost = revision.split("; ").any(|one| one.starts_with("- bucket `") && one.contains(lost));
+            assert!(lost, "{revision}");
         }
     }
 }

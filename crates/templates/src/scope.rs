@@ -50,9 +50,9 @@ pub enum ItemRefused {
     /// It is about another bucket than the template.
     #[error("bucket and region must be {name} and {region}")]
     Bucket {
-        /// The template's bucket.
+        /// The name of the template's bucket.
         name: String,
-        /// The template's region.
+        /// The region of the template's bucket.
         region: String,
     },
     /// Its prefix has another form.
@@ -61,9 +61,9 @@ pub enum ItemRefused {
     /// The template does not grant the whole item.
     #[error("the template does not grant `{action}` on `{prefix}`")]
     NotGranted {
-        /// The item's action.
+        /// The action that the item asks for.
         action: String,
-        /// The item's prefix.
+        /// The prefix that the item asks for.
         prefix: String,
     },
 }

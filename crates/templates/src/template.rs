@@ -62,13 +62,13 @@ pub struct Bucket {
 /// The service that a resource belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Objects.
+    /// COS itself, for objects.
     Cos,
     /// Data processing (CI) of objects.
     Ci,
 }
 
-/// One `[[statement]]`.
+/// One `[[statement]]` of the file.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) effect: Effect,

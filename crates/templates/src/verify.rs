@@ -36,7 +36,7 @@ pub struct ConfinedPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the verifier refused a rendering of template `{template}`: {fault}")]
 pub struct Unconfined {
-    /// The template's name.
+    /// The name of the template.
     pub template: String,
     /// What is wrong with the rendering.
     pub fault: VerifierFault,

@@ -9,10 +9,10 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{Configuration, identity_of, read};
-use crate::{app::StartError, cli::say};
+use crate::{app::StartError, cli::say, reload::folder};
 use cam::compare::compare;
 use diagnostics::{Source, to_single_line};
-use templates::{Folder, ServingConstraints, TemplateSet, identity::Identity};
+use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
 /// Say what everybody, and each of some sample users, gains and loses by a change.
 ///
@@ -97,8 +97,8 @@ fn proved(file: Source, terms: Option<&ServingConstraints>) -> anyhow::Result<Te
 }
 
 fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
-    let folder = Folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?;
-    let files: Result<Vec<_>, _> = folder.files.into_iter().collect();
+    let files = folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?;
+    let files: Result<Vec<_>, _> = files.into_files().into_iter().collect();
     Ok(files.map_err(|problem| StartError::Problems(vec![problem]))?)
 }
 
@@ -152,7 +152,7 @@ impl Versions {
         for (name, identity) in people {
             match (old.grant(None, identity), new.grant(None, identity)) {
                 (Ok(before), Ok(after)) => {
-                    let change = compare(&before.policy().decoded()?, &after.policy().decoded()?);
+                    let change = compare(before.policy().policy(), after.policy().policy());
                     widens |= change.widens();
                     tell(name, change.gained(), change.lost())?;
                 }

@@ -66,7 +66,7 @@ impl Options {
                 acl: self.acl.as_deref(),
                 more: &self.more,
             },
-        )?;
+        );
         if matches!(self.format, Format::Json) {
             say(&pretty(&answer)?)?;
             return Ok(());

@@ -8,9 +8,9 @@ use annotate_snippets::{AnnotationKind, Group, Level as Weight, Origin, Renderer
 use clap::{Args, ValueEnum};
 
 use super::{Configuration, read};
-use crate::{app::StartError, cli::say};
+use crate::{app::StartError, cli::say, reload::folder};
 use diagnostics::{Source, to_single_line};
-use templates::{Finding, Folder, Level, Report, lint};
+use templates::{Finding, Level, Report, lint};
 
 /// Prove that templates confine every user to their own folder, and show what does not.
 ///
@@ -52,8 +52,9 @@ impl Options {
         if paths.is_empty() {
             paths.push(self.configuration.dir()?);
         }
-        let files =
-            Folder::gather(paths.clone()).map_err(|problem| StartError::Problems(vec![problem]))?.files;
+        let files = folder::gather(paths.clone())
+            .map_err(|problem| StartError::Problems(vec![problem]))?
+            .into_files();
         if files.is_empty() {
             let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             anyhow::bail!("{} holds no template; name files, or --config", named.join(", "));

@@ -27,9 +27,9 @@ impl Options {
         if self.wire {
             say(grant.policy().wire())?;
         } else if self.pretty {
-            say(&pretty(&grant.policy().decoded()?)?)?;
+            say(&pretty(grant.policy().policy())?)?;
         } else {
-            say(&grant.policy().decoded()?.to_json())?;
+            say(&grant.policy().policy().to_json())?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ fn any_statement() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn any_text_is_an_answer_and_no_panic(text in r#"[\{\}\[\]"':,/*a-z0-9$%\\ \n文]{0,60}|\PC{0,40}"#) {
+    fn every_text_is_imported_or_refused_without_a_panic(text in r#"[\{\}\[\]"':,/*a-z0-9$%\\ \n文]{0,60}|\PC{0,40}"#) {
         let _ = import(&text, None);
         let statement = json!({"effect": "allow", "action": text, "resource": text, "condition": {&text: {&text: text}}});
         prop_assert!(!matches!(of(&json!([statement])), Err(ImportFault::Unreadable(_))));
@@ -70,14 +70,14 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_imported_reads_and_what_is_proved_is_alices_alone(
+    fn every_import_parses_and_a_proved_one_grants_only_the_callers_home(
         statements in prop::collection::vec(any_statement(), 1..5),
     ) {
         match of(&json!(statements)) {
             Err(fault) => prop_assert!(matches!(fault, ImportFault::NothingGrantable(_)), "{}", fault),
             Ok(imported) => {
                 prop_assert!(imported.notes.iter().all(|note| !note.contains('\n')));
-                // What a template cannot hold is said: rights to publish, and more than STS takes.
+                // What a template cannot have is noted: rights to publish, and more than STS takes.
                 let unproved = imported.notes.iter().find(|note| note.starts_with("not proved: "));
                 if let Some(unproved) = unproved {
                     let expected = imported.template.contains("public-read") || unproved.contains("can grow to");

@@ -277,7 +277,7 @@ fn an_ambiguous_key_pattern_is_left_out() {
 }
 
 #[test]
-fn a_deny_forbids_in_every_home_what_it_forbade() {
+fn a_deny_applies_in_every_home() {
     for (denied, forbidden, allowed) in [
         ("*", Some("a"), None),
         ("doc/*", Some("a"), None),
@@ -314,7 +314,7 @@ fn a_policy_is_found_in_what_wraps_it() {
 
 #[test]
 fn what_is_no_policy_is_told_how_to_mend_it() {
-    for (text, said) in [
+    for (text, part) in [
         ("", "policy: is not an object"),
         ("{", "not JSON"),
         ("const policy = {}", "not JSON"),
@@ -334,7 +334,7 @@ fn what_is_no_policy_is_told_how_to_mend_it() {
         ),
     ] {
         let fault = import(text, None).unwrap_err().to_string();
-        assert!(fault.contains(said) && !fault.contains('\n'), "{text}: {fault}");
+        assert!(fault.contains(part) && !fault.contains('\n'), "{text}: {fault}");
     }
     let deep = "[".repeat(100_000);
     assert!(matches!(import(&deep, None), Err(ImportFault::NotJson(_))));
@@ -348,15 +348,15 @@ fn what_others_call_it_and_bucket_level_actions_are_told() {
         .unwrap()
         .notes
         .join("\n");
-    for said in
+    for part in
         ["COS calls it `name/cos:GetBucket`", "`cos:PutObjectACL` is left out: it changes", "another service"]
     {
-        assert!(notes.contains(said), "{said}: {notes}");
+        assert!(notes.contains(part), "{part}: {notes}");
     }
 }
 
 #[test]
-fn a_condition_in_two_spellings_is_not_halved() {
+fn a_condition_in_two_spellings_is_refused_as_a_whole() {
     let statement = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "condition": {
         "ip_equal": {"qcs:ip": "10.0.0.0/8"}, "IP_equal": {"qcs:ip": "11.0.0.0/8"},
     }});
@@ -369,7 +369,7 @@ fn a_condition_in_two_spellings_is_not_halved() {
 }
 
 #[test]
-fn a_narrower_list_stays_as_narrow() {
+fn a_narrower_list_is_kept_as_narrow() {
     let imported = of(&json!([
         {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
         {"effect": "allow", "action": LIST, "resource": "*",
@@ -382,7 +382,7 @@ fn a_narrower_list_stays_as_narrow() {
 }
 
 #[test]
-fn a_list_of_one_object_is_no_list_of_the_home() {
+fn a_list_of_one_object_is_not_a_list_of_the_home() {
     let imported = of(&json!([
         {"effect": "allow", "action": [PUT, LIST], "resource": resource("doc/a.jpg")},
     ]))
@@ -448,20 +448,20 @@ fn what_is_in_another_bucket_or_region_is_left_out_and_told() {
 }
 
 #[test]
-fn a_deny_that_cannot_be_said_is_told_aloud() {
+fn a_deny_that_a_template_cannot_express_is_noted_in_capitals() {
     for denied in [resource("doc/u${uin}x"), resource("doc/a?b"), "qcs::cvm:::instance/*".to_owned()] {
         let imported = of(&json!([
             {"effect": "allow", "action": PUT, "resource": resource("doc/*")},
             {"effect": "deny", "action": PUT, "resource": denied},
         ]))
         .unwrap();
-        let told = imported.notes.iter().any(|note| note.contains("WHAT THIS DENY FORBADE"));
-        assert!(told, "{denied}: {:?}", imported.notes);
+        let is_noted = imported.notes.iter().any(|note| note.contains("WHAT THIS DENY FORBADE"));
+        assert!(is_noted, "{denied}: {:?}", imported.notes);
     }
 }
 
 #[test]
-fn an_action_is_granted_alone_where_it_stood_alone() {
+fn an_action_that_is_granted_alone_is_not_replaced_by_its_set() {
     let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": resource("*")}])).unwrap();
     assert!(allows(&imported, PUT, "users/alice/a", &[]));
     assert!(!allows(&imported, "name/cos:PostObject", "users/alice/a", &[]), "{}", imported.template);
@@ -477,7 +477,7 @@ fn the_older_spelling_names_the_same_bucket() {
 }
 
 #[test]
-fn a_statement_that_says_more_than_is_understood_grants_nothing() {
+fn a_statement_with_an_unknown_element_grants_nothing() {
     let kept = json!({"effect": "allow", "action": "cos:GetObject", "resource": resource("*")});
     let more = json!({"effect": "allow", "action": PUT, "resource": resource("*"), "expires": "2030-01-01"});
     let imported = of(&json!([kept, more])).unwrap();

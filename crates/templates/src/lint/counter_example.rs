@@ -24,11 +24,11 @@ use cam::{Policy, evaluate::Reading, pattern};
 /// Two users who could both reach one object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CounterExample {
-    /// The object's key.
+    /// The key of the object that both reach.
     pub key: String,
     /// The reading of resources under which both are allowed.
     pub reading: Reading,
-    /// The two users.
+    /// The two users and their requests.
     pub holders: [Holder; 2],
 }
 

@@ -31,7 +31,7 @@ impl TemplateFiles {
         self.version
     }
 
-    /// Returns the files.
+    /// Returns each file, or why it cannot be read.
     pub fn into_files(self) -> Vec<Result<Source, Diagnostic>> {
         self.files
     }

@@ -144,7 +144,7 @@ enum LoadedFile {
     Shadow(ShadowFile),
 }
 
-/// A `<base>.next.toml`.
+/// A file that is named `<base>.next.toml`.
 struct ShadowFile {
     base: String,
     version: String,

@@ -19,7 +19,7 @@ use crate::{
 };
 use cam::compare::compare;
 
-/// A `<name>.next.toml`.
+/// A version of a template that does not serve yet, from a `<name>.next.toml`.
 #[derive(Debug)]
 pub(super) struct Shadow {
     /// The file's SHA-256 in hexadecimal.

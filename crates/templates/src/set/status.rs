@@ -10,9 +10,9 @@ use diagnostics::to_single_line;
 /// An active template, as operators see it. Every active template is proved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemplateStatus {
-    /// The template's name.
+    /// The template's name, which is its file's name.
     pub name: String,
-    /// The template's description.
+    /// The description, for operators.
     pub description: String,
     /// The bucket's name with the appid.
     pub bucket: String,

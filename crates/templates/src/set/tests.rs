@@ -84,7 +84,7 @@ fn proved_templates() -> Vec<String> {
     ]
 }
 
-/// Keys somebody might hope to reach with this grant: around its own home, and around the other's.
+/// Keys around a home, which an attacker may try.
 fn keys_around(home: &str) -> Vec<String> {
     let closed = home.trim_end_matches('/');
     [
@@ -180,7 +180,7 @@ proptest! {
     }
 }
 
-/// A template nobody thought of: any home, any owner, any resources. Most are refused; those that are
+/// A random template: any home, any owner, any resources. Most are refused; those that are
 /// proved must hold what the proof says.
 fn any_template() -> impl Strategy<Value = String> {
     let variable = || {
@@ -232,8 +232,8 @@ fn any_template() -> impl Strategy<Value = String> {
 /// Who owns what under a template, by the claims its owner names.
 fn owner_of(text: &str, who: &(String, String)) -> (String, String) {
     let names = text.lines().find(|line| line.starts_with("owner")).unwrap_or("sub");
-    let said = |name: &str, value: &str| if names.contains(name) { value.to_owned() } else { String::new() };
-    (said("\"sub\"", &who.0), said("tenant", &who.1))
+    let claim = |name: &str, value: &str| if names.contains(name) { value.to_owned() } else { String::new() };
+    (claim("\"sub\"", &who.0), claim("tenant", &who.1))
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
-    let people: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
+    let principals: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
         .iter()
         .flat_map(|sub| ["a", "b", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
         .collect();
@@ -252,7 +252,7 @@ fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
         let named = &named[round % 2..];
         let Ok(templates) = set(named, &issuer_trust) else { continue };
         proved += 1;
-        let grants: Vec<_> = people
+        let grants: Vec<_> = principals
             .iter()
             .flat_map(|who| named.iter().map(move |(name, text)| (who, *name, text)))
             .filter_map(|(who, name, text)| {

@@ -28,7 +28,7 @@ fn shown(
     find(&templates[a], &templates[b], violation.statement, issuer_trust)
 }
 
-/// The evaluator, asked anew from the JSON of what was found.
+/// The evaluator, run again on the JSON of a counter-example.
 fn is_true(found: &CounterExample) -> bool {
     found.holders[0].claims != found.holders[1].claims
         && found.holders.iter().all(|holder| {
@@ -150,7 +150,7 @@ fn a_star_inside_a_listed_prefix_matches_no_key() {
 }
 
 #[test]
-fn conditions_are_met_at_their_edges() {
+fn conditions_are_met_at_their_bounds() {
     for condition in
         ["numeric_less_than", "numeric_greater_than", "numeric_greater_than_equal", "numeric_not_equal"]
     {
@@ -172,7 +172,7 @@ fn a_counter_example_prints_as_a_sentence() {
     );
 }
 
-/// Sets of one or two templates over one bucket, in the words an operator would use and misuse: mostly one
+/// Sets of one or two templates over one bucket, as an operator may write them: mostly one
 /// filter for all of them, and no claim twice in a home.
 fn any_set() -> impl Strategy<Value = (Vec<String>, IssuerTrust)> {
     let filter = prop_oneof![4 => Just(""), 1 => Just("|hex"), 1 => Just("|sha256"), 1 => Just("|base64url")];
