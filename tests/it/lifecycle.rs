@@ -1,11 +1,11 @@
-//! Starting, stopping, and an issuer that comes and goes.
+//! Start, stop, TLS, and an issuer whose keys cannot be fetched.
 
 use std::time::Duration;
 
 use crate::support::{Answer, Answers, CannedSts, Setup, token};
 
 #[tokio::test]
-async fn a_signal_to_stop_lets_running_asks_finish() {
+async fn a_signal_to_stop_lets_running_requests_finish() {
     let sts = CannedSts::start(Answers::Late(Duration::from_millis(700)));
     let mut broker = Setup::new(sts.address).start();
     let slow = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice"));
@@ -22,7 +22,7 @@ async fn a_signal_to_stop_lets_running_asks_finish() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_in_one_line() {
+async fn a_port_in_use_is_reported_in_one_line() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).start();
     let taken = format!("[server]\nlisten = \"{}\"", broker.public);
@@ -35,9 +35,9 @@ async fn a_port_that_is_taken_is_told_in_one_line() {
     assert!(said.contains("end what listens there"), "{said}");
 }
 
-/// RFC 5737 §3: nobody's.
+/// The address is reserved for documentation (RFC 5737 §3).
 #[test]
-fn an_address_of_another_machine_is_told_with_what_to_choose() {
+fn an_address_of_another_machine_is_reported_with_what_to_choose() {
     let elsewhere = "[server]\nlisten = \"192.0.2.1:5000\"";
     let sts = CannedSts::start(Answers::Key(1800));
     let dir = Setup::new(sts.address).with("[server]\nlisten = \"127.0.0.1:0\"", elsewhere).write();
@@ -49,7 +49,7 @@ fn an_address_of_another_machine_is_told_with_what_to_choose() {
 }
 
 #[tokio::test]
-async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
+async fn while_an_issuers_keys_cannot_be_fetched_requests_get_503_with_retry_after() {
     // The canned server stands in for the issuer as well: it answers with what is no key set.
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address)
@@ -74,7 +74,7 @@ async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn with_a_certificate_the_public_api_speaks_tls() {
+async fn with_a_certificate_the_public_api_uses_tls() {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let sts = CannedSts::start(Answers::Key(1800));
     let mut setup = Setup::new(sts.address).with(
