@@ -302,7 +302,8 @@ mod tests {
         for subject in ["alice", "alicia", "bob"] {
             inventory.insert(credential(subject, 0, 1800), at(0));
         }
-        inventory.insert(ActiveCredential { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
+        inventory
+            .insert(ActiveCredential { issuer: "other".to_owned(), ..credential("alice", 1, 1800) }, at(1));
         let text = |text: &str| Some(text.to_owned());
         for (issuer, subject, prefix, active) in [
             (None, None, None, 4),

@@ -371,7 +371,7 @@ async fn a_request_cannot_lower_the_minimum_ttl() {
     harness.request("alice").await.unwrap();
     pass(Duration::from_mins(26)).await;
     let served = harness
-        .broker
+        .cache
         .credential_for(&harness.grant("alice"), Some(Duration::from_secs(1)), &CONTEXT)
         .await
         .unwrap();

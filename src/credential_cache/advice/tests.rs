@@ -195,8 +195,8 @@ fn a_sampled_recording_gives_the_figures_of_the_whole() {
     let requests = zipf(20_000, 500_000);
     let (mut whole, mut part) = (Ring::new(16 << 20), Ring::new(1 << 20));
     for one in &requests {
-        whole.note(*one);
-        part.note(*one);
+        whole.record(*one);
+        part.record(*one);
     }
     let now = Duration::from_hours(8);
     let (whole, part) = (whole.recording(now), part.recording(now));
@@ -207,8 +207,9 @@ fn a_sampled_recording_gives_the_figures_of_the_whole() {
     for (minutes, max_bytes) in [(15, 1 << 30), (30, 1 << 30), (60, 1 << 30), (60, 20 << 20)] {
         let cache = config::Cache { max_bytes, ..RULES };
         let settings = Settings { lifetime: Some(MINUTE * minutes), ..Settings::from(cache) };
-        let advice = |recording: &Recording| replay(recording.requests(), recording.one_in, from, &settings);
-        let (all, some) = (tally(&whole), tally(&part));
+        let tally_of =
+            |recording: &Recording| replay(recording.requests(), recording.one_in, from, &settings);
+        let (all, some) = (tally_of(&whole), tally_of(&part));
         assert!(
             (share(all.hits, all.requests) - share(some.hits, some.requests)).abs() < 0.05,
             "{all:?} {some:?}"
