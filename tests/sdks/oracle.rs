@@ -27,10 +27,10 @@ fn python() -> PathBuf {
 #[tokio::test]
 async fn the_official_sdk_would_have_sent_the_same_requests() {
     let mut recorded = Vec::new();
-    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"\n[limits]";
-    for extra in ["[limits]", assume] {
+    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"";
+    for extra in ["", assume] {
         let sts = CannedSts::start(Answers::Key(1800));
-        let broker = Setup::new(sts.address).with("[limits]", extra).start();
+        let broker = Setup::new(sts.address).with_section("sts", extra).start();
         for subject in ["alice", "a.b_c-d", "10001"] {
             for path in ["/v1/credentials/upload", "/v1/credentials/files"] {
                 assert_eq!(broker.get(path, &token(subject)).await.status, 200);
@@ -101,7 +101,7 @@ fn the_official_sdk_builds_the_same_policies_from_scopes() {
             json!({"scopes": scopes, "policy": policy.encoded()})
         })
         .collect();
-    let (said, passed) = judged_by("tests/oracle/scopes.py", &json!(written));
+    let (said, passed) = judged_by("tests/sdks/oracle/scopes.py", &json!(written));
     assert!(passed && said.contains("8 passed, 0 failed"), "{said}");
 }
 
@@ -122,7 +122,7 @@ fn judged_requests(recorded: Vec<Recorded>, token: Option<&str>) -> (String, boo
             json!({"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "token": token, "headers": headers, "body": request.body})
         })
         .collect();
-    judged_by("tests/oracle/judge.py", &json!(written))
+    judged_by("tests/sdks/oracle/judge.py", &json!(written))
 }
 
 /// What a judge says of a JSON document, and whether it passed.
@@ -156,7 +156,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
         expected.push((path, good));
     }
     let mut android = Command::new("python3")
-        .arg(repository("tests/oracle/android.py"))
+        .arg(repository("tests/sdks/oracle/android.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -178,7 +178,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
 fn the_official_sdk_gets_keys_and_tencents_own_codes_from_the_emulator() {
     let (address, _) = emulator();
     let output = Command::new(python())
-        .arg(repository("tests/oracle/emulator.py"))
+        .arg(repository("tests/sdks/oracle/emulator.py"))
         .args([&address.to_string(), SECRET_ID, SECRET_KEY])
         .output()
         .unwrap();
