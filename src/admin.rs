@@ -1,11 +1,12 @@
-//! The operators' listener: what the other rooms count and hold, for those who watch.
+//! The operators' listener: metrics, status, active keys and revocation, as JSON and as a page.
 //!
-//! Reads the others, and when told to has the templates loaded anew, or a person served no more; on any
-//! address but loopback it asks for a bearer token.
+//! It reads the other modules, and on request reloads the templates or revokes a user. On any address but loopback it
+//! requires a bearer token.
 
-mod advise;
+mod alarms;
 mod api;
 mod auth;
+mod error;
 mod history;
 mod keys;
 mod page;
@@ -14,9 +15,8 @@ mod status;
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
-    App, Error, HttpResponse, HttpServer, Resource,
+    App, Error, HttpRequest, HttpResponse, HttpServer, Resource,
     body::MessageBody,
-    cookie::Cookie,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -34,9 +34,9 @@ use prometheus_client::{
 };
 use secrecy::SecretString;
 
-pub use self::history::EVERY as SAMPLED_EVERY;
+pub(crate) use self::history::SAMPLE_INTERVAL;
 use self::{
-    auth::{AdminAuth, Outside},
+    auth::{AdminAuth, AuthFailure},
     history::History,
 };
 use crate::{
@@ -51,71 +51,61 @@ use crate::{
 };
 use runtime::clock::Clock;
 
-/// The rooms that operators look into.
+/// The services that the operators' listener reads and controls.
 #[derive(Debug)]
-pub struct Services {
-    /// The living keys.
-    pub cache: CredentialCache,
-    /// What serves.
-    pub templates: Arc<TemplateStore>,
-    /// Who is believed.
-    pub verifier: Arc<Verifier>,
-    /// Where keys come from.
-    pub sts: Arc<TencentSts>,
-    /// What is counted of requests.
-    pub requests: http::Metrics,
-    /// The last refusals.
-    pub recent: RecentRefusals,
-    /// Whether COS keeps users apart, where that is tried out.
-    pub canary: Option<Arc<Canary>>,
-    /// Told of what operators do.
-    pub audit: Audit,
-    /// For what is said of time.
-    pub clock: Arc<dyn Clock>,
+pub(crate) struct Services {
+    pub(crate) cache: CredentialCache,
+    pub(crate) templates: Arc<TemplateStore>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) sts: Arc<TencentSts>,
+    pub(crate) requests: http::Metrics,
+    pub(crate) recent: RecentRefusals,
+    /// None if no canary is configured.
+    pub(crate) canary: Option<Arc<Canary>>,
+    pub(crate) audit: Audit,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What the operators' listener shows.
+/// The state of the operators' listener.
 #[derive(Debug)]
-pub struct AdminState {
+pub(crate) struct AdminState {
     registry: Registry,
     services: Services,
     auth: AdminAuth,
     issuers: Vec<String>,
     history: History,
-    /// Times that a wrong token was shown.
-    turned_away: Counter,
+    auth_failures: Counter,
     started_at: Timestamp,
 }
 
 impl AdminState {
-    /// Shows what the rooms have put into the registry, and this process beside them; to who shows the token,
-    /// if there is one.
-    pub fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
+    /// Returns the state for a registry of metrics and, if access needs one, the token.
+    pub(crate) fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
         let started_at = services.clock.now();
-        registry.register_collector(Box::new(Process { started: started_at.as_second() }));
-        let turned_away = Counter::default();
+        registry.register_collector(Box::new(ProcessMetrics { started: started_at.as_second() }));
+        let auth_failures = Counter::default();
         registry.register(
             "cosbroker_admin_auth_failures",
-            "Times that a wrong token was shown to the operators' listener",
-            turned_away.clone(),
+            "Requests to the operators' listener with a wrong token",
+            auth_failures.clone(),
         );
         let issuers = services.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
         let (auth, history) = (AdminAuth::new(token), History::default());
-        Self { registry, services, auth, issuers, history, turned_away, started_at }
+        Self { registry, services, auth, issuers, history, auth_failures, started_at }
     }
 
-    /// Counts a wrong token, and names who showed it: the first, and every hundredth, as somebody may guess fast.
-    fn turn_away(&self, client: Option<IpAddr>) {
-        let times = self.turned_away.inc() + 1;
-        if times % 100 == 1 {
+    /// Records a sample of the counters for the charts. To be called every [`SAMPLE_INTERVAL`].
+    pub(crate) fn record_sample(&self) {
+        self.history.record(self.sample());
+    }
+
+    /// Counts a wrong token, and logs the client of the first and of every hundredth: guesses may come fast.
+    fn count_failed_login(&self, client: Option<IpAddr>) {
+        let failures = self.auth_failures.inc() + 1;
+        if failures % 100 == 1 {
             let client = client.map(tracing::field::display);
-            tracing::warn!(client, times, "a wrong token was shown to the operators' listener");
+            tracing::warn!(client, failures, "a wrong token was sent to the operators' listener");
         }
-    }
-
-    /// Remembers for an hour how things stand now. To be called every [`SAMPLED_EVERY`].
-    pub fn look(&self) {
-        self.history.note(self.sample());
     }
 
     fn metrics(&self) -> Result<String, std::fmt::Error> {
@@ -125,17 +115,17 @@ impl AdminState {
     }
 }
 
-/// This process: which program, and since when.
+/// Exports the version and the start time of this process.
 #[derive(Debug)]
-struct Process {
+struct ProcessMetrics {
     started: i64,
 }
 
-impl Collector for Process {
+impl Collector for ProcessMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let mut sheet = MetricsWriter::new(encoder);
-        sheet.info("cosbroker_build", "The program that runs", [[("version", env!("CARGO_PKG_VERSION"))]])?;
-        sheet.gauge("process_start_time_seconds", "When this process started", self.started)
+        let mut writer = MetricsWriter::new(encoder);
+        writer.info("cosbroker_build", "The running program", [[("version", env!("CARGO_PKG_VERSION"))]])?;
+        writer.gauge("process_start_time_seconds", "When this process started", self.started)
     }
 }
 
@@ -143,20 +133,21 @@ impl Collector for Process {
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn serve(operators: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
-    let operators = web::Data::from(operators);
+pub(crate) fn serve(state: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
+    let state = web::Data::from(state);
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(web::Data::clone(&operators))
-            .wrap(middleware::from_fn(guard))
+            .app_data(web::Data::clone(&state))
+            .wrap(middleware::from_fn(authenticate))
             .service(
-                taking("GET, HEAD", "/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)),
+                resource_allowing("GET, HEAD", "/metrics")
+                    .route(web::get().to(metrics))
+                    .route(web::head().to(metrics)),
             )
-            .configure(advise::routes)
             .configure(api::routes)
             .configure(keys::routes)
             .configure(page::routes)
-            .default_service(web::to(nothing))
+            .default_service(web::to(not_found))
     })
     .workers(1)
     .shutdown_timeout(1)
@@ -165,53 +156,61 @@ pub fn serve(operators: Arc<AdminState>, listener: std::net::TcpListener) -> std
     Ok(server.run())
 }
 
-async fn guard(
+/// Passes on an authenticated request; otherwise responds with the login page, or with a refusal for programs.
+async fn authenticate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let cookie = request.cookie(auth::COOKIE);
-    let admitted = request.app_data::<web::Data<AdminState>>().map_or(Err(Outside::Unknown), |operators| {
-        let now = operators.services.clock.now();
-        let admitted = operators.auth.admits(request.headers(), cookie.as_ref().map(Cookie::value), now);
-        if admitted == Err(Outside::Unknown) && request.headers().contains_key(AUTHORIZATION) {
-            operators.turn_away(api::client(request.request()));
-        }
-        admitted
-    });
-    let refused = match admitted {
+    let refused = match checked(&request) {
         Ok(()) => return Ok(next.call(request).await?.map_into_left_body()),
-        Err(Outside::ByName) => HttpResponse::Forbidden().body(
-            "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
-        ),
-        Err(Outside::Unknown) if page::OUTSIDE.contains(&request.path()) => {
+        Err(AuthFailure::InvalidToken) if page::PUBLIC_PATHS.contains(&request.path()) => {
             return Ok(next.call(request).await?.map_into_left_body());
         }
-        Err(Outside::Unknown) if is_a_person(&request) => page::outside(None),
-        Err(Outside::Unknown) => HttpResponse::Unauthorized()
+        Err(AuthFailure::HostNotLoopback) => HttpResponse::Forbidden().body(
+            "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
+        ),
+        Err(AuthFailure::InvalidToken) if accepts_html(&request) => page::login_page(None),
+        Err(AuthFailure::InvalidToken) => HttpResponse::Unauthorized()
             .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
             .body("send `Authorization: Bearer <token>` with the token of [admin]\n"),
     };
     Ok(request.into_response(refused).map_into_right_body())
 }
 
-/// A place that tells who comes by another method what it takes.
-fn taking(methods: &'static str, path: &str) -> Resource {
-    let refused = move || async move {
-        HttpResponse::MethodNotAllowed()
-            .insert_header((ALLOW, methods))
-            .body(format!("this takes no such method; send {}\n", methods.replace(", ", " or ")))
-    };
-    web::resource(path.to_owned()).default_service(web::to(refused))
+fn checked(request: &ServiceRequest) -> Result<(), AuthFailure> {
+    let state = request.app_data::<web::Data<AdminState>>().ok_or(AuthFailure::InvalidToken)?;
+    let now = state.services.clock.now();
+    let checked = state.auth.check(request.headers(), request.cookie(auth::COOKIE_NAME), now);
+    if checked == Err(AuthFailure::InvalidToken) && request.headers().contains_key(AUTHORIZATION) {
+        state.count_failed_login(client(request.request()));
+    }
+    checked
 }
 
-/// Whether a browser asks for a page.
-fn is_a_person(request: &ServiceRequest) -> bool {
-    let accepted = request.headers().get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    request.method() == Method::GET && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+/// Returns the address of the operator's client.
+fn client(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip().to_canonical())
 }
 
-async fn metrics(operators: web::Data<AdminState>) -> HttpResponse {
-    match operators.metrics() {
+/// Returns a resource that responds to other methods than the given ones with 405 and `Allow`.
+fn resource_allowing(methods: &'static str, path: &str) -> Resource {
+    web::resource(path.to_owned()).default_service(web::to(move || method_not_allowed(methods)))
+}
+
+async fn method_not_allowed(methods: &'static str) -> HttpResponse {
+    HttpResponse::MethodNotAllowed()
+        .insert_header((ALLOW, methods))
+        .body(format!("the method is not allowed here; send {}\n", methods.replace(", ", " or ")))
+}
+
+/// Returns whether the request comes from a browser that opens a page.
+fn accepts_html(request: &ServiceRequest) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
+    match state.metrics() {
         Ok(text) => HttpResponse::Ok()
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(text),
@@ -219,7 +218,7 @@ async fn metrics(operators: web::Data<AdminState>) -> HttpResponse {
     }
 }
 
-async fn nothing() -> HttpResponse {
+async fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
         .body("see /, /metrics, /api/status, /api/templates, /api/keys, /api/revoked and /api/advise\n")
 }

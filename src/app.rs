@@ -47,8 +47,8 @@ pub enum StartError {
     #[error("{0}; mend that section or the file it names")]
     Key(#[from] crate::identity::KeyFault),
     /// No HTTP client can be made.
-    #[error("the HTTP client for STS cannot be made: {0}; check this machine's certificate store")]
-    Client(#[from] reqwest::Error),
+    #[error("the client of STS cannot be made: {0}")]
+    Client(#[from] tencent_sts::InvalidConfig),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] CannotWrite),
@@ -204,7 +204,7 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = http::Metrics::default();
         let mut registry = Registry::default();
-        cache.expect(templates.current().names());
+        metrics.show_templates(templates.current().names());
         cache.register(&mut registry);
         metrics.register(&mut registry);
         sts.register(&mut registry);
@@ -299,7 +299,7 @@ impl App {
 
     async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         // The hour begins before the first ask, which its first moment is to count.
-        self.figures.look();
+        self.figures.record_sample();
         let (public, operators) = (self.public.1, self.operators.1);
         let (public_handle, operators_handle) = (public.handle(), operators.handle());
         let serving = async { tokio::try_join!(public, operators) };
@@ -334,8 +334,8 @@ impl App {
 /// Has the figures remembered again and again, so that their last hour can be shown, until dropped.
 async fn look(figures: Arc<AdminState>) {
     loop {
-        sleep(admin::SAMPLED_EVERY).await;
-        figures.look();
+        sleep(admin::SAMPLE_INTERVAL).await;
+        figures.record_sample();
     }
 }
 

@@ -1,9 +1,11 @@
-//! The audit log: a line of JSON for each key that is made, each refusal, each reload and each revocation.
+//! The audit log: one line of JSON for each issued credential, refusal, reload and revocation.
 //!
-//! Knows the plain values that a line is made of, a file, and nothing of those who tell it what happened.
-//! Whoever tells never waits: a bounded queue leads to a thread that writes. What finds the queue full, as
-//! when a disk stays full, is counted, alarmed and told in the log itself once it goes on; nobody is refused
-//! a key for it. Refusals that come in floods are written up to a rate, the rest as their number.
+//! Callers record events and never wait: a bounded queue leads to a thread that writes. Events that do not fit the
+//! queue, as when the disk stays full, are counted, alarmed and reported in the log once it can be written again; no
+//! request is refused for it. Refusals are written up to a rate; above it, only their number is.
+//!
+//! The queue is written by hand because `tracing-appender`, the usual crate, loses each line whose write fails, as on a
+//! full disk.
 
 mod event;
 mod file;
@@ -27,74 +29,73 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
-pub use self::event::{Event, Refused, ReloadedBy, RequestContext, Whose};
+pub(crate) use self::event::{Event, Refused, ReloadedBy};
 use self::{
     file::LogFile,
-    flood::Flood,
-    metrics::{Loss, Metrics, MetricsCollector},
+    flood::FloodControl,
+    metrics::{LossReason, Metrics, MetricsCollector},
     writer::Writer,
 };
 use crate::config::{self, AuditTarget};
 use runtime::clock::Clock;
 
-/// Events that may wait to be written: a second and more of all that a broker issues, at its quota, through
-/// ten seconds of a disk that stands still.
-const QUEUE: usize = 8192;
-/// After this, a disk that has neither taken a line nor refused it is taken for one that fails.
-const SLOWEST_WRITE: Duration = Duration::from_secs(5);
-/// How long stopping waits for a disk.
-const SLOWEST_END: Duration = Duration::from_secs(5);
+/// The size of the queue: more than a broker at its STS quota issues in the ten seconds that a disk may stall.
+const MAX_QUEUED_EVENTS: usize = 8192;
+/// The time after which a write that has neither succeeded nor failed counts as failing.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that stopping waits for the disk.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where events are told.
+/// The audit log, which may be off.
 #[derive(Debug, Clone, Default)]
 pub struct Audit {
     metrics: Arc<Metrics>,
-    on: Option<Arc<On>>,
+    active: Option<Arc<ActiveLog>>,
 }
 
-/// How the log fares.
+/// A snapshot of the log's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// Lines written since the start.
     pub written: u64,
-    /// Lines that never will be.
+    /// Lines lost since the start.
     pub lost: u64,
-    /// Whether it cannot be written now.
+    /// Whether the log cannot be written now.
     pub failing: bool,
 }
 
-/// A log that is kept.
+/// An audit log that is on.
 #[derive(Debug)]
-struct On {
+struct ActiveLog {
     queue: SyncSender<Message>,
-    flood: Flood,
-    hits: bool,
-    signals: Arc<Signals>,
+    flood_control: FloodControl,
+    includes_hits: bool,
+    shared: Arc<SharedState>,
     writer: Thread,
-    ended: Mutex<Receiver<()>>,
+    stopped: Mutex<Receiver<()>>,
     clock: Arc<dyn Clock>,
 }
 
-/// What the writer is told beside the queue.
+/// The state that recorders and the writer share, beside the queue.
 #[derive(Debug, Default)]
-struct Signals {
-    stopping: AtomicBool,
-    /// Events lost since the log last said so.
-    untold: AtomicU64,
-    /// Since when the writer waits for the disk, in milliseconds of the monotonic clock; 0 while it does not.
+struct SharedState {
+    is_stopping: AtomicBool,
+    /// Events lost since the last `lost` line.
+    unreported_losses: AtomicU64,
+    /// When the current write began, in milliseconds of the monotonic clock; 0 between writes.
     writing_since: AtomicU64,
 }
 
-/// What travels in the queue.
+/// An item of the queue.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the small one travels once, at the end")]
+#[expect(clippy::large_enum_variant, reason = "the small variant is sent once, at the end")]
 enum Message {
     Event(Timestamp, Event),
-    /// Nothing but a reason to look at [`Signals`].
+    /// Makes the writer check [`SharedState`].
     Wake,
 }
 
-/// Why a log cannot be kept.
+/// The reason why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {} cannot be written: {error}; {help}", path.display())]
 pub struct CannotWrite {
@@ -105,7 +106,7 @@ pub struct CannotWrite {
 }
 
 impl Audit {
-    /// Keeps no log.
+    /// Returns an audit log that discards every event.
     pub fn off() -> Self {
         Self::default()
     }
@@ -113,106 +114,119 @@ impl Audit {
     /// Opens the log and starts its thread.
     ///
     /// # Errors
-    /// When the file cannot be opened for any reason but a full disk, which may pass.
+    /// When the file cannot be opened. A full disk is no error: it may have space later.
     pub fn start(config: Option<config::Audit>, clock: Arc<dyn Clock>) -> Result<Self, CannotWrite> {
         let Some(config) = config else { return Ok(Self::off()) };
         let log = open(&config.target)?;
-        let (queue, waiting) = mpsc::sync_channel(QUEUE);
-        let (end, ended) = mpsc::channel();
+        let (queue, receiver) = mpsc::sync_channel(MAX_QUEUED_EVENTS);
+        let (stopped_sender, stopped) = mpsc::channel();
         let metrics = Arc::new(Metrics::default());
-        let signals = Arc::new(Signals::default());
-        let flood = Flood::new(config.refusals, Arc::clone(&clock));
+        let shared = Arc::new(SharedState::default());
+        let flood_control = FloodControl::new(config.refusals, Arc::clone(&clock));
         let writer = Writer::new(
-            waiting,
+            receiver,
             log,
-            flood.clone(),
-            Arc::clone(&signals),
+            flood_control.clone(),
+            Arc::clone(&shared),
             Arc::clone(&metrics),
             Arc::clone(&clock),
         );
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             writer.run();
-            // Nobody listens when nobody stops.
-            let _ = end.send(());
+            // The receiver is gone if the log was never closed.
+            let _ = stopped_sender.send(());
         });
         let writer = thread.map_err(CannotWrite::thread)?.thread().clone();
-        let on = On { queue, flood, hits: config.hits, signals, writer, ended: Mutex::new(ended), clock };
-        Ok(Self { metrics, on: Some(Arc::new(on)) })
+        let active = ActiveLog {
+            queue,
+            flood_control,
+            includes_hits: config.hits,
+            shared,
+            writer,
+            stopped: Mutex::new(stopped),
+            clock,
+        };
+        Ok(Self { metrics, active: Some(Arc::new(active)) })
     }
 
-    /// Whether keys that were there already are to be told of when they are handed out.
-    pub fn wants_hits(&self) -> bool {
-        self.on.as_ref().is_some_and(|on| on.hits)
+    /// Returns whether requests that were served from the cache are to be recorded.
+    pub fn includes_hits(&self) -> bool {
+        self.active.as_ref().is_some_and(|log| log.includes_hits)
     }
 
-    /// Tells of an event. Never waits, never fails.
-    pub fn record(&self, event: Event) {
-        let Some(on) = &self.on else { return };
-        if event.flood().is_some_and(|kind| !on.flood.admit(kind)) {
-            self.metrics.suppressed();
+    /// Records an event. Never waits, never fails.
+    pub(crate) fn record(&self, event: Event) {
+        let Some(log) = &self.active else { return };
+        if event.flood_kind().is_some_and(|kind| !log.flood_control.admit(kind)) {
+            self.metrics.add_suppressed();
             return;
         }
-        self.metrics.told();
-        let (reason, why) = match on.queue.try_send(Message::Event(on.clock.now(), event)) {
+        self.metrics.add_queued();
+        let (reason, cause) = match log.queue.try_send(Message::Event(log.clock.now(), event)) {
             Ok(()) => return,
-            Err(TrySendError::Full(_)) => (Loss::QueueFull, "they come faster than they can be written"),
-            Err(TrySendError::Disconnected(_)) => (Loss::Stopped, "the log has ended"),
+            Err(TrySendError::Full(_)) => {
+                (LossReason::QueueFull, "events come faster than they can be written")
+            }
+            Err(TrySendError::Disconnected(_)) => (LossReason::Stopped, "the log is closed"),
         };
-        self.metrics.dropped(reason, 1);
-        if on.signals.untold.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::error!("audit lines are being lost: {why}");
+        self.metrics.add_lost(reason, 1);
+        if log.shared.unreported_losses.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!("audit lines are being lost: {cause}");
         }
     }
 
-    /// Writes what waits, and ends the log, within a few seconds. Blocks: not for a thread that serves.
+    /// Writes the queued events and closes the log, within [`SHUTDOWN_TIMEOUT`]. Blocks: not for a thread that serves.
     pub fn close(&self) {
-        let Some(on) = &self.on else { return };
-        on.signals.stopping.store(true, Ordering::SeqCst);
-        // A full queue is reason enough for the writer to look up.
-        let _ = on.queue.try_send(Message::Wake);
-        on.writer.unpark();
-        let ended = on.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(SLOWEST_END) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let lines = self.metrics.waiting();
-            self.metrics.dropped(Loss::Stopped, lines);
+        let Some(log) = &self.active else { return };
+        log.shared.is_stopping.store(true, Ordering::SeqCst);
+        // If the queue is full, the writer is awake anyway.
+        let _ = log.queue.try_send(Message::Wake);
+        log.writer.unpark();
+        let stopped = log.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.recv_timeout(SHUTDOWN_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let lines = self.metrics.queued();
+            self.metrics.add_lost(LossReason::Stopped, lines);
             tracing::error!(
                 lines,
-                "audit lines are lost: whatever takes them, a disk or the reader of a pipe, has not for too long"
+                "audit lines are lost: the disk or the reader of the pipe did not take them in time"
             );
         }
     }
 
-    /// How the log fares; none where none is kept.
+    /// Returns the log's state, if it is on.
     pub fn status(&self) -> Option<Status> {
-        self.on.as_ref().map(|_| Status { failing: self.is_failing(), ..self.metrics.status() })
+        self.active.as_ref().map(|log| Status {
+            failing: self.metrics.is_failing() || log.is_stalled(),
+            written: self.metrics.written(),
+            lost: self.metrics.lost(),
+        })
     }
 
-    /// Whether it cannot be written: the last attempt failed, or does not end.
-    fn is_failing(&self) -> bool {
-        let hangs = |on: &Arc<On>| {
-            let since = on.signals.writing_since.load(Ordering::Relaxed);
-            since > 0 && on.clock.monotonic().saturating_sub(Duration::from_millis(since)) > SLOWEST_WRITE
-        };
-        self.metrics.status().failing || self.on.as_ref().is_some_and(hangs)
-    }
-
-    /// Adds this room's figures to a registry.
+    /// Registers the metrics of this module.
     pub fn register(&self, registry: &mut Registry) {
         self.metrics.register(registry);
         registry.register_collector(Box::new(MetricsCollector(self.clone())));
     }
 }
 
-/// Whether [`Audit::start`] would find a place to write, as far as can be seen without making a file: made
-/// now, it would belong to whoever checks.
+impl ActiveLog {
+    /// Returns whether a write hangs.
+    fn is_stalled(&self) -> bool {
+        let since = self.shared.writing_since.load(Ordering::Relaxed);
+        since > 0 && self.clock.monotonic().saturating_sub(Duration::from_millis(since)) > WRITE_TIMEOUT
+    }
+}
+
+/// Checks whether [`Audit::start`] could open the log, without creating it: the file would belong to the user who
+/// runs the check.
 ///
 /// # Errors
-/// When it would not.
+/// When the log could not be opened.
 pub fn check(config: &config::Audit) -> Result<(), CannotWrite> {
     match &config.target {
         AuditTarget::Stdout => Ok(()),
         AuditTarget::File { path, place, .. } => {
-            file::could_be_opened(path).map_err(|error| CannotWrite::new(place, path, error))
+            file::check_openable(path).map_err(|error| CannotWrite::new(place, path, error))
         }
     }
 }
@@ -224,7 +238,7 @@ fn open(target: &AuditTarget) -> Result<LogFile, CannotWrite> {
         }
         AuditTarget::File { path, rotation, place } => {
             let mut log = LogFile::new(path.clone(), *rotation);
-            match log.look() {
+            match log.reopen_if_moved() {
                 Err(error) if !is_full(&error) => Err(CannotWrite::new(place, path, error)),
                 Ok(()) | Err(_) => Ok(log),
             }
@@ -232,7 +246,7 @@ fn open(target: &AuditTarget) -> Result<LogFile, CannotWrite> {
     }
 }
 
-/// Whether a failure may pass by itself.
+/// Returns whether a failure may pass by itself.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -240,15 +254,15 @@ fn is_full(error: &io::Error) -> bool {
 impl CannotWrite {
     fn new(place: &str, path: &Path, error: io::Error) -> Self {
         let help = match error.kind() {
-            io::ErrorKind::WouldBlock => "give each process a log of its own",
-            io::ErrorKind::NotFound => "make the folder it is to lie in",
-            _ => "let the service's user write there, or choose another audit.path",
+            io::ErrorKind::WouldBlock => "give each process its own log",
+            io::ErrorKind::NotFound => "create its folder",
+            _ => "give the service's user write access there, or choose another audit.path",
         };
         Self { place: place.to_owned(), path: path.to_owned(), error, help }
     }
 
     fn thread(error: io::Error) -> Self {
-        let help = "allow this process one thread more";
+        let help = "raise the limit of threads of this process";
         Self { place: "[audit]".to_owned(), path: PathBuf::from("the log"), error, help }
     }
 }

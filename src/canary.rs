@@ -1,18 +1,18 @@
-//! Tries isolation out where it counts: two made-up users get real keys, and each must reach their own folder
-//! and be refused in the other's by COS itself.
+//! Checks isolation on the real bucket: two synthetic users get real credentials, and COS itself must allow each
+//! their own folder and deny the other's.
 //!
-//! The canary ([`Canary`]) does so every few minutes with a short list; [`Examination`] goes through a long one
-//! for an operator. Knows templates, STS and COS; nothing of the users' cache and figures, which it leaves
-//! alone.
+//! The [`Canary`] sends a short list of probes every few minutes. An [`IsolationCheck`] sends a long list once,
+//! for an operator. Both use templates, STS and COS, but neither the credential cache nor its metrics.
 
+mod attack_cases;
 mod client;
-mod daily;
-mod examination;
+mod isolation_check;
 mod metrics;
-mod pair;
+mod outcome;
+mod probe;
 mod request;
-mod trial;
-mod tricks;
+mod routine_probes;
+mod synthetic_users;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -27,248 +27,273 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::{
     client::Client,
     metrics::{Metrics, MetricsCollector},
-    pair::Pair,
+    probe::Probe,
+    routine_probes::Step,
+    synthetic_users::{Credentials, SyntheticUsers},
 };
 pub use self::{
     client::NoClient,
-    examination::{CannotExamine, Examination, Examined, Row},
-    metrics::Outcome,
-    pair::Unfit,
-    trial::Verdict,
+    isolation_check::{CannotCheck, IsolationCheck, IsolationReport, ReportRow},
+    outcome::RunOutcome,
+    probe::Verdict,
+    synthetic_users::Unfit,
 };
 use crate::{
-    audit::{Audit, Event, RequestContext},
+    audit::{Audit, Event},
     config,
     reload::TemplateStore,
-    sts::Sts,
+    sts::{Sts, TemporaryCredential},
 };
 use runtime::{clock::Clock, entropy::Entropy};
-use templates::TemplateSet;
+use templates::{Grant, TemplateSet};
 
-/// How exactly the time of a run is kept.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the canary checks whether a run is due.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether a template can be tried out: made-up users of this issuer get grants, and may write with them.
+/// The first run starts within this part of the interval, so that replicas do not run at the same time.
+const STARTUP_JITTER_DIVISOR: u32 = 60;
+
+/// Returns whether isolation can be checked with a template: its synthetic users get grants and may write.
 ///
 /// # Errors
-/// Why not.
+/// Why isolation cannot be checked.
 pub fn check(templates: &TemplateSet, template: &str, issuer: &str) -> Result<(), Unfit> {
-    daily::trials(&Pair::new(templates, template, issuer)?).map(drop)
+    routine_probes::probes(&SyntheticUsers::new(templates, template, issuer)?).map(drop)
 }
 
-/// What the canary is given.
+/// What a canary works with.
 #[derive(Debug)]
 pub struct CanaryDeps {
-    /// Whose grants.
+    /// The templates in use.
     pub templates: Arc<TemplateStore>,
-    /// The issuer that the made-up users are said to be of.
+    /// The issuer of the synthetic users.
     pub issuer: String,
-    /// Makes the keys.
+    /// Issues the credentials.
     pub sts: Arc<dyn Sts>,
-    /// Each key has its line.
+    /// Records each issued credential.
     pub audit: Audit,
-    /// When runs are due.
+    /// Decides when runs are due.
     pub clock: Arc<dyn Clock>,
-    /// Replicas shall not run in step.
+    /// Spreads the runs of replicas.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Runs every few minutes.
+/// Checks isolation every few minutes.
 #[derive(Debug)]
 pub struct Canary {
-    every: Duration,
+    interval: Duration,
     template: String,
     deps: CanaryDeps,
     client: Client,
     metrics: Metrics,
-    seen: Mutex<Seen>,
+    history: Mutex<History>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct History {
     last: Option<Run>,
-    /// The last that could tell.
-    telling: Option<Run>,
+    /// The last run whose outcome says whether users are isolated.
+    last_conclusive: Option<Run>,
 }
 
-/// How things stand.
+/// The state of the canary, for operators.
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
-    /// The template whose keys it takes.
+    /// The template whose grants are checked.
     pub template: String,
-    /// Seconds from one run to the next.
+    /// The interval between two runs.
     pub every_seconds: u64,
     /// The last run, if there was one.
     pub last: Option<Run>,
-    /// What the last run that could tell says.
+    /// Whether users are isolated, according to the last conclusive run.
     pub isolated: Option<bool>,
-    /// By what users are not kept apart, if they are not.
+    /// How isolation is broken, if it is.
     pub breach: Option<String>,
 }
 
-/// One run.
+/// A run of the canary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
-    /// When it ended.
+    /// The time at which the run ended.
     pub at: Timestamp,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// Why it did not pass, if it did not.
+    /// The worst outcome of its probes.
+    pub outcome: RunOutcome,
+    /// Why the run did not pass.
     pub why: Option<String>,
-    /// How long the slowest request took, in milliseconds.
+    /// The duration of the slowest request in milliseconds.
     pub slowest_millis: Option<u64>,
 }
 
+/// What the probes of a run found.
+#[derive(Debug)]
+struct Findings {
+    outcome: RunOutcome,
+    why: Option<String>,
+    slowest: Option<Duration>,
+}
+
 impl Canary {
-    /// A canary that has not run yet.
+    /// Returns a canary that has not run yet.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When no HTTP client can be built.
     pub fn new(config: config::Canary, deps: CanaryDeps) -> Result<Self, NoClient> {
         Ok(Self {
-            every: config.every,
+            interval: config.every,
             template: config.template,
             deps,
             client: Client::new(config.endpoint)?,
             metrics: Metrics::new(),
-            seen: Mutex::default(),
+            history: Mutex::default(),
         })
     }
 
-    /// How things stand.
+    /// Returns the current state.
     pub fn snapshot(&self) -> Snapshot {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let conclusive = history.last_conclusive.as_ref();
         Snapshot {
             template: self.template.clone(),
-            every_seconds: self.every.as_secs(),
-            last: seen.last.clone(),
-            isolated: seen.telling.as_ref().and_then(|run| run.outcome.isolated()),
-            breach: seen
-                .telling
-                .as_ref()
-                .filter(|run| run.outcome == Outcome::Breached)
+            every_seconds: self.interval.as_secs(),
+            last: history.last.clone(),
+            isolated: conclusive.and_then(|run| run.outcome.is_isolated()),
+            breach: conclusive
+                .filter(|run| run.outcome == RunOutcome::Breached)
                 .and_then(|run| run.why.clone()),
         }
     }
 
-    /// Adds this room's figures to a registry.
+    /// Adds the metrics of this module to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
         registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
-    /// Runs when it is time, until dropped: soon after the start, and from then on every so often.
+    /// Runs soon after the start and then about once in every interval, until the future is dropped.
     pub async fn watch(self: Arc<Self>) {
         let CanaryDeps { clock, entropy, .. } = &self.deps;
-        // Replicas that start together, or after one another, spread out.
-        let mut due = clock.monotonic() + entropy.up_to(self.every / 60);
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = clock.monotonic() + entropy.jitter(self.interval / STARTUP_JITTER_DIVISOR);
+        let mut polls = interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
+            polls.tick().await;
             let now = clock.monotonic();
             if now >= due {
-                due = now + self.every.mul_f64(0.9 + 0.2 * entropy.unit());
+                due = now + self.interval.mul_f64(0.9 + 0.2 * entropy.unit());
                 self.run().await;
             }
         }
     }
 
     async fn run(&self) {
-        let (outcome, why, slowest) = self.tried().await;
-        self.metrics.ran(outcome);
-        let run =
-            Run { at: self.deps.clock.now(), outcome, why: why.clone(), slowest_millis: slowest.map(millis) };
-        self.saw(run);
-        let (template, told) = (self.template.as_str(), why.as_deref().unwrap_or_default());
-        match outcome {
-            Outcome::Passed => tracing::info!(template, "isolation canary: passed"),
-            Outcome::Breached => tracing::error!(
-                template,
-                why = told,
-                "ISOLATION IS BROKEN: one made-up user reached the objects of another; look at the bucket's policy and ACL, run `cosbroker verify-isolation`, and if the bucket is not open to everybody, stop this broker"
-            ),
-            Outcome::OwnRefused => tracing::error!(
-                template,
-                why = told,
-                "isolation canary: COS refuses what the template grants; look at the rights of the operator's key, at the bucket's policy, and that the template names the bucket and its region"
-            ),
-            Outcome::NoKey | Outcome::Unreachable => tracing::warn!(
-                template,
-                outcome = outcome.name(),
-                why = told,
-                "isolation canary: could not tell"
-            ),
-        }
+        let findings = self.run_probes().await;
+        self.metrics.count_run(findings.outcome);
+        self.record_run(Run {
+            at: self.deps.clock.now(),
+            outcome: findings.outcome,
+            why: findings.why.clone(),
+            slowest_millis: findings.slowest.map(millis),
+        });
+        log(&self.template, &findings);
     }
 
-    fn saw(&self, run: Run) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if run.outcome.isolated().is_some() {
-            seen.telling = Some(run.clone());
+    fn record_run(&self, run: Run) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if run.outcome.is_isolated().is_some() {
+            history.last_conclusive = Some(run.clone());
         }
-        seen.last = Some(run);
+        history.last = Some(run);
     }
 
-    async fn tried(&self) -> (Outcome, Option<String>, Option<Duration>) {
-        let CanaryDeps { templates, issuer, sts, audit, clock, .. } = &self.deps;
-        let made_up = Pair::new(&templates.current(), &self.template, issuer)
-            .and_then(|pair| daily::trials(&pair).map(|trials| (pair, trials)));
-        let (pair, trials) = match made_up {
-            Ok(made_up) => made_up,
-            Err(unfit) => return (Outcome::NoKey, Some(unfit.to_string()), None),
+    async fn run_probes(&self) -> Findings {
+        let (users, probes) = match self.users_and_probes() {
+            Ok(users_and_probes) => users_and_probes,
+            Err(unfit) => return Findings::no_credentials(&unfit),
         };
-        let made = |grant: &Arc<_>, key: &_| {
-            audit.record(Event::issue("canary", RequestContext::default(), grant, key));
+        let credentials = users.credentials(&*self.deps.sts, |grant, key| self.audit_issue(grant, key)).await;
+        let credentials = match credentials {
+            Ok(credentials) => credentials,
+            Err(error) => return Findings::no_credentials(&error),
         };
-        let keys = match pair.keys(&**sts, made).await {
-            Ok(keys) => keys,
-            Err(error) => return (Outcome::NoKey, Some(error.to_string()), None),
-        };
-        let (mut worst, mut slowest) = ((Outcome::Passed, None), None);
-        for (step, trial) in trials {
-            let key = trial.by.map(|side| keys.of(side));
-            let (outcome, seen) = match self.client.send(pair.bucket(), &trial.request, key, &**clock).await {
-                Err(unanswered) => (Outcome::Unreachable, unanswered.to_string()),
-                Ok(answer) => {
-                    self.metrics.answered(step, answer.took);
-                    slowest = slowest.max(Some(answer.took));
-                    (outcome_of(trial.expected.judge(&answer)), answer.to_string())
-                }
-            };
-            if severity(outcome) > severity(worst.0) {
-                let why = format!("{} to {}: {}", step.name(), trial.request.path, seen);
-                worst = (outcome, Some(why));
+        let mut findings = Findings { outcome: RunOutcome::Passed, why: None, slowest: None };
+        for (step, probe) in probes {
+            self.send_probe(step, &probe, &users, &credentials, &mut findings).await;
+        }
+        self.clean_up(&users, &credentials).await;
+        findings
+    }
+
+    fn users_and_probes(&self) -> Result<(SyntheticUsers, Vec<(Step, Probe)>), Unfit> {
+        let CanaryDeps { templates, issuer, .. } = &self.deps;
+        let users = SyntheticUsers::new(&templates.current(), &self.template, issuer)?;
+        let probes = routine_probes::probes(&users)?;
+        Ok((users, probes))
+    }
+
+    fn audit_issue(&self, grant: &Arc<Grant>, credential: &TemporaryCredential) {
+        self.deps.audit.record(Event::issue("canary", None, grant, credential));
+    }
+
+    async fn send_probe(
+        &self,
+        step: Step,
+        probe: &Probe,
+        users: &SyntheticUsers,
+        credentials: &Credentials,
+        findings: &mut Findings,
+    ) {
+        let credential = probe.by.map(|user| credentials.of(user));
+        let clock = &*self.deps.clock;
+        let (outcome, seen) = match self.client.send(users.bucket(), &probe.request, credential, clock).await
+        {
+            Err(unanswered) => (RunOutcome::Unreachable, unanswered.to_string()),
+            Ok(answer) => {
+                self.metrics.observe_request(step, answer.took);
+                findings.slowest = findings.slowest.max(Some(answer.took));
+                (probe.expected.verdict(&answer).into(), answer.to_string())
             }
+        };
+        if outcome.severity() > findings.outcome.severity() {
+            findings.outcome = outcome;
+            findings.why = Some(format!("{} to {}: {seen}", step.name(), probe.request.path));
         }
-        for (side, request) in daily::clean_up(&pair) {
-            // What stays is one object of a fixed name, which the next run writes over.
-            let _ = self.client.send(pair.bucket(), &request, Some(keys.of(side)), &**clock).await;
+    }
+
+    /// Deletes the written objects. An object that remains has a fixed name, and the next run overwrites it.
+    async fn clean_up(&self, users: &SyntheticUsers, credentials: &Credentials) {
+        for (user, request) in routine_probes::clean_up(users) {
+            let credential = Some(credentials.of(user));
+            let _ = self.client.send(users.bucket(), &request, credential, &*self.deps.clock).await;
         }
-        (worst.0, worst.1, slowest)
+    }
+}
+
+impl Findings {
+    fn no_credentials(why: &dyn std::error::Error) -> Self {
+        Self { outcome: RunOutcome::NoCredentials, why: Some(why.to_string()), slowest: None }
+    }
+}
+
+fn log(template: &str, findings: &Findings) {
+    let why = findings.why.as_deref().unwrap_or_default();
+    match findings.outcome {
+        RunOutcome::Passed => tracing::info!(template, "isolation canary: passed"),
+        RunOutcome::Breached => tracing::error!(
+            template,
+            why,
+            "ISOLATION IS BROKEN: one synthetic user reached the objects of another; check the bucket's policy and ACL, run `cosbroker verify-isolation`, and if the bucket is not public, stop this broker"
+        ),
+        RunOutcome::OwnDenied => tracing::error!(
+            template,
+            why,
+            "isolation canary: COS denies what the template grants; check the rights of the source credentials, the bucket's policy, and that the template names the bucket and its region"
+        ),
+        RunOutcome::NoCredentials | RunOutcome::Unreachable => {
+            tracing::warn!(template, outcome = findings.outcome.name(), why, "isolation canary: inconclusive")
+        }
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn outcome_of(verdict: Verdict) -> Outcome {
-    match verdict {
-        Verdict::Good => Outcome::Passed,
-        Verdict::Reached => Outcome::Breached,
-        Verdict::Withheld => Outcome::OwnRefused,
-        Verdict::Unclear => Outcome::Unreachable,
-    }
-}
-
-/// Of all that a run shows, the worst is told: one success where there must be none outweighs any failure,
-/// and a refusal, which somebody must mend, what may pass by itself.
-fn severity(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Passed => 0,
-        Outcome::NoKey | Outcome::Unreachable => 1,
-        Outcome::OwnRefused => 2,
-        Outcome::Breached => 3,
-    }
 }

@@ -15,7 +15,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use diagnostics::{nearest, one_line, plain};
+use diagnostics::{nearest, printable, to_single_line};
 
 /// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
 #[derive(Debug, Parser)]
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
 fn failed(message: &str) -> ExitCode {
     for line in message.lines() {
-        eprintln!("cosbroker: {}", plain(line));
+        eprintln!("cosbroker: {}", printable(line));
     }
     ExitCode::FAILURE
 }
@@ -76,7 +76,7 @@ fn failed(message: &str) -> ExitCode {
 /// What a person should know beside the result, to stderr.
 #[expect(clippy::print_stderr, reason = "this is where a command's notes are told")]
 fn note(text: &str) {
-    eprintln!("note: {}", one_line(text));
+    eprintln!("note: {}", to_single_line(text));
 }
 
 /// How to mend the name of a template that is not there.
@@ -88,7 +88,7 @@ fn meant<'a>(unknown: &str, there: impl Iterator<Item = &'a str>) -> String {
         None => format!("there are {}", there.join(", ")),
     };
     // Files' names are anybody's.
-    one_line(&help)
+    to_single_line(&help)
 }
 
 fn is_broken_pipe(error: &std::io::Error) -> bool {

@@ -31,7 +31,7 @@ pub use self::{
     outline::TemplateSettings,
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
-    source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig, StaticCredentials},
+    source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
 };
 use diagnostics::{Diagnostic, Rate, Source};
 

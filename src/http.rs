@@ -1,39 +1,53 @@
-//! The public API: requests in, answers out, errors to status codes.
+//! The public API: routes, handlers, errors and the observation of every request.
 //!
-//! No rules of its own: who asks is `identity`'s word, what they may do `policy`'s, the key `cache`'s.
+//! It has no rules of its own: `identity` says who the caller is, `templates` what they may do, and
+//! `credential_cache` has the credential. How a request ended is an `outcome`, which `observe` tells to metrics,
+//! audit log, trace and log. Status codes stand in `problem`.
 
-mod ask;
 mod bearer;
 mod body;
-mod context;
+mod call;
+mod client_address;
 mod dropin;
 mod health;
 mod metrics;
+mod middleware;
+mod observe;
+mod outcome;
+mod problem;
 mod query;
 mod recent;
 mod refusal;
+mod route;
 mod shape;
 mod span;
+mod state;
 mod tls;
 mod v1;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use actix_cors::Cors;
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, guard, middleware, web};
+use actix_web::{
+    App, HttpResponse, HttpServer, Resource, dev::Server, guard,
+    middleware::{Condition, from_fn},
+    web,
+};
 use ipnet::IpNet;
 
 pub(crate) use self::query::query;
-use self::{
-    context::RequestState,
-    refusal::{Form, Refusal},
-};
+use self::{call::Call, refusal::Refusal};
 pub use self::{
     metrics::Metrics,
-    recent::{RecentRefusals, Refused},
+    outcome::OutcomeLabel,
+    problem::ProblemType,
+    recent::{RecentRefusal, RecentRefusals},
 };
 use crate::{
     audit::Audit, config, credential_cache::CredentialCache, identity::Verifier, reload::TemplateStore,
@@ -41,30 +55,30 @@ use crate::{
 };
 use runtime::{clock::Clock, entropy::Entropy};
 
-/// What the handlers need.
+/// Dependencies of the handlers.
 #[derive(Debug)]
 pub struct Api {
-    /// Who asks.
+    /// Verifies tokens.
     pub verifier: Arc<Verifier>,
-    /// What they may do.
+    /// The templates that serve.
     pub templates: Arc<TemplateStore>,
-    /// Their key.
+    /// Serves credentials.
     pub cache: CredentialCache,
-    /// Told of every refusal.
+    /// Records refusals, and served credentials if configured.
     pub audit: Audit,
-    /// Says which requests are traced.
+    /// Decides which requests are traced.
     pub tracer: Tracer,
-    /// For what an answer says of time.
+    /// Time source.
     pub clock: Arc<dyn Clock>,
-    /// For names of requests and objects.
+    /// Source of request ids and object names.
     pub entropy: Arc<dyn Entropy>,
-    /// Peers whose `X-Forwarded-For` is believed, and what they say of sampling.
+    /// Peers whose `X-Forwarded-For` and sampling decision are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// What is counted of requests.
+    /// Metrics of requests.
     pub metrics: Metrics,
-    /// The last refusals.
+    /// The latest refusals, for operators.
     pub recent: RecentRefusals,
-    /// Set when the process is about to stop.
+    /// Set while the process drains before it stops.
     pub draining: Arc<AtomicBool>,
 }
 
@@ -74,25 +88,29 @@ impl Api {
     }
 }
 
-/// How long a client may take to send a request's head; RFC 9110 §15.5.9.
-const SLOWEST_HEAD: std::time::Duration = std::time::Duration::from_secs(10);
+/// Longest time in which a request's head must arrive (RFC 9110 §15.5.9).
+const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept open.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
+/// How long browsers may cache the answer to a CORS preflight.
+const CORS_MAX_AGE_SECONDS: usize = 600;
 
 /// Starts the public listener.
 ///
 /// # Errors
-/// When the socket or the certificate cannot be used.
+/// If the socket or the certificate cannot be used.
 pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) -> std::io::Result<Server> {
     let api = web::Data::new(api);
     let origins = config.cors_origins;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .wrap(middleware::Condition::new(!origins.is_empty(), cors(&origins)))
-            .wrap(middleware::from_fn(context::surround))
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(from_fn(middleware::request_context))
             .configure(routes)
     })
-    .client_request_timeout(SLOWEST_HEAD)
-    .keep_alive(std::time::Duration::from_mins(1))
+    .client_request_timeout(HEAD_READ_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
     .max_connections(config.max_connections)
     .shutdown_timeout(
         config.shutdown_timeout.as_secs() + u64::from(config.shutdown_timeout.subsec_nanos() > 0),
@@ -109,56 +127,53 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
     Ok(server.run())
 }
 
-/// Whether a certificate and key can be served with.
+/// Checks that a certificate and key can be used.
 ///
 /// # Errors
-/// When they are not PEM, or do not belong together.
+/// If they are not PEM, or do not belong together.
 pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
     tls::server(tls).map(|_| ())
 }
 
 fn routes(services: &mut web::ServiceConfig) {
-    let wrong_method = |allowed: &'static str, form: Form| {
-        web::to(move |state: RequestState| async move { Refusal::Method(allowed).response(form, &state) })
-    };
-    let resource = |path: &str, allowed: &'static str, form: Form| {
-        web::resource(path.to_owned()).default_service(wrong_method(allowed, form))
-    };
-    let problem = |path| resource(path, "GET", Form::Problem);
-    let envelope = |path| resource(path, "GET", Form::Envelope);
     for path in ["/v1/credentials", "/v1/credentials/{template}"] {
         services.service(
-            resource(path, "GET, POST", Form::Problem)
-                .route(web::get().to(v1::get))
-                .route(web::post().to(v1::post)),
+            resource(path, "GET, POST").route(web::get().to(v1::get)).route(web::post().to(v1::post)),
         );
     }
     for path in ["/v1/explain", "/v1/explain/{template}"] {
-        services.service(problem(path).route(web::get().to(v1::explained)));
+        services.service(resource(path, "GET").route(web::get().to(v1::explained)));
     }
     for (path, handler) in [("/healthz", web::to(health::healthz)), ("/readyz", web::to(health::readyz))] {
-        services.service(
-            resource(path, "GET, HEAD", Form::Problem)
-                .route(handler.guard(guard::Any(guard::Get()).or(guard::Head()))),
-        );
+        let get_or_head = guard::Any(guard::Get()).or(guard::Head());
+        services.service(resource(path, "GET, HEAD").route(handler.guard(get_or_head)));
     }
     services
-        .service(envelope("/sign").route(web::get().to(dropin::sign)))
+        .service(resource("/sign", "GET").route(web::get().to(dropin::sign)))
         .service(
-            resource("/sts", "GET, POST", Form::Envelope)
+            resource("/sts", "GET, POST")
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(envelope("/getKeyAndCredentials").route(web::get().to(dropin::key_and_credentials)))
-        .service(problem("/openapi.json").route(web::get().to(health::openapi)))
-        .default_service(web::to(nothing));
+        .service(
+            resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)),
+        )
+        .service(resource("/openapi.json", "GET").route(web::get().to(health::openapi)))
+        .default_service(web::to(no_route));
 }
 
-async fn nothing(state: RequestState) -> HttpResponse {
-    Refusal::NoRoute.response(Form::Problem, &state)
+/// A resource that refuses all methods but those of its routes.
+fn resource(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path.to_owned()).default_service(web::to(move |call: Call| async move {
+        call.refuse(Refusal::MethodNotAllowed(allowed))
+    }))
 }
 
-/// Exact origins only, no credentials: a token travels in a header that scripts set themselves.
+async fn no_route(call: Call) -> HttpResponse {
+    call.refuse(Refusal::NoRoute)
+}
+
+/// Exact origins only, without credentials: scripts set the token's header themselves.
 fn cors(origins: &[String]) -> Cors {
     origins
         .iter()
@@ -166,5 +181,5 @@ fn cors(origins: &[String]) -> Cors {
         .allowed_methods(["GET", "POST"])
         .allowed_headers(["authorization", "content-type", "traceparent", "tracestate"])
         .expose_headers(["cache-status", "x-request-id", "retry-after", "www-authenticate"])
-        .max_age(600)
+        .max_age(CORS_MAX_AGE_SECONDS)
 }

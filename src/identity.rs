@@ -1,11 +1,12 @@
-//! A bearer token becomes an [`Identity`], or nobody.
+//! Verifies bearer tokens: a valid token becomes an [`Identity`](templates::identity::Identity).
 //!
-//! Knows tokens, keys and issuers; asks the network for nothing but key sets. What an identity may do is
-//! not its business.
+//! Knows tokens, keys and issuers, and fetches key sets from the network. Does not know what an identity may
+//! do.
 
 mod error;
 mod jwks;
 mod key;
+mod key_set;
 mod metrics;
 mod token;
 mod verifier;
@@ -19,11 +20,11 @@ pub use self::{
     verifier::{IssuerStatus, Verifier},
 };
 
-/// The claims that a token says, whoever signed it: to be shown to the person who holds it, never to grant
-/// anything.
+/// Returns the claims of a token whose signature is not verified. For display to the token's holder only, never
+/// to grant anything.
 ///
 /// # Errors
-/// When it does not read as a token.
+/// When the text does not parse as a token.
 pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, Rejection> {
     token::UnverifiedToken::parse(token).map(|token| token.claims)
 }

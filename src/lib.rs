@@ -12,5 +12,6 @@ pub mod http;
 pub mod identity;
 pub mod metrics;
 pub mod reload;
+pub mod request;
 pub mod sts;
 pub mod telemetry;

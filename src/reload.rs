@@ -20,7 +20,7 @@ pub(crate) use self::watch::watch;
 
 use self::metrics::{Metrics, MetricsCollector};
 use crate::audit::{Audit, Event, ReloadedBy};
-use diagnostics::{Diagnostic, one_line};
+use diagnostics::{Diagnostic, to_single_line};
 use templates::{ServingConstraints, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
 
 /// Reads and proves every template of a folder, all or none.
@@ -265,7 +265,7 @@ impl Reload {
             template_set: active.version().short().to_string(),
             templates: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).collect(),
             changes: changes.iter().cloned().collect(),
-            problems: problems.iter().map(|problem| one_line(&problem.to_string())).collect(),
+            problems: problems.iter().map(|problem| to_single_line(&problem.to_string())).collect(),
         }
     }
 }

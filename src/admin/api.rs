@@ -1,6 +1,4 @@
-//! What operators and their scripts ask over HTTP, as JSON.
-
-use std::net::IpAddr;
+//! The operators' API: status, templates, reload and advice, as JSON.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,65 +7,82 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{AdminState, auth::is_from_a_page_elsewhere, taking};
-use crate::reload::{Reload, ReloadCause};
+use super::{AdminState, auth::is_cross_site, client, error::AdminError, resource_allowing};
+use crate::{
+    credential_cache::{NoAdvice, WhatIf},
+    http::query,
+    reload::{Reload, ReloadCause},
+};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(taking("GET", "/api/status").route(web::get().to(status)))
-        .service(taking("GET", "/api/templates").route(web::get().to(templates)))
-        .service(taking("POST", "/api/reload").route(web::post().to(reload)));
+        .service(resource_allowing("GET", "/api/status").route(web::get().to(status)))
+        .service(resource_allowing("GET", "/api/templates").route(web::get().to(templates)))
+        .service(resource_allowing("POST", "/api/reload").route(web::post().to(reload)))
+        .service(resource_allowing("GET", "/api/advise").route(web::get().to(advise)));
 }
 
-/// `GET /api/status`: what the page shows.
-async fn status(operators: web::Data<AdminState>) -> HttpResponse {
-    match web::block(move || operators.status()).await {
-        Ok(status) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(status),
-        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+/// Handles `GET /api/status`: what the page shows.
+async fn status(state: web::Data<AdminState>) -> Result<HttpResponse, AdminError> {
+    Ok(uncached_json(web::block(move || state.status()).await?))
 }
 
-/// `GET /api/templates`: what serves, since when, and what its shadows would change.
-async fn templates(operators: web::Data<AdminState>) -> HttpResponse {
-    HttpResponse::Ok().json(operators.services.templates.status())
+/// Handles `GET /api/templates`: the active templates, and what their shadow templates would change.
+async fn templates(state: web::Data<AdminState>) -> HttpResponse {
+    HttpResponse::Ok().json(state.services.templates.status())
 }
 
-/// `POST /api/reload`: 200 when the folder serves, 409 when it cannot and the last good set goes on.
-async fn reload(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    if let Some(response) = refused_elsewhere(&request) {
-        return response;
-    }
-    let now = operators.services.clock.now();
-    let (store, audit) = (operators.services.templates.clone(), operators.services.audit.clone());
+/// Handles `POST /api/reload`: 200 if the folder is active, 409 if it is refused and the last good set stays active.
+async fn reload(state: web::Data<AdminState>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
+    refuse_cross_site(&request)?;
+    let now = state.services.clock.now();
+    let (store, audit) = (state.services.templates.clone(), state.services.audit.clone());
     let cause = ReloadCause::Api { client: client(&request) };
-    let reload = web::block(move || store.reload(&audit, cause, now));
-    match reload.await {
-        Ok(Reload::Loaded(changes)) => {
+    let reload = web::block(move || store.reload(&audit, cause, now)).await?;
+    Ok(match reload {
+        Reload::Loaded(changes) => {
             let changes: serde_json::Map<_, _> =
                 changes.into_iter().map(|(template, change)| (template, change.into())).collect();
             HttpResponse::Ok().json(json!({"outcome": "loaded", "changes": changes}))
         }
-        Ok(Reload::Unchanged) => HttpResponse::Ok().json(json!({"outcome": "unchanged", "changes": {}})),
-        Ok(Reload::Refused(problems)) => {
+        Reload::Unchanged => HttpResponse::Ok().json(json!({"outcome": "unchanged", "changes": {}})),
+        Reload::Refused(problems) => {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             HttpResponse::Conflict().json(json!({"outcome": "refused", "problems": problems}))
         }
-        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    })
+}
+
+/// Handles `GET /api/advise?lifetime=&min_remaining=&max_bytes=`.
+async fn advise(state: web::Data<AdminState>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
+    let what_if: WhatIf = query(&request).map_err(|problem| {
+        AdminError::bad_request(format!(
+            "{problem}; it may hold lifetime and min_remaining, like 1h, and max_bytes, like 64MiB"
+        ))
+    })?;
+    // A replay takes time in proportion to the recorded requests: not on the listener's only thread.
+    let advice = web::block(move || state.services.cache.advice(&what_if)).await?;
+    Ok(uncached_json(advice.map_err(|missing| AdminError::new(advice_status(&missing), missing))?))
+}
+
+/// Returns 400 if the parameters must change, 409 if too little is recorded for an answer.
+fn advice_status(missing: &NoAdvice) -> StatusCode {
+    match missing {
+        NoAdvice::BeyondSts { .. } | NoAdvice::NeverEnough { .. } => StatusCode::BAD_REQUEST,
+        NoAdvice::Off | NoAdvice::TooFew { .. } | NoAdvice::TooShort { .. } => StatusCode::CONFLICT,
     }
 }
 
-/// Who says it, for the audit log.
-pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip().to_canonical())
+/// Returns a JSON response that must not be cached.
+pub(super) fn uncached_json(body: impl serde::Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-/// No, and why.
-pub(super) fn refused(status: StatusCode, problem: &str) -> HttpResponse {
-    HttpResponse::build(status).json(json!({"outcome": "refused", "problems": [problem]}))
-}
-
-/// The answer to a request that changes something and was sent by a page of another site.
-pub(super) fn refused_elsewhere(request: &HttpRequest) -> Option<HttpResponse> {
-    let problem = "a page of another site asked for this; call it from a shell";
-    is_from_a_page_elsewhere(request.headers()).then(|| refused(StatusCode::FORBIDDEN, problem))
+/// Refuses a request that changes something and was sent by a page of another site.
+pub(super) fn refuse_cross_site(request: &HttpRequest) -> Result<(), AdminError> {
+    if is_cross_site(request.headers()) {
+        let problem = "a page of another site sent this request; send it from a shell";
+        return Err(AdminError::new(StatusCode::FORBIDDEN, problem));
+    }
+    Ok(())
 }

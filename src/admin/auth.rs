@@ -1,40 +1,38 @@
-//! Who may come in to the operators' listener: programs with the token, and browsers that were shown it.
+//! Authentication on the operators' listener: a bearer token for programs, a login cookie for browsers.
 //!
-//! Knows the token and the time. A browser is given a cookie that says until when, signed with the token: it
-//! opens nothing else, outlives a restart, and ends when the token is changed.
+//! The cookie holds its expiry time and is signed with a key that is derived from the token. It grants nothing else,
+//! survives a restart, and becomes invalid when the token is changed.
 
 use std::{net::IpAddr, time::Duration};
 
-use actix_web::{
-    cookie::{Cookie, SameSite, time},
-    http::{
-        header::{self, HeaderMap},
-        uri::Authority,
-    },
+use actix_web::http::{
+    header::{self, HeaderMap, HeaderName},
+    uri::Authority,
 };
-use hmac::{Hmac, KeyInit, Mac};
+use cookie::{Cookie, CookieJar, Key, SameSite};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
 
-/// How long a browser stays let in: a working day, and a night on call.
-const SESSION: Duration = Duration::from_hours(12);
-/// The cookie's name.
-pub(super) const COOKIE: &str = "cosbroker_operators";
+/// The time that a browser stays logged in: a working day, or a night on call.
+const SESSION_TTL: Duration = Duration::from_hours(12);
+/// The name of the login cookie.
+pub(super) const COOKIE_NAME: &str = "cosbroker_admin";
 
-/// The way in.
+/// The access rule of the operators' listener.
 #[derive(Debug)]
 pub(super) struct AdminAuth {
     token: Option<SecretString>,
 }
 
-/// Why somebody stays outside.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outside {
-    /// No token, or another.
-    Unknown,
-    /// Without a token there is only the address to go by, and this is not one.
-    ByName,
+pub(super) enum AuthFailure {
+    /// It has neither the token nor a valid cookie.
+    InvalidToken,
+    /// No token is configured, and the `Host` of the request is a name other than localhost.
+    HostNotLoopback,
 }
 
 impl AdminAuth {
@@ -42,81 +40,86 @@ impl AdminAuth {
         Self { token }
     }
 
-    /// Whether there is a token to be shown.
-    pub(super) fn is_locked(&self) -> bool {
+    /// Returns whether a token is required.
+    pub(super) fn requires_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Whether a request with these headers, and this cookie of ours, may come in.
-    pub(super) fn admits(
+    /// Checks the headers of a request, and its login cookie.
+    pub(super) fn check(
         &self,
         headers: &HeaderMap,
-        cookie: Option<&str>,
+        cookie: Option<Cookie<'static>>,
         now: Timestamp,
-    ) -> Result<(), Outside> {
+    ) -> Result<(), AuthFailure> {
         let Some(token) = &self.token else {
-            return if is_for_this_machine(headers) { Ok(()) } else { Err(Outside::ByName) };
+            return if is_host_of_this_machine(headers) { Ok(()) } else { Err(AuthFailure::HostNotLoopback) };
         };
-        // RFC 9110 §11.1: the scheme's case does not matter.
-        let bearer =
-            headers.get(header::AUTHORIZATION).and_then(|header| header.as_bytes().split_at_checked(7));
-        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        let bearer = bearer.map(|(_, token)| token).unwrap_or_default();
-        let session = cookie.is_some_and(|cookie| holds(token, cookie, now));
-        if session || is_same(token, bearer) { Ok(()) } else { Err(Outside::Unknown) }
+        let is_valid = cookie.is_some_and(|cookie| is_valid_cookie(token, cookie, now))
+            || is_same_token(token, bearer(headers));
+        if is_valid { Ok(()) } else { Err(AuthFailure::InvalidToken) }
     }
 
-    /// The cookie for a browser that was shown the right token, if there is one to be shown.
-    pub(super) fn open(&self, shown: &str, secure: bool, now: Timestamp) -> Option<Cookie<'static>> {
-        let token = self.token.as_ref().filter(|token| is_same(token, shown.as_bytes()))?;
-        let until = (now + SESSION).as_second().to_string();
-        let signed = hex::encode(signature(token, &until)?.finalize().into_bytes());
-        Some(cookie(format!("{until}.{signed}"), secure, SESSION))
+    /// Returns the login cookie, if a token is configured and `token` is it.
+    pub(super) fn login(&self, token: &str, secure: bool, now: Timestamp) -> Option<Cookie<'static>> {
+        let configured =
+            self.token.as_ref().filter(|configured| is_same_token(configured, token.as_bytes()))?;
+        let expires_at = (now + SESSION_TTL).as_second().to_string();
+        let mut jar = CookieJar::new();
+        jar.signed_mut(&signing_key(configured)?).add(cookie(expires_at, secure, SESSION_TTL));
+        jar.get(COOKIE_NAME).cloned()
     }
 }
 
-/// The cookie that takes the other back.
-pub(super) fn shut() -> Cookie<'static> {
+/// Returns the cookie that removes the login cookie from the browser.
+pub(super) fn logout_cookie() -> Cookie<'static> {
     cookie(String::new(), false, Duration::ZERO)
 }
 
-fn cookie(value: String, secure: bool, lives: Duration) -> Cookie<'static> {
-    Cookie::build(COOKIE, value)
+fn cookie(value: String, secure: bool, max_age: Duration) -> Cookie<'static> {
+    Cookie::build(COOKIE_NAME, value)
         .path("/")
         .http_only(true)
         .secure(secure)
-        // No page of another site has it sent, not even by a link.
+        // No request from a page of another site carries it, not even a link.
         .same_site(SameSite::Strict)
-        .max_age(time::Duration::try_from(lives).unwrap_or_default())
+        .max_age(max_age.try_into().unwrap_or_default())
         .finish()
 }
 
-fn signature(token: &SecretString, until: &str) -> Option<Hmac<Sha256>> {
-    let keyed = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes()).ok()?;
-    Some(keyed.chain_update(b"cosbroker operators' session until ").chain_update(until))
+/// Returns whether this listener signed the cookie, and it has not expired.
+fn is_valid_cookie(token: &SecretString, cookie: Cookie<'static>, now: Timestamp) -> bool {
+    let Some(key) = signing_key(token) else { return false };
+    let verified = CookieJar::new().signed(&key).verify(cookie);
+    verified.is_some_and(|cookie| {
+        cookie.value().parse().is_ok_and(|expires_at: i64| now.as_second() < expires_at)
+    })
 }
 
-/// Whether a cookie is one of ours, and not over.
-fn holds(token: &SecretString, cookie: &str, now: Timestamp) -> bool {
-    let Some((until, signed)) = cookie.split_once('.') else { return false };
-    let (Some(signature), Ok(signed)) = (signature(token, until), hex::decode(signed)) else { return false };
-    signature.verify_slice(&signed).is_ok() && until.parse().is_ok_and(|until: i64| now.as_second() < until)
+/// Derives the key that signs cookies. A hash of 64 bytes is what [`Key`] takes, so this never fails.
+fn signing_key(token: &SecretString) -> Option<Key> {
+    let hash =
+        Sha512::new().chain_update("cosbroker admin cookie\0").chain_update(token.expose_secret()).finalize();
+    Key::try_from(hash.as_slice()).ok()
 }
 
-/// Compares keyed hashes, so that neither length nor content shows in the time it takes.
-fn is_same(token: &SecretString, given: &[u8]) -> bool {
-    let tag = |text: &[u8]| {
-        Hmac::<Sha256>::new_from_slice(b"cosbroker operators").map(|mac| mac.chain_update(text))
-    };
-    match (tag(token.expose_secret().as_bytes()), tag(given)) {
-        (Ok(wanted), Ok(given)) => wanted.verify(&given.finalize().into_bytes()).is_ok(),
-        _ => false,
-    }
+/// Compares hashes in constant time, so that the time reveals neither the length nor the content of the token.
+fn is_same_token(token: &SecretString, given: &[u8]) -> bool {
+    Sha256::digest(token.expose_secret()).as_slice().ct_eq(Sha256::digest(given).as_slice()).into()
 }
 
-/// A page can have its own name lead to loopback, and is then of the same origin as what listens there; the
-/// `Host` of what it sends is still that name.
-fn is_for_this_machine(headers: &HeaderMap) -> bool {
+/// Returns the bearer token of a request, or no bytes. The case of the scheme does not matter (RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> &[u8] {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|header| header.as_bytes().split_at_checked("bearer ".len()))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+        .map_or(&[], |(_, token)| token)
+}
+
+/// Returns whether the `Host` of a request is an IP address or localhost. A page of another site can point its own
+/// name to loopback (DNS rebinding); the `Host` of its requests is still that name.
+fn is_host_of_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).is_some_and(|authority| {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -124,17 +127,20 @@ fn is_for_this_machine(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a page of another site sent this. A browser names the page that sends a request that changes
-/// something; on loopback, any page an operator has open could send one.
-pub(super) fn is_from_a_page_elsewhere(headers: &HeaderMap) -> bool {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    // W3C's Fetch Metadata: what no page can leave out or make up.
-    if header(header::HeaderName::from_static("sec-fetch-site")) == Some("cross-site") {
+/// Returns whether a page of another site sent this request. On loopback, any page that an operator has open could
+/// send one; a browser names the page in each request that changes something.
+pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
+    // W3C's Fetch Metadata: a page can neither omit nor forge it.
+    if header_text(headers, &HeaderName::from_static("sec-fetch-site")) == Some("cross-site") {
         return true;
     }
-    let Some(origin) = header(header::ORIGIN) else { return false };
+    let Some(origin) = header_text(headers, &header::ORIGIN) else { return false };
     let host = origin.split_once("://").map(|(_, host)| host);
-    host.is_none() || host != header(header::HOST)
+    host.is_none() || host != header_text(headers, &header::HOST)
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
@@ -149,35 +155,52 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn accepts(auth: &AdminAuth, cookie: &str, second: i64) -> bool {
+        let cookie = Cookie::new(COOKIE_NAME, cookie.to_owned());
+        auth.check(&HeaderMap::new(), Some(cookie), at(second)).is_ok()
+    }
+
     #[test]
-    fn a_browser_that_was_shown_the_token_is_let_in_for_twelve_hours() {
-        let cookie = auth().open("the operators' token", false, at(0)).unwrap();
-        let admits = |auth: &AdminAuth, cookie: &str, second| {
-            auth.admits(&HeaderMap::new(), Some(cookie), at(second)).is_ok()
-        };
-        assert!(admits(&auth(), cookie.value(), 0) && admits(&auth(), cookie.value(), 43_199));
-        assert!(!admits(&auth(), cookie.value(), 43_200), "it is over");
-        let other = AdminAuth::new(Some(SecretString::from("a new token")));
-        assert!(!admits(&other, cookie.value(), 0), "a new token ends what the old one opened");
-        let (_, signed) = cookie.value().split_once('.').unwrap();
-        for forged in [
-            format!("99999999999.{signed}"),
-            format!("43200.{}", "0".repeat(64)),
-            "43200.".to_owned(),
-            String::new(),
-        ] {
-            assert!(!admits(&auth(), &forged, 0), "{forged}");
-        }
+    fn a_browser_stays_logged_in_for_twelve_hours() {
+        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        assert!(accepts(&auth(), cookie.value(), 0) && accepts(&auth(), cookie.value(), 43_199));
+        assert!(!accepts(&auth(), cookie.value(), 43_200), "expired");
         assert_eq!(cookie.http_only(), Some(true));
         assert_eq!(cookie.same_site(), Some(SameSite::Strict));
     }
 
     #[test]
-    fn a_wrong_token_opens_nothing() {
-        for wrong in ["", "the operators' tokem", "the operators' token "] {
-            assert!(auth().open(wrong, false, at(0)).is_none());
+    fn a_new_token_ends_the_sessions_of_the_old_one() {
+        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        let other = AdminAuth::new(Some(SecretString::from("a new token")));
+        assert!(!accepts(&other, cookie.value(), 0));
+    }
+
+    #[test]
+    fn a_forged_cookie_is_refused() {
+        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        let signature = cookie.value().strip_suffix("43200").unwrap();
+        for forged in [
+            format!("{signature}99999999999"),
+            format!("{}43200", "A".repeat(signature.len())),
+            "43200".to_owned(),
+            signature.to_owned(),
+            String::new(),
+        ] {
+            assert!(!accepts(&auth(), &forged, 0), "{forged}");
         }
-        assert_eq!(auth().admits(&HeaderMap::new(), None, at(0)), Err(Outside::Unknown));
-        assert!(AdminAuth::new(None).open("", false, at(0)).is_none(), "where there is none, none is right");
+    }
+
+    #[test]
+    fn a_wrong_token_is_refused() {
+        for wrong in ["", "the operators' tokem", "the operators' token "] {
+            assert!(auth().login(wrong, false, at(0)).is_none());
+        }
+        assert_eq!(auth().check(&HeaderMap::new(), None, at(0)), Err(AuthFailure::InvalidToken));
+    }
+
+    #[test]
+    fn without_a_configured_token_no_token_is_right() {
+        assert!(AdminAuth::new(None).login("", false, at(0)).is_none());
     }
 }

@@ -1,15 +1,17 @@
-//! The operators' page: what a person sees in a browser, drawn here, whole without a script.
+//! The operators' page: HTML that is complete without scripts.
 //!
-//! Asks for what [`Status`](super::status) and the broker tell, and changes what the API changes, the same
-//! way.
+//! It shows what the API responds with, and changes state through the same methods.
 
 mod advice;
 mod chart;
+mod keys;
 mod layout;
 mod overview;
-mod people;
 mod quantity;
 mod refusals;
+mod services;
+mod templates;
+mod traffic;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -23,231 +25,227 @@ use maud::{Markup, html};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use self::{
-    advice::Question,
-    people::{Act, Search},
+    advice::SettingsForm,
+    keys::{RevocationAction, Search},
 };
 use super::{
-    AdminState,
-    api::client,
-    auth,
-    keys::{Named, Refused},
-    taking,
+    AdminState, api::refuse_cross_site, auth, client, error::AdminError, keys::NamedUser, resource_allowing,
 };
 use crate::http::query;
-use diagnostics::plain;
+use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(taking("GET", "/").route(web::get().to(overview)))
-        .service(taking("GET", "/keys").route(web::get().to(keys)))
+        .service(resource_allowing("GET", "/").route(web::get().to(overview)))
+        .service(resource_allowing("GET", "/keys").route(web::get().to(keys)))
         .service(
-            taking("GET, POST", "/revoke")
-                .route(web::get().to(about_to_revoke))
+            resource_allowing("GET, POST", "/revoke")
+                .route(web::get().to(confirm_revoke))
                 .route(web::post().to(revoke)),
         )
         .service(
-            taking("GET, POST", "/restore")
-                .route(web::get().to(about_to_restore))
+            resource_allowing("GET, POST", "/restore")
+                .route(web::get().to(confirm_restore))
                 .route(web::post().to(restore)),
         )
-        .service(taking("GET", "/advise").route(web::get().to(advise)))
-        .service(taking("GET, POST", LOGIN).route(web::get().to(home)).route(web::post().to(login)))
-        .service(taking("POST", LOGOUT).route(web::post().to(logout)))
-        .service(taking("GET", STYLE).route(web::get().to(style)))
-        .service(taking("GET", "/operators.js").route(web::get().to(script)));
+        .service(resource_allowing("GET", "/advise").route(web::get().to(advise)))
+        .service(
+            resource_allowing("GET, POST", LOGIN_PATH)
+                .route(web::get().to(redirect_home))
+                .route(web::post().to(login)),
+        )
+        .service(resource_allowing("POST", LOGOUT_PATH).route(web::post().to(logout)))
+        .service(resource_allowing("GET", STYLE_PATH).route(web::get().to(style)))
+        .service(resource_allowing("GET", "/operators.js").route(web::get().to(script)));
 }
 
-/// Where the token is shown.
-const LOGIN: &str = "/login";
-/// Where that is taken back.
-const LOGOUT: &str = "/logout";
-/// How every page looks, this side of the door and the other.
-const STYLE: &str = "/operators.css";
+const LOGIN_PATH: &str = "/login";
+const LOGOUT_PATH: &str = "/logout";
+const STYLE_PATH: &str = "/operators.css";
 
-/// What is open to who is not let in.
-pub(super) const OUTSIDE: [&str; 2] = [LOGIN, STYLE];
+/// The paths that need no authentication.
+pub(super) const PUBLIC_PATHS: [&str; 2] = [LOGIN_PATH, STYLE_PATH];
 
-/// Nothing inline, nothing from elsewhere, in nobody's frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+/// Nothing inline, nothing from other sites, and no framing by other pages.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-fn guarded(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+/// Adds the security headers of every page.
+fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
-        // Names stand in addresses. With none at all, browsers would not say which page sends a form.
+        .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
+        // Addresses hold user names. With "no-referrer", browsers would not name the page that sends a form.
         .insert_header((REFERRER_POLICY, "same-origin"));
     response
 }
 
-fn shown(status: StatusCode, page: Markup) -> HttpResponse {
-    guarded(HttpResponse::build(status)).content_type("text/html; charset=utf-8").body(page.into_string())
+fn html_response(status: StatusCode, page: Markup) -> HttpResponse {
+    secured(HttpResponse::build(status)).content_type("text/html; charset=utf-8").body(page.into_string())
 }
 
-/// What `work` makes of the rooms, away from the thread that serves.
-async fn drawn(
-    operators: web::Data<AdminState>,
-    work: impl FnOnce(&AdminState) -> Result<Markup, Refused> + Send + 'static,
+/// Renders a page away from the listener's thread; an error becomes a page as well.
+async fn rendered(
+    state: web::Data<AdminState>,
+    render: impl FnOnce(&AdminState) -> Result<Markup, AdminError> + Send + 'static,
 ) -> HttpResponse {
-    let drawn = web::block(move || work(&operators)).await;
-    match drawn.unwrap_or_else(|error| Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))) {
-        Ok(page) => shown(StatusCode::OK, page),
-        Err((status, problem)) => refused(status, &problem),
+    match web::block(move || render(&state)).await.map_err(AdminError::from).flatten() {
+        Ok(page) => html_response(StatusCode::OK, page),
+        Err(error) => error_page(&error),
     }
 }
 
-fn refused(status: StatusCode, problem: &str) -> HttpResponse {
+fn error_page(error: &AdminError) -> HttpResponse {
     let page = layout::page(
         "Refused",
         false,
         &html! {
-            section.principal { h2 { "This was not done" } p { (plain(problem)) } p { a href="/" { "Overview" } } }
+            section.principal {
+                h2 { "The request was refused" }
+                p { (printable(&error.to_string())) }
+                p { a href="/" { "Overview" } }
+            }
         },
     );
-    shown(status, page)
+    html_response(error.status, page)
 }
 
-fn asked<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Refused> {
-    query(request).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
+fn parsed_query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, AdminError> {
+    query(request).map_err(AdminError::bad_request)
 }
 
-async fn overview(operators: web::Data<AdminState>) -> HttpResponse {
-    drawn(operators, |operators| {
-        let leave = operators.auth.is_locked().then_some(LOGOUT);
-        Ok(overview::page(&operators.status(), &operators.issuers, leave))
+async fn overview(state: web::Data<AdminState>) -> HttpResponse {
+    rendered(state, |state| {
+        let logout_path = state.auth.requires_token().then_some(LOGOUT_PATH);
+        Ok(overview::page(&state.status(), &state.issuers, logout_path))
     })
     .await
 }
 
-async fn keys(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    let search = asked::<Search>(&request);
-    drawn(operators, move |operators| {
-        let (search, cache) = (search?, &operators.services.cache);
-        let living = cache.active_credentials(&search.filter());
-        Ok(people::keys(&operators.issuers, &search, &living, &cache.revoked()))
+async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let search = parsed_query::<Search>(&request);
+    rendered(state, move |state| {
+        let (search, cache) = (search?, &state.services.cache);
+        let active = cache.active_credentials(&search.filter());
+        Ok(keys::page(&state.issuers, &search, &active, &cache.revoked()))
     })
     .await
 }
 
-async fn advise(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    let question = asked::<Question>(&request);
-    drawn(operators, move |operators| {
-        let question = question?;
-        let what_if = question.what_if().map_err(|problem| (StatusCode::BAD_REQUEST, problem))?;
-        Ok(advice::page(&question, &operators.services.cache.advice(&what_if)))
+async fn advise(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let form = parsed_query::<SettingsForm>(&request);
+    rendered(state, move |state| {
+        let form = form?;
+        let what_if = form.what_if()?;
+        Ok(advice::page(&form, &state.services.cache.advice(&what_if)))
     })
     .await
 }
 
-async fn about_to_revoke(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    about_to(Act::Revoke, operators, &request).await
+async fn confirm_revoke(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    confirm(RevocationAction::Revoke, state, &request).await
 }
 
-async fn about_to_restore(operators: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    about_to(Act::Restore, operators, &request).await
+async fn confirm_restore(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    confirm(RevocationAction::Restore, state, &request).await
 }
 
-async fn about_to(act: Act, operators: web::Data<AdminState>, request: &HttpRequest) -> HttpResponse {
-    let named = asked::<Named>(request);
-    drawn(operators, move |operators| {
-        let named = named?;
-        let issuer = operators.issuer(named.issuer)?;
-        let filter = people::theirs(&issuer, &named.subject);
-        let living = operators.services.cache.active_credentials(&filter);
-        Ok(people::confirm(act, &issuer, &named.subject, &living))
-    })
-    .await
-}
-
-async fn revoke(
-    operators: web::Data<AdminState>,
-    request: HttpRequest,
-    named: Result<web::Form<Named>, actix_web::Error>,
-) -> HttpResponse {
-    act(Act::Revoke, operators, &request, named).await
-}
-
-async fn restore(
-    operators: web::Data<AdminState>,
-    request: HttpRequest,
-    named: Result<web::Form<Named>, actix_web::Error>,
-) -> HttpResponse {
-    act(Act::Restore, operators, &request, named).await
-}
-
-async fn act(
-    act: Act,
-    operators: web::Data<AdminState>,
+async fn confirm(
+    action: RevocationAction,
+    state: web::Data<AdminState>,
     request: &HttpRequest,
-    named: Result<web::Form<Named>, actix_web::Error>,
 ) -> HttpResponse {
-    if auth::is_from_a_page_elsewhere(request.headers()) {
-        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    let user = parsed_query::<NamedUser>(request);
+    rendered(state, move |state| {
+        let user = user?;
+        let issuer = state.issuer(user.issuer)?;
+        let active = state.services.cache.active_credentials(&keys::count_of_user(&issuer, &user.subject));
+        Ok(keys::confirmation(action, &issuer, &user.subject, &active))
+    })
+    .await
+}
+
+type UserForm = Result<web::Form<NamedUser>, actix_web::Error>;
+
+async fn revoke(state: web::Data<AdminState>, request: HttpRequest, form: UserForm) -> HttpResponse {
+    apply(RevocationAction::Revoke, state, &request, form).await
+}
+
+async fn restore(state: web::Data<AdminState>, request: HttpRequest, form: UserForm) -> HttpResponse {
+    apply(RevocationAction::Restore, state, &request, form).await
+}
+
+async fn apply(
+    action: RevocationAction,
+    state: web::Data<AdminState>,
+    request: &HttpRequest,
+    form: UserForm,
+) -> HttpResponse {
+    if let Err(error) = refuse_cross_site(request) {
+        return error_page(&error);
     }
     let client = client(request);
-    let named = named.map_err(|error| (StatusCode::BAD_REQUEST, format!("the form cannot be read: {error}")));
-    drawn(operators, move |operators| {
-        let web::Form(named) = named?;
-        let revocation = match act {
-            Act::Revoke => operators.revoke(named, client),
-            Act::Restore => operators.restore(named, client),
+    let form = form.map_err(|error| AdminError::bad_request(format!("the form cannot be read: {error}")));
+    rendered(state, move |state| {
+        let web::Form(user) = form?;
+        let revocation = match action {
+            RevocationAction::Revoke => state.revoke(user, client),
+            RevocationAction::Restore => state.restore(user, client),
         }?;
-        Ok(people::done(act, &revocation))
+        Ok(keys::result(action, &revocation))
     })
     .await
 }
 
-/// The token, as typed.
 #[derive(Deserialize)]
-struct Shown {
+struct LoginForm {
     token: String,
 }
 
-/// What a browser is shown that has not been let in.
-pub(super) fn outside(problem: Option<&str>) -> HttpResponse {
-    let page = layout::auth(LOGIN, problem);
-    shown(StatusCode::UNAUTHORIZED, page)
+/// Returns the page that a browser gets before it is logged in.
+pub(super) fn login_page(problem: Option<&str>) -> HttpResponse {
+    html_response(StatusCode::UNAUTHORIZED, layout::login(LOGIN_PATH, problem))
 }
 
 async fn login(
-    operators: web::Data<AdminState>,
+    state: web::Data<AdminState>,
     request: HttpRequest,
-    typed: Option<web::Form<Shown>>,
+    form: Option<web::Form<LoginForm>>,
 ) -> HttpResponse {
-    if auth::is_from_a_page_elsewhere(request.headers()) {
-        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    if let Err(error) = refuse_cross_site(&request) {
+        return error_page(&error);
     }
-    // Whoever claims it falsely gets a cookie that is used less, not more.
+    // A client that forges the scheme only restricts its own cookie.
     let secure = request.connection_info().scheme() == "https";
-    let token = typed.as_ref().map_or("", |typed| typed.token.trim());
-    if let Some(cookie) = operators.auth.open(token, secure, operators.services.clock.now()) {
-        return guarded(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
+    let token = form.as_ref().map_or("", |form| form.token.trim());
+    if let Some(cookie) = state.auth.login(token, secure, state.services.clock.now()) {
+        return secured(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
     }
-    operators.turn_away(client(&request));
-    outside(Some("That is not the token of [admin]."))
+    state.count_failed_login(client(&request));
+    login_page(Some("This is not the token of [admin]."))
 }
 
-/// A browser that goes to where the token was sent.
-async fn home() -> HttpResponse {
-    guarded(HttpResponse::SeeOther()).insert_header((LOCATION, "/")).finish()
+/// Redirects a browser that opens the address of the login form.
+async fn redirect_home() -> HttpResponse {
+    secured(HttpResponse::SeeOther()).insert_header((LOCATION, "/")).finish()
 }
 
 async fn logout(request: HttpRequest) -> HttpResponse {
-    if auth::is_from_a_page_elsewhere(request.headers()) {
-        return refused(StatusCode::FORBIDDEN, "a page of another site asked for this");
+    if let Err(error) = refuse_cross_site(&request) {
+        return error_page(&error);
     }
-    guarded(HttpResponse::SeeOther()).cookie(auth::shut()).insert_header((LOCATION, "/")).finish()
+    secured(HttpResponse::SeeOther()).cookie(auth::logout_cookie()).insert_header((LOCATION, "/")).finish()
 }
 
 async fn style() -> HttpResponse {
-    guarded(HttpResponse::Ok())
+    secured(HttpResponse::Ok())
         .content_type("text/css; charset=utf-8")
         .body(include_str!("page/operators.css"))
 }
 
 async fn script() -> HttpResponse {
-    guarded(HttpResponse::Ok())
+    secured(HttpResponse::Ok())
         .content_type("text/javascript; charset=utf-8")
         .body(include_str!("page/operators.js"))
 }

@@ -1,82 +1,79 @@
-//! How the service stands at one moment, as plain values: what the page shows and `/api/status` answers.
+//! The state of the service at one moment: what the page shows and `/api/status` responds with.
 //!
-//! Reads what the other rooms count and hold; how it looks is for `page`.
-
-use std::collections::BTreeMap;
+//! Values keep their types here and become names when they are serialised.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     AdminState,
-    history::{Flow, Requests, Sample},
+    alarms::Alarm,
+    history::{Rates, RequestCounts, Sample},
 };
 use crate::{
     audit, canary,
-    credential_cache::{KeyFilter, Outcome},
-    http::Refused,
+    credential_cache::{self, ActiveCredentials, CacheOutcome, KeyFilter, MissReason},
+    http::{OutcomeLabel, RecentRefusal},
+    identity::IssuerStatus,
     reload::StoreStatus,
-    sts::BreakerState,
+    sts::{self, BreakerState, Calls},
 };
 
-/// Everything at a glance.
+/// The state of the service.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) now: Timestamp,
     pub(super) started_at: Timestamp,
     pub(super) version: &'static str,
-    /// What needs a person.
+    /// What an operator must act on.
     pub(super) alarms: Vec<Alarm>,
-    /// What went on before each moment of the last hour, the latest last.
-    pub(super) hour: Vec<Flow>,
-    /// Since the start, by outcome.
-    pub(super) requests: BTreeMap<&'static str, u64>,
-    /// Since the start, by reason.
-    pub(super) misses: BTreeMap<&'static str, u64>,
+    /// The rates before each sample of the last hour, the latest last.
+    pub(super) hour: Vec<Rates>,
+    /// Requests since the start, by outcome.
+    #[serde(serialize_with = "outcomes_by_name")]
+    pub(super) requests: Vec<(OutcomeLabel, u64)>,
+    /// Cache misses since the start, by reason.
+    #[serde(serialize_with = "reasons_by_name")]
+    pub(super) misses: Vec<(MissReason, u64)>,
     pub(super) cache: Cache,
-    pub(super) outage: Outage,
+    pub(super) stale_coverage: StaleCoverage,
     pub(super) sts: Sts,
     pub(super) issuers: Vec<Issuer>,
     pub(super) templates: StoreStatus,
     pub(super) keys: Keys,
-    /// None where none is kept.
+    /// None if the audit log is off.
     pub(super) audit: Option<audit::Status>,
-    /// None where isolation is not tried out.
+    /// None if no canary is configured.
     pub(super) canary: Option<canary::Snapshot>,
-    /// The latest first.
-    pub(super) refusals: Vec<Refused>,
+    /// The latest refusals, the latest first.
+    pub(super) refusals: Vec<RecentRefusal>,
 }
 
-/// Something that is wrong, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Alarm {
-    pub(super) what: String,
-    pub(super) help: String,
-}
-
+/// The state of the credential cache.
 #[derive(Debug, Serialize)]
 pub(super) struct Cache {
     pub(super) entries: u64,
     pub(super) bytes: u64,
     pub(super) max_bytes: u64,
     pub(super) evictions: u64,
-    /// Calls for a key under way.
-    pub(super) flights: usize,
+    pub(super) inflight_fetches: usize,
 }
 
+/// How long the cache could serve the active users without STS.
 #[derive(Debug, Serialize)]
-pub(super) struct Outage {
+pub(super) struct StaleCoverage {
     pub(super) active_users: usize,
-    /// Those of them whom memory can serve.
+    /// Active users with a cached credential.
     pub(super) covered: usize,
-    /// How long nine in ten of them could be; none where nobody is active.
-    pub(super) survivable_seconds: Option<u64>,
+    /// How long nine in ten active users could be served; none without active users.
+    pub(super) seconds: Option<u64>,
 }
 
+/// The state of the STS client.
 #[derive(Debug, Serialize)]
 pub(super) struct Sts {
-    /// `closed`, `open` or `half_open`.
-    pub(super) breaker: &'static str,
+    #[serde(serialize_with = "breaker_name")]
+    pub(super) breaker: BreakerState,
     pub(super) quota_limit: u32,
     pub(super) quota_allowed: u32,
     pub(super) quota_used: u32,
@@ -84,69 +81,158 @@ pub(super) struct Sts {
     pub(super) calls: u64,
     pub(super) failed: u64,
     pub(super) source_credentials_origin: &'static str,
+    /// None if they were never read.
     pub(super) source_credentials_age_seconds: Option<u64>,
 }
 
+/// The state of a trusted issuer.
 #[derive(Debug, Serialize)]
 pub(super) struct Issuer {
-    /// Its `iss`.
     pub(super) name: String,
     pub(super) ready: bool,
-    /// None where its keys are fixed.
+    /// None if its keys are in the configuration.
     pub(super) key_set: Option<KeySet>,
 }
 
+/// The state of an issuer's key set.
 #[derive(Debug, Serialize)]
 pub(super) struct KeySet {
+    /// None if it was never fetched.
     pub(super) age_seconds: Option<u64>,
     pub(super) fetches: u64,
     pub(super) failures: u64,
 }
 
+/// Active keys and revoked users.
 #[derive(Debug, Serialize)]
 pub(super) struct Keys {
     pub(super) active: usize,
     pub(super) expires_last_at: Option<Timestamp>,
-    /// Living ones that there was no room to remember.
+    /// Active keys that the inventory had no space for.
     pub(super) forgotten: u64,
     pub(super) known_since: Timestamp,
-    /// People who are served no more.
+    /// The number of revoked users.
     pub(super) revoked: usize,
-    /// Whether the last change of that ends with this process, though there is a file to keep it.
+    /// Whether the last revocation could not be written to its file, and ends with this process.
     pub(super) revocations_unsaved: bool,
 }
 
 impl AdminState {
-    /// Counters as they stand.
+    /// Returns the counters now.
     pub(super) fn sample(&self) -> Sample {
-        let requests = |wanted: fn(Outcome) -> bool| self.services.cache.requests(wanted);
-        let waited = |outcome| matches!(outcome, Outcome::Fetched | Outcome::Coalesced);
+        let services = &self.services;
         Sample {
-            at: self.services.clock.now(),
-            monotonic: self.services.clock.monotonic(),
-            requests: Requests {
-                hits: requests(Outcome::is_hit),
-                waited: requests(waited),
-                stale: requests(|outcome| outcome == Outcome::Stale),
-                refused: requests(|outcome| outcome == Outcome::Refused),
+            at: services.clock.now(),
+            monotonic: services.clock.monotonic(),
+            requests: RequestCounts {
+                hits: services.requests.requests(OutcomeLabel::is_hit),
+                waited: services.requests.requests(OutcomeLabel::waited_for_sts),
+                stale: services.requests.requests(is_stale),
+                refused: services.requests.requests(|outcome| outcome == OutcomeLabel::Refused),
             },
-            misses: self.services.cache.misses().iter().map(|(_, count)| count).sum(),
-            calls: self.services.sts.calls(),
-            from_memory: self.services.requests.latency(Outcome::is_hit),
-            from_sts: self.services.requests.latency(waited),
+            misses: services.cache.misses().iter().map(|(_, count)| count).sum(),
+            calls: services.sts.calls(),
+            cache_latency: services.requests.latency(OutcomeLabel::is_hit),
+            sts_latency: services.requests.latency(OutcomeLabel::waited_for_sts),
         }
     }
 
-    /// Everything. Looks at every user and key: not for a thread that serves.
+    /// Returns the whole state. Iterates over all users and keys: not for the listener's thread.
     pub(super) fn status(&self) -> Status {
         let services = &self.services;
         let sample = self.sample();
         let cache = services.cache.snapshot();
-        let sts = services.sts.snapshot();
-        let calls = services.sts.calls();
-        let none = KeyFilter { limit: Some(0), ..KeyFilter::default() };
-        let keys = services.cache.active_credentials(&none);
-        let issuers = services.verifier.snapshot().into_iter().map(|issuer| Issuer {
+        let mut status = Status {
+            now: sample.at,
+            started_at: self.started_at,
+            version: env!("CARGO_PKG_VERSION"),
+            alarms: Vec::new(),
+            hour: self.history.rates_until(&sample),
+            requests: self.requests_by_outcome(),
+            misses: services.cache.misses(),
+            stale_coverage: StaleCoverage::of(&cache),
+            sts: Sts::of(&services.sts.snapshot(), services.sts.calls()),
+            issuers: services.verifier.snapshot().into_iter().map(Issuer::of).collect(),
+            templates: services.templates.status(),
+            keys: self.keys(&cache),
+            cache: Cache::of(&cache),
+            audit: services.audit.status(),
+            canary: services.canary.as_ref().map(|canary| canary.snapshot()),
+            refusals: services.recent.list(),
+        };
+        status.alarms = status.active_alarms();
+        status
+    }
+
+    fn requests_by_outcome(&self) -> Vec<(OutcomeLabel, u64)> {
+        OutcomeLabel::ALL
+            .map(|wanted| (wanted, self.services.requests.requests(|outcome| outcome == wanted)))
+            .into()
+    }
+
+    fn keys(&self, cache: &credential_cache::Snapshot) -> Keys {
+        let count_only = KeyFilter { limit: Some(0), ..KeyFilter::default() };
+        let ActiveCredentials { active, expires_last_at, coverage, .. } =
+            self.services.cache.active_credentials(&count_only);
+        Keys {
+            active,
+            expires_last_at,
+            forgotten: coverage.forgotten,
+            known_since: coverage.known_since,
+            revoked: self.services.cache.revoked().len(),
+            revocations_unsaved: cache.revocations_unsaved,
+        }
+    }
+}
+
+impl Status {
+    /// Returns the rates of the last minute; none right after the start.
+    pub(super) fn current_rates(&self) -> Option<&Rates> {
+        self.hour.last()
+    }
+}
+
+impl Cache {
+    fn of(cache: &credential_cache::Snapshot) -> Self {
+        Self {
+            entries: cache.entries,
+            bytes: cache.bytes,
+            max_bytes: cache.max_bytes,
+            evictions: cache.evictions,
+            inflight_fetches: cache.inflight_fetches,
+        }
+    }
+}
+
+impl StaleCoverage {
+    fn of(cache: &credential_cache::Snapshot) -> Self {
+        Self {
+            active_users: cache.stale_coverage.active_users,
+            covered: cache.stale_coverage.covered,
+            seconds: cache.stale_coverage.duration.map(|duration| duration.as_secs()),
+        }
+    }
+}
+
+impl Sts {
+    fn of(sts: &sts::Snapshot, calls: Calls) -> Self {
+        Self {
+            breaker: sts.breaker,
+            quota_limit: sts.quota.limit,
+            quota_allowed: sts.quota.allowed,
+            quota_used: sts.quota.used,
+            waiting: sts.quota.waiting,
+            calls: calls.made,
+            failed: calls.failed,
+            source_credentials_origin: sts.source_credentials.source,
+            source_credentials_age_seconds: sts.source_credentials.age.map(|age| age.as_secs()),
+        }
+    }
+}
+
+impl Issuer {
+    fn of(issuer: IssuerStatus) -> Self {
+        Self {
             name: issuer.name.to_string(),
             ready: issuer.is_ready(),
             key_set: issuer.key_set.map(|set| KeySet {
@@ -154,144 +240,23 @@ impl AdminState {
                 fetches: set.fetches,
                 failures: set.failures,
             }),
-        });
-        let outcomes =
-            Outcome::ALL.map(|wanted| (wanted.name(), services.cache.requests(|outcome| outcome == wanted)));
-        let mut status = Status {
-            now: sample.at,
-            started_at: self.started_at,
-            version: env!("CARGO_PKG_VERSION"),
-            alarms: Vec::new(),
-            hour: self.history.until(&sample),
-            requests: outcomes.into(),
-            misses: services.cache.misses().into_iter().collect(),
-            cache: Cache {
-                entries: cache.entries,
-                bytes: cache.bytes,
-                max_bytes: cache.max_bytes,
-                evictions: cache.evictions,
-                flights: cache.flights,
-            },
-            outage: Outage {
-                active_users: cache.outage.active,
-                covered: cache.outage.covered,
-                survivable_seconds: cache.outage.survivable.map(|span| span.as_secs()),
-            },
-            sts: Sts {
-                breaker: sts.breaker.name(),
-                quota_limit: sts.quota.limit,
-                quota_allowed: sts.quota.allowed,
-                quota_used: sts.quota.used,
-                waiting: sts.quota.waiting,
-                calls: calls.made,
-                failed: calls.failed,
-                source_credentials_origin: sts.source_credentials.source,
-                source_credentials_age_seconds: sts.source_credentials.age.map(|age| age.as_secs()),
-            },
-            issuers: issuers.collect(),
-            templates: services.templates.status(),
-            keys: Keys {
-                active: keys.active,
-                expires_last_at: keys.expires_last_at,
-                forgotten: keys.coverage.forgotten,
-                known_since: keys.coverage.known_since,
-                revoked: services.cache.revoked().len(),
-                revocations_unsaved: cache.revocations_unsaved,
-            },
-            audit: services.audit.status(),
-            canary: services.canary.as_ref().map(|canary| canary.snapshot()),
-            refusals: services.recent.list(),
-        };
-        status.alarms = status.needs_a_person();
-        status
+        }
     }
 }
 
-/// Of the quota, what may be used before somebody should know.
-const MUCH_OF_THE_QUOTA: f64 = 0.8;
+fn is_stale(outcome: OutcomeLabel) -> bool {
+    outcome == OutcomeLabel::Served(CacheOutcome::Stale)
+}
 
-impl Status {
-    /// What went on in the last minute; none before anything could.
-    pub(super) fn lately(&self) -> Option<&Flow> {
-        self.hour.last()
-    }
+fn outcomes_by_name<S: Serializer>(counts: &[(OutcomeLabel, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(outcome, count)| (outcome.name(), count)))
+}
 
-    fn needs_a_person(&self) -> Vec<Alarm> {
-        let mut alarms = Vec::new();
-        let mut alarm = |what: String, help: &str| alarms.push(Alarm { what, help: help.to_owned() });
-        if let Some(breach) = self.canary.as_ref().and_then(|canary| canary.breach.as_ref()) {
-            alarm(
-                format!("ISOLATION IS BROKEN: one made-up user reached the objects of another: {breach}"),
-                "look at the bucket's policy and ACL and run cosbroker verify-isolation; if the bucket is not open to everybody, stop this broker",
-            );
-        }
-        let last_run = self.canary.as_ref().and_then(|canary| canary.last.as_ref());
-        if let Some(run) = last_run.filter(|run| run.outcome == canary::Outcome::OwnRefused) {
-            let why = run.why.as_deref().unwrap_or("see the log");
-            alarm(
-                format!("COS refuses what a template grants, so users cannot write: {why}"),
-                "look at the rights of the operator's key, at the bucket's policy, and that the template names the bucket and its region",
-            );
-        }
-        if self.sts.breaker != BreakerState::StaticFamily.name() {
-            alarm(
-                "STS is left alone after ten failures in a row: users without a living key get none"
-                    .to_owned(),
-                "look at the refusals below and the service's log for what STS said; it is tried again by itself",
-            );
-        }
-        if let Some(flow) = self.lately().filter(|flow| flow.sts_failures_per_second > 0.0) {
-            let failed = flow.sts_failures_per_second / flow.sts_calls_per_second;
-            alarm(
-                format!("{:.0} % of the calls to STS failed in the last minute", failed * 100.0),
-                "cosbroker_sts_calls_total says with which code: keys and templates are mended by you, the rest is retried",
-            );
-        }
-        if self.sts.quota_allowed < self.sts.quota_limit {
-            let Sts { quota_allowed, quota_limit, .. } = self.sts;
-            alarm(
-                format!("STS throttles: {quota_allowed} calls a second are made at most, of {quota_limit}"),
-                "others use the account's quota; lower sts.calls_per_second or ask Tencent for more",
-            );
-        }
-        let allowed = f64::from(self.sts.quota_allowed);
-        if self.lately().is_some_and(|flow| flow.sts_calls_per_second > MUCH_OF_THE_QUOTA * allowed) {
-            alarm(
-                format!("the quota of {} calls to STS a second is nearly used", self.sts.quota_allowed),
-                "raise sts.calls_per_second if the account has more, or let keys live longer",
-            );
-        }
-        if let Some(problem) = self.templates.problems.first() {
-            alarm(
-                format!("the templates' folder cannot serve, the last good set goes on: {problem}"),
-                "mend the file",
-            );
-        }
-        for issuer in self.issuers.iter().filter(|issuer| !issuer.ready) {
-            alarm(
-                format!("tokens of {} cannot be checked: its key set cannot be had", issuer.name),
-                "see that its jwks_url answers from here; the log says what came",
-            );
-        }
-        if self.keys.revocations_unsaved {
-            alarm(
-                "the last change of who is revoked ends with this process: limits.revoked_file cannot be written"
-                    .to_owned(),
-                "give its folder room or rights, then revoke again: that writes everybody down",
-            );
-        }
-        if self.audit.is_some_and(|audit| audit.failing) {
-            alarm(
-                "the audit log cannot be written".to_owned(),
-                "give its disk room; what waits is written then",
-            );
-        }
-        if let Some(audit) = self.audit.filter(|audit| audit.lost > 0) {
-            alarm(
-                format!("{} audit lines are lost since the start", audit.lost),
-                "give the disk room, or a faster one; the log itself says where they are missing",
-            );
-        }
-        alarms
-    }
+fn reasons_by_name<S: Serializer>(counts: &[(MissReason, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(reason, count)| (reason.name(), count)))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+fn breaker_name<S: Serializer>(state: &BreakerState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.name())
 }

@@ -1,7 +1,7 @@
-//! What can be told, and how its line reads.
+//! The events of the audit log, and their lines.
 //!
-//! Holds names, times and addresses; of a key only its id, which opens nothing. Who a token says it is of
-//! stands here only once the token was verified.
+//! An event holds names, times and addresses; of a credential only its id, which opens nothing. The principal of a
+//! token is named only once the token was verified.
 
 use std::{collections::BTreeMap, fmt::Write, net::IpAddr, sync::Arc};
 
@@ -9,172 +9,138 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::{sts::TemporaryCredential, telemetry::TraceContext};
-use diagnostics::{misleads, one_line};
+use crate::{request::RequestContext, sts::TemporaryCredential};
+use diagnostics::is_misleading;
 use templates::{Grant, TemplateSet, identity::Principal};
 
 /// What happened. The fields are those of the line.
 #[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Event {
-    /// The service serves from here on.
-    Start {
-        /// The program's version.
-        version: &'static str,
-        /// The set's version.
-        template_set: String,
-        /// Each template's version.
-        templates: BTreeMap<String, String>,
-    },
-    /// The service has stopped; nothing of this run comes after.
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// The service starts to serve.
+    Start { version: &'static str, template_set: String, templates: BTreeMap<String, String> },
+    /// The service has stopped. It is the last line of a run.
     Stop {},
-    /// STS made a key.
+    /// STS issued a credential.
     Issue {
-        /// `fetched` for somebody who waits, `refreshed` ahead of need, `canary` for nobody.
+        /// `fetched` for a request, `refreshed` before it expires, `canary` for a synthetic identity.
         outcome: &'static str,
-        /// The ask that made it necessary.
+        /// The request that caused the call to STS; none for the canary.
         #[serde(flatten)]
-        context: RequestContext,
-        /// The key.
+        context: Option<RequestContext>,
         #[serde(flatten)]
-        key: KeyOut,
+        key: IssuedKey,
     },
-    /// A key was handed out again, or to somebody else than who had STS make it.
+    /// A request was served a credential that another request had caused.
     Serve {
-        /// How it was come by.
+        /// The outcome of the request, like `hit`.
         outcome: &'static str,
-        /// Who sent for it.
+        /// The request that was served.
         #[serde(flatten)]
         context: RequestContext,
-        /// The key.
         #[serde(flatten)]
-        key: KeyOut,
+        key: IssuedKey,
     },
-    /// An ask was refused.
+    /// A request was refused.
     Refusal(Refused),
-    /// The templates' folder was loaded anew, or could not be.
+    /// The templates' folder was reloaded, or could not be.
     Reload {
         /// `loaded`, `unchanged` or `refused`.
         outcome: &'static str,
-        /// Why it was tried.
+        /// The cause of the reload.
         by: ReloadedBy,
-        /// Who asked over the operators' listener.
+        /// The client of the operators' listener that requested it.
         #[serde(skip_serializing_if = "Option::is_none")]
         client: Option<IpAddr>,
-        /// The version of the set that serves now.
         template_set: String,
-        /// Each template's version now.
         templates: BTreeMap<String, String>,
-        /// What changed, template by template.
+        /// The changes by template.
         changes: BTreeMap<String, String>,
-        /// Why the folder does not serve, if it does not.
+        /// The reasons why the folder was refused.
         problems: Vec<String>,
     },
-    /// An operator stops, or again allows, a user to be served.
+    /// An operator revoked or restored a user.
     Revoke {
         /// `revoked`, `already_revoked` or `restored`.
         outcome: &'static str,
-        /// Who asked over the operators' listener.
+        /// The client of the operators' listener that requested it.
         client: Option<IpAddr>,
-        /// Who.
+        /// The revoked or restored user.
         #[serde(flatten)]
-        principal: Whose,
-        /// Until when the keys already out live.
+        principal: AuditPrincipal,
+        /// When the last of the user's active credentials expires.
         #[serde(skip_serializing_if = "Option::is_none")]
-        keys_live_until: Option<Timestamp>,
+        expires_last_at: Option<Timestamp>,
     },
-    /// Refusals beyond the rate, which have no lines of their own.
+    /// Refusals above the rate limit of the log, which have no lines of their own.
     Suppressed {
-        /// Their outcome; for a token that is not believed, the cause.
+        /// The outcome of these refusals; for an invalid token, the cause.
         kind: String,
-        /// How many.
         refusals: u64,
     },
-    /// Lines that could not be written, somewhere between the line before and this one.
-    Lost {
-        /// How many.
-        lines: u64,
-    },
+    /// Lines between the one before and this one were lost.
+    Lost { lines: u64 },
 }
 
-/// Which request, and who sent it.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestContext {
-    /// The answer's `X-Request-Id`.
-    #[serde(serialize_with = "as_text")]
-    pub request_id: Arc<str>,
-    /// The peer, or whom trusted proxies name.
-    pub client: Option<IpAddr>,
-    /// The trace it is part of, if its sender names one or it is sampled.
-    #[serde(rename = "traceId", serialize_with = "trace_id", skip_serializing_if = "Option::is_none")]
-    pub trace: Option<TraceContext>,
-}
-
-/// An ask that was refused.
+/// The event of a refused request.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The name of the refusal.
-    pub outcome: &'static str,
-    /// The answer's status.
-    pub status: u16,
-    /// What the asker may not have been told.
-    pub cause: String,
-    /// Who sent it.
+    pub(crate) outcome: &'static str,
+    pub(crate) status: u16,
+    /// The cause, which the response may not state.
+    pub(crate) cause: String,
     #[serde(flatten)]
-    pub context: RequestContext,
-    /// Who asked, by a verified token.
+    pub(crate) context: RequestContext,
+    /// The principal, if the token was verified.
     #[serde(flatten)]
-    pub principal: Option<Whose>,
-    /// The template asked for, if there is one of that name.
+    pub(crate) principal: Option<AuditPrincipal>,
+    /// The requested template, if it exists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub template: Option<String>,
+    pub(crate) template: Option<String>,
 }
 
-/// Somebody, as a line names them.
+/// A principal, written as `issuer` and `subject`.
 #[derive(Debug)]
-pub struct Whose(Principal);
+pub(crate) struct AuditPrincipal(Principal);
 
-/// Why templates were loaded anew.
+/// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReloadedBy {
-    /// The folder changed.
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReloadedBy {
     Folder,
-    /// SIGHUP.
+    /// The process received SIGHUP.
     Signal,
-    /// `POST /api/reload`.
+    /// An operator called `POST /api/reload`.
     Api,
 }
 
-/// A key that is out.
+/// An issued credential, without its secrets.
 #[derive(Debug)]
-pub struct KeyOut {
+pub(crate) struct IssuedKey {
     grant: Arc<Grant>,
     key_id: String,
-    expires: Timestamp,
-    /// STS's name for the call, where the line is about that call.
-    made_by: Option<String>,
+    expires_at: Timestamp,
+    /// The request id of the call to STS; none where the line is not about that call.
+    sts_request_id: Option<String>,
 }
 
-/// Each line says who, what and until when; the line of its making also says what it may do.
+/// The fields of an [`IssuedKey`] in every line.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyLine<'a> {
+struct KeyFields<'a> {
     issuer: &'a str,
     subject: &'a str,
     template: &'a str,
     grant_id: String,
     key_id: &'a str,
-    expires: String,
+    expires_at: String,
     #[serde(flatten)]
-    made: Option<MadeLine<'a>>,
+    issue: Option<IssueFields<'a>>,
 }
 
+/// The fields that only an `issue` line has.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MadeLine<'a> {
+struct IssueFields<'a> {
     sts_request_id: &'a str,
     template_version: String,
     policy_sha256: String,
@@ -192,49 +158,49 @@ struct Line<'a> {
 }
 
 impl Event {
-    /// The service serves from here on.
-    pub fn start(serving: &TemplateSet) -> Self {
+    /// Returns the first event of a run.
+    pub(crate) fn start(active: &TemplateSet) -> Self {
         Self::Start {
             version: env!("CARGO_PKG_VERSION"),
-            template_set: serving.version().short().to_string(),
-            templates: versions(serving),
+            template_set: active.version().short().to_string(),
+            templates: versions(active),
         }
     }
 
-    /// STS made a key.
-    pub fn issue(
+    /// Returns the event of a call to STS that issued `key`.
+    pub(crate) fn issue(
+        outcome: &'static str,
+        context: Option<RequestContext>,
+        grant: &Arc<Grant>,
+        key: &TemporaryCredential,
+    ) -> Self {
+        let sts_request_id = Some(key.request_id.clone());
+        Self::Issue { outcome, context, key: IssuedKey { sts_request_id, ..IssuedKey::new(grant, key) } }
+    }
+
+    /// Returns the event of a request that was served from the cache or shared a call to STS.
+    pub(crate) fn serve(
         outcome: &'static str,
         context: RequestContext,
         grant: &Arc<Grant>,
         key: &TemporaryCredential,
     ) -> Self {
-        let made_by = Some(key.request_id.clone());
-        Self::Issue { outcome, context, key: KeyOut { made_by, ..KeyOut::new(grant, key) } }
+        Self::Serve { outcome, context, key: IssuedKey::new(grant, key) }
     }
 
-    /// A key was handed out that another ask had STS make.
-    pub fn serve(
-        outcome: &'static str,
-        context: RequestContext,
-        grant: &Arc<Grant>,
-        key: &TemporaryCredential,
-    ) -> Self {
-        Self::Serve { outcome, context, key: KeyOut::new(grant, key) }
-    }
-
-    /// An operator stopped, or again allowed, somebody to be served.
-    pub fn revoke(
+    /// Returns the event of a revocation or restoration.
+    pub(crate) fn revoke(
         outcome: &'static str,
         principal: Principal,
         client: Option<IpAddr>,
-        keys_live_until: Option<Timestamp>,
+        expires_last_at: Option<Timestamp>,
     ) -> Self {
-        Self::Revoke { outcome, client, principal: principal.into(), keys_live_until }
+        Self::Revoke { outcome, client, principal: principal.into(), expires_last_at }
     }
 
-    /// What kind of flood it may be part of: refusals of one kind do not hide another's. Kinds come from
-    /// closed sets; a 401's cause is one of `identity::Rejection`.
-    pub(super) fn flood(&self) -> Option<&str> {
+    /// Returns the kind by which refusals are rate limited, so that many of one kind do not hide others. Kinds come
+    /// from closed sets: the cause of a 401 is an `identity::Rejection`.
+    pub(super) fn flood_kind(&self) -> Option<&str> {
         match self {
             Self::Refusal(refused) if refused.status == 401 => Some(&refused.cause),
             Self::Refusal(refused) => Some(refused.outcome),
@@ -242,11 +208,11 @@ impl Event {
         }
     }
 
-    /// Every [`Event::name`].
+    /// All values of [`Event::name`].
     pub(super) const NAMES: [&'static str; 9] =
         ["start", "stop", "issue", "serve", "refusal", "reload", "revoke", "suppressed", "lost"];
 
-    /// As the line's `event`.
+    /// Returns the `event` field of the line.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
@@ -261,14 +227,14 @@ impl Event {
         }
     }
 
-    /// The line, with its end.
+    /// Returns the line, with its newline.
     pub(super) fn line(&self, at: Timestamp) -> Vec<u8> {
-        // Strings and numbers in structs always serialize.
+        // Strings and numbers in structs always serialise.
         let json = serde_json::to_string(&Line { time: format!("{at:.3}"), event: self }).unwrap_or_default();
         let mut line = String::with_capacity(json.len() + 1);
         for c in json.chars() {
-            // Only texts hold such characters, and there JSON may write them so. Four digits are enough for all.
-            if misleads(c) {
+            // Such characters stand only in strings, where JSON allows an escape. Four digits are enough for all.
+            if is_misleading(c) {
                 // Writing to a string never fails.
                 let _ = write!(line, "\\u{:04x}", u32::from(c));
             } else {
@@ -280,32 +246,25 @@ impl Event {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands it over so")]
-fn trace_id<S: Serializer>(trace: &Option<TraceContext>, serializer: S) -> Result<S::Ok, S::Error> {
-    match trace {
-        Some(trace) => serializer.collect_str(&trace.trace_id()),
-        None => serializer.serialize_none(),
-    }
+fn versions(templates: &TemplateSet) -> BTreeMap<String, String> {
+    templates.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
-fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
-}
-
-fn versions(serving: &TemplateSet) -> BTreeMap<String, String> {
-    serving.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
-}
-
-impl KeyOut {
+impl IssuedKey {
     fn new(grant: &Arc<Grant>, key: &TemporaryCredential) -> Self {
-        Self { grant: Arc::clone(grant), key_id: key.secret_id.clone(), expires: key.expires, made_by: None }
+        Self {
+            grant: Arc::clone(grant),
+            key_id: key.secret_id.clone(),
+            expires_at: key.expires_at,
+            sts_request_id: None,
+        }
     }
 }
 
-impl Serialize for KeyOut {
+impl Serialize for IssuedKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { grant, key_id, expires, made_by } = self;
-        let made = made_by.as_deref().map(|sts_request_id| MadeLine {
+        let Self { grant, key_id, expires_at, sts_request_id } = self;
+        let issue = sts_request_id.as_deref().map(|sts_request_id| IssueFields {
             sts_request_id,
             template_version: grant.template_version(),
             policy_sha256: hex::encode(Sha256::digest(grant.policy().wire())),
@@ -314,33 +273,33 @@ impl Serialize for KeyOut {
             prefix: grant.home(),
             scoped: grant.is_narrowed(),
         });
-        KeyLine {
+        KeyFields {
             issuer: grant.principal().issuer(),
             subject: grant.principal().subject(),
             template: grant.template_name(),
             grant_id: grant.id().to_string(),
             key_id,
-            expires: expires.to_string(),
-            made,
+            expires_at: expires_at.to_string(),
+            issue,
         }
         .serialize(serializer)
     }
 }
 
-impl From<Principal> for Whose {
+impl From<Principal> for AuditPrincipal {
     fn from(principal: Principal) -> Self {
         Self(principal)
     }
 }
 
-impl Serialize for Whose {
+impl Serialize for AuditPrincipal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct WhoseLine<'a> {
+        struct Fields<'a> {
             issuer: &'a str,
             subject: &'a str,
         }
-        WhoseLine { issuer: self.0.issuer(), subject: self.0.subject() }.serialize(serializer)
+        Fields { issuer: self.0.issuer(), subject: self.0.subject() }.serialize(serializer)
     }
 }
 
@@ -349,12 +308,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_to_every_reader_and_says_exactly_what_was_said() {
+    fn a_line_is_one_line_to_every_reader_and_keeps_every_character() {
         let odd = "a\n\u{85}\u{2028}\u{202e}\u{9b}31m\u{7f}\"\\密钥😀";
         let event = Event::revoke("revoked", Principal::new("https://id.test/", odd), None, None);
         let line = String::from_utf8(event.line(Timestamp::UNIX_EPOCH)).unwrap();
         let shown = line.strip_suffix('\n').unwrap();
-        assert!(!shown.chars().any(misleads), "{shown}");
+        assert!(!shown.chars().any(is_misleading), "{shown}");
         assert!(shown.contains("密钥😀"), "{shown}");
         let read: serde_json::Value = serde_json::from_str(shown).unwrap();
         assert_eq!(read["subject"], odd);
@@ -364,12 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn who_an_unverified_token_speaks_of_has_no_place_in_its_line() {
+    fn the_principal_of_an_unverified_token_is_not_in_the_line() {
         let refused = Refused {
             outcome: "unauthenticated",
             status: 401,
             cause: "bad signature".to_owned(),
-            context: RequestContext { request_id: "r".into(), client: "10.1.2.3".parse().ok(), trace: None },
+            context: RequestContext { client: "10.1.2.3".parse().ok(), ..RequestContext::for_tests(0x0f) },
             principal: None,
             template: None,
         };
@@ -377,7 +336,7 @@ mod tests {
         assert_eq!(
             line,
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"refusal\",\"outcome\":\"unauthenticated\",\
-             \"status\":401,\"cause\":\"bad signature\",\"requestId\":\"r\",\"client\":\"10.1.2.3\"}\n"
+             \"status\":401,\"cause\":\"bad signature\",\"request_id\":\"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\",\"client\":\"10.1.2.3\"}\n"
         );
     }
 }

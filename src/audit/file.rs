@@ -1,7 +1,8 @@
-//! The log as a file: whole lines at its end, turned over by size, found again by name.
+//! The log file: appends whole lines, rotates by size, and follows its name.
 //!
-//! The file is looked for by its name before each batch, so that it may be moved or removed by others
-//! (`logrotate`) with no signal to this process.
+//! The file is looked up by name before each batch, so that `logrotate` may move or remove it without a signal to this
+//! process. Rotation is written by hand because `file-rotate` and `tracing-appender` neither lock the file, nor remove
+//! a partial line after a full disk, nor follow a file that was moved.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -15,23 +16,23 @@ use std::{
 
 use crate::config::Rotation;
 
-/// Where lines go.
+/// The file that lines are appended to.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    /// None for what was open from the start and has no name: stdout.
+    /// The name and the rotation; none for stdout.
     named: Option<(PathBuf, Option<Rotation>)>,
-    open: Option<Open>,
+    open: Option<OpenFile>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
-    /// Device and inode.
+    /// The device and the inode, which identify the file.
     id: (u64, u64),
-    /// A part of a line stands at the end and could not be taken back.
-    torn: bool,
-    /// After a rotation that failed: not before it has grown to this.
-    no_rotation_below: u64,
+    /// Whether the file ends with a part of a line that could not be removed.
+    ends_with_partial_line: bool,
+    /// The size below which a failed rotation is not tried again.
+    retry_rotation_at: u64,
 }
 
 impl LogFile {
@@ -41,11 +42,11 @@ impl LogFile {
 
     pub(super) fn stdout() -> io::Result<Self> {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self { named: None, open: Some(Open { file, id: (0, 0), torn: false, no_rotation_below: 0 }) })
+        Ok(Self { named: None, open: Some(OpenFile::new(file, (0, 0))) })
     }
 
-    /// Makes sure that what is open is what has the name.
-    pub(super) fn look(&mut self) -> io::Result<()> {
+    /// Opens the file again if its name now belongs to another file, or to none.
+    pub(super) fn reopen_if_moved(&mut self) -> io::Result<()> {
         let Some((path, _)) = &self.named else { return Ok(()) };
         let found = match fs::metadata(path) {
             Ok(found) => Some((found.dev(), found.ino())),
@@ -53,53 +54,49 @@ impl LogFile {
             Err(error) => return Err(error),
         };
         if found.is_none() || found != self.open.as_ref().map(|open| open.id) {
-            self.open = Some(Open::at(path)?);
+            self.open = Some(OpenFile::open(path)?);
         }
         Ok(())
     }
 
-    /// Turns the log over if so many bytes more would be too many.
-    pub(super) fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+    /// Rotates the file if it would grow too large by `bytes`.
+    pub(super) fn rotate_if_needed(&mut self, bytes: usize) -> io::Result<()> {
         let (Some((path, Some(rotation))), Some(open)) = (&self.named, &mut self.open) else {
             return Ok(());
         };
         let now = open.file.metadata()?;
         let grown = now.len().saturating_add(bytes as u64);
-        if !now.is_file() || now.len() == 0 || grown <= rotation.max_bytes.max(open.no_rotation_below) {
+        if !now.is_file() || now.len() == 0 || grown <= rotation.max_bytes.max(open.retry_rotation_at) {
             return Ok(());
         }
-        // Not at every line, if it cannot be done.
-        open.no_rotation_below = now.len() + rotation.max_bytes / 16;
+        // A rotation that fails is not tried again at every line.
+        open.retry_rotation_at = now.len() + rotation.max_bytes / 16;
         open.file.sync_data()?;
-        let numbered = |number: u32| {
-            let mut name = path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
         for number in (1..rotation.keep.get()).rev() {
-            match fs::rename(numbered(number), numbered(number + 1)) {
+            match fs::rename(rotated_path(path, number), rotated_path(path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        fs::rename(path, numbered(1))?;
-        self.look()
+        fs::rename(path, rotated_path(path, 1))?;
+        self.reopen_if_moved()
     }
 
-    /// Puts a line at the end, whole or not at all.
+    /// Appends a line, whole or not at all.
     pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let open = self.open.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        if open.torn {
-            write_whole(&mut open.file, b"\n").map_err(|(_, error)| error)?;
-            open.torn = false;
+        if open.ends_with_partial_line {
+            write_all(&mut open.file, b"\n").map_err(|failure| failure.error)?;
+            open.ends_with_partial_line = false;
         }
-        write_whole(&mut open.file, line).map_err(|(written, error)| {
-            open.torn = written > 0 && (self.named.is_none() || open.take_back(written).is_err());
+        write_all(&mut open.file, line).map_err(|WriteFailure { written, error }| {
+            open.ends_with_partial_line =
+                written > 0 && (self.named.is_none() || open.truncate_by(written).is_err());
             error
         })
     }
 
-    /// Has all that was written put to disk.
+    /// Flushes the file to disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         match (&self.named, &self.open) {
             (Some(_), Some(open)) if open.file.metadata()?.is_file() => open.file.sync_data(),
@@ -108,21 +105,25 @@ impl LogFile {
     }
 }
 
-impl Open {
-    fn at(path: &Path) -> io::Result<Self> {
-        // Nobody else's to read: it says who did what from where.
+impl OpenFile {
+    fn new(file: File, id: (u64, u64)) -> Self {
+        Self { file, id, ends_with_partial_line: false, retry_rotation_at: 0 }
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        // Readable by the service's user only: it says who did what from where.
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let found = file.metadata()?;
-        // Two processes that turn one log over would lose lines of both. Where a file system has no locks,
-        // this is the operator's to see to.
+        // Two processes that rotate the same log would lose lines of both. On a file system without locks, the operator
+        // must prevent that.
         if found.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process writes to it"));
         }
-        Ok(Self { file, id: (found.dev(), found.ino()), torn: false, no_rotation_below: 0 })
+        Ok(Self::new(file, (found.dev(), found.ino())))
     }
 
-    /// Cuts off the last bytes, which this process wrote: nobody else holds the lock.
-    fn take_back(&self, bytes: usize) -> io::Result<()> {
+    /// Removes the last bytes. This process wrote them, as it holds the lock.
+    fn truncate_by(&self, bytes: usize) -> io::Result<()> {
         let found = self.file.metadata()?;
         if !found.is_file() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -131,27 +132,41 @@ impl Open {
     }
 }
 
-/// Whether a log could be opened, without making one.
-pub(super) fn could_be_opened(path: &Path) -> io::Result<()> {
+/// Returns the path of the `number`th older file, where 1 is the newest.
+fn rotated_path(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// Checks whether a log could be opened, without creating one.
+pub(super) fn check_openable(path: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            // A file without a name, which is gone at once.
+            // The temporary file has no name and is removed at once.
             tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(|_| ())
         }
         opened => opened.map(|_| ()),
     }
 }
 
-/// Writes all, in one call where the system takes it so; or says how much was written before it failed.
-fn write_whole(out: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+/// A failed write, and the number of bytes that were written before.
+#[derive(Debug)]
+struct WriteFailure {
+    written: usize,
+    error: io::Error,
+}
+
+/// Writes all bytes, in one system call where possible. Unlike `Write::write_all`, reports how much was written.
+fn write_all(out: &mut impl Write, bytes: &[u8]) -> Result<(), WriteFailure> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         match out.write(rest) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(0) => return Err(WriteFailure { written, error: io::ErrorKind::WriteZero.into() }),
             Ok(more) => written += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, error)),
+            Err(error) => return Err(WriteFailure { written, error }),
         }
     }
     Ok(())
@@ -166,7 +181,7 @@ mod tests {
     fn log(dir: &tempfile::TempDir, max_bytes: u64, keep: u32) -> LogFile {
         let rotation = Rotation { max_bytes, keep: keep.try_into().unwrap() };
         let mut log = LogFile::new(dir.path().join("audit.jsonl"), Some(rotation));
-        log.look().unwrap();
+        log.reopen_if_moved().unwrap();
         log
     }
 
@@ -174,12 +189,17 @@ mod tests {
         fs::read_to_string(dir.path().join(name)).unwrap()
     }
 
+    fn append(log: &mut LogFile, line: &str) {
+        log.reopen_if_moved().unwrap();
+        log.append(line.as_bytes()).unwrap();
+    }
+
     #[test]
-    fn lines_move_from_file_to_file_and_the_oldest_go() {
+    fn rotation_renames_older_files_and_removes_the_oldest() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir, 8, 2);
         for line in ["one\n", "two\n", "three\n", "four\n", "a line that is longer than a file\n", "five\n"] {
-            log.make_room(line.len()).unwrap();
+            log.rotate_if_needed(line.len()).unwrap();
             log.append(line.as_bytes()).unwrap();
         }
         assert_eq!(read(&dir, "audit.jsonl"), "five\n");
@@ -191,30 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_others_move_or_remove_goes_on_under_its_name() {
+    fn a_log_that_others_move_or_remove_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir, 1000, 2);
-        let mut put = |line: &str| {
-            log.look().unwrap();
-            log.append(line.as_bytes()).unwrap();
-        };
-        put("one\n");
+        append(&mut log, "one\n");
         fs::rename(dir.path().join("audit.jsonl"), dir.path().join("moved")).unwrap();
-        put("two\n");
+        append(&mut log, "two\n");
         assert_eq!((read(&dir, "moved").as_str(), read(&dir, "audit.jsonl").as_str()), ("one\n", "two\n"));
         fs::remove_file(dir.path().join("audit.jsonl")).unwrap();
-        put("three\n");
+        append(&mut log, "three\n");
         assert_eq!(read(&dir, "audit.jsonl"), "three\n");
     }
 
     #[test]
-    fn a_log_that_cannot_be_turned_over_goes_on_growing() {
+    fn a_log_that_cannot_be_rotated_keeps_growing() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir, 8, 1);
         fs::create_dir_all(dir.path().join("audit.jsonl.1/in-the-way")).unwrap();
         let mut failures = 0;
         for _ in 0..10 {
-            failures += u32::from(log.make_room(4).is_err());
+            failures += u32::from(log.rotate_if_needed(4).is_err());
             log.append(b"one\n").unwrap();
         }
         assert_eq!(read(&dir, "audit.jsonl").len(), 40);
@@ -222,31 +238,31 @@ mod tests {
     }
 
     #[test]
-    fn one_log_has_one_writer() {
+    fn a_second_process_cannot_open_the_same_log() {
         let dir = tempfile::tempdir().unwrap();
         let first = log(&dir, 1000, 2);
         let mut second = LogFile::new(dir.path().join("audit.jsonl"), None);
-        assert_eq!(second.look().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(second.reopen_if_moved().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(first);
-        second.look().unwrap();
+        second.reopen_if_moved().unwrap();
     }
 
     #[test]
-    fn half_a_line_is_taken_back() {
+    fn a_partial_line_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = log(&dir, 1000, 2);
         log.append(b"whole\n").unwrap();
         let open = log.open.as_mut().unwrap();
         open.file.write_all(b"half a").unwrap();
-        open.take_back(6).unwrap();
+        open.truncate_by(6).unwrap();
         log.append(b"next\n").unwrap();
         assert_eq!(read(&dir, "audit.jsonl"), "whole\nnext\n");
     }
 
     #[test]
-    fn what_was_written_before_a_failure_is_known() {
-        struct Room(usize);
-        impl Write for Room {
+    fn a_failed_write_reports_how_much_was_written() {
+        struct LimitedSpace(usize);
+        impl Write for LimitedSpace {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 let taken = bytes.len().min(self.0).min(4);
                 self.0 -= taken;
@@ -256,17 +272,17 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(write_whole(&mut Room(10), b"0123456789").is_ok());
-        let (written, error) = write_whole(&mut Room(9), b"0123456789").unwrap_err();
+        assert!(write_all(&mut LimitedSpace(10), b"0123456789").is_ok());
+        let WriteFailure { written, error } = write_all(&mut LimitedSpace(9), b"0123456789").unwrap_err();
         assert_eq!((written, error.kind()), (9, io::ErrorKind::StorageFull));
     }
 
     #[test]
-    fn what_can_be_opened_is_known_without_making_it() {
+    fn a_check_does_not_create_the_log() {
         let dir = tempfile::tempdir().unwrap();
-        could_be_opened(&dir.path().join("new")).unwrap();
+        check_openable(&dir.path().join("new")).unwrap();
         assert!(!dir.path().join("new").exists());
-        assert!(could_be_opened(&dir.path().join("no/such")).is_err());
-        assert!(could_be_opened(dir.path()).is_err());
+        assert!(check_openable(&dir.path().join("no/such")).is_err());
+        assert!(check_openable(dir.path()).is_err());
     }
 }

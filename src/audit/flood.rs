@@ -1,4 +1,6 @@
-//! Refusals up to a rate, each kind by itself; of the rest, their number.
+//! Flood control: the rate limit of refusals in the log, by kind.
+//!
+//! Written by hand on top of `governor`: its keyed limiters do not count what they refuse.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +16,16 @@ use governor::{
 };
 
 use diagnostics::Rate;
-use runtime::clock::{Clock, QuotaClock, quota};
+use runtime::{
+    clock::Clock,
+    rate_limit::{QuotaClock, quota},
+};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, QuotaClock, NoOpMiddleware<Nanos>>;
 
-/// What keeps floods out of the log.
+/// Limits the lines of each kind of refusal, and counts the suppressed ones.
 #[derive(Clone)]
-pub(super) struct Flood {
+pub(super) struct FloodControl {
     quota: Option<Quota>,
     kinds: Arc<Mutex<BTreeMap<String, Kind>>>,
     clock: Arc<dyn Clock>,
@@ -31,18 +36,18 @@ struct Kind {
     suppressed: u64,
 }
 
-impl fmt::Debug for Flood {
+impl fmt::Debug for FloodControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flood").field("quota", &self.quota).finish_non_exhaustive()
+        f.debug_struct("FloodControl").field("quota", &self.quota).finish_non_exhaustive()
     }
 }
 
-impl Flood {
+impl FloodControl {
     pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
         Self { quota: quota(rate), kinds: Arc::default(), clock }
     }
 
-    /// Whether one more of a kind may have its line; if not, it is counted.
+    /// Returns whether a refusal of this kind may be written; if not, counts it as suppressed.
     pub(super) fn admit(&self, kind: &str) -> bool {
         let Some(quota) = self.quota else { return true };
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,8 +62,8 @@ impl Flood {
         admitted
     }
 
-    /// Those that had no line since this was last asked, by kind.
-    pub(super) fn suppressed(&self) -> Vec<(String, u64)> {
+    /// Returns the numbers of suppressed refusals since the last call, by kind.
+    pub(super) fn take_suppressed(&self) -> Vec<(String, u64)> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds
             .iter_mut()
@@ -75,24 +80,27 @@ mod tests {
     use super::*;
     use runtime::clock::TestClock;
 
+    /// How many of a thousand refusals are written.
+    fn admitted(flood: &FloodControl, kind: &str) -> usize {
+        (0..1000).filter(|_| flood.admit(kind)).count()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_one_kind_is_told_by_its_number_and_hides_no_other() {
-        let flood = Flood::new("3/minute".parse().unwrap(), TestClock::at(0));
-        let admitted = |kind| (0..1000).filter(|_| flood.admit(kind)).count();
-        assert_eq!(admitted("bad signature"), 3);
-        assert_eq!(admitted("expired"), 3);
-        let told = |kind: &str, count| (kind.to_owned(), count);
-        assert_eq!(flood.suppressed(), [told("bad signature", 997), told("expired", 997)]);
-        assert_eq!(flood.suppressed(), []);
+    async fn a_flood_of_one_kind_is_counted_and_does_not_suppress_another_kind() {
+        let flood = FloodControl::new("3/minute".parse().unwrap(), TestClock::at(0));
+        assert_eq!(admitted(&flood, "bad signature"), 3);
+        assert_eq!(admitted(&flood, "expired"), 3);
+        assert_eq!(flood.take_suppressed(), [("bad signature".to_owned(), 997), ("expired".to_owned(), 997)]);
+        assert_eq!(flood.take_suppressed(), []);
         tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!(admitted("expired"), 1);
-        assert_eq!(flood.suppressed(), [told("expired", 999)]);
+        assert_eq!(admitted(&flood, "expired"), 1);
+        assert_eq!(flood.take_suppressed(), [("expired".to_owned(), 999)]);
     }
 
     #[tokio::test]
-    async fn without_a_rate_every_refusal_has_its_line() {
-        let flood = Flood::new(Rate::Off, TestClock::at(0));
+    async fn without_a_rate_limit_every_refusal_is_written() {
+        let flood = FloodControl::new(Rate::Off, TestClock::at(0));
         assert!((0..10_000).all(|_| flood.admit("expired")));
-        assert_eq!(flood.suppressed(), []);
+        assert_eq!(flood.take_suppressed(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! What this room counts.
+//! Metrics of the audit log.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Audit, Event, Status};
+use super::{Audit, Event};
 use crate::metrics::{MetricsWriter, StaticFamily};
 
-/// Lines written, and all that keeps a line from being written. Each shows from the start, so that an alarm
-/// sees it rise.
+/// Counts written, queued, suppressed and lost lines. All counters are exported from the start, so that an alert sees
+/// them rise from zero.
 #[derive(Debug)]
 pub(super) struct Metrics {
     lines: StaticFamily<&'static str, Counter>,
-    lost: StaticFamily<Loss, Counter>,
+    lost: StaticFamily<LossReason, Counter>,
     suppressed: Counter,
     errors: Counter,
     failing: Gauge,
-    /// Lines told of and neither written nor lost.
-    waiting: Gauge,
+    /// Lines recorded and neither written nor lost.
+    queued: Gauge,
 }
 
-/// Why a line is lost.
+/// The reason why a line is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// As many wait already as may.
+pub(super) enum LossReason {
+    /// The queue is full.
     QueueFull,
-    /// The process ended, and the line still could not be written.
+    /// The log was closed while it could not be written.
     Unwritable,
-    /// It came after the log's end.
+    /// The event was recorded after the log was closed, or the disk did not take it in time.
     Stopped,
 }
 
-impl Loss {
+impl LossReason {
     const ALL: [Self; 3] = [Self::QueueFull, Self::Unwritable, Self::Stopped];
 
     fn name(self) -> &'static str {
@@ -52,77 +52,77 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             lines: StaticFamily::new(Event::NAMES, |event| [("event", event)], Counter::default),
-            lost: StaticFamily::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
+            lost: StaticFamily::new(LossReason::ALL, |reason| [("reason", reason.name())], Counter::default),
             suppressed: Counter::default(),
             errors: Counter::default(),
             failing: Gauge::default(),
-            waiting: Gauge::default(),
+            queued: Gauge::default(),
         }
     }
 }
 
 impl Metrics {
-    /// A line is to be written.
-    pub(super) fn told(&self) {
-        self.waiting.inc();
+    /// Counts a line as queued.
+    pub(super) fn add_queued(&self) {
+        self.queued.inc();
     }
 
-    /// A line that was told of is written.
-    pub(super) fn written(&self, event: &'static str) {
-        self.waiting.dec();
+    /// Counts a queued line as written.
+    pub(super) fn add_written(&self, event: &'static str) {
+        self.queued.dec();
         if let Some(lines) = self.lines.of(event) {
             lines.inc();
         }
     }
 
-    /// Lines that were told of never will be written.
-    pub(super) fn dropped(&self, loss: Loss, lines: i64) {
-        self.waiting.dec_by(lines);
-        if let Some(lost) = self.lost.of(loss) {
+    /// Counts queued lines as lost.
+    pub(super) fn add_lost(&self, reason: LossReason, lines: i64) {
+        self.queued.dec_by(lines);
+        if let Some(lost) = self.lost.of(reason) {
             lost.inc_by(lines.unsigned_abs());
         }
     }
 
-    pub(super) fn suppressed(&self) {
+    pub(super) fn add_suppressed(&self) {
         self.suppressed.inc();
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn set_failing(&self) {
         self.errors.inc();
         self.failing.set(1);
     }
 
-    pub(super) fn unrotated(&self) {
+    pub(super) fn add_rotation_failure(&self) {
         self.errors.inc();
     }
 
-    pub(super) fn recovered(&self) {
+    pub(super) fn set_recovered(&self) {
         self.failing.set(0);
     }
 
-    /// How many lines wait.
-    pub(super) fn waiting(&self) -> i64 {
-        self.waiting.get()
+    pub(super) fn queued(&self) -> i64 {
+        self.queued.get()
     }
 
-    pub(super) fn status(&self) -> Status {
-        Status {
-            written: self.lines.iter().map(|(_, count)| count.get()).sum(),
-            lost: self.lost.iter().map(|(_, count)| count.get()).sum(),
-            failing: self.failing.get() == 1,
-        }
+    pub(super) fn written(&self) -> u64 {
+        self.lines.iter().map(|(_, count)| count.get()).sum()
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.iter().map(|(_, count)| count.get()).sum()
+    }
+
+    /// Returns whether the last write failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.get() == 1
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("cosbroker_audit_lines", "Audit lines written, by event", self.lines.clone());
-        registry.register(
-            "cosbroker_audit_lost",
-            "Audit lines that were not written and never will be, by reason",
-            self.lost.clone(),
-        );
+        registry.register("cosbroker_audit_lost", "Audit lines that are lost, by reason", self.lost.clone());
         registry.register(
             "cosbroker_audit_suppressed",
-            "Refusals beyond audit.refusals, told in the log by their number only",
+            "Refusals above audit.refusals, of which the log has only the number",
             self.suppressed.clone(),
         );
         registry.register(
@@ -130,15 +130,11 @@ impl Metrics {
             "Attempts to write or rotate the audit log that failed",
             self.errors.clone(),
         );
-        registry.register(
-            "cosbroker_audit_queue",
-            "Audit lines that wait to be written",
-            self.waiting.clone(),
-        );
+        registry.register("cosbroker_audit_queue", "Audit lines waiting to be written", self.queued.clone());
     }
 }
 
-/// What is read of the log when it is asked for.
+/// Exports the metrics that are computed when they are scraped.
 #[derive(Debug)]
 pub(super) struct MetricsCollector(pub(super) Audit);
 
@@ -146,8 +142,8 @@ impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         MetricsWriter::new(encoder).gauge(
             "cosbroker_audit_failing",
-            "1 while the audit log cannot be written, and its lines wait in memory",
-            u32::from(self.0.is_failing()),
+            "1 while the audit log cannot be written and its lines are queued in memory",
+            u32::from(self.0.status().is_some_and(|status| status.failing)),
         )
     }
 }

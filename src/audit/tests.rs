@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use super::*;
 use crate::config::{AuditTarget, Rotation};
@@ -20,7 +20,18 @@ fn event(subject: &str) -> Event {
     Event::revoke("revoked", Principal::new("i", subject), None, None)
 }
 
-fn figure(audit: &Audit, name: &str) -> u64 {
+fn refusal(cause: &str) -> Event {
+    Event::Refusal(Refused {
+        outcome: "unauthenticated",
+        status: 401,
+        cause: cause.to_owned(),
+        context: crate::request::RequestContext::for_tests(0),
+        principal: None,
+        template: None,
+    })
+}
+
+fn metric(audit: &Audit, name: &str) -> u64 {
     let mut registry = Registry::default();
     audit.register(&mut registry);
     let mut text = String::new();
@@ -29,12 +40,16 @@ fn figure(audit: &Audit, name: &str) -> u64 {
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// Every line of a log and its older files, oldest first; each must be whole.
+/// The number at the end of a rotated file's name; 0 for the newest file.
+fn rotation_number(path: &Path) -> u32 {
+    path.extension().unwrap().to_str().unwrap().parse().unwrap_or(0)
+}
+
+/// Every line of a log and its rotated files, oldest first; each must be whole.
 fn lines(dir: &Path) -> Vec<serde_json::Value> {
-    let number = |path: &PathBuf| path.extension().unwrap().to_str().unwrap().parse::<u32>().unwrap_or(0);
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort_by_key(|path| std::cmp::Reverse(number(path)));
+    files.sort_by_key(|path| std::cmp::Reverse(rotation_number(path)));
     let texts = files.iter().map(|path| std::fs::read_to_string(path).unwrap());
     texts
         .flat_map(|text| {
@@ -45,102 +60,101 @@ fn lines(dir: &Path) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn nothing_is_lost_or_torn_while_many_tell_and_the_log_is_turned_over() {
+fn no_line_is_lost_or_torn_when_threads_record_while_the_log_rotates() {
     let dir = tempfile::tempdir().unwrap();
     let audit = started(config(dir.path().join("audit.jsonl"), 16 << 10));
     std::thread::scope(|scope| {
-        for teller in 0..4 {
+        for thread in 0..4 {
             let audit = &audit;
-            scope.spawn(move || (0..1500).for_each(|n| audit.record(event(&format!("{teller}-{n}")))));
+            scope.spawn(move || (0..1500).for_each(|n| audit.record(event(&format!("{thread}-{n}")))));
         }
     });
+    // A slow disk may need longer for these than `close` waits.
+    while metric(&audit, "cosbroker_audit_queue") > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     audit.close();
     let lines = lines(dir.path());
-    for teller in 0..4 {
-        let prefix = format!("{teller}-");
-        let told = lines.iter().filter_map(|line| line["subject"].as_str()?.strip_prefix(&prefix));
-        assert!(told.eq((0..1500).map(|n| n.to_string())), "in the order told, and all");
+    for thread in 0..4 {
+        let prefix = format!("{thread}-");
+        let recorded = lines.iter().filter_map(|line| line["subject"].as_str()?.strip_prefix(&prefix));
+        assert!(recorded.eq((0..1500).map(|n| n.to_string())), "all, in the order of recording");
     }
     assert_eq!(lines.last().unwrap()["event"], "stop");
     assert_eq!(lines.len(), 6001);
     assert!(std::fs::read_dir(dir.path()).unwrap().count() > 10);
     assert_eq!(
-        (figure(&audit, "cosbroker_audit_lines_total"), figure(&audit, "cosbroker_audit_lost_total")),
+        (metric(&audit, "cosbroker_audit_lines_total"), metric(&audit, "cosbroker_audit_lost_total")),
         (6001, 0)
     );
 }
 
 #[test]
-fn a_full_disk_keeps_nobody_waiting_and_what_does_not_fit_the_queue_is_counted() {
+fn a_full_disk_delays_no_caller_and_events_above_the_queue_size_are_counted() {
     let audit = started(config("/dev/full".into(), 16 << 10));
-    let told = QUEUE + 5000;
-    (0..told).for_each(|n| audit.record(event(&n.to_string())));
-    let lost = figure(&audit, "cosbroker_audit_lost_total{reason=\"queue_full\"}");
-    assert!((5000 - 300..=5000).contains(&lost), "{lost} of {told}");
+    let recorded = MAX_QUEUED_EVENTS + 5000;
+    (0..recorded).for_each(|n| audit.record(event(&n.to_string())));
+    let lost = metric(&audit, "cosbroker_audit_lost_total{reason=\"queue_full\"}");
+    assert!((5000 - 300..=5000).contains(&lost), "{lost} of {recorded}");
     audit.close();
-    assert_eq!(figure(&audit, "cosbroker_audit_failing"), 1);
+    assert_eq!(metric(&audit, "cosbroker_audit_failing"), 1);
     assert_eq!(
-        figure(&audit, "cosbroker_audit_lost_total"),
-        told as u64,
-        "the end finds the disk still full"
+        metric(&audit, "cosbroker_audit_lost_total"),
+        recorded as u64,
+        "the disk is still full at the end"
     );
-    assert_eq!(figure(&audit, "cosbroker_audit_lines_total"), 0);
+    assert_eq!(metric(&audit, "cosbroker_audit_lines_total"), 0);
     audit.record(event("late"));
-    assert_eq!(figure(&audit, "cosbroker_audit_lost_total{reason=\"stopped\"}"), 1);
+    assert_eq!(metric(&audit, "cosbroker_audit_lost_total{reason=\"stopped\"}"), 1);
 }
 
 #[test]
-fn what_waited_for_a_full_disk_is_written_once_there_is_room_and_the_hole_is_told() {
+fn queued_lines_are_written_once_the_disk_has_space_and_the_gap_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let audit = started(config(path.clone(), 1 << 30));
-    let told = QUEUE + 5000;
-    (0..told).for_each(|n| audit.record(event(&n.to_string())));
-    let lost = figure(&audit, "cosbroker_audit_lost_total");
+    let recorded = MAX_QUEUED_EVENTS + 5000;
+    (0..recorded).for_each(|n| audit.record(event(&n.to_string())));
+    let lost = metric(&audit, "cosbroker_audit_lost_total");
     assert!(lost > 0);
     std::fs::remove_file(&path).unwrap();
     audit.close();
     let lines = lines(dir.path());
     let kept = lines.iter().filter(|line| line["event"] == "revoke").count();
-    assert_eq!(kept + usize::try_from(lost).unwrap(), told);
-    let holes: u64 = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
-    assert_eq!(holes, lost);
+    assert_eq!(kept + usize::try_from(lost).unwrap(), recorded);
+    let reported: u64 = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
+    assert_eq!(reported, lost);
     assert_eq!(lines.last().unwrap()["event"], "stop");
-    assert_eq!(figure(&audit, "cosbroker_audit_failing"), 0);
+    assert_eq!(metric(&audit, "cosbroker_audit_failing"), 0);
 }
 
 #[test]
-fn a_flood_that_is_over_is_told_at_the_end() {
+fn suppressed_refusals_are_reported_when_the_log_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path().join("audit.jsonl"), 1 << 30);
     config.refusals = "5/hour".parse().unwrap();
     let audit = started(config);
-    let refused = || Refused {
-        outcome: "unauthenticated",
-        status: 401,
-        cause: "bad signature".to_owned(),
-        context: RequestContext::default(),
-        principal: None,
-        template: None,
-    };
-    (0..10_000).for_each(|_| audit.record(Event::Refusal(refused())));
+    (0..10_000).for_each(|_| audit.record(refusal("bad signature")));
     audit.close();
     let lines = lines(dir.path());
     assert_eq!(lines.iter().filter(|line| line["event"] == "refusal").count(), 5);
-    let told = lines.iter().find(|line| line["event"] == "suppressed").unwrap();
-    assert_eq!((told["kind"].as_str(), told["refusals"].as_u64()), (Some("bad signature"), Some(9995)));
-    assert_eq!(figure(&audit, "cosbroker_audit_suppressed_total"), 9995);
+    let suppressed = lines.iter().find(|line| line["event"] == "suppressed").unwrap();
+    assert_eq!(
+        (suppressed["kind"].as_str(), suppressed["refusals"].as_u64()),
+        (Some("bad signature"), Some(9995))
+    );
+    assert_eq!(metric(&audit, "cosbroker_audit_suppressed_total"), 9995);
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_is_told_where_and_how_to_mend_it() {
+fn the_error_of_a_log_that_cannot_be_opened_has_place_and_help() {
     let dir = tempfile::tempdir().unwrap();
-    for (path, said) in [("no/such.jsonl", "make the folder"), (".", "let the service's user write there")] {
+    for (path, help) in [("no/such.jsonl", "create its folder"), (".", "write access there")] {
         let config = config(dir.path().join(path), 1 << 20);
-        let fault =
+        let error =
             Audit::start(Some(config.clone()), Arc::new(SystemClock::start())).unwrap_err().to_string();
-        assert!(fault.starts_with("config.toml:1:1: ") && fault.contains(said), "{fault}");
+        assert!(error.starts_with("config.toml:1:1: ") && error.contains(help), "{error}");
         assert!(check(&config).is_err());
     }
     let path = dir.path().join("audit.jsonl");
@@ -151,15 +165,15 @@ fn a_log_that_cannot_be_opened_is_told_where_and_how_to_mend_it() {
 }
 
 #[test]
-fn who_wants_no_log_gets_none() {
+fn without_a_configuration_nothing_is_recorded() {
     let audit = Audit::start(None, Arc::new(SystemClock::start())).unwrap();
     audit.record(event("alice"));
     audit.close();
-    assert!(!audit.wants_hits());
+    assert!(!audit.includes_hits());
 }
 
 #[test]
-fn a_start_that_fails_after_the_log_was_opened_leaves_no_stop_behind() {
+fn a_service_that_fails_to_start_writes_no_stop_line() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path().join("audit.jsonl"), 1 << 20);
     drop(started(config.clone()));
@@ -170,11 +184,11 @@ fn a_start_that_fails_after_the_log_was_opened_leaves_no_stop_behind() {
     assert_eq!(events, ["stop"]);
 }
 
-/// A clock that stands until it is moved.
+/// A clock that is set by hand.
 #[derive(Debug, Default)]
-struct Hand(AtomicU64);
+struct ManualClock(AtomicU64);
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
     }
@@ -184,30 +198,33 @@ impl Clock for Hand {
     }
 }
 
+/// Writes to a pipe until it takes no more, so that the next write to it blocks.
+fn fill(pipe: &Path) {
+    const O_NONBLOCK: i32 = 0o4000;
+    let mut pipe = std::fs::File::options().write(true).custom_flags(O_NONBLOCK).open(pipe).unwrap();
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+    while pipe.write(b"\n").is_ok() {}
+}
+
 #[test]
-fn a_log_that_nobody_takes_is_alarmed_though_no_attempt_to_write_fails() {
+fn a_write_that_hangs_counts_as_failing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    // Open for both, so that opening it waits for nobody.
+    // Open for reading and writing, so that opening it does not wait for the other side.
     let reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-    let clock = Arc::new(Hand::default());
+    fill(&path);
+    let clock = Arc::new(ManualClock::default());
     let audit = Audit::start(Some(config(path, 1 << 30)), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-    let told = 2000;
-    (0..told).for_each(|n| audit.record(event(&n.to_string())));
-    let on = audit.on.as_ref().unwrap();
-    let mut seen = (0, 0);
-    // Until it writes, and a pipe's 64 KiB later, writes no more.
-    while on.signals.writing_since.load(Ordering::Relaxed) == 0 || seen.1 < 1000 {
-        let written = audit.status().unwrap().written;
-        seen = if written == seen.0 { (written, seen.1 + 1) } else { (written, 0) };
+    let recorded = 2000;
+    (0..recorded).for_each(|n| audit.record(event(&n.to_string())));
+    let log = audit.active.as_ref().unwrap();
+    while log.shared.writing_since.load(Ordering::Relaxed) == 0 {
         std::thread::yield_now();
     }
-    assert_eq!((audit.status().unwrap().failing, figure(&audit, "cosbroker_audit_failing")), (false, 0));
+    assert_eq!((audit.status().unwrap().failing, metric(&audit, "cosbroker_audit_failing")), (false, 0));
     clock.0.store(7, Ordering::SeqCst);
-    assert_eq!((audit.status().unwrap().failing, figure(&audit, "cosbroker_audit_failing")), (true, 1));
-    let waiting = figure(&audit, "cosbroker_audit_queue");
-    assert_eq!(waiting + audit.status().unwrap().written, told);
-    assert!(waiting > 0);
+    assert_eq!((audit.status().unwrap().failing, metric(&audit, "cosbroker_audit_failing")), (true, 1));
+    assert_eq!((metric(&audit, "cosbroker_audit_queue"), audit.status().unwrap().written), (recorded, 0));
     drop(reader);
 }

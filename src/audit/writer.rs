@@ -1,4 +1,4 @@
-//! The thread that writes: takes events from the queue, and keeps what cannot be written until it can.
+//! The writer thread: takes events from the queue, and keeps lines in memory until they can be written.
 
 use std::{
     collections::VecDeque,
@@ -12,183 +12,192 @@ use std::{
 };
 
 use super::{
-    Message, Signals,
+    Message, SharedState,
     event::Event,
     file::LogFile,
-    flood::Flood,
-    metrics::{Loss, Metrics},
+    flood::FloodControl,
+    metrics::{LossReason, Metrics},
 };
 use runtime::clock::Clock;
 
 /// Lines taken from the queue at once.
-const BATCH: usize = 256;
-/// Between two attempts to write to a disk that takes nothing.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often suppressed refusals are told of.
-const TICK: Duration = Duration::from_secs(10);
+const MAX_BATCH_LINES: usize = 256;
+/// The delay between two attempts to write to a log that fails.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The interval at which suppressed refusals are reported.
+const SUPPRESSED_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The queue's other end.
+/// The state of the writer thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Receiver<Message>,
     log: LogFile,
-    flood: Flood,
-    signals: Arc<Signals>,
+    flood_control: FloodControl,
+    shared: Arc<SharedState>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    /// Taken from the queue, not yet written; each with its event's name.
+    /// Lines taken from the queue and not yet written, each with its event's name.
     lines: VecDeque<(&'static str, Vec<u8>)>,
-    failing: bool,
-    next_tick: Duration,
+    is_failing: bool,
+    next_suppressed_report: Duration,
 }
 
 impl Writer {
     pub(super) fn new(
         queue: Receiver<Message>,
         log: LogFile,
-        flood: Flood,
-        signals: Arc<Signals>,
+        flood_control: FloodControl,
+        shared: Arc<SharedState>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let next_tick = clock.monotonic() + TICK;
-        Self { queue, log, flood, signals, metrics, clock, lines: VecDeque::new(), failing: false, next_tick }
+        Self {
+            next_suppressed_report: clock.monotonic() + SUPPRESSED_INTERVAL,
+            queue,
+            log,
+            flood_control,
+            shared,
+            metrics,
+            clock,
+            lines: VecDeque::new(),
+            is_failing: false,
+        }
     }
 
-    /// Writes until the log is closed, and then what is left.
+    /// Writes until the log is closed, then writes the rest of the queue.
     pub(super) fn run(mut self) {
         while !self.is_stopping() {
-            if !self.gather() {
-                // Nobody is left who could tell, and nobody said that it stops: a start that failed.
+            if !self.receive_batch() {
+                // All senders are gone and the log was not closed: the start of the service failed.
                 self.write();
                 return;
             }
             while !self.write() && !self.is_stopping() {
-                // Nothing more is taken meanwhile: the queue is the bound.
-                std::thread::park_timeout(RETRY);
+                // Nothing more is taken from the queue meanwhile: the queue is the bound.
+                std::thread::park_timeout(RETRY_DELAY);
             }
         }
         self.finish();
     }
 
     fn is_stopping(&self) -> bool {
-        self.signals.stopping.load(Ordering::SeqCst)
+        self.shared.is_stopping.load(Ordering::SeqCst)
     }
 
-    /// Waits for something to write, and takes it; says whether more may come.
-    fn gather(&mut self) -> bool {
-        match self.queue.recv_timeout(TICK) {
-            Ok(message) => self.take(message),
+    /// Waits for events and turns a batch of them into lines; returns whether more may come.
+    fn receive_batch(&mut self) -> bool {
+        match self.queue.recv_timeout(SUPPRESSED_INTERVAL) {
+            Ok(message) => self.add(message),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return false,
         }
-        if self.take_waiting() {
-            self.tell_lost();
+        if self.drain_queue() {
+            self.report_losses();
         }
         let now = self.clock.monotonic();
-        if now >= self.next_tick {
-            self.next_tick = now + TICK;
-            self.tell_suppressed();
+        if now >= self.next_suppressed_report {
+            self.next_suppressed_report = now + SUPPRESSED_INTERVAL;
+            self.report_suppressed();
         }
         true
     }
 
-    /// Takes what waits, up to a batch; says whether that was all.
-    fn take_waiting(&mut self) -> bool {
-        while self.lines.len() < BATCH {
+    /// Takes queued events, up to a batch; returns whether the queue is empty.
+    fn drain_queue(&mut self) -> bool {
+        while self.lines.len() < MAX_BATCH_LINES {
             match self.queue.try_recv() {
-                Ok(message) => self.take(message),
+                Ok(message) => self.add(message),
                 Err(_) => return true,
             }
         }
         false
     }
 
-    fn take(&mut self, message: Message) {
+    fn add(&mut self, message: Message) {
         match message {
             Message::Event(at, event) => self.lines.push_back((event.name(), event.line(at))),
             Message::Wake => {}
         }
     }
 
-    /// An event of the log itself.
-    fn tell(&mut self, event: &Event) {
-        self.metrics.told();
+    /// Adds an event of the log itself.
+    fn add_own_event(&mut self, event: &Event) {
+        self.metrics.add_queued();
         self.lines.push_back((event.name(), event.line(self.clock.now())));
     }
 
-    fn tell_lost(&mut self) {
-        let lines = self.signals.untold.swap(0, Ordering::Relaxed);
+    fn report_losses(&mut self) {
+        let lines = self.shared.unreported_losses.swap(0, Ordering::Relaxed);
         if lines > 0 {
-            self.tell(&Event::Lost { lines });
+            self.add_own_event(&Event::Lost { lines });
         }
     }
 
-    fn tell_suppressed(&mut self) {
-        for (kind, refusals) in self.flood.suppressed() {
-            self.tell(&Event::Suppressed { kind, refusals });
+    fn report_suppressed(&mut self) {
+        for (kind, refusals) in self.flood_control.take_suppressed() {
+            self.add_own_event(&Event::Suppressed { kind, refusals });
         }
     }
 
-    /// Writes the lines at hand; those that cannot be written stay.
+    /// Writes the lines and returns whether it succeeded; lines that cannot be written stay.
     fn write(&mut self) -> bool {
-        match self.attempt() {
+        match self.try_write() {
             Ok(()) => {
-                if self.failing {
-                    tracing::info!("the audit log can be written again; what waited is written");
-                    self.metrics.recovered();
-                    self.failing = false;
+                if self.is_failing {
+                    tracing::info!("the audit log can be written again; the queued lines are written");
+                    self.metrics.set_recovered();
+                    self.is_failing = false;
                 }
                 true
             }
             Err(error) => {
-                if !self.failing {
-                    tracing::error!(%error, "the audit log cannot be written: its lines wait in memory");
-                    self.failing = true;
+                if !self.is_failing {
+                    tracing::error!(%error, "the audit log cannot be written: its lines are queued in memory");
+                    self.is_failing = true;
                 }
-                self.metrics.failed();
+                self.metrics.set_failing();
                 false
             }
         }
     }
 
-    fn attempt(&mut self) -> io::Result<()> {
+    fn try_write(&mut self) -> io::Result<()> {
         if self.lines.is_empty() {
             return Ok(());
         }
         let now = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
-        self.signals.writing_since.store(now.max(1), Ordering::Relaxed);
-        let outcome = self.append();
-        self.signals.writing_since.store(0, Ordering::Relaxed);
+        self.shared.writing_since.store(now.max(1), Ordering::Relaxed);
+        let outcome = self.append_lines();
+        self.shared.writing_since.store(0, Ordering::Relaxed);
         outcome
     }
 
-    fn append(&mut self) -> io::Result<()> {
-        self.log.look()?;
+    fn append_lines(&mut self) -> io::Result<()> {
+        self.log.reopen_if_moved()?;
         while let Some((event, line)) = self.lines.front() {
-            if let Err(error) = self.log.make_room(line.len()) {
-                tracing::error!(%error, "the audit log cannot be turned over, and grows");
-                self.metrics.unrotated();
+            if let Err(error) = self.log.rotate_if_needed(line.len()) {
+                tracing::error!(%error, "the audit log cannot be rotated and keeps growing");
+                self.metrics.add_rotation_failure();
             }
             self.log.append(line)?;
-            self.metrics.written(event);
+            self.metrics.add_written(event);
             self.lines.pop_front();
         }
         Ok(())
     }
 
-    /// Writes what is left, and the log's last line.
+    /// Writes the rest of the queue and the last line of the run.
     fn finish(mut self) {
-        let mut good = self.write();
-        while good {
-            let all = self.take_waiting();
-            if all {
-                self.tell_suppressed();
-                self.tell_lost();
-                self.tell(&Event::Stop {});
+        let mut succeeded = self.write();
+        while succeeded {
+            let is_empty = self.drain_queue();
+            if is_empty {
+                self.report_suppressed();
+                self.report_losses();
+                self.add_own_event(&Event::Stop {});
             }
-            good = self.write();
-            if all {
+            succeeded = self.write();
+            if is_empty {
                 break;
             }
         }
@@ -198,8 +207,11 @@ impl Writer {
         let events = self.queue.try_iter().filter(|message| matches!(message, Message::Event(..)));
         let left = self.lines.len() + events.count();
         if left > 0 {
-            self.metrics.dropped(Loss::Unwritable, i64::try_from(left).unwrap_or(i64::MAX));
-            tracing::error!(lines = left, "audit lines are lost: they could not be written before the end");
+            self.metrics.add_lost(LossReason::Unwritable, i64::try_from(left).unwrap_or(i64::MAX));
+            tracing::error!(
+                lines = left,
+                "audit lines are lost: they could not be written before the log was closed"
+            );
         }
     }
 }

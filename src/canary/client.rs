@@ -1,5 +1,5 @@
-//! Signs requests and sends them to COS. Paths leave as they are written, which HTTP clients that parse URLs
-//! do not do: they resolve `..`, and `%2e%2e` alike (WHATWG URL, "double-dot URL path segment").
+//! An HTTP client for signed COS requests. It sends paths exactly as written; clients that parse URLs resolve
+//! `..` and also `%2e%2e` (WHATWG URL, "double-dot URL path segment").
 
 use std::time::Duration;
 
@@ -20,32 +20,45 @@ use runtime::clock::Clock;
 use templates::Bucket;
 use tencent_sign::cos;
 
-/// For one request, from connecting to the answer's last byte.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer read; a listing of a thousand keys takes less.
-const LARGEST: usize = 1 << 20;
-/// How long a signature holds, before and after now, in seconds: COS's clock is another.
-const WINDOW: i64 = 300;
+/// The limit for one request, from connecting to the last byte of the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Speaks to COS.
+/// The limit for an answer. A listing of 1000 keys is smaller.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A signature is valid this long before and after now, as the clock of COS may differ.
+const SIGNATURE_LEEWAY_SECONDS: i64 = 300;
+
+const SECURITY_TOKEN: &str = "x-cos-security-token";
+
 #[derive(Debug)]
 pub(super) struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     endpoint: Option<Url>,
 }
 
-/// No HTTP client can be made.
+/// The error for an HTTP client that cannot be built.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for COS cannot be made: {0}; check this machine's certificate store")]
+#[error("the HTTP client for COS cannot be built: {0}; check this machine's certificate store")]
 pub struct NoClient(String);
 
-/// A request without an answer.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unanswered(String);
+/// The error for a request without an answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    #[error("the request cannot be built: {0}")]
+    NotBuilt(#[from] hyper::http::Error),
+    #[error("no connection")]
+    NoConnection,
+    #[error("no answer")]
+    NoAnswer,
+    #[error("the answer was cut off, or is too large")]
+    NotRead,
+    #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
+    TimedOut,
+}
 
 impl Client {
-    /// A client that follows no redirect and no proxy.
+    /// Returns a client that follows no redirect and no proxy.
     pub(super) fn new(endpoint: Option<Url>) -> Result<Self, NoClient> {
         let connector = HttpsConnectorBuilder::new()
             .try_with_platform_verifier()
@@ -56,37 +69,39 @@ impl Client {
         Ok(Self { http: legacy::Client::builder(TokioExecutor::new()).build(connector), endpoint })
     }
 
-    /// Sends a request about a bucket, signed with this key; unsigned without one.
+    /// Sends a request about a bucket. It is signed with the credential, if there is one.
     pub(super) async fn send(
         &self,
         bucket: &Bucket,
         request: &Request,
-        key: Option<&TemporaryCredential>,
+        credential: Option<&TemporaryCredential>,
         clock: &dyn Clock,
     ) -> Result<Answer, Unanswered> {
         let started = clock.monotonic();
-        let unwritten = |error: &dyn std::fmt::Display| Unanswered(format!("not written: {error}"));
-        let sent = self.written(bucket, request, key, clock).map_err(|error| unwritten(&error))?;
-        let answered = async {
-            let answer = self.http.request(sent).await.map_err(|error| {
-                Unanswered(if error.is_connect() { "no connection" } else { "no answer" }.to_owned())
-            })?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|_| Unanswered("the answer broke off, or is too large".to_owned()))?;
-            Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
-        };
-        let late = || Unanswered(format!("no answer within {} s", TIMEOUT.as_secs()));
-        let (status, body) = tokio::time::timeout(TIMEOUT, answered).await.map_err(|_| late())??;
+        let built = self.build(bucket, request, credential, clock)?;
+        let exchanged = tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(built)).await;
+        let (status, body) = exchanged.map_err(|_| Unanswered::TimedOut)??;
         Ok(Answer::new(request.method, status, body, clock.monotonic().saturating_sub(started)))
     }
 
-    /// The bucket is named by the host, wherever the endpoint leads.
-    fn written(
+    async fn exchange(&self, request: hyper::Request<Full<Bytes>>) -> Result<(u16, String), Unanswered> {
+        let answer = match self.http.request(request).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() => return Err(Unanswered::NoConnection),
+            Err(_) => return Err(Unanswered::NoAnswer),
+        };
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await;
+        let body = body.map_err(|_| Unanswered::NotRead)?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// The `Host` header names the bucket, also where the endpoint is another host.
+    fn build(
         &self,
         bucket: &Bucket,
         request: &Request,
-        key: Option<&TemporaryCredential>,
+        credential: Option<&TemporaryCredential>,
         clock: &dyn Clock,
     ) -> Result<hyper::Request<Full<Bytes>>, hyper::http::Error> {
         let host = bucket.host();
@@ -94,33 +109,40 @@ impl Client {
             Some(endpoint) => endpoint.as_str().trim_end_matches('/').to_owned(),
             None => format!("https://{host}"),
         };
-        let mut headers: Vec<(String, String)> =
-            request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut headers = owned(&request.headers);
         headers.push(("host".to_owned(), host));
-        let mut authorization = None;
-        if let Some(key) = key {
-            headers.push(("x-cos-security-token".to_owned(), key.token.expose_secret().to_owned()));
-            let parameters: Vec<(String, String)> =
-                request.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let signed = cos::Request {
-                method: request.method,
-                path: &request.signed_path,
-                parameters: &parameters,
-                headers: &headers,
-            };
-            let now = clock.now().as_second();
-            let window = cos::Window { from: now - WINDOW, until: now + WINDOW };
-            let fields = signed.authorize(&key.secret_id, key.secret_key.expose_secret(), window);
-            let fields = fields.map(|(name, value)| format!("{name}={value}")).join("&");
-            authorization = Some(("authorization".to_owned(), fields));
+        if let Some(credential) = credential {
+            headers.push((SECURITY_TOKEN.to_owned(), credential.token.expose_secret().to_owned()));
+            let authorization = authorization(request, &headers, credential, clock);
+            headers.push((header::AUTHORIZATION.to_string(), authorization));
         }
         let target: Uri = format!("{base}{}", request.target()).parse()?;
-        let mut written = hyper::Request::builder().method(request.method).uri(target);
-        for (name, value) in headers.into_iter().chain(authorization) {
+        let mut built = hyper::Request::builder().method(request.method).uri(target);
+        for (name, value) in headers {
             let mut value = header::HeaderValue::try_from(value)?;
-            value.set_sensitive(["authorization", "x-cos-security-token"].contains(&name.as_str()));
-            written = written.header(name, value);
+            value.set_sensitive(name == header::AUTHORIZATION.as_str() || name == SECURITY_TOKEN);
+            built = built.header(name, value);
         }
-        written.body(Full::from(request.body.clone()))
+        built.body(Full::from(request.body.clone()))
     }
+}
+
+/// Returns the `Authorization` header, which signs the given headers and the whole query.
+fn authorization(
+    request: &Request,
+    headers: &[(String, String)],
+    credential: &TemporaryCredential,
+    clock: &dyn Clock,
+) -> String {
+    let parameters = owned(&request.query);
+    let signed =
+        cos::Request { method: request.method, path: &request.signed_path, parameters: &parameters, headers };
+    let now = clock.now().as_second();
+    let window = cos::Window { from: now - SIGNATURE_LEEWAY_SECONDS, until: now + SIGNATURE_LEEWAY_SECONDS };
+    let fields = signed.authorize(&credential.secret_id, credential.secret_key.expose_secret(), window);
+    fields.map(|(name, value)| format!("{name}={value}")).join("&")
+}
+
+fn owned(pairs: &[(&'static str, String)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }

@@ -1,62 +1,62 @@
-//! A request to COS as it goes over the wire, and what came back.
+//! A request to COS as it is sent, and the answer.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
 use tencent_sign::cos::encoded;
 
-/// A request before it is signed. Its path is sent as it stands here, dots, slashes and escapes and all.
+/// A request before it is signed. Its path is sent exactly as it is here, with dots, slashes and escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Such as `PUT`.
     pub(super) method: &'static str,
-    /// As it is sent.
     pub(super) path: String,
-    /// As it is signed: decoded.
+    /// The path that the signature covers, decoded.
     pub(super) signed_path: String,
-    /// Decoded names and values of the query.
+    /// The decoded names and values of the query.
     pub(super) query: Vec<(&'static str, String)>,
-    /// Names and values, besides `host` and those of the key.
+    /// The headers besides `host` and those of the credential.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// What is written.
     pub(super) body: String,
 }
 
 impl Request {
-    /// About the object of this key; about the bucket itself, if it is empty.
+    /// Returns a request about the object with this key, or about the bucket if the key is empty.
     pub(super) fn of(method: &'static str, key: &str) -> Self {
         Self::to(method, &encoded(key).replace("%2F", "/"))
     }
 
-    /// To a path written as it is to be sent, without its first slash; it is signed as it is decoded.
+    /// Returns a request to an encoded path without its first slash. The decoded path is signed.
     pub(super) fn to(method: &'static str, path: &str) -> Self {
         let path = format!("/{path}");
         let signed_path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
         Self { method, path, signed_path, query: Vec::new(), headers: Vec::new(), body: String::new() }
     }
 
-    /// Signed as if it were about this key.
+    /// Signs the request as if it were about this key.
     #[must_use]
     pub(super) fn signed_for(self, key: &str) -> Self {
         Self { signed_path: format!("/{key}"), ..self }
     }
 
-    /// With one more parameter.
     #[must_use]
     pub(super) fn with_parameter(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
-    /// With one more header.
     #[must_use]
     pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// What it asks for, as in the request's first line.
+    #[must_use]
+    pub(super) fn with_body(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    /// Returns the path and the query, as in the request line.
     pub(super) fn target(&self) -> String {
         let pairs = self.query.iter().map(|(name, value)| match value.as_str() {
             "" => (*name).to_owned(),
@@ -67,33 +67,42 @@ impl Request {
     }
 }
 
-/// What COS answered.
+/// An answer of COS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The status.
     pub(super) status: u16,
-    /// The `<Code>` of the error, if one is told.
-    pub(super) code: String,
-    /// Whether it is to a `HEAD`, and so tells no code.
+    /// The `<Code>` of an error.
+    pub(super) code: Option<String>,
+    /// Whether the request was a `HEAD`: its answer has no code.
     pub(super) is_of_head: bool,
-    /// The body, as text.
     pub(super) body: String,
-    /// From the request's first byte to the answer's last.
+    /// The time from the request's first byte to the answer's last.
     pub(super) took: Duration,
 }
 
 impl Answer {
     pub(super) fn new(method: &str, status: u16, body: String, took: Duration) -> Self {
-        let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-        // It goes into logs and onto a terminal.
-        let code = code.map(|(code, _)| code).filter(|code| code.bytes().all(|b| b.is_ascii_alphanumeric()));
-        let code = code.unwrap_or_default().to_owned();
-        Self { status, code, is_of_head: method == "HEAD", body, took }
+        Self { status, code: error_code(&body), is_of_head: method == "HEAD", body, took }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 }
 
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}{}", self.status, if self.code.is_empty() { "" } else { " " }, self.code)
+/// Returns the `<Code>` of an error. It is printed to logs and terminals, so only letters and digits pass.
+fn error_code(body: &str) -> Option<String> {
+    let (_, rest) = body.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_code.then(|| code.to_owned())
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{} {code}", self.status),
+            None => write!(f, "{}", self.status),
+        }
     }
 }

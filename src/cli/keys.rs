@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::operators::{Format, pretty, read};
 use crate::credential_cache::Coverage;
-use diagnostics::one_line;
-use runtime::clock::until;
+use diagnostics::to_single_line;
+use runtime::clock::time_until;
 
 /// See which keys live, and stop serving a user. Asks a running broker.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ fn moment(at: Timestamp) -> String {
 
 /// A moment to come: by the clock, and how far off.
 fn to_come(at: Timestamp, now: Timestamp) -> String {
-    let seconds = until(at, now).as_secs();
+    let seconds = time_until(at, now).as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let far = match seconds {
         0..60 => format!("{seconds}s"),
@@ -67,7 +67,7 @@ fn keys(count: impl Into<u64>) -> String {
 
 /// Somebody in a sentence.
 fn principal(issuer: &str, subject: &str) -> String {
-    format!("`{}` of {}", one_line(subject), one_line(issuer))
+    format!("`{}` of {}", to_single_line(subject), to_single_line(issuer))
 }
 
 /// What a broker cannot tell, as notes.

@@ -17,7 +17,7 @@ use crate::{
     app::StartError,
     config::{Admin, Environment},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// Where the operators' listener stands.
 #[derive(Debug, Args)]
@@ -128,7 +128,7 @@ impl Operators {
             _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => anyhow::bail!(
                 "the operators' listener {} answered {status}: {}; for a broker with a token, name its configuration with --config",
                 self.base,
-                one_line(text.trim())
+                to_single_line(text.trim())
             ),
             _ => anyhow::bail!(
                 "{} answered {status}: that is not a broker's operators' listener; name it as admin.listen has it, port 5001 by default, with --config or --operators",

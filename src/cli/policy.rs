@@ -175,7 +175,7 @@ fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Resu
 
 fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
     let help = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
-    match strict_json::strict(text.as_bytes()) {
+    match strict_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
         Ok(_) => anyhow::bail!("{what} is not a JSON object; {help}"),
         Err(error) => anyhow::bail!("{what} is not JSON: {error}; {help}"),

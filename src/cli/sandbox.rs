@@ -1,55 +1,60 @@
-//! `cosbroker sandbox`: a whole cloud on this machine, for a newcomer with nothing but this binary.
+//! `cosbroker sandbox`: the broker and an emulated cloud on this machine. It needs nothing but this binary.
+
+mod built_in_templates;
+mod settings;
+mod welcome;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
 use clap::Args;
 
-use super::serve::{Log, start_log};
-use crate::{
-    app::{App, StartError},
-    config::{Config, Environment},
+use self::{
+    built_in_templates::{DEFAULT_FILE, TemplatesDir},
+    settings::Settings,
+    welcome::Welcome,
 };
-use cloud_emulator::{Account, Cloud, Demo, EmulatorConfig, MovableClock, SessionKey, Storage, TokenIssuer};
-use diagnostics::Source;
+use super::serve::{Log, start_log};
+use crate::app::{App, StartError};
+use cloud_emulator::{Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage};
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
 
-/// Try everything on this machine: the broker, and a cloud (token issuer, STS, COS) on loopback.
+/// Try everything on this machine: the broker, and an emulated cloud (token issuer, STS, COS) on loopback.
 ///
-/// Needs no configuration, no cloud account and no network. Prints a token and a `curl` to paste, and has a
-/// page for a browser.
+/// Needs no configuration, no cloud account and no network. Prints a token and `curl` commands to paste, and has
+/// a page for a browser.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker sandbox\n  cosbroker sandbox --templates policies --data objects --allow-origin http://127.0.0.1:8080"
 )]
 pub(super) struct Options {
-    /// Where the broker listens: a loopback address in numbers, and a port (0 takes any free one).
+    /// Where the broker listens: a numeric loopback address and a port (0 takes any free one).
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000", value_parser = address)]
     listen: SocketAddr,
-    /// Where the operators' listener stands.
+    /// Where the operators' listener listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5001", value_parser = address)]
     admin_listen: SocketAddr,
-    /// Where the cloud (token issuer, STS, COS, demo page) listens.
+    /// Where the emulated cloud (token issuer, STS, COS, demo page) listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5002", value_parser = address)]
     cloud_listen: SocketAddr,
-    /// A folder of templates; the built-in ones without. The default template is `upload`.
+    /// A folder of templates; without it, the built-in templates. The default template is `upload`.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
-    /// A folder that keeps the objects, empty or a sandbox's before; without it they are in memory, 512 MiB at
-    /// most, and end with the sandbox.
+    /// A folder for the objects, which is empty or was used by a sandbox before; without it, objects are kept in
+    /// memory (at most 512 MiB) until the sandbox stops.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The file of Tencent's SDK for browsers, which the demo page uploads with.
     #[arg(long, value_name = "FILE", default_value = "node_modules/cos-js-sdk-v5/dist/cos-js-sdk-v5.min.js")]
     js_sdk: PathBuf,
-    /// Where a web page of yours is served from, such as `http://127.0.0.1:8080`; it may then ask the broker
-    /// for keys, as the demo page may. Can be given several times.
+    /// The origin of a web page of yours, such as `http://127.0.0.1:8080`, that may request keys from the broker,
+    /// as the demo page may. Can be given several times.
     #[arg(long, value_name = "URL", value_parser = origin)]
     allow_origin: Vec<String>,
     /// Run the isolation canary, as `[canary]` does.
@@ -62,109 +67,84 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 fn origin(text: &str) -> Result<String, &'static str> {
-    let exact = url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
-    exact
+    let is_origin = url::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    is_origin
         .then(|| text.to_owned())
         .ok_or("an origin is scheme, host and port: http://127.0.0.1:8080, without a path or `/`")
 }
 
-/// What objects in memory may take.
-const MEMORY: u64 = 512 << 20;
-/// Where buckets are whose address does not say; the shipped templates' region.
+/// The size of all objects in memory.
+const MAX_MEMORY_BYTES: u64 = 512 << 20;
+/// The region of the built-in templates, and of buckets whose host name has none.
 const REGION: &str = "ap-guangzhou";
-
-/// The template that serves where none is named.
-const DEFAULT_FILE: &str = "upload.toml";
-
-/// The templates that a newcomer starts with.
-const TEMPLATES: [(&str, &str); 5] = [
-    (DEFAULT_FILE, include_str!("../../policies/upload.toml")),
-    ("avatar.toml", include_str!("../../policies/avatar.toml")),
-    ("team.toml", include_str!("../../policies/team.toml")),
-    ("downloads.toml", include_str!("../../policies/downloads.toml")),
-    ("files.toml", include_str!("../../policies/files.toml")),
-];
 const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         start_log(Log::Human);
-        self.stands_up()?;
-        let movable = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
-        let clock: Arc<dyn Clock> = Arc::clone(&movable) as Arc<dyn Clock>;
+        self.check()?;
+        let movable_clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
+        let clock: Arc<dyn Clock> = Arc::clone(&movable_clock) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
             .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
-        let cloud_at = cloud_listener.local_addr()?;
-        let issuer = format!("http://{cloud_at}/");
-        let account = Account { secret_id: format!("AKID{}", entropy.name()), secret_key: entropy.name() };
-        let mut seal = [0; 32];
-        seal.iter_mut()
-            .zip(entropy.bytes().into_iter().chain(entropy.bytes()))
-            .for_each(|(to, from)| *to = from);
-        let storage = match &self.data {
-            None => Storage::in_memory(MEMORY),
-            Some(dir) => Storage::in_folder(dir).map_err(|error| {
-                anyhow::anyhow!("--data {}: objects cannot be kept there: {error}", dir.display())
-            })?,
-        };
-        let plan = EmulatorConfig {
-            issuer: (&issuer, AUDIENCE),
+        let cloud_address = cloud_listener.local_addr()?;
+        let issuer_url = format!("http://{cloud_address}/");
+        let account = Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
+        let config = EmulatorConfig {
+            issuer_url: issuer_url.clone(),
+            audience: AUDIENCE.to_owned(),
             account: account.clone(),
-            sessions: SessionKey::new(seal),
-            storage,
-            region: REGION,
+            session_key: session_key(&*entropy),
+            storage: self.storage()?,
+            default_region: REGION.to_owned(),
         };
-        let cloud = Cloud::new(plan, &movable, &entropy)?;
-        let token = cloud.issuer.token("alice", serde_json::Map::new())?;
-        // The folder goes when the sandbox ends.
-        let (templates, _built_in) = if let Some(dir) = &self.templates {
-            (std::path::absolute(dir)?, None)
-        } else {
-            let dir = built_in()?;
-            (dir.path().to_owned(), Some(dir))
+        let cloud = CloudEmulator::new(config, &movable_clock, &entropy)?;
+        let token = cloud.issuer().token("alice", serde_json::Map::new())?;
+        // A temporary folder is deleted when the sandbox ends.
+        let templates = TemplatesDir::open(self.templates.as_deref())?;
+        let settings = Settings {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            allowed_origins: self.allowed_origins(cloud_address)?,
+            issuer_url: &issuer_url,
+            templates: templates.path(),
+            account: &account,
+            canary: self.canary,
         };
-        let config = self.config(&issuer, cloud_at, &templates, &account)?;
+        let config = settings.parse()?;
         let stop = super::asked_to_stop()?;
         let app = App::build(config, clock, entropy)?;
-        let demo = Demo {
-            broker: format!("http://{}", app.public_address()),
-            templates: Box::new(app.template_names()),
+        let demo_page = DemoPage {
+            broker_origin: format!("http://{}", app.public_address()),
+            template_names: Box::new(app.template_names()),
             js_sdk: std::path::absolute(&self.js_sdk)?,
         };
-        let cloud = cloud.with(demo).serve(cloud_listener)?;
+        let cloud = cloud.with_demo_page(demo_page).serve(cloud_listener)?;
         let cloud_handle = cloud.handle();
         let cloud = tokio::spawn(cloud);
-        super::say(&welcome(&app, cloud_at, &account, &templates, &token))?;
+        let welcome = Welcome {
+            broker: app.public_address(),
+            operators: app.operators_address(),
+            cloud: cloud_address,
+            account: &account,
+            templates: templates.path(),
+            token: &token,
+        };
+        super::say(&welcome.to_string())?;
         app.run(stop).await?;
         cloud_handle.stop(true).await;
         cloud.await??;
         Ok(())
     }
 
-    /// What the configuration made of these options would be told of, in the options' own names.
-    fn stands_up(&self) -> anyhow::Result<()> {
-        let listeners = [
-            ("--listen", self.listen),
-            ("--admin-listen", self.admin_listen),
-            ("--cloud-listen", self.cloud_listen),
-        ];
-        for (at, (option, address)) in listeners.iter().enumerate() {
-            anyhow::ensure!(
-                address.ip().is_loopback(),
-                "the sandbox signs tokens for anybody, so it listens on loopback only, not on {address}; write {option} 127.0.0.1:{}",
-                address.port()
-            );
-            let same =
-                listeners.iter().skip(at + 1).find(|(_, other)| other == address && address.port() != 0);
-            if let Some((other, _)) = same {
-                anyhow::bail!("{option} and {other} are both {address}; give each a port of its own");
-            }
-        }
+    /// Reports the problems that the generated configuration would have, with the names of the options.
+    fn check(&self) -> anyhow::Result<()> {
+        self.check_addresses()?;
         if let Some(dir) = self.templates.as_deref().filter(|dir| dir.is_dir()) {
             anyhow::ensure!(
                 dir.join(DEFAULT_FILE).exists(),
-                "--templates {}: holds no {DEFAULT_FILE}; the sandbox's default is `upload`: call one {DEFAULT_FILE}",
+                "--templates {}: holds no {DEFAULT_FILE}; the sandbox's default template is `upload`, so add a file {DEFAULT_FILE}",
                 dir.display()
             );
         }
@@ -174,116 +154,52 @@ impl Options {
         Ok(())
     }
 
-    /// The sandbox's configuration goes the same way as anybody's.
-    fn config(
-        &self,
-        issuer: &str,
-        cloud: SocketAddr,
-        templates: &Path,
-        account: &Account,
-    ) -> anyhow::Result<Config> {
-        let text = format!(
-            r#"
-            [server]
-            listen = "{listen}"
-            cors_origins = {origins}
-            [admin]
-            listen = "{admin}"
-            [[issuer]]
-            issuer = "{issuer}"
-            audience = ["{AUDIENCE}"]
-            algorithms = ["ES256"]
-            jwks_url = "{issuer}jwks.json"
-            trusted_claims = ["team", "tenant", "org"]
-            [templates]
-            dir = {templates}
-            default = "upload"
-            [sts]
-            region = "{REGION}"
-            endpoint = "{issuer}"
-            secret_id_env = "SECRET_ID"
-            secret_key_env = "SECRET_KEY"
-            calls_per_second = 600
-            [limits]
-            per_user = "off"
-            {canary}
-            "#,
-            listen = self.listen,
-            admin = self.admin_listen,
-            canary = if self.canary { format!("[canary]\nendpoint = \"{issuer}\"") } else { String::new() },
-            origins = toml::Value::from(self.origins(cloud)?),
-            templates = toml::Value::from(templates.display().to_string()),
-        );
-        let environment = |name: &str| match name {
-            "SECRET_ID" => Some(account.secret_id.clone()),
-            "SECRET_KEY" => Some(account.secret_key.clone()),
-            _ => None,
-        };
-        let source = Source::new("sandbox.toml", text);
-        let mut config = Config::parse(&source, &Environment(&environment)).map_err(StartError::Problems)?;
-        // A file names one family an issuer. This issuer signs with three, to try clients of each: its keys
-        // say which signature each verifies, and none is a secret that a public key could be taken for.
-        for issuer in &mut config.issuers {
-            issuer.algorithms = TokenIssuer::ALGORITHMS.to_vec();
+    fn check_addresses(&self) -> anyhow::Result<()> {
+        let listeners = [
+            ("--listen", self.listen),
+            ("--admin-listen", self.admin_listen),
+            ("--cloud-listen", self.cloud_listen),
+        ];
+        for (index, (option, address)) in listeners.iter().enumerate() {
+            anyhow::ensure!(
+                address.ip().is_loopback(),
+                "the sandbox signs tokens for any user, so it listens on loopback only, not on {address}; write {option} 127.0.0.1:{}",
+                address.port()
+            );
+            let same =
+                listeners.iter().skip(index + 1).find(|(_, other)| other == address && address.port() != 0);
+            if let Some((other, _)) = same {
+                anyhow::bail!("{option} and {other} are both {address}; give each a port of its own");
+            }
         }
-        Ok(config)
+        Ok(())
     }
 
-    /// Whose pages may ask the broker: the demo page, by either name of this machine, and the developer's own.
-    fn origins(&self, cloud: SocketAddr) -> anyhow::Result<Vec<String>> {
-        let own = [cloud.to_string(), format!("localhost:{}", cloud.port())].map(|host| {
-            // Port 80 is not written in an origin.
-            Ok(url::Url::parse(&format!("http://{host}"))?.origin().ascii_serialization())
-        });
-        own.into_iter().chain(self.allow_origin.iter().cloned().map(Ok)).collect()
+    fn storage(&self) -> anyhow::Result<Storage> {
+        match &self.data {
+            None => Ok(Storage::in_memory(MAX_MEMORY_BYTES)),
+            Some(dir) => Storage::in_folder(dir).map_err(|error| {
+                anyhow::anyhow!("--data {}: objects cannot be kept there: {error}", dir.display())
+            }),
+        }
+    }
+
+    /// Returns the origins of pages that may request keys: the demo page under both names of this machine, and the
+    /// developer's own pages.
+    fn allowed_origins(&self, cloud: SocketAddr) -> anyhow::Result<Vec<String>> {
+        let mut origins = Vec::new();
+        for host in [cloud.to_string(), format!("localhost:{}", cloud.port())] {
+            // An origin has no port 80.
+            origins.push(url::Url::parse(&format!("http://{host}"))?.origin().ascii_serialization());
+        }
+        origins.extend(self.allow_origin.iter().cloned());
+        Ok(origins)
     }
 }
 
-/// A folder with the built-in templates.
-fn built_in() -> anyhow::Result<tempfile::TempDir> {
-    let written = || {
-        let dir = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
-        for (name, text) in TEMPLATES {
-            std::fs::write(dir.path().join(name), text)?;
-        }
-        Ok::<_, std::io::Error>(dir)
-    };
-    written().map_err(|error| {
-        anyhow::anyhow!(
-            "the built-in templates have no place: {error}; make that folder, name one that is there in TMPDIR, or give --templates"
-        )
-    })
-}
-
-fn welcome(app: &App, cloud: SocketAddr, account: &Account, templates: &Path, token: &str) -> String {
-    let broker = app.public_address();
-    let operators = app.operators_address();
-    format!(
-        "\
-cosbroker sandbox: a whole cloud on this machine. Nothing leaves it, nothing in it is real.
-
-  broker      http://{broker}
-  operators   http://{operators}  (in your browser: hit rate, quota, living keys; /metrics for Prometheus)
-  cloud       http://{cloud}  (token issuer, STS, COS; in your browser, a page to sign in and upload)
-  account     SecretId {id}, SecretKey {key}  (the account's permanent keys, which may do anything; no app has them)
-  templates   {templates}
-
-Alice is logged in; this is her app asking for a key:
-
-  curl -i -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials
-
-And asking again: the same key, from memory (Cache-Status: cosbroker; hit):
-
-  curl -si -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | grep -i ^cache-status
-
-And uploading a file of hers with it (an app's SDK signs by itself; curl has the sandbox sign):
-
-  curl -fsS -H 'Authorization: Bearer {token}' http://{broker}/v1/credentials | curl -fsS -d @- 'http://{cloud}/presign?name=hello.txt' | xargs -r curl -i -X PUT -d 'Hello, COS'
-
-A token for anybody:  curl 'http://{cloud}/token?sub=bob'
-Stop with Ctrl-C.",
-        id = account.secret_id,
-        key = account.secret_key,
-        templates = templates.display(),
-    )
+fn session_key(entropy: &dyn Entropy) -> SessionKey {
+    let mut key = [0; 32];
+    let random = entropy.bytes().into_iter().chain(entropy.bytes());
+    key.iter_mut().zip(random).for_each(|(to, from)| *to = from);
+    SessionKey::new(key)
 }

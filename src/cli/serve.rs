@@ -11,7 +11,7 @@ use crate::{
     app::{App, StartError},
     config::{Config, Environment},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use runtime::{clock::SystemClock, entropy::SystemEntropy};
 
 /// Serve keys, as the configuration says.
@@ -86,7 +86,7 @@ pub(super) fn start_log(log: Log) {
         Log::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
     };
     if let Some(fault) = fault {
-        tracing::warn!("RUST_LOG {}; {LEVEL} is used", one_line(&fault));
+        tracing::warn!("RUST_LOG {}; {LEVEL} is used", to_single_line(&fault));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows for a terminal, one line each, whatever people are called.
 
-use diagnostics::plain;
+use diagnostics::printable;
 
 /// A longer cell pushes what follows it to the right, in its own row only.
 const WIDEST: usize = 64;
@@ -26,7 +26,7 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
 /// two cells is quoted.
 pub(super) fn cell(text: &str) -> String {
     let runs_on = |c: char| c.is_whitespace() || c == '"';
-    if text.is_empty() || text.contains(runs_on) { plain(&format!("{text:?}")) } else { plain(text) }
+    if text.is_empty() || text.contains(runs_on) { printable(&format!("{text:?}")) } else { printable(text) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{meant, table::table};
 use crate::{
     app::{self, StartError},
-    canary::{Examination, Examined, Verdict},
+    canary::{IsolationCheck, IsolationReport, Verdict},
     config::{Config, Environment},
     reload,
     sts::TencentSts,
@@ -50,7 +50,7 @@ impl Options {
         let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
         let sts = TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
         let endpoint = config.canary.and_then(|canary| canary.endpoint);
-        let examination = Examination::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
+        let check = IsolationCheck::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
         let named: Vec<String> = if self.template.is_empty() {
             templates.names().map(str::to_owned).collect()
         } else {
@@ -58,8 +58,8 @@ impl Options {
         };
         let mut tally = Tally::default();
         for template in named {
-            match examination.of(&templates, &template).await {
-                Ok(examined) => tally.tell(&template, &examined)?,
+            match check.run(&templates, &template).await {
+                Ok(report) => tally.tell(&template, &report)?,
                 Err(error) => {
                     super::say(&format!("template {template}: not tried: {error}\n"))?;
                     tally.untried.push(format!("template {template} was not tried: {error}"));
@@ -82,10 +82,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn tell(&mut self, template: &str, examined: &Examined) -> anyhow::Result<()> {
-        let [short, long] = &examined.homes;
+    fn tell(&mut self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
+        let [short, long] = &report.homes;
         super::say(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
-        let rows: Vec<_> = examined
+        let rows: Vec<_> = report
             .rows
             .iter()
             .map(|row| {
@@ -98,10 +98,10 @@ impl Tally {
             })
             .collect();
         super::say(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
-        for untried in &examined.untried {
+        for untried in &report.untried {
             super::say(&format!("not tried: {untried}"))?;
         }
-        for left in &examined.left {
+        for left in &report.left {
             super::say(&format!("left in the bucket: {left}"))?;
         }
         super::say("")?;
@@ -111,16 +111,16 @@ impl Tally {
     fn count(&mut self, verdict: Verdict) -> &'static str {
         self.tried += 1;
         match verdict {
-            Verdict::Good => "ok",
+            Verdict::AsExpected => "ok",
             Verdict::Reached => {
                 self.reached += 1;
                 "REACHED"
             }
-            Verdict::Withheld => {
+            Verdict::FalseDeny => {
                 self.withheld += 1;
                 "WITHHELD"
             }
-            Verdict::Unclear => {
+            Verdict::Inconclusive => {
                 self.unclear += 1;
                 "unclear"
             }

@@ -13,11 +13,12 @@ use url::Url;
 
 use super::{
     Admin, Cache, Config, CredentialFiles, Issuer, KeySource, Limits, RevokedFile, Server,
-    SourceCredentialsConfig, StaticCredentials, Sts, StsAction, Templates, Tls,
+    SourceCredentialsConfig, Sts, StsAction, Templates, Tls,
     file::{self, File},
     secrets::{self, Secrets},
-    source_credentials::is_half,
+    source_credentials::is_valid_key_part,
 };
+use tencent_sts::SourceCredentials;
 use diagnostics::{Diagnostic, Source, nearest};
 
 /// What checking needs at hand.
@@ -340,7 +341,7 @@ impl Reader<'_> {
         let id = self.secrets.one_of(sts.secret_id_env, sts.secret_id_file, "secret_id")?;
         let key = self.secrets.one_of(sts.secret_key_env, sts.secret_key_file, "secret_key")?;
         for half in [&id, &key].into_iter().flatten() {
-            if !is_half(half) {
+            if !is_valid_key_part(half) {
                 return Err(self.problem(
                     span,
                     "an operator's key holds a space, a line break or another byte no key has",
@@ -350,7 +351,8 @@ impl Reader<'_> {
         }
         let keys = match (id, key) {
             (Some(id), Some(key)) => {
-                SourceCredentialsConfig::Static(StaticCredentials { id, key, token: None }, files)
+                let credentials = SourceCredentials { secret_id: id, secret_key: key, token: None };
+                SourceCredentialsConfig::Static(credentials, files)
             }
             (None, None) => SourceCredentialsConfig::of_provider_chain(self.secrets.environment),
             (Some(_), None) | (None, Some(_)) => {

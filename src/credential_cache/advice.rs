@@ -1,40 +1,41 @@
-//! What other settings would have given: the latest asks, replayed.
+//! Advice on cache settings: the latest requests, replayed under other settings.
 //!
-//! Knows when asks came and for how much life, of keys that nobody can name; nothing of who asked. What is
-//! recorded stands in `ring`, the cache's rules once more in `replay`, which settings are tried in `trial`, what
-//! is said about it in `words`.
+//! Knows the times and TTLs of requests, and nothing of who sent them. `recorder` records, `replay` simulates the
+//! cache, `comparison` chooses the settings to try, `summary` writes the sentence.
 
+mod comparison;
+mod recorder;
 mod replay;
-mod ring;
-mod trial;
-mod words;
+mod summary;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::ring::Recorder;
+pub(super) use self::recorder::Recorder;
 use self::{
+    comparison::{Comparison, figures, seconds},
+    recorder::Recording,
     replay::Tally,
-    ring::{Ask, Recording},
-    trial::{Trial, figures, seconds},
 };
 use super::CredentialCache;
 use crate::{config, sts::Allowance};
 use diagnostics::{HumanDuration, Size};
 
-/// With fewer asks than this, shares are noise: one in fourteen, for a share of a half.
-const LEAST_ASKS: u64 = 200;
+/// With fewer requests than this, shares are noise: one in fourteen, for a share of a half.
+const MIN_REQUESTS: u64 = 200;
 
-/// Settings to try; what is absent stays as it is.
+/// Settings to try. What is absent stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhatIf {
-    /// How long every template's keys live.
+    /// Lifetime of every template's credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<HumanDuration>,
-    /// `cache.min_remaining`.
+    /// Value of `cache.min_remaining`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_remaining: Option<HumanDuration>,
-    /// `cache.max_bytes`.
+    /// Value of `cache.max_bytes`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<Size>,
 }
@@ -42,121 +43,120 @@ pub struct WhatIf {
 /// What other settings would have given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
-    /// In a sentence.
+    /// The advice in one sentence.
     pub advice: String,
-    /// What it is from.
+    /// The requests that it is based on.
     pub recorded: Recorded,
-    /// Calls a second that this broker may make to STS.
+    /// Calls per second that this broker may make to STS.
     pub calls_allowed_per_second: u32,
-    /// What was counted.
+    /// What the cache counted.
     pub counted: Figures,
-    /// The settings in force, replayed: how near the replay comes.
+    /// Replay of the settings in force: shows how accurate a replay is.
     pub present: Alternative,
-    /// Others.
+    /// Replays of other settings.
     pub alternatives: Vec<Alternative>,
-    /// What was asked about, if anything.
+    /// Replay of the settings that were named, if any.
     pub asked: Option<Alternative>,
 }
 
-/// Which asks it is from.
+/// The recorded requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
-    /// So many.
+    /// Number of requests.
     pub requests: u64,
-    /// They are all asks of every so manieth key; figures are scaled up by it.
+    /// Sampling factor: requests for 1 in N keys are recorded; counts are multiplied by N.
     pub of_one_key_in: u64,
     /// How far they reach back.
     pub span: HumanDuration,
-    /// Figures are from the last so much of it; before, memory fills.
+    /// The last part of it, from which the figures are; before, the cache fills.
     pub measured: HumanDuration,
 }
 
-/// What came, or would have come, of the asks.
+/// What the requests came to, or would have.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// All of them.
+    /// Number of requests.
     pub requests: u64,
-    /// Answered without a call to STS of their own: from memory, or by a call that another had started.
+    /// Served without an STS call of their own: from the cache, or by a call that another request started.
     pub hits: u64,
-    /// Their share.
+    /// Share of `hits` in `requests`.
     pub hit_rate: f64,
-    /// Keys that STS was asked for, refreshes included, retries and failures not.
+    /// Successful STS calls, refreshes included.
     pub calls: u64,
-    /// The same for each hour.
+    /// Calls per hour.
     pub calls_per_hour: f64,
-    /// The same a second, in the minute with the most of them.
+    /// Calls per second in the busiest minute.
     pub busiest_calls_per_second: f64,
-    /// Answered without a key: STS failed, or more life was wanted than keys have.
+    /// Requests that got no credential: STS failed, or they asked for too long a TTL.
     pub refused: u64,
 }
 
 /// Settings, and what they would have given.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alternative {
-    /// What would be another; nothing for the settings in force.
+    /// What differs from the settings in force; nothing for those themselves.
     pub settings: WhatIf,
-    /// What would have come of it.
+    /// What the requests would have come to.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Calls beyond those of the settings in force, as a share of these; negative where there are fewer.
+    /// Change in STS calls, as a share of those of the settings in force; negative for fewer calls.
     pub calls_change: Option<f64>,
-    /// The most memory that keys would have taken.
+    /// Peak size of the cache.
     pub peak_bytes: u64,
-    /// How long a key may live on after its user is revoked: the longest life of one.
+    /// How long a key may stay active after its user is revoked: the longest lifetime.
     pub outlives_revocation: HumanDuration,
 }
 
 /// Why there is no advice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAdvice {
-    /// Nothing is recorded.
+    /// Recording is off.
     #[error(
-        "no asks are recorded, as cache.advice_bytes is \"off\"; set it to a size like \"4MiB\" and start anew"
+        "no requests are recorded, because cache.advice_bytes is \"off\"; set it to a size like \"4MiB\" and restart"
     )]
     Off,
-    /// Too little is recorded yet.
-    #[error("{requests} asks could be measured, and fewer than {LEAST_ASKS} tell little; ask again later")]
+    /// Too few requests are recorded yet.
+    #[error("{requests} requests can be measured, and at least {MIN_REQUESTS} are needed; try again later")]
     TooFew {
-        /// So many are.
+        /// Number of requests.
         requests: u64,
     },
-    /// The asks do not reach far enough back.
+    /// The requests do not reach far enough back.
     #[error(
-        "keys of {lifetime} can be judged from asks of {}, and those recorded reach back {span}; ask again later, or raise cache.advice_bytes if this does not grow",
+        "keys of {lifetime} can be judged from requests of {}, and those recorded reach back {span}; try again later, or raise cache.advice_bytes if this does not grow",
         HumanDuration(lifetime.0 * 2)
     )]
     TooShort {
-        /// The life to be judged.
+        /// Lifetime to be judged.
         lifetime: HumanDuration,
-        /// How far they reach.
+        /// How far the requests reach back.
         span: HumanDuration,
     },
-    /// STS gives no such keys.
-    #[error("STS gives keys of {longest} at most, not of {lifetime}; name a shorter lifetime")]
+    /// STS does not issue such credentials.
+    #[error("STS issues keys of {longest} at most, not of {lifetime}; name a shorter lifetime")]
     BeyondSts {
-        /// What was asked about.
+        /// Lifetime to be judged.
         lifetime: HumanDuration,
-        /// What there is.
+        /// The longest lifetime.
         longest: HumanDuration,
     },
-    /// No key would ever be handed out.
+    /// No credential could ever be served.
     #[error(
-        "keys of {lifetime} never have min_remaining, {least}, left to hand out; name a longer lifetime or a shorter min_remaining"
+        "keys of {lifetime} never have a TTL of min_remaining, {least}; name a longer lifetime or a shorter min_remaining"
     )]
     NeverEnough {
-        /// The shortest life of a key.
+        /// Shortest lifetime of a credential.
         lifetime: HumanDuration,
-        /// What it should have left.
+        /// TTL that it should have.
         least: HumanDuration,
     },
 }
 
 impl CredentialCache {
-    /// What other settings would have given, these among them. Takes a while, as it replays every recorded ask
-    /// under each.
+    /// Replays the recorded requests under other settings, `what_if` among them. Takes a while.
     ///
     /// # Errors
-    /// What is missing.
+    /// What is missing for an advice.
     pub fn advice(&self, what_if: &WhatIf) -> Result<Advice, NoAdvice> {
         let recording = self.0.recorder.recording().ok_or(NoAdvice::Off)?;
         advise(&recording, self.0.rules, self.0.sts.allowance(), what_if)
@@ -169,29 +169,29 @@ fn advise(
     allowed: Allowance,
     what_if: &WhatIf,
 ) -> Result<Advice, NoAdvice> {
-    let lives = recording.requests().map(|ask| ask.life);
-    let (Some(shortest), Some(longest)) = (lives.clone().min(), lives.max()) else {
+    let lifetimes = recording.requests().map(|request| request.lifetime);
+    let (Some(shortest), Some(longest)) = (lifetimes.clone().min(), lifetimes.max()) else {
         return Err(NoAdvice::TooFew { requests: 0 });
     };
-    let trial = Trial { recording, rules, allowed, shortest, longest };
-    trial.can_be_judged(what_if)?;
-    let candidates = trial.candidates();
+    let comparison = Comparison { recording, rules, allowed, shortest, longest };
+    comparison.can_judge(what_if)?;
+    let candidates = comparison.candidates();
     let tried = candidates.iter().copied().chain([*what_if, WhatIf::default()]);
-    let warm_up = tried.map(|settings| trial.longest_under(&settings)).max().unwrap_or(longest);
+    let warm_up = tried.map(|settings| comparison.longest_lifetime(&settings)).max().unwrap_or(longest);
     let measured = recording.span().saturating_sub(warm_up);
-    let from = recording.now.saturating_sub(measured);
-    let mut counted = Tally::default();
-    for Ask { at, outcome, .. } in recording.requests().filter(|ask| ask.at >= from) {
-        counted.count(at, outcome);
-    }
-    if counted.requests < LEAST_ASKS {
+    let measured_from = recording.now.saturating_sub(measured);
+    let counted = count(recording, measured_from);
+    if counted.requests < MIN_REQUESTS {
         return Err(NoAdvice::TooFew { requests: counted.requests });
     }
-    let present = trial.replay(WhatIf::default(), from, None);
-    let other = |settings: WhatIf| trial.replay(settings, from, Some(&present));
-    let matters = |one: &Alternative| one.settings.max_bytes.is_none() || one.figures != present.figures;
-    let alternatives: Vec<_> = candidates.into_iter().map(other).filter(matters).collect();
-    let asked = Some(*what_if).filter(|what_if| *what_if != WhatIf::default()).map(other);
+    let present = comparison.replay(WhatIf::default(), measured_from, None);
+    let alternatives: Vec<_> = candidates
+        .into_iter()
+        .map(|settings| comparison.replay(settings, measured_from, Some(&present)))
+        .filter(|other| other.settings.max_bytes.is_none() || other.figures != present.figures)
+        .collect();
+    let asked = (*what_if != WhatIf::default())
+        .then(|| comparison.replay(*what_if, measured_from, Some(&present)));
     let recorded = Recorded {
         requests: recording.requests().count() as u64,
         of_one_key_in: recording.one_in,
@@ -199,7 +199,7 @@ fn advise(
         measured: seconds(measured),
     };
     Ok(Advice {
-        advice: words::advice(&present, &alternatives, asked.as_ref()),
+        advice: summary::summarize(&present, &alternatives, asked.as_ref()),
         recorded,
         calls_allowed_per_second: allowed.calls_per_second,
         counted: figures(&counted, recording.one_in, measured),
@@ -207,6 +207,15 @@ fn advise(
         alternatives,
         asked,
     })
+}
+
+/// Counts what the cache did with the requests from then on.
+fn count(recording: &Recording, measured_from: Duration) -> Tally {
+    let mut counted = Tally::default();
+    for request in recording.requests().filter(|request| request.at >= measured_from) {
+        counted.count(request.at, request.outcome);
+    }
+    counted
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use super::{
 use runtime::entropy::FixedEntropy;
 
 #[tokio::test(start_paused = true)]
-async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() {
+async fn every_issued_credential_has_its_audit_line_even_if_no_request_waits_for_it() {
     let harness = harness();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");
     let target = config::AuditTarget::File { path: path.clone(), rotation: None, place: String::new() };
     let kept = config::Audit { target, hits: false, refusals: diagnostics::Rate::Off };
     let audit = Audit::start(Some(kept), Arc::new(runtime::clock::SystemClock::start())).unwrap();
-    let broker = CredentialCache::new(
+    let cache = CredentialCache::new(
         RULES,
         &limits(diagnostics::Rate::Off),
         Arc::clone(&harness.sts) as Arc<dyn Sts>,
@@ -22,22 +22,21 @@ async fn every_key_that_is_made_has_its_audit_line_though_nobody_waits_for_it() 
         Handle::current(),
     );
     let grant = harness.grant("alice");
-    let from = |name: &str| RequestContext { request_id: name.into(), client: None, trace: None };
-    let (gives_up, hit) = (from("gives up"), from("hit"));
-    tokio::time::timeout(CALL / 2, broker.credential_for(&grant, None, &gives_up)).await.unwrap_err();
+    let (disconnects, hit) = (RequestContext::for_tests(1), RequestContext::for_tests(2));
+    tokio::time::timeout(CALL / 2, cache.credential_for(&grant, None, &disconnects)).await.unwrap_err();
     pass(LIFE.mul_f64(0.75)).await;
-    assert_eq!(broker.credential_for(&grant, None, &hit).await.unwrap().outcome, Outcome::Refreshed);
+    assert_eq!(cache.credential_for(&grant, None, &hit).await.unwrap().how, CacheOutcome::Refreshed);
     pass(CALL * 2).await;
     audit.close();
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let issued = lines.filter(|line| line["event"] == "issue").map(|line| {
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
-        (text("outcome"), text("requestId"), text("keyId"), text("stsRequestId"))
+        (text("outcome"), text("request_id"), text("keyId"), text("stsRequestId"))
     });
-    let line = |outcome: &str, context: &str, call| {
-        (outcome.to_owned(), context.to_owned(), format!("AKID{call}"), format!("r{call}"))
+    let line = |outcome: &str, context: RequestContext, call| {
+        (outcome.to_owned(), context.request_id.to_string(), format!("AKID{call}"), format!("r{call}"))
     };
-    let expected = [line("fetched", "gives up", 0), line("refreshed", "hit", 1)];
+    let expected = [line("fetched", disconnects, 0), line("refreshed", hit, 1)];
     assert_eq!(issued.collect::<Vec<_>>(), expected);
 }

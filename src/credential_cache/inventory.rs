@@ -1,181 +1,179 @@
-//! The keys that live: who holds which, until when. Never what opens anything.
+//! Inventory of the active credentials: who holds which, and until when. It holds no secret.
 //!
-//! Holds more than the cache does: a key that made room for others, or was replaced ahead, still opens its
-//! home until it ends. Bounded in bytes; what goes beyond is forgotten, those that end first first, and
-//! counted until they would have ended.
+//! Holds more than the cache does: an evicted or refreshed credential stays valid until it expires. Bounded in
+//! bytes: when full, the entries that expire first are dropped and counted in `forgotten`.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::key::Key;
+use super::{CredentialCache, cached_credential::CachedCredential};
 
-/// A key that was made, and has not ended.
+/// A credential that has not expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveCredential {
     /// The token's `iss`.
     pub issuer: String,
     /// The token's `sub`.
     pub subject: String,
-    /// The template it was made by.
+    /// Name of its template.
     pub template: String,
-    /// With its appid.
+    /// Bucket, with its APPID.
     pub bucket: String,
-    /// Such as `ap-guangzhou`.
+    /// Region, such as `ap-guangzhou`.
     pub region: String,
     /// The folder it is confined to.
     pub prefix: String,
     /// Whether its holder chose a narrower scope than the template's.
     pub narrowed: bool,
-    /// `TmpSecretId`: names the key, opens nothing. Stands in COS's access log.
+    /// `TmpSecretId`: identifies the credential and is no secret. Stands in COS's access log.
     pub key_id: String,
     /// As in the answer, the log and the STS session name.
     pub grant_id: String,
-    /// When it was made.
+    /// When it was issued.
     pub issued_at: Timestamp,
-    /// When it ends, by STS's clock.
+    /// When it expires, by STS's clock.
     pub expires_at: Timestamp,
 }
 
-/// Which keys are asked for; what is absent or empty asks for all.
+/// Selects active credentials. What is absent or empty selects all.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyFilter {
-    /// Exactly this issuer's.
+    /// Exactly this issuer.
     pub issuer: Option<String>,
-    /// Exactly this subject's.
+    /// Exactly this subject.
     pub subject: Option<String>,
-    /// Those whose folder begins with this.
+    /// Folders that begin with this.
     pub prefix: Option<String>,
-    /// So many at most; 1000 without, and never more than 10,000.
+    /// Bound on the credentials listed; 1000 by default, at most 10,000.
     pub limit: Option<usize>,
 }
 
-/// The living keys that were asked for, those that live longest first.
+/// The active credentials that a filter selects.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ActiveCredentials {
-    /// As many as were to be listed.
+    /// Those listed, the last to expire first.
     pub keys: Vec<ActiveCredential>,
-    /// How many live.
+    /// Number of all that the filter selects.
     pub active: usize,
-    /// How many of these are listed.
+    /// Number of those listed.
     pub listed: usize,
-    /// Until when the last of them lives.
+    /// When the last of them expires.
     pub expires_last_at: Option<Timestamp>,
-    /// What cannot be told.
+    /// What is not included.
     #[serde(flatten)]
     pub coverage: Coverage,
 }
 
-/// What the inventory cannot tell: it begins with the process, and its memory is bounded.
+/// What the inventory does not include: it begins with the process, and its memory is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// The time now, by this broker's clock.
     pub now: Timestamp,
-    /// Keys that were made before are not known here, nor those of other replicas.
+    /// Credentials issued before, or by other replicas, are not known here.
     pub known_since: Timestamp,
-    /// Living keys, whoever's, that there was no room to remember.
+    /// Active credentials of any user that were dropped because the inventory is full.
     pub forgotten: u64,
-    /// Until when the last of those lives.
+    /// When the last of those expires.
     pub forgotten_until: Option<Timestamp>,
 }
 
-/// Keys listed where nobody says how many.
-const LISTED: usize = 1000;
-/// Keys listed at most: some 4 MiB of JSON.
-const MOST_LISTED: usize = 10_000;
+/// Credentials listed by default.
+const DEFAULT_LIST_LIMIT: usize = 1000;
+/// Bound on the credentials listed: some 4 MiB of JSON.
+const MAX_LIST_LIMIT: usize = 10_000;
+/// Approximate size of what surrounds a text in memory.
+const TEXT_OVERHEAD_BYTES: usize = 16;
+/// Approximate size of an entry's place in the map.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
 
-/// The living keys.
+/// The active credentials.
 #[derive(Debug)]
 pub(super) struct Inventory {
-    most_bytes: u64,
+    max_bytes: u64,
     since: Timestamp,
-    held: Mutex<Held>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    /// In the order they end; the second number tells apart those that end together.
-    keys: BTreeMap<(Timestamp, u64), Arc<ActiveCredential>>,
+struct Entries {
+    /// In the order of expiry; the number tells apart those that expire together.
+    credentials: BTreeMap<(Timestamp, u64), Arc<ActiveCredential>>,
     bytes: u64,
-    made: u64,
-    /// Living keys without a place here, by the minute in which they have ended: few numbers, however many.
+    added: u64,
+    /// Number of dropped credentials by the minute in which they expire: few numbers, however many are dropped.
     forgotten: BTreeMap<i64, u64>,
 }
 
-impl Inventory {
-    /// An empty one that takes at most so many bytes.
-    pub(super) fn new(most_bytes: u64, since: Timestamp) -> Self {
-        Self { most_bytes, since, held: Mutex::default() }
-    }
-
-    /// Notes a key that was just made.
-    pub(super) fn add(&self, key: &Key, now: Timestamp) {
-        let (grant, credential) = (key.grant(), key.credential());
-        self.note(
-            ActiveCredential {
-                issuer: grant.principal().issuer().to_owned(),
-                subject: grant.principal().subject().to_owned(),
-                template: grant.template_name().to_owned(),
-                bucket: grant.bucket().name.clone(),
-                region: grant.bucket().region.clone(),
-                prefix: grant.home().to_owned(),
-                narrowed: grant.is_narrowed(),
-                key_id: credential.secret_id.clone(),
-                grant_id: grant.id().to_string(),
-                issued_at: now,
-                expires_at: credential.expires,
-            },
-            now,
-        );
-    }
-
-    fn note(&self, key: ActiveCredential, now: Timestamp) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.bury(now);
-        held.made += 1;
-        held.bytes += key.weight();
-        let place = (key.expires_at, held.made);
-        held.keys.insert(place, Arc::new(key));
-        while held.bytes > self.most_bytes {
-            held.forget_one();
-        }
-    }
-
-    /// The living keys that somebody asks for.
-    pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> ActiveCredentials {
-        let most = filter.limit.unwrap_or(LISTED).min(MOST_LISTED);
-        let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
-        let coverage = {
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.bury(now);
-            for key in held.keys.values().rev().filter(|key| filter.takes(key)) {
-                active += 1;
-                expires_last_at = expires_last_at.max(Some(key.expires_at));
-                if listed.len() < most {
-                    listed.push(Arc::clone(key));
-                }
-            }
-            Coverage {
-                now,
-                known_since: self.since,
-                forgotten: held.forgotten.values().sum(),
-                forgotten_until: held.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
-            }
-        };
-        let keys: Vec<ActiveCredential> = listed.iter().map(|key| ActiveCredential::clone(key)).collect();
-        ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
+impl CredentialCache {
+    /// Lists the active credentials. Iterates over all of them: not for an async worker thread.
+    pub fn active_credentials(&self, filter: &KeyFilter) -> ActiveCredentials {
+        self.0.inventory.list(filter, self.0.clock.now())
     }
 }
 
-impl Held {
-    /// Drops what has ended.
-    fn bury(&mut self, now: Timestamp) {
-        while let Some(first) = self.keys.first_entry().filter(|first| first.key().0 <= now) {
+impl Inventory {
+    /// An empty inventory of at most `max_bytes`.
+    pub(super) fn new(max_bytes: u64, since: Timestamp) -> Self {
+        Self { max_bytes, since, entries: Mutex::default() }
+    }
+
+    /// Adds a new credential.
+    pub(super) fn add(&self, cached: &CachedCredential, now: Timestamp) {
+        self.insert(ActiveCredential::new(cached, now), now);
+    }
+
+    fn insert(&self, credential: ActiveCredential, now: Timestamp) {
+        let mut entries = self.entries();
+        entries.remove_expired(now);
+        entries.added += 1;
+        entries.bytes += credential.weight();
+        let place = (credential.expires_at, entries.added);
+        entries.credentials.insert(place, Arc::new(credential));
+        while entries.bytes > self.max_bytes {
+            entries.evict_earliest_expiry();
+        }
+    }
+
+    /// Lists the active credentials that a filter selects.
+    pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> ActiveCredentials {
+        let limit = filter.limit.unwrap_or(DEFAULT_LIST_LIMIT).min(MAX_LIST_LIMIT);
+        let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
+        let mut entries = self.entries();
+        entries.remove_expired(now);
+        for credential in entries.credentials.values().rev().filter(|one| filter.selects(one)) {
+            active += 1;
+            expires_last_at = expires_last_at.max(Some(credential.expires_at));
+            if listed.len() < limit {
+                listed.push(Arc::clone(credential));
+            }
+        }
+        let coverage = Coverage {
+            now,
+            known_since: self.since,
+            forgotten: entries.forgotten.values().sum(),
+            forgotten_until: entries.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
+        };
+        // Copied after the lock is released.
+        drop(entries);
+        let keys: Vec<_> = listed.iter().map(|credential| ActiveCredential::clone(credential)).collect();
+        ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
+    }
+
+    /// A poisoned lock is usable: the entries are consistent after each call.
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn remove_expired(&mut self, now: Timestamp) {
+        while let Some(first) = self.credentials.first_entry().filter(|first| first.key().0 <= now) {
             self.bytes -= first.remove().weight();
         }
         while let Some(first) = self.forgotten.first_entry()
@@ -185,17 +183,17 @@ impl Held {
         }
     }
 
-    fn forget_one(&mut self) {
-        if let Some(((expires, _), key)) = self.keys.pop_first() {
-            self.bytes -= key.weight();
-            *self.forgotten.entry(minute_of(expires)).or_default() += 1;
+    fn evict_earliest_expiry(&mut self) {
+        if let Some(((expires_at, _), credential)) = self.credentials.pop_first() {
+            self.bytes -= credential.weight();
+            *self.forgotten.entry(minute_of(expires_at)).or_default() += 1;
         }
     }
 }
 
-/// The minute at whose end a key has ended.
-fn minute_of(expires: Timestamp) -> i64 {
-    expires.as_second().div_euclid(60)
+/// The minute at whose end a credential has expired.
+fn minute_of(expires_at: Timestamp) -> i64 {
+    expires_at.as_second().div_euclid(60)
 }
 
 fn end_of(minute: i64) -> Option<Timestamp> {
@@ -203,18 +201,36 @@ fn end_of(minute: i64) -> Option<Timestamp> {
 }
 
 impl KeyFilter {
-    fn takes(&self, key: &ActiveCredential) -> bool {
-        let is = |wanted: &Option<String>, found: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted == found)
-        };
-        is(&self.subject, &key.subject)
-            && is(&self.issuer, &key.issuer)
-            && self.prefix.as_ref().is_none_or(|prefix| key.prefix.starts_with(prefix))
+    fn selects(&self, credential: &ActiveCredential) -> bool {
+        is_unset_or(self.subject.as_ref(), &credential.subject)
+            && is_unset_or(self.issuer.as_ref(), &credential.issuer)
+            && self.prefix.as_ref().is_none_or(|prefix| credential.prefix.starts_with(prefix))
     }
 }
 
+fn is_unset_or(wanted: Option<&String>, found: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted.is_empty() || wanted == found)
+}
+
 impl ActiveCredential {
-    /// Roughly the bytes it takes: its texts, what stands around each, its place.
+    fn new(cached: &CachedCredential, issued_at: Timestamp) -> Self {
+        let (grant, credential) = (cached.grant(), cached.credential());
+        Self {
+            issuer: grant.principal().issuer().to_owned(),
+            subject: grant.principal().subject().to_owned(),
+            template: grant.template_name().to_owned(),
+            bucket: grant.bucket().name.clone(),
+            region: grant.bucket().region.clone(),
+            prefix: grant.home().to_owned(),
+            narrowed: grant.is_narrowed(),
+            key_id: credential.secret_id.clone(),
+            grant_id: grant.id().to_string(),
+            issued_at,
+            expires_at: credential.expires_at,
+        }
+    }
+
+    /// Approximate size in bytes: its texts, what surrounds each, and its place.
     fn weight(&self) -> u64 {
         let texts = [
             &self.issuer,
@@ -226,8 +242,8 @@ impl ActiveCredential {
             &self.key_id,
             &self.grant_id,
         ];
-        let bytes: usize = texts.iter().map(|text| text.len() + 16).sum();
-        (bytes + size_of::<Self>() + 64) as u64
+        let bytes: usize = texts.iter().map(|text| text.len() + TEXT_OVERHEAD_BYTES).sum();
+        (bytes + size_of::<Self>() + ENTRY_OVERHEAD_BYTES) as u64
     }
 }
 
@@ -241,7 +257,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn key(subject: &str, issued: i64, expires: i64) -> ActiveCredential {
+    fn credential(subject: &str, issued: i64, expires_at: i64) -> ActiveCredential {
         ActiveCredential {
             issuer: "https://id.test/".to_owned(),
             subject: subject.to_owned(),
@@ -253,7 +269,7 @@ mod tests {
             key_id: format!("AKID{issued}"),
             grant_id: "abcdefghijklmnop".to_owned(),
             issued_at: at(issued),
-            expires_at: at(expires),
+            expires_at: at(expires_at),
         }
     }
 
@@ -262,27 +278,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_listed_until_it_ends_and_an_older_one_beside_it() {
+    fn a_credential_is_listed_until_it_expires_and_so_is_an_older_one() {
         let inventory = Inventory::new(1 << 20, at(0));
-        inventory.note(key("alice", 0, 1800), at(0));
-        inventory.note(key("bob", 10, 1810), at(10));
-        inventory.note(key("alice", 1200, 3000), at(1200));
+        inventory.insert(credential("alice", 0, 1800), at(0));
+        inventory.insert(credential("bob", 10, 1810), at(10));
+        inventory.insert(credential("alice", 1200, 3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
         assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
-        assert_eq!(alices.keys, [key("alice", 1200, 3000), key("alice", 0, 1800)], "the latest end first");
-        assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [key("alice", 1200, 3000)]);
-        let nobody = inventory.list(&KeyFilter::default(), at(3000));
-        assert_eq!((nobody.active, nobody.expires_last_at, nobody.coverage.forgotten), (0, None, 0));
-        assert_eq!(inventory.held.lock().unwrap().bytes, 0);
+        assert_eq!(alices.keys, [credential("alice", 1200, 3000), credential("alice", 0, 1800)], "the last to expire first");
+        assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [credential("alice", 1200, 3000)]);
+        let none = inventory.list(&KeyFilter::default(), at(3000));
+        assert_eq!((none.active, none.expires_last_at, none.coverage.forgotten), (0, None, 0));
+        assert_eq!(inventory.entries.lock().unwrap().bytes, 0);
     }
 
     #[test]
-    fn one_asks_by_issuer_subject_and_prefix_and_what_is_empty_asks_for_all() {
+    fn a_filter_selects_by_issuer_subject_and_prefix_and_an_empty_value_selects_all() {
         let inventory = Inventory::new(1 << 20, at(0));
         for subject in ["alice", "alicia", "bob"] {
-            inventory.note(key(subject, 0, 1800), at(0));
+            inventory.insert(credential(subject, 0, 1800), at(0));
         }
-        inventory.note(ActiveCredential { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
+        inventory.insert(ActiveCredential { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
         let text = |text: &str| Some(text.to_owned());
         for (issuer, subject, prefix, active) in [
             (None, None, None, 4),
@@ -301,15 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_counted_until_it_would_have_ended() {
-        let room = key("u00", 0, 1800).weight() * 10;
-        let inventory = Inventory::new(room, at(0));
+    fn dropped_credentials_are_counted_until_they_would_have_expired() {
+        let max_bytes = credential("u00", 0, 1800).weight() * 10;
+        let inventory = Inventory::new(max_bytes, at(0));
         for n in 10..40 {
-            inventory.note(key(&format!("u{n}"), 0, 1800 + n * 60), at(0));
+            inventory.insert(credential(&format!("u{n}"), 0, 1800 + n * 60), at(0));
         }
         let all = inventory.list(&KeyFilter::default(), at(0));
         assert_eq!((all.active, all.coverage.forgotten), (10, 20));
-        assert!(all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)), "the last to end are kept");
+        assert!(all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)), "the last to expire are kept");
         assert_eq!(
             all.coverage.forgotten_until,
             Some(at(1800 + 30 * 60)),
@@ -323,26 +339,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_stays_within_its_bound_and_loses_nothing_that_it_has_room_for(
+        fn it_stays_within_its_bound_and_drops_nothing_that_fits(
             steps in proptest::collection::vec((0i64..600, 1i64..4000, 0usize..5), 1..200),
             room in 1u64..60,
         ) {
             let users = ["a", "b", "c", "d", "e"];
-            let bound = key("a", 0, 0).weight() * room;
+            let bound = credential("a", 0, 0).weight() * room;
             let inventory = Inventory::new(bound, at(0));
             let (mut now, mut all, mut was_full) = (0, Vec::new(), false);
-            for (passes, lives, user) in steps {
+            for (passes, lifetime, user) in steps {
                 now += passes;
-                let made = key(users[user], now, now + lives);
-                inventory.note(made.clone(), at(now));
+                let made = credential(users[user], now, now + lifetime);
+                inventory.insert(made.clone(), at(now));
                 all.push(made);
                 all.retain(|key| key.expires_at > at(now));
                 was_full |= all.iter().map(ActiveCredential::weight).sum::<u64>() > bound;
-                prop_assert!(inventory.held.lock().unwrap().bytes <= bound);
+                prop_assert!(inventory.entries.lock().unwrap().bytes <= bound);
                 let listed = inventory.list(&KeyFilter::default(), at(now));
-                let lost = (all.len() - listed.active) as u64;
-                prop_assert!(listed.coverage.forgotten >= lost, "what is lost is counted");
-                prop_assert!(was_full || lost == 0, "nothing is lost while there is room");
+                let dropped = (all.len() - listed.active) as u64;
+                prop_assert!(listed.coverage.forgotten >= dropped, "what is dropped is counted");
+                prop_assert!(was_full || dropped == 0, "nothing is dropped while there is room");
                 let last = all.iter().map(|key| key.expires_at).max();
                 prop_assert!(listed.expires_last_at == last || listed.coverage.forgotten_until >= last);
             }

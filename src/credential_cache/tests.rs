@@ -4,19 +4,20 @@ use std::sync::{
 };
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::*;
-use crate::sts::{Allowance, TemporaryCredential};
+use super::{freshness::FreshnessRequirement, *};
+use crate::sts::{Allowance, TemporaryCredential, Urgency};
 use runtime::{clock::TestClock, entropy::FixedEntropy};
 use templates::{IssuerTrust, Scope, ServingConstraints, TemplateSet};
 
 const NOW: i64 = 1_900_000_000;
-/// An ask that came from nowhere in particular.
-pub(super) static ORIGIN: std::sync::LazyLock<RequestContext> =
-    std::sync::LazyLock::new(RequestContext::default);
+/// Context of a request without client or trace.
+pub(super) static CONTEXT: std::sync::LazyLock<RequestContext> =
+    std::sync::LazyLock::new(|| RequestContext::for_tests(0));
 
-/// An STS that counts its calls, and takes a while or fails as it is told.
+/// An STS that counts its calls, takes a fixed time, and can be made to fail.
 #[derive(Debug)]
 pub(super) struct CountingSts {
     calls: AtomicUsize,
@@ -43,7 +44,7 @@ impl Sts for CountingSts {
                     secret_id: format!("AKID{call}"),
                     secret_key: "k".into(),
                     token: "t".repeat(1000).into(),
-                    expires: self.clock.now() + self.life,
+                    expires_at: self.clock.now() + self.life,
                     request_id: format!("r{call}"),
                 }),
             }
@@ -55,7 +56,7 @@ impl Sts for CountingSts {
     }
 
     fn allowance(&self) -> Allowance {
-        Allowance { longest_life: Duration::from_hours(12), calls_per_second: 600 }
+        Allowance { max_ttl: Duration::from_hours(12), calls_per_second: 600 }
     }
 
     fn source_credentials_version(&self) -> u64 {
@@ -64,7 +65,7 @@ impl Sts for CountingSts {
 }
 
 pub(super) struct Harness {
-    pub(super) broker: CredentialCache,
+    pub(super) cache: CredentialCache,
     pub(super) sts: Arc<CountingSts>,
     templates: TemplateSet,
 }
@@ -109,7 +110,7 @@ impl Harness {
             clock: Arc::clone(&clock),
         });
         let limits = limits(diagnostics::Rate::Off);
-        let broker = CredentialCache::new(
+        let cache = CredentialCache::new(
             rules,
             &limits,
             Arc::clone(&sts) as Arc<dyn Sts>,
@@ -120,16 +121,16 @@ impl Harness {
         );
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
         let templates = load(&dir);
-        Self { broker, sts, templates }
+        Self { cache, sts, templates }
     }
 
-    /// Asks for a key that may only put objects under a prefix of one's own.
-    pub(super) async fn ask_for(
+    /// Requests a credential that may only put objects under a prefix of the user's folder.
+    pub(super) async fn request_scope(
         &self,
         subject: &str,
         prefix: &str,
-        wanted: Option<Duration>,
-    ) -> Result<Outcome, CredentialError> {
+        requested_ttl: Option<Duration>,
+    ) -> Result<CacheOutcome, CredentialError> {
         let scope = Scope {
             action: "name/cos:PutObject".to_owned(),
             bucket: "examplebucket-1250000000".to_owned(),
@@ -138,19 +139,19 @@ impl Harness {
         };
         let identity = Identity::for_tests("i", subject, &[]);
         let grant = self.templates.narrowed(None, &identity, &[scope]).unwrap();
-        self.broker.credential_for(&grant, wanted, &ORIGIN).await.map(|served| served.outcome)
+        self.cache.credential_for(&grant, requested_ttl, &CONTEXT).await.map(|served| served.how)
     }
 
     pub(super) fn grant(&self, subject: &str) -> Arc<Grant> {
         self.templates.grant(None, &Identity::for_tests("i", subject, &[])).unwrap()
     }
 
-    pub(super) async fn ask(&self, subject: &str) -> Result<Served, CredentialError> {
-        self.broker.credential_for(&self.grant(subject), None, &ORIGIN).await
+    pub(super) async fn request(&self, subject: &str) -> Result<ServedCredential, CredentialError> {
+        self.cache.credential_for(&self.grant(subject), None, &CONTEXT).await
     }
 
-    pub(super) async fn outcome(&self, subject: &str) -> Outcome {
-        self.ask(subject).await.unwrap().outcome
+    pub(super) async fn outcome(&self, subject: &str) -> CacheOutcome {
+        self.request(subject).await.unwrap().how
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -163,7 +164,7 @@ impl Harness {
 
     pub(super) fn written(&self) -> String {
         let mut registry = Registry::default();
-        self.broker.register(&mut registry);
+        self.cache.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text
@@ -193,219 +194,218 @@ pub(super) async fn pass(duration: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_ask_is_answered_from_memory_and_another_user_gets_another_key() {
+async fn the_second_request_is_a_hit_and_another_user_gets_another_credential() {
     let harness = harness();
-    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
-    assert_eq!(harness.outcome("alice").await, Outcome::Hit);
-    let (alice, bob) = (harness.ask("alice").await.unwrap(), harness.ask("bob").await.unwrap());
-    assert_ne!(alice.key.credential().secret_id, bob.key.credential().secret_id);
-    assert_eq!(bob.key.grant().home(), "users/bob/");
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Hit);
+    let (alice, bob) = (harness.request("alice").await.unwrap(), harness.request("bob").await.unwrap());
+    assert_ne!(alice.credential.credential().secret_id, bob.credential.credential().secret_id);
+    assert_eq!(bob.credential.grant().home(), "users/bob/");
     assert_eq!(harness.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_askers_at_once_make_one_call() {
+async fn ten_thousand_concurrent_requests_make_one_call() {
     let harness = harness();
     let grant = harness.grant("alice");
-    let requests = (0..10_000).map(|_| harness.broker.credential_for(&grant, None, &ORIGIN));
+    let requests = (0..10_000).map(|_| harness.cache.credential_for(&grant, None, &CONTEXT));
     let outcomes = futures::future::join_all(requests).await;
-    let fetched = outcomes.iter().filter(|o| o.as_ref().unwrap().outcome == Outcome::Fetched).count();
+    let fetched = outcomes.iter().filter(|o| o.as_ref().unwrap().how == CacheOutcome::Fetched).count();
     assert_eq!((fetched, harness.calls()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn askers_who_give_up_neither_cancel_nor_repeat_the_call() {
+async fn clients_that_disconnect_neither_cancel_nor_repeat_the_call() {
     let harness = harness();
     let grant = harness.grant("alice");
-    let impatient = (0..1500)
-        .map(|_| tokio::time::timeout(CALL / 10, harness.broker.credential_for(&grant, None, &ORIGIN)));
-    let given_up = futures::future::join_all(impatient).await;
+    let disconnecting = (0..1500)
+        .map(|_| tokio::time::timeout(CALL / 10, harness.cache.credential_for(&grant, None, &CONTEXT)));
+    let given_up = futures::future::join_all(disconnecting).await;
     assert!(given_up.iter().all(Result::is_err));
-    assert_eq!(harness.outcome("alice").await, Outcome::Coalesced);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Coalesced);
     assert_eq!(harness.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_too_old_to_hand_out_is_replaced() {
+async fn a_credential_below_the_minimum_ttl_is_replaced() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     pass(LIFE.checked_sub(Duration::from_secs(299)).unwrap()).await;
-    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
     assert_eq!(harness.figure("reason=\"expired\""), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_sts_fails_a_key_with_a_minute_left_is_served_and_none_with_less() {
+async fn while_sts_fails_a_credential_with_a_minute_left_is_served_and_none_with_less() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_secs(62)).unwrap()).await;
-    let served = harness.ask("alice").await.unwrap();
-    assert_eq!(served.outcome, Outcome::Stale);
+    let served = harness.request("alice").await.unwrap();
+    assert_eq!(served.how, CacheOutcome::Stale);
     pass(Duration::from_secs(3)).await;
-    assert!(matches!(harness.ask("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(harness.request("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
     pass(Duration::from_mins(1)).await;
-    assert!(harness.ask("alice").await.is_err(), "an expired key is never served");
+    assert!(harness.request("alice").await.is_err(), "an expired credential is never served");
     harness.fail(None);
-    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_reaches_all_who_wait_and_nothing_of_it_is_cached() {
+async fn a_failure_reaches_all_requests_that_wait_and_is_not_cached() {
     let harness = harness();
     harness.fail(Some(unavailable()));
     let grant = harness.grant("alice");
     let outcomes =
-        futures::future::join_all((0..100).map(|_| harness.broker.credential_for(&grant, None, &ORIGIN)))
+        futures::future::join_all((0..100).map(|_| harness.cache.credential_for(&grant, None, &CONTEXT)))
             .await;
     assert!(outcomes.iter().all(Result::is_err));
     assert_eq!(harness.calls(), 1);
     harness.fail(None);
-    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_succeed_on_retry_is_remembered_for_a_second() {
+async fn a_failure_that_a_retry_cannot_fix_is_cached_for_a_second() {
     let harness = harness();
     harness.fail(Some(refused()));
     for _ in 0..50 {
-        assert!(harness.ask("alice").await.is_err());
+        assert!(harness.request("alice").await.is_err());
     }
     assert_eq!(harness.calls(), 1);
     harness.fail(None);
     pass(Duration::from_secs(1)).await;
-    assert_eq!(harness.outcome("alice").await, Outcome::Fetched);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_wants_more_life_gets_it_or_is_told_what_there_is() {
+async fn a_request_for_a_longer_ttl_gets_it_or_learns_the_maximum() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     pass(Duration::from_mins(1)).await;
     let grant = harness.grant("alice");
-    let wanting = |minutes: u64| {
-        harness.broker.credential_for(&grant, Some(Duration::from_secs(minutes * 60)), &ORIGIN)
+    let requesting = |minutes: u64| {
+        harness.cache.credential_for(&grant, Some(Duration::from_secs(minutes * 60)), &CONTEXT)
     };
-    assert_eq!(wanting(20).await.unwrap().outcome, Outcome::Hit);
-    let newer = wanting(29).await;
-    assert_eq!(newer.unwrap().outcome, Outcome::Hit, "29 minutes are left of 30");
+    assert_eq!(requesting(20).await.unwrap().how, CacheOutcome::Hit);
+    let newer = requesting(29).await;
+    assert_eq!(newer.unwrap().how, CacheOutcome::Hit, "29 minutes are left of 30");
     pass(Duration::from_mins(1)).await;
-    assert_eq!(wanting(29).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(requesting(29).await.unwrap().how, CacheOutcome::Fetched);
     assert_eq!(harness.figure("reason=\"min_remaining\""), 1);
-    let too_much = wanting(30).await.unwrap_err();
-    let (wanted, possible) = (Duration::from_mins(30), Duration::from_mins(29));
-    assert_eq!(too_much, CredentialError::TooMuchLife { wanted, possible });
+    let too_long = requesting(30).await.unwrap_err();
+    let (requested, max) = (Duration::from_mins(30), Duration::from_mins(29));
+    assert_eq!(too_long, CredentialError::TtlTooLong { requested, max });
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_always_wants_the_most_life_costs_a_call_a_minute_and_no_more() {
+async fn always_requesting_the_longest_ttl_costs_at_most_one_call_a_minute() {
     let harness = harness();
     let grant = harness.grant("alice");
     for _ in 0..600 {
-        harness.broker.credential_for(&grant, Some(Duration::from_mins(29)), &ORIGIN).await.unwrap();
+        harness.cache.credential_for(&grant, Some(Duration::from_mins(29)), &CONTEXT).await.unwrap();
         pass(Duration::from_secs(1)).await;
     }
     assert!(harness.calls() <= 10, "{} calls in ten minutes", harness.calls());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_came_too_near_its_end_while_sts_was_waited_for_is_not_served() {
+async fn a_credential_that_nears_its_end_while_the_request_waits_for_sts_is_not_served() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_mins(1) + CALL / 2).unwrap()).await;
-    assert!(matches!(harness.ask("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(harness.request("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_the_broker_can_wait_for_the_keys_that_are_under_way() {
+async fn a_shutdown_can_wait_for_the_fetches_in_flight() {
     let harness = harness();
     let grant = harness.grant("alice");
     assert!(
-        tokio::time::timeout(CALL / 10, harness.broker.credential_for(&grant, None, &ORIGIN)).await.is_err()
+        tokio::time::timeout(CALL / 10, harness.cache.credential_for(&grant, None, &CONTEXT)).await.is_err()
     );
-    assert_eq!(harness.broker.active_credentials(&KeyFilter::default()).active, 0);
-    harness.broker.wait_idle().await;
-    assert_eq!(harness.broker.active_credentials(&KeyFilter::default()).active, 1);
-    harness.broker.wait_idle().await;
+    assert_eq!(harness.cache.active_credentials(&KeyFilter::default()).active, 0);
+    harness.cache.wait_idle().await;
+    assert_eq!(harness.cache.active_credentials(&KeyFilter::default()).active, 1);
+    harness.cache.wait_idle().await;
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
-    fn the_cache_never_weighs_more_than_its_bound(users in 1usize..300, kib in 16u64..512) {
+    fn the_cache_never_exceeds_its_bound(users in 1usize..300, kib in 16u64..512) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let harness = Harness::new(LIFE, kib << 10);
             for user in 0..users {
-                harness.ask(&format!("u{user}")).await.unwrap();
+                harness.request(&format!("u{user}")).await.unwrap();
             }
-            let Snapshot { entries: keys, bytes, flights, .. } = harness.broker.snapshot();
+            let Snapshot { entries, bytes, inflight_fetches, .. } = harness.cache.snapshot();
             assert!(bytes <= kib << 10, "{bytes} bytes of {kib} KiB");
-            assert_eq!(flights, 0);
-            assert_eq!(harness.figure("evictions") + keys, users as u64);
+            assert_eq!(inflight_fetches, 0);
+            assert_eq!(harness.figure("evictions") + entries, users as u64);
         });
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_landed_meanwhile_is_taken() {
+async fn a_credential_cached_since_the_lookup_is_served() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
-    let wanted =
-        FreshnessRequirement { least: Duration::from_mins(5), more: None, source_credentials_version: 0 };
-    let served = harness.broker.fetch(&harness.grant("alice"), wanted, &ORIGIN).await.unwrap();
-    assert_eq!((served.outcome, harness.calls()), (Outcome::Coalesced, 1));
+    harness.request("alice").await.unwrap();
+    let required = FreshnessRequirement::new(Duration::from_mins(5), None, LIFE, 0).unwrap();
+    let served = harness.cache.fetch(&harness.grant("alice"), required, &CONTEXT).await.unwrap();
+    assert_eq!((served.how, harness.calls()), (CacheOutcome::Coalesced, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_can_ask_for_less_life_than_the_house_gives() {
+async fn a_request_cannot_lower_the_minimum_ttl() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     pass(Duration::from_mins(26)).await;
     let served = harness
         .broker
-        .credential_for(&harness.grant("alice"), Some(Duration::from_secs(1)), &ORIGIN)
+        .credential_for(&harness.grant("alice"), Some(Duration::from_secs(1)), &CONTEXT)
         .await
         .unwrap();
-    assert_eq!(served.outcome, Outcome::Fetched);
+    assert_eq!(served.how, CacheOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_joined_a_refresh_that_found_sts_busy_gets_a_call_of_their_own() {
+async fn a_request_that_joined_a_refresh_that_found_sts_busy_makes_its_own_call() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     pass(LIFE.mul_f64(0.75)).await;
-    harness.fail(Some(StsError::Busy { retry_after: Duration::from_secs(1) }));
-    assert_eq!(harness.outcome("alice").await, Outcome::Refreshed);
+    harness.fail(Some(StsError::QuotaExhausted { retry_after: Duration::from_secs(1) }));
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Refreshed);
     let grant = harness.grant("alice");
     let (served, ()) = futures::join!(
-        harness.broker.credential_for(&grant, Some(Duration::from_mins(20)), &ORIGIN),
+        harness.cache.credential_for(&grant, Some(Duration::from_mins(20)), &CONTEXT),
         async {
             pass(CALL + CALL / 2).await;
             harness.fail(None);
         }
     );
-    assert_eq!(served.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(served.unwrap().how, CacheOutcome::Fetched);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_final_failure_is_remembered_a_whole_second() {
+async fn a_final_failure_is_cached_for_a_whole_second() {
     let harness = harness();
     harness.fail(Some(refused()));
-    assert!(harness.ask("alice").await.is_err());
+    assert!(harness.request("alice").await.is_err());
     pass(Duration::from_millis(999)).await;
-    assert!(harness.ask("alice").await.is_err());
+    assert!(harness.request("alice").await.is_err());
     assert_eq!(harness.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() {
+async fn the_refresh_point_varies_by_a_tenth_and_is_never_after_the_expiry() {
     let harness = harness();
-    let key = harness.ask("alice").await.unwrap().key;
+    let credential = harness.request("alice").await.unwrap().credential;
     for (byte, share) in [(0, 0.27), (0xff, 0.33)] {
-        let broker = CredentialCache::new(
+        let cache = CredentialCache::new(
             RULES,
             &limits(diagnostics::Rate::Off),
             Arc::clone(&harness.sts) as Arc<dyn Sts>,
@@ -414,21 +414,21 @@ async fn the_refresh_point_is_a_tenth_to_either_side_and_never_behind_the_end() 
             Arc::new(FixedEntropy(byte)),
             Handle::current(),
         );
-        let key = broker.credential_for(&harness.grant("alice"), None, &ORIGIN).await.unwrap().key;
+        let credential = cache.credential_for(&harness.grant("alice"), None, &CONTEXT).await.unwrap().credential;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::until(key.credential().expires, key.refresh_at(now)).as_secs_f64()
+        let ahead = runtime::clock::time_until(credential.credential().expires_at, credential.refresh_at(now)).as_secs_f64()
             / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }
-    let expires = key.credential().expires;
-    let late = expires.checked_sub(Duration::from_secs(2)).unwrap();
-    assert_eq!(key.refresh_at(late), expires);
+    let expires_at = credential.credential().expires_at;
+    let late = expires_at.checked_sub(Duration::from_secs(2)).unwrap();
+    assert_eq!(credential.refresh_at(late), expires_at);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_is_the_persons_whatever_token_they_bring() {
+async fn the_rate_limit_is_per_user_whatever_the_token() {
     let harness = harness();
-    let broker = CredentialCache::new(
+    let cache = CredentialCache::new(
         RULES,
         &limits("3/minute".parse().unwrap()),
         Arc::clone(&harness.sts) as Arc<dyn Sts>,
@@ -438,20 +438,20 @@ async fn the_limit_is_the_persons_whatever_token_they_bring() {
         Handle::current(),
     );
     let admitted = (0..10)
-        .filter(|n| broker.admit(&Identity::for_tests("i", "alice", &[("jti", (*n).into())])).is_ok())
+        .filter(|n| cache.admit(&Identity::for_tests("i", "alice", &[("jti", (*n).into())])).is_ok())
         .count();
     assert_eq!(admitted, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_template_is_told_from_a_first_ask() {
+async fn a_changed_policy_is_a_miss_of_its_own() {
     let harness = harness();
-    harness.ask("alice").await.unwrap();
+    harness.request("alice").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let text = include_str!("../../policies/upload.toml").replace("10485760", "10485761");
     std::fs::write(dir.path().join("upload.toml"), text).unwrap();
     let changed = load(dir.path());
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
-    assert_eq!(harness.broker.credential_for(&grant, None, &ORIGIN).await.unwrap().outcome, Outcome::Fetched);
+    assert_eq!(harness.cache.credential_for(&grant, None, &CONTEXT).await.unwrap().how, CacheOutcome::Fetched);
     assert_eq!(harness.figure("reason=\"policy_changed\""), 1);
 }

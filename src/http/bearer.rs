@@ -1,4 +1,6 @@
-//! From a request to who asks.
+//! The bearer token of a request.
+
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, http::header};
 
@@ -6,22 +8,22 @@ use super::{Api, refusal::Refusal};
 use crate::identity::{AuthError, Rejection};
 use templates::identity::Identity;
 
-/// A failed token larger than this is told that it is large: most likely something cut it on its way.
-const LARGE: usize = 8 * 1024;
+/// A rejected token larger than this is refused for its size: a proxy may have cut it.
+const LARGE_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The identity that the request's bearer token speaks of.
+/// The identity that the request's bearer token names.
 ///
 /// # Errors
-/// When there is none, or it is not to be believed.
-pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<std::sync::Arc<Identity>, Refusal> {
+/// If there is no token, or it is not valid.
+pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
     let token = token(request).ok_or(AuthError::Rejected(Rejection::Missing))?;
     api.verifier.verify(token).await.map_err(|error| match error {
-        AuthError::Rejected(_) if token.len() > LARGE => Refusal::TokenTooLarge,
+        AuthError::Rejected(_) if token.len() > LARGE_TOKEN_BYTES => Refusal::TokenTooLarge,
         other => other.into(),
     })
 }
 
-/// RFC 6750 §2.1: one `Authorization: Bearer <token>`; the scheme's case does not matter.
+/// One `Authorization: Bearer <token>` (RFC 6750 §2.1); the scheme is case-insensitive.
 fn token(request: &HttpRequest) -> Option<&str> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let only = headers.next().filter(|_| headers.next().is_none())?;

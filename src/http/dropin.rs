@@ -1,86 +1,81 @@
-//! Routes that existing clients already call: cossign's, and those of the vendor's demo servers. They
-//! serve the default template.
+//! Routes that existing clients call: cossign's, and those of the vendor's demo servers. They serve the default
+//! template.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use super::{
-    Api,
-    ask::{self, Answered},
     body,
-    context::RequestState,
+    call::{Call, CredentialResponse},
     query::query,
-    refusal::{Form, Refusal},
-    shape::Shape,
+    refusal::Refusal,
 };
-use templates::{Scope, identity::Identity};
+use crate::credential_cache::ResponseShape;
+use templates::Scope;
+
+/// Longest file name extension that is kept.
+const MAX_EXTENSION_BYTES: usize = 16;
 
 #[derive(Deserialize)]
-struct KeyQuery {
+struct ObjectKeyQuery {
     filename: Option<String>,
 }
 
 /// `GET /sign`: cossign's envelope.
-pub(super) async fn sign(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
-    whole(&api, &request, Shape::Cossign, &state).await
+pub(super) async fn sign(call: Call) -> HttpResponse {
+    let result = default_credential(&call, ResponseShape::Cossign).await;
+    call.respond(result)
 }
 
 /// `GET /sts`: the STS SDK JSON.
-pub(super) async fn sts(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
-    whole(&api, &request, Shape::StsSdk, &state).await
+pub(super) async fn sts(call: Call) -> HttpResponse {
+    let result = default_credential(&call, ResponseShape::StsSdk).await;
+    call.respond(result)
 }
 
-async fn whole(api: &Api, request: &HttpRequest, shape: Shape, state: &RequestState) -> HttpResponse {
-    let ask = async |caller: &Identity| {
-        let grant = api.templates.current().grant(None, caller)?;
-        Ok(Answered {
-            served: api.cache.credential_for(&grant, None, state.context()).await?,
-            shape,
-            object_key: None,
-        })
-    };
-    ask::answer(api, request, None, Form::Envelope, state, ask).await
+async fn default_credential(call: &Call, shape: ResponseShape) -> Result<CredentialResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let grant = call.api.templates.current().grant(None, caller)?;
+    let served = call.credential(&grant, None).await?;
+    Ok(CredentialResponse { served, shape, object_key: None })
 }
 
 /// `POST /sts` with the bare array of the vendor's scope demo.
-pub(super) async fn sts_scoped(
-    api: web::Data<Api>,
-    request: HttpRequest,
-    payload: web::Payload,
-    state: RequestState,
-) -> HttpResponse {
-    let ask = async |caller: &Identity| {
-        let scope: Vec<Scope> = body::json(payload, "[…], a list of what is wanted").await?;
-        let grant = api.templates.current().narrowed(None, caller, &scope)?;
-        let served = api.cache.credential_for(&grant, None, state.context()).await?;
-        Ok(Answered { served, shape: Shape::StsSdk, object_key: None })
-    };
-    ask::answer(&api, &request, None, Form::Envelope, &state, ask).await
+pub(super) async fn sts_scoped(call: Call, payload: web::Payload) -> HttpResponse {
+    let result = scoped_credential(&call, payload).await;
+    call.respond(result)
 }
 
-/// `GET /getKeyAndCredentials?filename=`: a key, and where in the home to put the file.
-pub(super) async fn key_and_credentials(
-    api: web::Data<Api>,
-    request: HttpRequest,
-    state: RequestState,
-) -> HttpResponse {
-    let ask = async |caller: &Identity| {
-        let KeyQuery { filename } = query(&request).map_err(Refusal::BadRequest)?;
-        let filename = filename
-            .ok_or_else(|| Refusal::BadRequest("the query parameter `filename` is missing".to_owned()))?;
-        let grant = api.templates.current().grant(None, caller)?;
-        let object_key = format!("{}{}{}", grant.home(), api.entropy.name(), extension(&filename));
-        let served = api.cache.credential_for(&grant, None, state.context()).await?;
-        Ok(Answered { served, shape: Shape::Keyed, object_key: Some(object_key) })
-    };
-    ask::answer(&api, &request, None, Form::Envelope, &state, ask).await
+async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let scope: Vec<Scope> = body::json(payload, "[…], a list of scope items").await?;
+    let grant = call.api.templates.current().narrowed(None, caller, &scope)?;
+    let served = call.credential(&grant, None).await?;
+    Ok(CredentialResponse { served, shape: ResponseShape::StsSdk, object_key: None })
 }
 
-/// `.jpg` of `photo.jpg`; nothing where there is none, or where it is not plain letters and digits.
+/// `GET /getKeyAndCredentials?filename=`: a credential, and the key of a new object in the user's folder.
+pub(super) async fn key_and_credentials(call: Call) -> HttpResponse {
+    let result = credential_with_object_key(&call).await;
+    call.respond(result)
+}
+
+async fn credential_with_object_key(call: &Call) -> Result<CredentialResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let ObjectKeyQuery { filename } = query(&call.request)?;
+    let filename = filename.ok_or_else(|| Refusal::missing_parameter("filename"))?;
+    let grant = call.api.templates.current().grant(None, caller)?;
+    let object_key = format!("{}{}{}", grant.home(), call.api.entropy.hex_id(), extension(&filename));
+    let served = call.credential(&grant, None).await?;
+    Ok(CredentialResponse { served, shape: ResponseShape::ObjectKey, object_key: Some(object_key) })
+}
+
+/// Returns `.jpg` of `photo.jpg`; nothing if there is no extension, or one of other characters than ASCII
+/// letters and digits.
 fn extension(filename: &str) -> String {
     match filename.rsplit_once('.') {
         Some((_, extension))
-            if (1..=16).contains(&extension.len())
+            if (1..=MAX_EXTENSION_BYTES).contains(&extension.len())
                 && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
         {
             format!(".{extension}")

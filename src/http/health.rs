@@ -1,4 +1,4 @@
-//! Whether this process lives, whether it could serve a new user, and what its API is.
+//! Liveness, readiness and the description of the API.
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
@@ -10,24 +10,24 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: a new user could be served, as far as is known. Keys that STS refuses do not count: every
-/// replica has the same ones, and users with a living key are still served.
+/// `GET /readyz`: a user without a cached credential could be served. Readiness ignores rejected source
+/// credentials: every replica has the same ones, so removing one would not help.
 pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let keys = api.verifier.is_ready();
+    let issuer_keys = api.verifier.is_ready();
     let sts = !api.cache.is_circuit_open();
     let draining = api.is_draining();
-    let ready = keys && sts && !draining;
+    let ready = issuer_keys && sts && !draining;
     let body = json!({
         "status": if ready { "ready" } else { "not ready" },
         "templates": true,
-        "issuerKeys": keys,
+        "issuerKeys": issuer_keys,
         "sts": sts,
         "draining": draining,
     });
     if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }
 
-/// `GET /openapi.json`
+/// `GET /openapi.json`: the description of the API.
 pub(super) async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
 }

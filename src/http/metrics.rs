@@ -1,20 +1,24 @@
-//! How long answers take, and why requests are refused: by route and outcome, never by path or person.
+//! Metrics of requests: how they ended, how long they took, why they were refused. By template, route and outcome,
+//! never by path or user.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, counter::Counter, family::Family},
     registry::Registry,
 };
 
+use super::{outcome::OutcomeLabel, problem::ProblemType, route::Route};
 use crate::{
-    credential_cache::Outcome,
-    metrics::{Distribution, Histogram, StaticFamily},
+    credential_cache::CacheOutcome,
+    metrics::{Distribution, Histogram, MetricsWriter, StaticFamily},
 };
 
 /// From a hit on a quiet machine to what a slow body and a slow STS take together.
-const SECONDS: [Duration; 16] = [
+const LATENCY_BUCKETS: [Duration; 16] = [
     Duration::from_micros(100),
     Duration::from_micros(250),
     Duration::from_micros(500),
@@ -33,35 +37,36 @@ const SECONDS: [Duration; 16] = [
     Duration::from_secs(10),
 ];
 
-/// Refusals that are this service's failing and not the asker's (HTTP 5xx), by their names in `refusal.rs`.
-pub(super) const FAILINGS: [&str; 4] =
-    ["identity-unavailable", "internal", "misconfigured", "credentials-unavailable"];
+/// From the TTL below which the official SDKs treat a credential as expired, to the longest that STS issues.
+const TTL_BUCKETS: [Duration; 12] = [
+    Duration::from_mins(1),
+    Duration::from_mins(2),
+    Duration::from_mins(5),
+    Duration::from_mins(10),
+    Duration::from_mins(15),
+    Duration::from_mins(20),
+    Duration::from_mins(30),
+    Duration::from_mins(45),
+    Duration::from_hours(1),
+    Duration::from_hours(2),
+    Duration::from_hours(4),
+    Duration::from_hours(12),
+];
 
-/// What the public listener counts.
+/// Metrics of the public listener.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    answers: StaticFamily<(Route, Ending), Histogram>,
+    credential_requests: CredentialRequests,
+    ttl: Histogram,
+    latency: StaticFamily<(Route, Ending), Histogram>,
     refusals: Family<Reason, Counter>,
 }
 
-/// Where a request went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Credentials,
-    Explain,
-    Sign,
-    Sts,
-    KeyAndCredentials,
-    /// What no user waits for, or what does not exist.
-    Other,
-}
-
-/// How a request ended.
+/// The `outcome` label of a request's latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// As the ask in it did.
-    Ask(Outcome),
-    /// With what was asked for, which was no key.
+    Credential(OutcomeLabel),
+    /// With an answer that holds no credential.
     Answered,
 }
 
@@ -70,43 +75,14 @@ struct Reason {
     reason: &'static str,
 }
 
-impl Route {
-    const ALL: [Self; 6] =
-        [Self::Credentials, Self::Explain, Self::Sign, Self::Sts, Self::KeyAndCredentials, Self::Other];
-
-    fn of(path: &str) -> Self {
-        let below =
-            |route| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        match path {
-            "/sign" => Self::Sign,
-            "/sts" => Self::Sts,
-            "/getKeyAndCredentials" => Self::KeyAndCredentials,
-            _ if below("/v1/credentials") => Self::Credentials,
-            _ if below("/v1/explain") => Self::Explain,
-            _ => Self::Other,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Credentials => "/v1/credentials",
-            Self::Explain => "/v1/explain",
-            Self::Sign => "/sign",
-            Self::Sts => "/sts",
-            Self::KeyAndCredentials => "/getKeyAndCredentials",
-            Self::Other => "other",
-        }
-    }
-}
-
 impl Ending {
     fn all() -> impl Iterator<Item = Self> {
-        Outcome::ALL.into_iter().map(Self::Ask).chain([Self::Answered])
+        OutcomeLabel::ALL.into_iter().map(Self::Credential).chain([Self::Answered])
     }
 
     fn name(self) -> &'static str {
         match self {
-            Self::Ask(outcome) => outcome.name(),
+            Self::Credential(outcome) => outcome.name(),
             Self::Answered => "answered",
         }
     }
@@ -114,52 +90,195 @@ impl Ending {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let all = Route::ALL.into_iter().flat_map(|route| Ending::all().map(move |ending| (route, ending)));
-        let pairs = |(route, ending): (Route, Ending)| [("route", route.name()), ("outcome", ending.name())];
+        let endings = Route::ALL.into_iter().flat_map(|route| Ending::all().map(move |ending| (route, ending)));
         let refusals = Family::default();
-        // Alerts are on these: the first of each must be seen as a rise.
-        for reason in FAILINGS {
-            refusals.get_or_create_owned(&Reason { reason });
+        // Alerts use these: the first refusal must be visible as an increase.
+        for problem in ProblemType::ALL.into_iter().filter(|problem| problem.is_server_error()) {
+            refusals.get_or_create_owned(&Reason { reason: problem.name });
         }
-        Self { answers: StaticFamily::new(all, pairs, || Histogram::new(&SECONDS)), refusals }
+        Self {
+            credential_requests: CredentialRequests::default(),
+            ttl: Histogram::new(&TTL_BUCKETS),
+            latency: StaticFamily::new(
+                endings,
+                |(route, ending)| [("route", route.name()), ("outcome", ending.name())],
+                || Histogram::new(&LATENCY_BUCKETS),
+            ),
+            refusals,
+        }
     }
 }
 
 impl Metrics {
-    /// A request was answered; `outcome` is that of the ask in it, or a refusal, if there was either.
-    pub(super) fn answered(&self, path: &str, outcome: Option<Outcome>, took: Duration) {
-        let ending = outcome.map_or(Ending::Answered, Ending::Ask);
-        if let Some(histogram) = self.answers.of((Route::of(path), ending)) {
+    /// Shows all outcomes of these templates from now on; those of others follow with their first request.
+    pub fn show_templates<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        names.for_each(|name| self.credential_requests.show(name));
+    }
+
+    /// Counts a request for a credential. `template` is the name of an existing one, because labels are bounded.
+    pub(super) fn credential_request(&self, template: Option<&str>, outcome: OutcomeLabel) {
+        self.credential_requests.count(template, outcome);
+    }
+
+    /// Counts the TTL of a served credential.
+    pub(super) fn served_ttl(&self, ttl: Duration) {
+        self.ttl.observe(ttl);
+    }
+
+    /// Counts an answer; `outcome` is none for one without a credential.
+    pub(super) fn answered(&self, route: Route, outcome: Option<OutcomeLabel>, took: Duration) {
+        let ending = outcome.map_or(Ending::Answered, Ending::Credential);
+        if let Some(histogram) = self.latency.of((route, ending)) {
             histogram.observe(took);
         }
     }
 
-    /// A request was refused; `reason` is a name of the table in `refusal.rs`.
-    pub(super) fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Reason { reason }).inc();
+    /// Counts a refusal.
+    pub(super) fn refused(&self, problem: &ProblemType) {
+        self.refusals.get_or_create(&Reason { reason: problem.name }).inc();
     }
 
-    /// How long those asks took that ended in one of these ways.
-    pub fn latency(&self, wanted: impl Fn(Outcome) -> bool) -> Distribution {
-        let asks = self.answers.iter().filter_map(|((_, ending), histogram)| match ending {
-            Ending::Ask(outcome) if wanted(outcome) => Some(histogram.counted()),
-            Ending::Ask(_) | Ending::Answered => None,
-        });
-        asks.fold(Distribution::default(), Distribution::and)
+    /// Number of requests for a credential with these outcomes.
+    pub fn requests(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
+        self.credential_requests.sum(selected)
     }
 
-    /// Adds this room's figures to a registry.
+    /// Latency of requests for a credential with these outcomes.
+    pub fn latency(&self, selected: impl Fn(OutcomeLabel) -> bool) -> Distribution {
+        self.latency
+            .iter()
+            .filter(|((_, ending), _)| matches!(ending, Ending::Credential(outcome) if selected(*outcome)))
+            .map(|(_, histogram)| histogram.snapshot())
+            .fold(Distribution::default(), Distribution::plus)
+    }
+
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
+            "cosbroker_credential_requests",
+            "Requests for a credential, by template and outcome; the sum over outcomes is all of them",
+            self.credential_requests.clone(),
+        );
+        registry.register(
+            "cosbroker_credential_ttl_seconds",
+            "Time until served credentials expire",
+            self.ttl.clone(),
+        );
+        registry.register(
             "cosbroker_http_request_duration_seconds",
-            "From a request's head to its answer, by route and by how the ask in it ended",
-            self.answers.clone(),
+            "From a request's head to its answer, by route and by outcome",
+            self.latency.clone(),
         );
         registry.register(
             "cosbroker_refusals",
             "Requests refused, by the last part of the problem's type",
             self.refusals.clone(),
         );
+        registry.register_collector(Box::new(MetricsCollector(self.clone())));
+    }
+}
+
+type ByOutcome = StaticFamily<OutcomeLabel, Counter>;
+
+/// Requests for a credential, by template and outcome.
+#[derive(Debug, Clone)]
+struct CredentialRequests {
+    by_template: Arc<ArcSwap<BTreeMap<String, ByOutcome>>>,
+    /// Of requests that name no existing template; shown as `template=""` once there is one.
+    without_template: ByOutcome,
+}
+
+impl Default for CredentialRequests {
+    fn default() -> Self {
+        Self { by_template: Arc::default(), without_template: by_outcome() }
+    }
+}
+
+fn by_outcome() -> ByOutcome {
+    StaticFamily::new(OutcomeLabel::ALL, |outcome| [("outcome", outcome.name())], Counter::default)
+}
+
+/// Counts one, and says whether the outcome has a counter.
+fn increment(counters: &ByOutcome, outcome: OutcomeLabel) -> Option<u64> {
+    counters.of(outcome).map(Counter::inc)
+}
+
+impl CredentialRequests {
+    fn count(&self, template: Option<&str>, outcome: OutcomeLabel) {
+        let Some(template) = template else {
+            increment(&self.without_template, outcome);
+            return;
+        };
+        let counted = self.by_template.load().get(template).and_then(|counters| increment(counters, outcome));
+        if counted.is_none() {
+            self.show(template);
+            self.by_template.load().get(template).and_then(|counters| increment(counters, outcome));
+        }
+    }
+
+    fn show(&self, template: &str) {
+        self.by_template.rcu(|by_template| {
+            let mut by_template = BTreeMap::clone(by_template);
+            by_template.entry(template.to_owned()).or_insert_with(by_outcome);
+            by_template
+        });
+    }
+
+    fn sum(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
+        let by_template = self.by_template.load();
+        by_template
+            .values()
+            .chain([&self.without_template])
+            .flat_map(StaticFamily::iter)
+            .filter(|(outcome, _)| selected(*outcome))
+            .map(|(_, count)| count.get())
+            .sum()
+    }
+}
+
+impl EncodeMetric for CredentialRequests {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let by_template = self.by_template.load();
+        let is_unused = self.without_template.iter().all(|(_, count)| count.get() == 0);
+        let without_template = (!is_unused).then_some(("", &self.without_template));
+        let templates = by_template.iter().map(|(template, counters)| (template.as_str(), counters));
+        for (template, counters) in without_template.into_iter().chain(templates) {
+            for (outcome, count) in counters.iter() {
+                let labels = [("template", template), ("outcome", outcome.name())];
+                count.encode(encoder.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Writes sums over outcomes at each scrape.
+#[derive(Debug)]
+struct MetricsCollector(Metrics);
+
+impl Collector for MetricsCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut writer = MetricsWriter::new(encoder);
+        writer.counter(
+            "cosbroker_cache_hits",
+            "Requests served a fresh credential from the cache",
+            self.0.requests(OutcomeLabel::is_hit),
+        )?;
+        writer.counter(
+            "cosbroker_sts_calls_saved",
+            "Requests served without an STS call of their own",
+            self.0.requests(|outcome| {
+                matches!(outcome, OutcomeLabel::Served(how) if CacheOutcome::saved_a_call(how))
+            }),
+        )
     }
 }
 
@@ -167,21 +286,68 @@ impl Metrics {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_route_is_one_of_six_whatever_stands_in_the_path() {
-        for (path, route) in [
-            ("/v1/credentials", "/v1/credentials"),
-            ("/v1/credentials/upload", "/v1/credentials"),
-            ("/v1/credentialsx", "other"),
-            ("/v1/explain/files", "/v1/explain"),
-            ("/sign", "/sign"),
-            ("/sts", "/sts"),
-            ("/sts/alice", "other"),
-            ("/getKeyAndCredentials", "/getKeyAndCredentials"),
-            ("/healthz", "other"),
-            ("/users/alice", "other"),
-        ] {
-            assert_eq!(Route::of(path).name(), route, "{path}");
+    fn written(metrics: &Metrics) -> String {
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[track_caller]
+    fn assert_lines(metrics: &Metrics, lines: &[&str]) {
+        let text = written(metrics);
+        for line in lines {
+            assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn a_template_shows_its_outcomes_before_its_first_request() {
+        let metrics = Metrics::default();
+        metrics.show_templates(["upload"].into_iter());
+        for outcome in OutcomeLabel::ALL {
+            let line = format!(
+                "cosbroker_credential_requests_total{{template=\"upload\",outcome=\"{}\"}} 0",
+                outcome.name()
+            );
+            assert_lines(&metrics, &[&line]);
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_outcome_and_hits_and_saved_calls_are_their_sums() {
+        let metrics = Metrics::default();
+        assert!(!written(&metrics).contains("template=\"\""), "not before a request without a template");
+        for how in CacheOutcome::ALL {
+            metrics.credential_request(Some("upload"), OutcomeLabel::Served(how));
+        }
+        metrics.credential_request(Some("upload"), OutcomeLabel::Refused);
+        metrics.credential_request(None, OutcomeLabel::Refused);
+        assert_eq!(metrics.requests(|_| true), 7);
+        assert_lines(
+            &metrics,
+            &[
+                "cosbroker_credential_requests_total{template=\"upload\",outcome=\"stale\"} 1",
+                "cosbroker_credential_requests_total{template=\"\",outcome=\"refused\"} 1",
+                "cosbroker_cache_hits_total 2",
+                "cosbroker_sts_calls_saved_total 2",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_ttl_is_that_of_the_moment_of_serving() {
+        let metrics = Metrics::default();
+        metrics.served_ttl(Duration::from_mins(30));
+        metrics.served_ttl(Duration::from_mins(30).mul_f64(0.25));
+        assert_lines(
+            &metrics,
+            &[
+                "cosbroker_credential_ttl_seconds_bucket{le=\"300.0\"} 0",
+                "cosbroker_credential_ttl_seconds_bucket{le=\"600.0\"} 1",
+                "cosbroker_credential_ttl_seconds_bucket{le=\"1800.0\"} 2",
+            ],
+        );
     }
 }

@@ -1,16 +1,23 @@
-//! Reading a request's query: no parameter twice, and what is wrong with it in its own words.
+//! Reading a request's query: each parameter at most once.
 
 use actix_web::{HttpRequest, error::QueryPayloadError, web::Query};
 use serde::de::DeserializeOwned;
 
+/// The query cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the query cannot be read: {reason}")]
+pub(crate) struct QueryError {
+    reason: String,
+}
+
 /// The query as a value.
 ///
 /// # Errors
-/// What cannot be read of it, and why.
-pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, String> {
+/// If a parameter is unknown, doubled or malformed.
+pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, QueryError> {
     match Query::from_query(request.query_string()) {
         Ok(Query(query)) => Ok(query),
-        Err(QueryPayloadError::Deserialize(error)) => Err(format!("the query cannot be read: {error}")),
-        Err(error) => Err(format!("the query cannot be read: {error}")),
+        Err(QueryPayloadError::Deserialize(error)) => Err(QueryError { reason: error.to_string() }),
+        Err(error) => Err(QueryError { reason: error.to_string() }),
     }
 }

@@ -1,4 +1,4 @@
-//! The last refusals, with what the asker may not have been told: for operators.
+//! The latest refusals, with causes that callers are not told: for operators.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,46 +9,46 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Refusals kept of each kind: a flood of one does not wash away the others.
-const EACH: usize = 20;
+/// Refusals kept of each kind, so that many of one kind do not displace the others.
+const MAX_PER_KIND: usize = 20;
 
-/// The last of each kind.
+/// The latest refusals of each kind.
 #[derive(Debug, Clone, Default)]
-pub struct RecentRefusals(Arc<Mutex<BTreeMap<&'static str, VecDeque<Refused>>>>);
+pub struct RecentRefusals(Arc<Mutex<BTreeMap<&'static str, VecDeque<RecentRefusal>>>>);
 
-/// One of them.
+/// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
-    /// When.
+pub struct RecentRefusal {
+    /// When it was answered.
     pub at: Timestamp,
-    /// The answer's status.
+    /// HTTP status of the answer.
     pub status: u16,
     /// The last part of the problem's `type`.
     pub outcome: &'static str,
-    /// Why, in one line.
+    /// Cause, in one line.
     pub cause: String,
     /// The answer's `X-Request-Id`.
     pub request_id: String,
-    /// Who sent it.
+    /// Address of the client.
     pub client: Option<IpAddr>,
     /// The verified token's `iss`.
     pub issuer: Option<String>,
     /// The verified token's `sub`.
     pub subject: Option<String>,
-    /// The template asked for, if there is one of that name.
+    /// The requested template, if it exists.
     pub template: Option<String>,
 }
 
 impl RecentRefusals {
-    pub(super) fn note(&self, refused: Refused) {
+    pub(super) fn note(&self, refused: RecentRefusal) {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = kinds.entry(refused.outcome).or_default();
-        kind.truncate(EACH - 1);
+        kind.truncate(MAX_PER_KIND - 1);
         kind.push_front(refused);
     }
 
-    /// All that are kept, the latest first.
-    pub fn list(&self) -> Vec<Refused> {
+    /// The kept refusals, the latest first.
+    pub fn list(&self) -> Vec<RecentRefusal> {
         let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = kinds.values().flatten().cloned().collect();
         all.sort_by_key(|refused| std::cmp::Reverse(refused.at));
@@ -60,8 +60,8 @@ impl RecentRefusals {
 mod tests {
     use super::*;
 
-    fn refused(second: i64, outcome: &'static str) -> Refused {
-        Refused {
+    fn refused(second: i64, outcome: &'static str) -> RecentRefusal {
+        RecentRefusal {
             at: Timestamp::from_second(second).unwrap(),
             status: 401,
             outcome,
@@ -75,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_leaves_the_others_to_be_seen() {
+    fn many_refusals_of_one_kind_do_not_displace_the_others() {
         let recent = RecentRefusals::default();
         recent.note(refused(0, "not-permitted"));
         (1..=1000).for_each(|second| recent.note(refused(second, "unauthenticated")));
         let list = recent.list();
-        assert_eq!(list.len(), EACH + 1);
+        assert_eq!(list.len(), MAX_PER_KIND + 1);
         assert_eq!(list.first(), Some(&refused(1000, "unauthenticated")), "the latest is first");
         assert_eq!(list.last(), Some(&refused(0, "not-permitted")));
     }

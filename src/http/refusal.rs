@@ -1,9 +1,9 @@
-//! Every way to say no, in one table: status, name, words, and when to come back.
+//! Refusals: why a request gets no answer, which problem type that is, and the response.
 //!
-//! What a refusal says to an app's user is decided here and nowhere else: never a key, a token, a path, or
-//! what Tencent says of the operator's keys.
+//! The text for app users is decided here and nowhere else. It never holds a key, a token, a path, or what
+//! Tencent says about the source credentials.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::{
     HttpResponse,
@@ -11,395 +11,315 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::context::RequestState;
+use super::{
+    problem::{self, ProblemType},
+    query::QueryError,
+};
 use crate::{
     credential_cache::CredentialError,
     identity::{AuthError, Rejection},
+    request::RequestId,
     sts::StsError,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{NoGrant, ScopeRefused};
 
-/// Why a request is refused.
+/// `Retry-After` while an issuer's keys cannot be fetched.
+const ISSUER_KEYS_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Why a request is refused. `Display` is for operators; [`Refusal::detail`] is for app users.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The `Authorization` header alone is larger than any sound token, and no good one.
+    /// The `Authorization` header is larger than any valid token.
     #[error("the token is too large")]
     TokenTooLarge,
     #[error(transparent)]
     Grant(#[from] NoGrant),
     #[error(transparent)]
-    Ask(#[from] CredentialError),
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
     #[error("{0}")]
     BadRequest(String),
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
     #[error("the body did not arrive in time")]
     BodyTooSlow,
-    #[error("there is nothing here")]
+    #[error("there is no such route")]
     NoRoute,
-    #[error("this route takes {0}")]
-    Method(&'static str),
-    /// A fault of ours.
-    #[error("{0}")]
-    Internal(String),
+    /// With the methods that the route has.
+    #[error("this route accepts {0}")]
+    MethodNotAllowed(&'static str),
 }
 
-/// One row of the table.
-struct Row {
-    status: StatusCode,
-    /// The last part of the problem's `type`; stable.
-    name: &'static str,
-    title: &'static str,
-    /// The drop-in routes' `code` and `codeDesc`; stable.
-    code: (u32, &'static str),
-    detail: String,
-    retry_after: Option<Duration>,
-}
-
-/// Which body a route's errors have.
+/// The body of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// RFC 9457.
+    /// Problem details (RFC 9457).
     Problem,
-    /// The vendor's demo servers.
+    /// The envelope of the vendor's demo servers.
     Envelope,
 }
 
-/// RFC 9457.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Problem<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
     detail: &'a str,
-    #[serde(rename = "requestId")]
-    request_id: &'a str,
+    request_id: String,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     code: u32,
-    #[serde(rename = "codeDesc")]
     code_desc: &'a str,
     message: &'a str,
-    #[serde(rename = "requestId")]
-    request_id: &'a str,
+    request_id: String,
 }
 
 impl Refusal {
-    fn row(&self) -> Row {
-        let row = |status, name, title, code, detail: &str| Row {
-            status,
-            name,
-            title,
-            code,
-            detail: detail.to_owned(),
-            retry_after: None,
-        };
-        let later = |mut row: Row, after: Duration| {
-            row.retry_after = Some(after);
-            row
-        };
-        let said = self.to_string();
+    /// The query lacks a parameter.
+    pub(super) fn missing_parameter(name: &str) -> Self {
+        Self::BadRequest(format!("the query parameter `{name}` is missing"))
+    }
+
+    /// Its row in the table of problem types.
+    pub(super) fn problem(&self) -> &'static ProblemType {
         match self {
-            // One body for every cause: what is wrong with a token is nobody's business but the log's.
-            Self::Auth(AuthError::Rejected(_)) => row(
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "Not authenticated",
-                (10001, "Unauthenticated"),
-                "Send `Authorization: Bearer <token>` with a valid, unexpired token of this app's issuer; sign in again if need be.",
-            ),
-            Self::Auth(AuthError::NoSubject(_)) => row(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "identity-not-renderable",
-                "Identity cannot be used",
-                (10004, "IdentityNotRenderable"),
-                &said,
-            ),
-            Self::Auth(AuthError::KeysUnavailable) => later(
-                row(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "identity-unavailable",
-                    "Tokens cannot be checked now",
-                    (10008, "IdentityUnavailable"),
-                    "The issuer's keys cannot be fetched at the moment; your token may be good. Try again later.",
-                ),
-                Duration::from_secs(30),
-            ),
-            Self::TokenTooLarge => row(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "token-too-large",
-                "Token too large",
-                (10001, "TokenTooLarge"),
-                "The bearer token is larger than any this service accepts.",
-            ),
-            Self::Grant(no_grant) => Self::grant_row(no_grant, &said),
-            Self::Ask(CredentialError::Revoked) => row(
-                StatusCode::FORBIDDEN,
-                "revoked",
-                "Access revoked",
-                (10003, "Revoked"),
-                "No keys are given to this user any more, and signing in again does not change that. Ask the operator of this app.",
-            ),
-            Self::Ask(CredentialError::TooMany { retry_after }) => later(
-                row(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate-limited",
-                    "Too many asks",
-                    (10006, "TooManyRequests"),
-                    "This user asks too often. Keep the key until its `refreshAt`, and wait for Retry-After now.",
-                ),
-                *retry_after,
-            ),
-            Self::Ask(CredentialError::TooManyScopes { retry_after }) => later(
-                row(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too-many-scopes",
-                    "Too many scopes",
-                    (10006, "TooManyRequests"),
-                    "This user holds keys for as many different scopes as one may. Use one of those, ask for a wider one, or wait for Retry-After.",
-                ),
-                *retry_after,
-            ),
-            Self::Ask(CredentialError::TooMuchLife { .. }) => row(
-                StatusCode::BAD_REQUEST,
-                "min-remaining-too-long",
-                "min_remaining is too long",
-                (10002, "InvalidParameter"),
-                &format!("{said}; ask for less"),
-            ),
-            Self::Ask(CredentialError::Sts(StsError::Refused { .. })) => row(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "misconfigured",
-                "This template cannot be served",
-                (10009, "InternalError"),
-                "The operator of this service must mend its configuration. Quote the request id.",
-            ),
-            Self::Ask(CredentialError::Sts(error)) => later(
-                row(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "credentials-unavailable",
-                    "No key can be had now",
-                    (10007, "ServiceUnavailable"),
-                    "No new key can be issued at the moment. Wait for Retry-After, then ask again.",
-                ),
-                error.retry_after(),
-            ),
-            Self::BadRequest(_) => {
-                row(StatusCode::BAD_REQUEST, "bad-request", "Bad request", (10002, "InvalidParameter"), &said)
-            }
-            Self::BodyTooLarge(_) => row(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "Body too large",
-                (10002, "BodyTooLarge"),
-                &said,
-            ),
-            Self::BodyTooSlow => row(
-                StatusCode::REQUEST_TIMEOUT,
-                "body-too-slow",
-                "Body too slow",
-                (10002, "BodyTooSlow"),
-                &said,
-            ),
-            Self::NoRoute => row(
-                StatusCode::NOT_FOUND,
-                "no-such-route",
-                "No such route",
-                (10005, "NotFound"),
-                "There is nothing here; the routes are listed in /openapi.json.",
-            ),
-            Self::Method(_) => row(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-                (10002, "MethodNotAllowed"),
-                &said,
-            ),
-            Self::Internal(_) => row(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-                (10009, "InternalError"),
-                "Something is wrong with this service, not with your request. Quote the request id.",
-            ),
+            Self::Auth(error) => match error {
+                AuthError::Rejected(_) => problem::UNAUTHENTICATED,
+                AuthError::NoSubject(_) => problem::IDENTITY_NOT_RENDERABLE,
+                AuthError::KeysUnavailable => problem::IDENTITY_UNAVAILABLE,
+            },
+            Self::TokenTooLarge => problem::TOKEN_TOO_LARGE,
+            Self::Grant(error) => match error {
+                NoGrant::UnknownTemplate(_) | NoGrant::NoDefault => problem::NO_SUCH_TEMPLATE,
+                NoGrant::Requirement(_) => problem::REQUIREMENT_NOT_MET,
+                NoGrant::Unrenderable(_) => problem::IDENTITY_NOT_RENDERABLE,
+                NoGrant::Scope(ScopeRefused::Item { .. }) => problem::SCOPE_NOT_ALLOWED,
+                NoGrant::Scope(ScopeRefused::Count(_) | ScopeRefused::Size(_)) => problem::BAD_REQUEST,
+                NoGrant::Unconfined(_) => problem::INTERNAL,
+            },
+            Self::Credential(error) => match error {
+                CredentialError::Revoked => problem::REVOKED,
+                CredentialError::RateLimited { .. } => problem::RATE_LIMITED,
+                CredentialError::TooManyScopes { .. } => problem::TOO_MANY_SCOPES,
+                CredentialError::TtlTooLong { .. } => problem::MIN_REMAINING_TOO_LONG,
+                CredentialError::Sts(StsError::RequestRejected { .. }) => problem::MISCONFIGURED,
+                CredentialError::Sts(_) => problem::CREDENTIALS_UNAVAILABLE,
+            },
+            Self::Query(_) | Self::BadRequest(_) => problem::BAD_REQUEST,
+            Self::BodyTooLarge(_) => problem::BODY_TOO_LARGE,
+            Self::BodyTooSlow => problem::BODY_TOO_SLOW,
+            Self::NoRoute => problem::NO_SUCH_ROUTE,
+            Self::MethodNotAllowed(_) => problem::METHOD_NOT_ALLOWED,
         }
     }
 
-    fn grant_row(no_grant: &NoGrant, said: &str) -> Row {
-        let (status, name, title, code, detail) = match no_grant {
-            NoGrant::UnknownTemplate(_) | NoGrant::NoDefault => (
-                StatusCode::NOT_FOUND,
-                "no-such-template",
-                "No such template",
-                (10005, "TemplateNotFound"),
-                format!("{said}; ask the operator for its name, as in /v1/credentials/{{template}}"),
-            ),
-            NoGrant::Requirement(_) => (
-                StatusCode::FORBIDDEN,
-                "requirement-not-met",
-                "Not allowed",
-                (10003, "Forbidden"),
-                said.to_owned(),
-            ),
-            NoGrant::Unrenderable(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "identity-not-renderable",
-                "Identity cannot be used",
-                (10004, "IdentityNotRenderable"),
-                said.to_owned(),
-            ),
-            NoGrant::Scope(ScopeRefused::Item { .. }) => (
-                StatusCode::FORBIDDEN,
-                "scope-not-allowed",
-                "Scope not allowed",
-                (10000, "ScopeNotAllowed"),
-                said.to_owned(),
-            ),
-            NoGrant::Scope(ScopeRefused::Count(_) | ScopeRefused::Size(_)) => (
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "Bad request",
-                (10002, "InvalidParameter"),
-                said.to_owned(),
-            ),
-            NoGrant::Unconfined(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-                (10009, "InternalError"),
-                "The policy for this request failed its last check and was not sent. Quote the request id."
-                    .to_owned(),
-            ),
-        };
-        Row { status, name, title, code, detail, retry_after: None }
+    /// Whether the request reached no handler.
+    pub(super) fn is_routing_error(&self) -> bool {
+        matches!(self, Self::NoRoute | Self::MethodNotAllowed(_))
     }
 
-    /// Its status, and the last part of the problem's `type`.
-    pub(super) fn name(&self) -> (u16, &'static str) {
-        let row = self.row();
-        (row.status.as_u16(), row.name)
-    }
-
-    /// The response, and a line in the log where somebody must act.
-    pub(super) fn response(&self, form: Form, state: &RequestState) -> HttpResponse {
-        let mut row = self.row();
-        state.refused(row.name);
-        let (request_id, trace_id) = (state.id(), state.trace_id());
-        row.detail = one_line(&row.detail);
-        let cause = one_line(&self.to_string());
-        if row.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(request_id, trace_id, cause, "refused for a fault of this service");
-        } else {
-            tracing::info!(request_id, trace_id, status = row.status.as_u16(), cause, "refused");
+    /// What the app's user or developer reads.
+    fn detail(&self) -> Cow<'static, str> {
+        match self {
+            // One text for every cause: what is wrong with a token is for the log only.
+            Self::Auth(AuthError::Rejected(_)) => "Send `Authorization: Bearer <token>` with a valid, unexpired token of this app's issuer; sign in again if necessary.".into(),
+            Self::Auth(AuthError::KeysUnavailable) => "The issuer's keys cannot be fetched at the moment, so the token cannot be checked. Wait for Retry-After, then try again.".into(),
+            Self::TokenTooLarge => "The bearer token is larger than this service accepts.".into(),
+            Self::Grant(error) => grant_detail(error),
+            Self::Credential(error) => credential_detail(error),
+            Self::NoRoute => "There is no such route; /openapi.json lists the routes.".into(),
+            Self::Auth(AuthError::NoSubject(_))
+            | Self::Query(_)
+            | Self::BadRequest(_)
+            | Self::BodyTooLarge(_)
+            | Self::BodyTooSlow
+            | Self::MethodNotAllowed(_) => self.to_string().into(),
         }
-        let mut response = HttpResponse::build(row.status);
-        if row.status == StatusCode::UNAUTHORIZED {
-            // RFC 6750 §3: no error code where the request held no token at all.
-            let missing = matches!(self, Self::Auth(AuthError::Rejected(Rejection::Missing)));
-            let challenge = if missing {
-                "Bearer realm=\"cosbroker\""
-            } else {
-                "Bearer realm=\"cosbroker\", error=\"invalid_token\""
-            };
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Auth(AuthError::KeysUnavailable) => Some(ISSUER_KEYS_RETRY_AFTER),
+            Self::Credential(
+                CredentialError::RateLimited { retry_after } | CredentialError::TooManyScopes { retry_after },
+            ) => Some(*retry_after),
+            Self::Credential(CredentialError::Sts(StsError::RequestRejected { .. })) => None,
+            Self::Credential(CredentialError::Sts(error)) => Some(error.retry_after()),
+            _ => None,
+        }
+    }
+
+    /// The response.
+    pub(super) fn response(&self, form: Form, request_id: RequestId) -> HttpResponse {
+        let problem = self.problem();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        if let Some(challenge) = self.challenge() {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if let Self::Method(allowed) = self {
+        if let Self::MethodNotAllowed(allowed) = self {
             response.insert_header((header::ALLOW, *allowed));
         }
-        if let Some(after) = row.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            response.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
+        if let Some(retry_after) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, whole_seconds(retry_after).to_string()));
         }
+        let detail = to_single_line(&self.detail());
+        let request_id = request_id.to_string();
         match form {
             Form::Problem => response.content_type("application/problem+json").json(Problem {
-                r#type: format!("urn:cosbroker:problem:{}", row.name),
-                title: row.title,
-                status: row.status.as_u16(),
-                detail: &row.detail,
+                r#type: problem.uri(),
+                title: problem.title,
+                status: problem.status,
+                detail: &detail,
                 request_id,
             }),
             Form::Envelope => response.json(Envelope {
-                code: row.code.0,
-                code_desc: row.code.1,
-                message: &row.detail,
+                code: problem.code,
+                code_desc: problem.code_desc,
+                message: &detail,
                 request_id,
             }),
         }
     }
+
+    /// Value of `WWW-Authenticate`. Without an error code if the request has no token (RFC 6750 §3).
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Auth(AuthError::Rejected(Rejection::Missing)) => Some("Bearer realm=\"cosbroker\""),
+            Self::Auth(AuthError::Rejected(_)) => {
+                Some("Bearer realm=\"cosbroker\", error=\"invalid_token\"")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn grant_detail(error: &NoGrant) -> Cow<'static, str> {
+    match error {
+        NoGrant::UnknownTemplate(_) | NoGrant::NoDefault => {
+            format!("{error}; ask the operator for its name, as in /v1/credentials/{{template}}").into()
+        }
+        NoGrant::Unconfined(_) => {
+            "The policy for this request failed its last check and was not sent. Quote the request id.".into()
+        }
+        NoGrant::Requirement(_) | NoGrant::Unrenderable(_) | NoGrant::Scope(_) => error.to_string().into(),
+    }
+}
+
+fn credential_detail(error: &CredentialError) -> Cow<'static, str> {
+    match error {
+        CredentialError::Revoked => "This user gets no keys any more, and signing in again does not change that. Contact the operator of this app.".into(),
+        CredentialError::RateLimited { .. } => "This user sends too many requests. Keep the key until its `refreshAt`, and wait for Retry-After now.".into(),
+        CredentialError::TooManyScopes { .. } => "This user holds keys for the maximum number of scopes. Use one of them, request a wider scope, or wait for Retry-After.".into(),
+        CredentialError::TtlTooLong { .. } => format!("{error}; send a smaller min_remaining").into(),
+        CredentialError::Sts(StsError::RequestRejected { .. }) => "The operator of this service must fix its configuration. Quote the request id.".into(),
+        CredentialError::Sts(_) => "No new key can be issued at the moment. Wait for Retry-After, then try again.".into(),
+    }
+}
+
+/// At least one, and rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::metrics::FAILINGS;
+    use templates::{ItemRefused, Unconfined, Unrenderable, VerifierFault, identity::Identity};
 
     #[test]
-    fn nothing_of_the_operators_keys_reaches_an_app_user() {
+    fn app_users_learn_nothing_about_the_source_credentials() {
         let detail = "AuthFailure.SecretIdNotFound, request r-1".to_owned();
         for error in [
             StsError::SourceCredentialsRejected { detail: detail.clone() },
             StsError::Unavailable { detail: detail.clone() },
             StsError::Throttled { detail: detail.clone() },
-            StsError::Refused { template: "secret-template".to_owned(), detail },
+            StsError::RequestRejected { template: "secret-template".to_owned(), detail },
         ] {
-            let row = Refusal::Ask(CredentialError::Sts(error)).row();
-            assert!(row.status.is_server_error());
+            let refusal = Refusal::from(CredentialError::Sts(error));
+            assert!(refusal.problem().is_server_error());
             for word in ["AuthFailure", "SecretId", "r-1", "secret-template", "STS"] {
-                assert!(!row.detail.contains(word), "{}", row.detail);
+                assert!(!refusal.detail().contains(word), "{}", refusal.detail());
             }
         }
     }
 
     #[test]
     fn every_401_has_one_body_whatever_the_cause() {
-        let detail = |rejection| Refusal::Auth(AuthError::Rejected(rejection)).row().detail;
-        let causes = [Rejection::Malformed, Rejection::Signature, Rejection::Expired, Rejection::UnknownKey];
-        for cause in causes {
-            assert_eq!(detail(cause), detail(Rejection::Missing));
+        let missing = Refusal::Auth(AuthError::Rejected(Rejection::Missing)).detail();
+        for cause in [Rejection::Malformed, Rejection::Signature, Rejection::Expired, Rejection::UnknownKey] {
+            assert_eq!(Refusal::Auth(AuthError::Rejected(cause)).detail(), missing);
         }
     }
 
-    #[test]
-    fn every_row_of_the_table() {
-        use templates::{ItemRefused, Unconfined, VerifierFault, identity::Identity};
-        let unrenderable = || templates::Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
+    /// A refusal of every kind, and its problem type.
+    fn every_refusal() -> Vec<(Refusal, u16, &'static str, u32)> {
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
-        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix("/".to_owned()) };
-        let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::AllowsNothing };
-        let (template, detail) = (String::new(), String::new());
-        let refused = CredentialError::Sts(StsError::Refused { template, detail });
-        let busy = CredentialError::Sts(StsError::Busy { retry_after: Duration::from_secs(1) });
-        for (refusal, status, name, code) in [
+        let unrenderable = Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
+        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix(String::new()) };
+        let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::BrokenEscape };
+        let retry_after = Duration::from_secs(1);
+        let rejected = StsError::RequestRejected { template: String::new(), detail: String::new() };
+        let (requested, max) = (Duration::from_secs(2), Duration::from_secs(1));
+        vec![
+            (AuthError::Rejected(Rejection::Missing).into(), 401, "unauthenticated", 10001),
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
-            (Refusal::Auth(AuthError::KeysUnavailable), 503, "identity-unavailable", 10008),
-            (Refusal::Grant(NoGrant::Requirement("role".to_owned())), 403, "requirement-not-met", 10003),
-            (Refusal::Ask(CredentialError::Revoked), 403, "revoked", 10003),
-            (Refusal::Grant(unrenderable().into()), 422, "identity-not-renderable", 10004),
-            (Refusal::Grant(item.into()), 403, "scope-not-allowed", 10000),
-            (Refusal::Grant(ScopeRefused::Count(0).into()), 400, "bad-request", 10002),
-            (Refusal::Grant(unconfined.into()), 500, "internal", 10009),
+            (AuthError::KeysUnavailable.into(), 503, "identity-unavailable", 10008),
+            (Refusal::TokenTooLarge, 431, "token-too-large", 10001),
+            (NoGrant::NoDefault.into(), 404, "no-such-template", 10005),
+            (NoGrant::Requirement("role".to_owned()).into(), 403, "requirement-not-met", 10003),
+            (NoGrant::from(unrenderable).into(), 422, "identity-not-renderable", 10004),
+            (NoGrant::from(item).into(), 403, "scope-not-allowed", 10000),
+            (NoGrant::from(ScopeRefused::Count(0)).into(), 400, "bad-request", 10002),
+            (NoGrant::from(unconfined).into(), 500, "internal", 10009),
+            (CredentialError::Revoked.into(), 403, "revoked", 10003),
+            (CredentialError::RateLimited { retry_after }.into(), 429, "rate-limited", 10006),
+            (CredentialError::TooManyScopes { retry_after }.into(), 429, "too-many-scopes", 10006),
+            (CredentialError::TtlTooLong { requested, max }.into(), 400, "min-remaining-too-long", 10002),
+            (CredentialError::Sts(rejected).into(), 500, "misconfigured", 10009),
+            (
+                CredentialError::Sts(StsError::QuotaExhausted { retry_after }).into(),
+                503,
+                "credentials-unavailable",
+                10007,
+            ),
+            (Refusal::missing_parameter("action"), 400, "bad-request", 10002),
+            (Refusal::BodyTooLarge(1), 413, "body-too-large", 10002),
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
-            (Refusal::Ask(refused), 500, "misconfigured", 10009),
-            (Refusal::Ask(busy), 503, "credentials-unavailable", 10007),
-        ] {
-            let row = refusal.row();
-            assert_eq!((row.status.as_u16(), row.name, row.code.0), (status, name, code), "{refusal}");
-            assert_eq!(row.status.is_server_error(), FAILINGS.contains(&row.name), "{refusal}");
-        }
+            (Refusal::NoRoute, 404, "no-such-route", 10005),
+            (Refusal::MethodNotAllowed("GET"), 405, "method-not-allowed", 10002),
+        ]
     }
 
     #[test]
-    fn retry_after_is_whole_seconds_rounded_up_and_never_none() {
+    fn every_refusal_has_a_problem_type_and_every_problem_type_a_refusal() {
+        let mut unused = ProblemType::ALL.to_vec();
+        for (refusal, status, name, code) in every_refusal() {
+            let problem = refusal.problem();
+            assert_eq!((problem.status, problem.name, problem.code), (status, name, code), "{refusal}");
+            assert!(ProblemType::ALL.contains(&problem), "{refusal}");
+            assert!(!refusal.detail().is_empty(), "{refusal}");
+            let response = refusal.response(Form::Problem, RequestId::from([0; 16]));
+            assert_eq!(response.status().as_u16(), status, "{refusal}");
+            unused.retain(|row| *row != problem);
+        }
+        assert_eq!(unused, [] as [&ProblemType; 0]);
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_rounded_up_and_at_least_one() {
         for (millis, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
-            let refusal =
-                Refusal::Ask(CredentialError::TooMany { retry_after: Duration::from_millis(millis) });
-            let response = refusal
-                .response(Form::Problem, &RequestState::new(crate::audit::RequestContext::default(), None));
+            let retry_after = Duration::from_millis(millis);
+            let refusal = Refusal::from(CredentialError::RateLimited { retry_after });
+            let response = refusal.response(Form::Problem, RequestId::from([0; 16]));
             assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), expected, "{millis} ms");
         }
     }

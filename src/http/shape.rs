@@ -1,29 +1,14 @@
-//! How a key is written for each kind of client (`docs/tencent.md`, "What client apps read").
+//! Response bodies: how a credential is written for each kind of client (`docs/tencent.md`, "What client apps
+//! read").
 //!
-//! The part that is the same for everyone who gets the key is encoded once; what differs from answer to
-//! answer is put behind it.
+//! The part that does not change between answers is encoded once for each credential; the rest is appended.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use crate::credential_cache::Key;
-
-/// A kind of answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// `/v1`: the STS SDK JSON and more.
-    V1,
-    /// `/v1?format=sts3`: STS's own answer.
-    Sts3,
-    /// `/sts`: the STS SDK JSON.
-    StsSdk,
-    /// `/sign`: cossign's envelope.
-    Cossign,
-    /// `/getKeyAndCredentials`: the STS SDK JSON with bucket, region and a key.
-    Keyed,
-}
+use crate::credential_cache::{CachedCredential, ResponseShape};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,7 +86,7 @@ struct CossignData<'a> {
     expired_time: i64,
 }
 
-/// What stands behind the encoded part of a `/v1` answer.
+/// What is appended to the encoded part of a `/v1` answer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Times {
@@ -109,20 +94,20 @@ struct Times {
     refresh_at: i64,
 }
 
-/// The body of an answer; `object_key` is for [`Shape::Keyed`].
-pub(super) fn body(key: &Key, shape: Shape, object_key: Option<&str>, now: Timestamp) -> Bytes {
-    let shared = key.encoded(shape as usize, |key| encode(key, shape));
+/// Returns the body of an answer; `object_key` is for [`ResponseShape::ObjectKey`].
+pub(super) fn body(cached: &CachedCredential, shape: ResponseShape, object_key: Option<&str>, now: Timestamp) -> Bytes {
+    let shared = cached.encoded(shape, |cached| encode(cached, shape));
     match (shape, object_key) {
-        (Shape::V1 | Shape::Sts3, _) => {
-            let times = Times { server_time: now.as_second(), refresh_at: key.refresh_at(now).as_second() };
+        (ResponseShape::V1 | ResponseShape::Sts3, _) => {
+            let times = Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
             joined(&shared, &json(&times))
         }
-        (Shape::Keyed, Some(object_key)) => joined(&shared, &json(&serde_json::json!({"key": object_key}))),
-        (Shape::StsSdk | Shape::Cossign | Shape::Keyed, _) => shared,
+        (ResponseShape::ObjectKey, Some(object_key)) => joined(&shared, &json(&serde_json::json!({"key": object_key}))),
+        (ResponseShape::StsSdk | ResponseShape::Cossign | ResponseShape::ObjectKey, _) => shared,
     }
 }
 
-/// Two JSON objects as one, wiped when it has been sent.
+/// Joins two JSON objects. The memory is wiped when the body has been sent.
 fn joined(first: &[u8], second: &[u8]) -> Bytes {
     let mut whole = Vec::with_capacity(first.len() + second.len());
     whole.extend_from_slice(first.strip_suffix(b"}").unwrap_or(first));
@@ -131,15 +116,15 @@ fn joined(first: &[u8], second: &[u8]) -> Bytes {
     Bytes::from_owner(zeroize::Zeroizing::new(whole))
 }
 
-fn encode(key: &Key, shape: Shape) -> Vec<u8> {
+fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
     match shape {
-        Shape::V1 => json(&V1 {
-            located: located(key),
-            prefix: key.grant().home(),
-            grant_id: key.grant().id().to_string(),
+        ResponseShape::V1 => json(&V1 {
+            located: located(cached),
+            prefix: cached.grant().home(),
+            grant_id: cached.grant().id().to_string(),
         }),
-        Shape::Sts3 => {
-            let credential = key.credential();
+        ResponseShape::Sts3 => {
+            let credential = cached.credential();
             json(&Sts3 {
                 response: Sts3Response {
                     credentials: Sts3Credentials {
@@ -147,29 +132,29 @@ fn encode(key: &Key, shape: Shape) -> Vec<u8> {
                         tmp_secret_id: &credential.secret_id,
                         tmp_secret_key: credential.secret_key.expose_secret(),
                     },
-                    expired_time: credential.expires.as_second(),
-                    expiration: credential.expires.to_string(),
+                    expired_time: credential.expires_at.as_second(),
+                    expiration: credential.expires_at.to_string(),
                     request_id: &credential.request_id,
                 },
-                grant_id: key.grant().id().to_string(),
+                grant_id: cached.grant().id().to_string(),
             })
         }
-        Shape::StsSdk => json(&sts_sdk(key)),
-        Shape::Cossign => json(&Cossign {
+        ResponseShape::StsSdk => json(&sts_sdk(cached)),
+        ResponseShape::Cossign => json(&Cossign {
             code: 0,
             message: "",
             code_desc: "Success",
             data: CossignData {
-                credentials: credentials(key),
-                expired_time: key.credential().expires.as_second(),
+                credentials: credentials(cached),
+                expired_time: cached.credential().expires_at.as_second(),
             },
         }),
-        Shape::Keyed => json(&located(key)),
+        ResponseShape::ObjectKey => json(&located(cached)),
     }
 }
 
-fn credentials(key: &Key) -> Credentials<'_> {
-    let credential = key.credential();
+fn credentials(cached: &CachedCredential) -> Credentials<'_> {
+    let credential = cached.credential();
     Credentials {
         tmp_secret_id: &credential.secret_id,
         tmp_secret_key: credential.secret_key.expose_secret(),
@@ -177,24 +162,24 @@ fn credentials(key: &Key) -> Credentials<'_> {
     }
 }
 
-fn sts_sdk(key: &Key) -> StsSdk<'_> {
-    let expires = key.credential().expires;
-    let duration = i64::try_from(key.grant().duration().as_secs()).unwrap_or_default();
+fn sts_sdk(cached: &CachedCredential) -> StsSdk<'_> {
+    let expires_at = cached.credential().expires_at;
+    let duration = i64::try_from(cached.grant().duration().as_secs()).unwrap_or_default();
     StsSdk {
-        credentials: credentials(key),
-        start_time: expires.as_second() - duration,
-        expired_time: expires.as_second(),
-        expiration: expires.to_string(),
-        request_id: &key.credential().request_id,
+        credentials: credentials(cached),
+        start_time: expires_at.as_second() - duration,
+        expired_time: expires_at.as_second(),
+        expiration: expires_at.to_string(),
+        request_id: &cached.credential().request_id,
     }
 }
 
-fn located(key: &Key) -> Located<'_> {
-    let bucket = key.grant().bucket();
-    Located { sts: sts_sdk(key), bucket: &bucket.name, region: &bucket.region }
+fn located(cached: &CachedCredential) -> Located<'_> {
+    let bucket = cached.grant().bucket();
+    Located { sts: sts_sdk(cached), bucket: &bucket.name, region: &bucket.region }
 }
 
-/// Strings and numbers in structs always serialize.
+/// Cannot fail: structs of strings and numbers always serialize.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }

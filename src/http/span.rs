@@ -1,62 +1,60 @@
-//! What the span of a request says, in the words of OpenTelemetry's conventions for HTTP servers.
+//! Attributes of a request's span, by OpenTelemetry's conventions for HTTP servers.
 //!
 //! Never a path, a query, an address or a token: a route, a template and random ids.
 
-use actix_web::{body::MessageBody, dev::ServiceResponse, http::Method};
+use actix_web::http::Method;
 
-use crate::{
-    credential_cache::{Key, Outcome},
-    telemetry::Span,
+use super::{
+    observe::{Answer, Ended},
+    outcome::RequestOutcome,
 };
+use crate::telemetry::Span;
 
-/// Of which template the ask is, if there is one of that name.
-pub(super) fn of_template(span: &mut Span, template: Option<&str>) {
-    if let Some(template) = template {
+/// Ends the span of a request.
+pub(super) fn end(mut span: Span, ended: &Ended<'_>) {
+    if let Some(answer) = ended.answer {
+        describe_answer(&mut span, answer);
+    }
+    if let Some(template) = ended.template.as_deref() {
         span.set("cosbroker.template", template.to_owned());
     }
+    span.set("cosbroker.request_id", ended.state.id().to_string());
+    if let Some(label) = ended.label {
+        span.set("cosbroker.outcome", label.name());
+    }
+    let mut error_type = "internal";
+    match ended.outcome {
+        RequestOutcome::Served { credential, .. } => {
+            span.set("cosbroker.grant_id", credential.grant().id().to_string());
+        }
+        RequestOutcome::Refused(refusal) => {
+            error_type = refusal.problem().name;
+            span.set("cosbroker.refusal", error_type);
+        }
+        RequestOutcome::Answered | RequestOutcome::Abandoned { .. } => {}
+    }
+    // For a server's span, an error of the client is no error.
+    if ended.answer.is_some_and(|answer| answer.status.is_server_error()) {
+        span.set_failed(error_type, "");
+    }
 }
 
-/// Which key was handed out.
-pub(super) fn of_key(span: &mut Span, key: &Key) {
-    of_template(span, Some(key.grant().template_name()));
-    span.set("cosbroker.grant_id", key.grant().id().to_string());
-}
-
-/// The request is answered.
-pub(super) fn end(
-    mut span: Span,
-    response: &ServiceResponse<impl MessageBody>,
-    request_id: &str,
-    outcome: Option<Outcome>,
-    refusal: Option<&'static str>,
-) {
-    let (request, status) = (response.request(), response.status());
-    let (method, named) = method(request.method());
+fn describe_answer(span: &mut Span, Answer { request, status }: Answer<'_>) {
+    let method = known_method(request.method());
+    let name = method.unwrap_or("HTTP");
     match request.match_pattern() {
         Some(route) => {
-            span.rename(format!("{named} {route}"));
+            span.rename(format!("{name} {route}"));
             span.set("http.route", route);
         }
-        None => span.rename(named),
+        None => span.rename(name),
     }
-    span.set("http.request.method", method);
+    span.set("http.request.method", method.unwrap_or("_OTHER"));
     span.set("http.response.status_code", i64::from(status.as_u16()));
-    span.set("cosbroker.request_id", request_id.to_owned());
-    if let Some(outcome) = outcome {
-        span.set("cosbroker.outcome", outcome.name());
-    }
-    if let Some(refusal) = refusal {
-        span.set("cosbroker.refusal", refusal);
-    }
-    // To a server, what the client did wrong is no error.
-    if status.is_server_error() {
-        span.failed(refusal.unwrap_or("internal"), "");
-    }
 }
 
-/// A method as an attribute and in a name; what a client makes up is neither.
-fn method(method: &Method) -> (&'static str, &'static str) {
+/// A method of the standard; a client can send any other word.
+fn known_method(method: &Method) -> Option<&'static str> {
     const KNOWN: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
-    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
-    known.map_or(("_OTHER", "HTTP"), |name| (name, name))
+    KNOWN.into_iter().find(|known| *known == method.as_str())
 }

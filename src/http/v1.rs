@@ -6,19 +6,17 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api,
-    ask::{self, Answered},
     body,
-    context::RequestState,
+    call::{Call, CredentialResponse},
     query::query,
-    refusal::{Form, Refusal},
-    shape::Shape,
+    refusal::Refusal,
 };
+use crate::credential_cache::ResponseShape;
 use diagnostics::HumanDuration;
-use templates::{Explanation, Question, Scope, explain, identity::Identity};
+use templates::{Explanation, Question, Scope, explain};
 
 #[derive(Debug, Deserialize)]
-struct Options {
+struct CredentialsQuery {
     format: Option<String>,
     min_remaining: Option<String>,
 }
@@ -53,56 +51,51 @@ struct Explained<'a> {
     server_time: i64,
 }
 
-/// `GET /v1/credentials[/{template}]`
-pub(super) async fn get(api: web::Data<Api>, request: HttpRequest, state: RequestState) -> HttpResponse {
-    let template = template(&request);
-    let ask = async |caller: &Identity| {
-        let (shape, min_remaining) = options(&request)?;
-        let grant = api.templates.current().grant(template, caller)?;
-        let served = api.cache.credential_for(&grant, min_remaining, state.context()).await?;
-        Ok(Answered { served, shape, object_key: None })
-    };
-    ask::answer(&api, &request, template, Form::Problem, &state, ask).await
+/// `GET /v1/credentials[/{template}]`: a credential of the whole template.
+pub(super) async fn get(call: Call) -> HttpResponse {
+    let result = credential(&call).await;
+    call.respond(result)
 }
 
-/// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`
-pub(super) async fn post(
-    api: web::Data<Api>,
-    request: HttpRequest,
-    payload: web::Payload,
-    state: RequestState,
-) -> HttpResponse {
-    let template = template(&request);
-    let ask = async |caller: &Identity| {
-        let (shape, min_remaining) = options(&request)?;
-        let ScopeBody { scope } = body::json(payload, r#"{"scope":[…]}"#).await?;
-        let grant = api.templates.current().narrowed(template, caller, &scope)?;
-        let served = api.cache.credential_for(&grant, min_remaining, state.context()).await?;
-        Ok(Answered { served, shape, object_key: None })
-    };
-    ask::answer(&api, &request, template, Form::Problem, &state, ask).await
+async fn credential(call: &Call) -> Result<CredentialResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let Options { shape, requested_ttl } = options(&call.request)?;
+    let grant = call.api.templates.current().grant(call.template(), caller)?;
+    let served = call.credential(&grant, requested_ttl).await?;
+    Ok(CredentialResponse { served, shape, object_key: None })
 }
 
-/// `GET /v1/explain[/{template}]?action=&key=`
-pub(super) async fn explained(
-    api: web::Data<Api>,
-    request: HttpRequest,
-    state: RequestState,
-) -> HttpResponse {
-    match ask::authenticate_then(&api, &request, async |caller| explanation(&api, &request, caller)).await {
+/// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`: a credential of a narrower scope.
+pub(super) async fn post(call: Call, payload: web::Payload) -> HttpResponse {
+    let result = scoped_credential(&call, payload).await;
+    call.respond(result)
+}
+
+async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let Options { shape, requested_ttl } = options(&call.request)?;
+    let ScopeBody { scope } = body::json(payload, r#"{"scope":[…]}"#).await?;
+    let grant = call.api.templates.current().narrowed(call.template(), caller, &scope)?;
+    let served = call.credential(&grant, requested_ttl).await?;
+    Ok(CredentialResponse { served, shape, object_key: None })
+}
+
+/// `GET /v1/explain[/{template}]?action=&key=`: whether the caller's credential allows an action, and why.
+pub(super) async fn explained(call: Call) -> HttpResponse {
+    match explanation(&call).await {
         Ok(response) => response,
-        Err(refused) => ask::refused(&api, template(&request), Form::Problem, &state, refused),
+        Err(refusal) => call.refuse(refusal),
     }
 }
 
-fn explanation(api: &Api, request: &HttpRequest, caller: &Identity) -> Result<HttpResponse, Refusal> {
-    let query: ExplainQuery = query(request).map_err(Refusal::BadRequest)?;
-    let missing = |name: &str| Refusal::BadRequest(format!("the query parameter `{name}` is missing"));
-    let action = query.action.ok_or_else(|| missing("action"))?;
-    let key = query.key.ok_or_else(|| missing("key"))?;
-    let size = read(query.size, "size", "bytes, a whole number such as 5000000")?;
-    let ip: Option<IpAddr> = read(query.ip, "ip", "a numeric address such as 203.0.113.7")?;
-    let grant = api.templates.current().grant(template(request), caller)?;
+async fn explanation(call: &Call) -> Result<HttpResponse, Refusal> {
+    let caller = call.authenticate().await?;
+    let query: ExplainQuery = query(&call.request)?;
+    let action = query.action.ok_or_else(|| Refusal::missing_parameter("action"))?;
+    let key = query.key.ok_or_else(|| Refusal::missing_parameter("key"))?;
+    let size = parsed(query.size, "size", "bytes, a whole number such as 5000000")?;
+    let ip: Option<IpAddr> = parsed(query.ip, "ip", "a numeric address such as 203.0.113.7")?;
+    let grant = call.api.templates.current().grant(call.template(), caller)?;
     let question = Question {
         action: &action,
         key: &key,
@@ -112,37 +105,36 @@ fn explanation(api: &Api, request: &HttpRequest, caller: &Identity) -> Result<Ht
         acl: query.acl.as_deref(),
         more: &[],
     };
-    let explanation = explain(&grant, &question);
     Ok(HttpResponse::Ok().json(Explained {
-        explanation,
+        explanation: explain(&grant, &question),
         template: grant.template_name(),
         bucket: &grant.bucket().name,
         region: &grant.bucket().region,
         prefix: grant.home(),
         grant_id: grant.id().to_string(),
-        server_time: api.clock.now().as_second(),
+        server_time: call.api.clock.now().as_second(),
     }))
 }
 
-/// A value of the query, or which one cannot be read.
-fn read<T: FromStr>(value: Option<String>, name: &str, wanted: &str) -> Result<Option<T>, Refusal> {
-    let read = value.map(|text| {
-        text.parse().map_err(|_| {
-            Refusal::BadRequest(format!("{name} `{}` cannot be read; give {wanted}", text.escape_default()))
-        })
-    });
-    read.transpose()
+/// Parses a value of the query.
+fn parsed<T: FromStr>(value: Option<String>, name: &str, expected: &str) -> Result<Option<T>, Refusal> {
+    let Some(text) = value else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        Refusal::BadRequest(format!("{name} `{}` cannot be read; give {expected}", text.escape_default()))
+    })
 }
 
-fn template(request: &HttpRequest) -> Option<&str> {
-    request.match_info().get("template")
+/// Options of a request for a credential.
+struct Options {
+    shape: ResponseShape,
+    requested_ttl: Option<Duration>,
 }
 
-fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> {
-    let Options { format, min_remaining } = query(request).map_err(Refusal::BadRequest)?;
+fn options(request: &HttpRequest) -> Result<Options, Refusal> {
+    let CredentialsQuery { format, min_remaining } = query(request)?;
     let shape = match format.as_deref() {
-        None => Shape::V1,
-        Some("sts3") => Shape::Sts3,
+        None => ResponseShape::V1,
+        Some("sts3") => ResponseShape::Sts3,
         Some(other) => {
             return Err(Refusal::BadRequest(format!(
                 "format `{}` is unknown; give `sts3`, or leave it out for the STS SDK JSON",
@@ -150,7 +142,9 @@ fn options(request: &HttpRequest) -> Result<(Shape, Option<Duration>), Refusal> 
             )));
         }
     };
-    let wanted = min_remaining.map(HumanDuration::try_from).transpose();
-    let wanted = wanted.map_err(|fault| Refusal::BadRequest(format!("min_remaining: {fault}")))?;
-    Ok((shape, wanted.map(|span| span.0)))
+    let requested_ttl = min_remaining
+        .map(HumanDuration::try_from)
+        .transpose()
+        .map_err(|error| Refusal::BadRequest(format!("min_remaining: {error}")))?;
+    Ok(Options { shape, requested_ttl: requested_ttl.map(|duration| duration.0) })
 }

@@ -1,37 +1,37 @@
-//! Why a token leads to nobody.
+//! Why a token is not accepted.
 
 use templates::identity::NoSubject;
 
-/// Why a token leads to nobody.
+/// The error for a token that identifies no user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// It is not to be believed. The cause is for the log, never for the asker.
+    /// The token is invalid. The cause is for the log, never for the caller.
     #[error("the token was rejected: {0}")]
     Rejected(#[from] Rejection),
-    /// It is to be believed, and speaks of nobody.
+    /// The token is valid but has no usable `sub`.
     #[error(transparent)]
     NoSubject(#[from] NoSubject),
-    /// It may be good: the issuer's keys cannot be had now.
-    #[error("the issuer's keys cannot be had")]
+    /// The token cannot be checked: the issuer's keys are not available now.
+    #[error("the issuer's keys are not available")]
     KeysUnavailable,
 }
 
-/// The cause of a rejection.
+/// The reason why a token is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// There is no bearer token.
+    /// The request has no bearer token.
     #[error("no bearer token")]
     Missing,
-    /// Not three base64url parts of JSON objects without duplicates.
+    /// The token is not three base64url parts, or has a JSON part with duplicate names.
     #[error("malformed")]
     Malformed,
-    /// A header that brings its own key or must be understood.
+    /// The header brings its own key, or has a member that must be understood.
     #[error("a header that is refused")]
     RefusedHeader,
-    /// An algorithm the issuer does not sign with.
+    /// The issuer does not sign with this algorithm.
     #[error("algorithm not allowed")]
     Algorithm,
-    /// The header's `typ`.
+    /// The header's `typ` is not the required one.
     #[error("wrong typ")]
     Type,
     /// `iss` is missing, mistyped or unknown.
@@ -40,19 +40,19 @@ pub enum Rejection {
     /// No key of the issuer has this `kid`.
     #[error("unknown key")]
     UnknownKey,
-    /// The signature does not hold.
+    /// The signature is wrong.
     #[error("bad signature")]
     Signature,
-    /// `aud` is missing, mistyped or somebody else's.
+    /// `aud` is missing, mistyped or another audience.
     #[error("wrong audience")]
     Audience,
     /// `exp` is missing or mistyped.
     #[error("no expiry")]
     Expiry,
-    /// It was good once.
+    /// `exp` has passed.
     #[error("expired")]
     Expired,
-    /// It will be good later.
+    /// `nbf` has not come yet.
     #[error("not yet valid")]
     NotYetValid,
 }

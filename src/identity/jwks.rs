@@ -1,5 +1,5 @@
-//! A key set that lives elsewhere, in a file or behind a URL: cached, refreshed ahead, followed through a
-//! rotation, and asked for no more than once in [`COOLDOWN`], whatever tokens come in.
+//! A key set that an issuer publishes in a file or at a URL. It is cached, refreshed in the background, and read
+//! again where a token names an unknown key, but never more often than once in [`FETCH_COOLDOWN`].
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,22 +9,22 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::{runtime::Handle, sync::Mutex};
 use url::Url;
 
-use super::key::{KeyFault, KeySet};
+use super::{key::KeyFault, key_set::KeySet};
 use runtime::clock::Clock;
 
-/// Between two attempts at a set, whatever the first one's outcome.
-const COOLDOWN: Duration = Duration::from_secs(30);
-/// From this age on a use of the set refreshes it in the background.
-const REFRESH_FROM: Duration = Duration::from_mins(8);
-/// To this age a set serves while its source is away: long enough for an outage, short enough that a
-/// withdrawn key does not live on for ever.
-const USABLE_FOR: Duration = Duration::from_hours(24);
-/// The largest set read.
-const LARGEST: usize = 256 * 1024;
+/// The minimum time between two fetches of a set, successful or not.
+const FETCH_COOLDOWN: Duration = Duration::from_secs(30);
+/// A set of this age is refreshed in the background when it is used.
+const REFRESH_AGE: Duration = Duration::from_mins(8);
+/// A set of this age is no longer used: long enough for an outage of the issuer, short enough that a withdrawn
+/// key is not trusted for ever.
+const MAX_AGE: Duration = Duration::from_hours(24);
+/// The limit for a fetched set. 64 RSA keys of 8192 bits take 100 KiB.
+const MAX_JWKS_BYTES: usize = 256 * 1024;
 
-/// Where a set comes from.
+/// The place that a set is read from.
 #[derive(Debug)]
-pub(super) enum Origin {
+pub(super) enum JwksOrigin {
     Url { client: reqwest::Client, url: Url },
     File(PathBuf),
 }
@@ -33,35 +33,36 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Jwks {
     issuer: String,
-    origin: Origin,
+    origin: JwksOrigin,
     algorithms: Vec<Algorithm>,
     clock: Arc<dyn Clock>,
     runtime: Handle,
     current: ArcSwapOption<Fetched>,
-    attempted: Mutex<Option<Duration>>,
+    /// The monotonic time of the last fetch, successful or not.
+    last_attempt: Mutex<Option<Duration>>,
     fetches: Counter,
     failures: Counter,
 }
 
-/// What operators see of a set.
+/// The state of a key set, for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySetStatus {
-    /// How long ago it was read; nothing before the first time.
+    /// The time since the last successful fetch, if there was one.
     pub age: Option<Duration>,
-    /// How often it was read.
+    /// The number of successful fetches.
     pub fetches: u64,
-    /// How often it could not be.
+    /// The number of failed fetches.
     pub failures: u64,
 }
 
 impl KeySetStatus {
-    /// Whether tokens can be checked with it.
+    /// Returns whether tokens can be checked with the set.
     pub fn is_usable(&self) -> bool {
-        self.age.is_some_and(|age| age < USABLE_FOR)
+        self.age.is_some_and(|age| age < MAX_AGE)
     }
 }
 
-/// A set and when it came, on the monotonic clock.
+/// A key set and the monotonic time of its fetch.
 #[derive(Debug)]
 struct Fetched {
     set: Arc<KeySet>,
@@ -71,7 +72,7 @@ struct Fetched {
 impl Jwks {
     pub(super) fn new(
         issuer: &str,
-        origin: Origin,
+        origin: JwksOrigin,
         algorithms: &[Algorithm],
         clock: Arc<dyn Clock>,
         runtime: Handle,
@@ -83,21 +84,21 @@ impl Jwks {
             clock,
             runtime,
             current: ArcSwapOption::empty(),
-            attempted: Mutex::new(None),
+            last_attempt: Mutex::new(None),
             fetches: Counter::default(),
             failures: Counter::default(),
         })
     }
 
-    /// How it stands; sends for nothing.
+    /// Returns the state of the set. Starts no fetch.
     pub(super) fn status(&self) -> KeySetStatus {
         let fetched = self.current.load();
         let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
         KeySetStatus { age, fetches: self.fetches.get(), failures: self.failures.get() }
     }
 
-    /// The set to look a `kid` up in: the cached one if it knows it, else after one more look at the
-    /// source, if the cooldown allows one. `None` where no set is usable.
+    /// Returns the set to look up a `kid` in: the cached one if it has the key, else a newly fetched one if the
+    /// cooldown has passed. `None` if no set is usable.
     pub(super) async fn set_for(self: &Arc<Self>, kid: Option<&str>) -> Option<Arc<KeySet>> {
         if let Some(set) = self.usable()
             && set.candidates(kid).next().is_some()
@@ -108,43 +109,43 @@ impl Jwks {
         self.usable()
     }
 
-    /// The cached set, unless it is too old; from [`REFRESH_FROM`] on, a new one is sent for.
+    /// Returns the cached set unless it is too old. Starts a refresh if the set has [`REFRESH_AGE`].
     pub(super) fn usable(self: &Arc<Self>) -> Option<Arc<KeySet>> {
         let fetched = self.current.load_full();
         let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
-        if age.is_none_or(|age| age >= REFRESH_FROM) {
-            self.send_for_another();
+        if age.is_none_or(|age| age >= REFRESH_AGE) {
+            self.spawn_refresh();
         }
-        fetched.filter(|_| age.is_some_and(|age| age < USABLE_FOR)).map(|fetched| Arc::clone(&fetched.set))
+        fetched.filter(|_| age.is_some_and(|age| age < MAX_AGE)).map(|fetched| Arc::clone(&fetched.set))
     }
 
-    fn send_for_another(self: &Arc<Self>) {
+    /// Starts a refresh in the background if the cooldown has passed and no fetch is under way.
+    fn spawn_refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        // Nobody waits: whoever holds the lock is already on the way.
-        if this.attempted.try_lock().is_ok_and(|attempted| this.is_due(*attempted)) {
-            self.runtime.spawn(async move { this.attempt().await });
+        if this.last_attempt.try_lock().is_ok_and(|last| this.is_due(*last)) {
+            self.runtime.spawn(async move { this.fetch_if_due().await });
         }
     }
 
-    /// Waits for one attempt, which goes on even if the asker gives up.
+    /// Waits for a fetch, if one is due. The fetch continues even if the caller gives up.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if let Err(error) = self.runtime.spawn(async move { this.attempt().await }).await {
+        if let Err(error) = self.runtime.spawn(async move { this.fetch_if_due().await }).await {
             tracing::error!(issuer = self.issuer, %error, "fetching a key set failed unexpectedly");
         }
     }
 
-    fn is_due(&self, attempted: Option<Duration>) -> bool {
-        attempted.is_none_or(|last| self.clock.monotonic().saturating_sub(last) >= COOLDOWN)
+    fn is_due(&self, last_attempt: Option<Duration>) -> bool {
+        last_attempt.is_none_or(|last| self.clock.monotonic().saturating_sub(last) >= FETCH_COOLDOWN)
     }
 
-    async fn attempt(&self) {
-        let mut attempted = self.attempted.lock().await;
-        if !self.is_due(*attempted) {
+    async fn fetch_if_due(&self) {
+        let mut last_attempt = self.last_attempt.lock().await;
+        if !self.is_due(*last_attempt) {
             return;
         }
-        // Claimed before the attempt, so that a failing source is asked no more often than a good one.
-        *attempted = Some(self.clock.monotonic());
+        // Set before the fetch, so that a failing source is read no more often than a good one.
+        *last_attempt = Some(self.clock.monotonic());
         match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
             Ok(set) => {
                 let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
@@ -154,21 +155,20 @@ impl Jwks {
             }
             Err(fault) => {
                 self.failures.inc();
-                let serving =
-                    if self.current.load().is_some() { "the last one serves on" } else { "there is none" };
-                tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, serving, "the key set cannot be read");
+                let has_previous_set = self.current.load().is_some();
+                tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, has_previous_set, "the key set cannot be read");
             }
         }
     }
 
-    /// Reads the source once, for `check --online` and for a start.
+    /// Reads and parses the set once, without caching it.
     pub(super) async fn probe(&self) -> Result<(), KeyFault> {
         let json = self.origin.read().await?;
         KeySet::parse(&json, &self.algorithms).map(|_| ())
     }
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for JwksOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Url { url, .. } => write!(f, "{url}"),
@@ -177,8 +177,8 @@ impl std::fmt::Display for Origin {
     }
 }
 
-impl Origin {
-    /// A client that goes where the configuration says and nowhere else.
+impl JwksOrigin {
+    /// Returns an origin at a URL, with a client that follows no redirect and no proxy.
     pub(super) fn url(url: Url) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -194,28 +194,33 @@ impl Origin {
             Self::File(path) => {
                 tokio::fs::read(path).await.map_err(|error| KeyFault(format!("cannot be read: {error}")))
             }
-            Self::Url { client, url } => {
-                let failed =
-                    |error: reqwest::Error| KeyFault(format!("cannot be fetched: {}", cause(&error)));
-                let mut response = client.get(url.clone()).send().await.map_err(failed)?;
-                if response.status() != reqwest::StatusCode::OK {
-                    return Err(KeyFault(format!("answered {}", response.status())));
-                }
-                let mut body = Vec::new();
-                while let Some(chunk) = response.chunk().await.map_err(failed)? {
-                    if body.len() + chunk.len() > LARGEST {
-                        return Err(KeyFault(format!("is larger than {LARGEST} bytes")));
-                    }
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(body)
-            }
+            Self::Url { client, url } => fetch(client, url).await,
         }
     }
 }
 
-/// The innermost cause: "connection refused" rather than "error sending request".
-fn cause(error: &reqwest::Error) -> String {
+async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, KeyFault> {
+    let mut response = client.get(url.clone()).send().await.map_err(not_fetched)?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(KeyFault(format!("answered {}", response.status())));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(not_fetched)? {
+        if body.len() + chunk.len() > MAX_JWKS_BYTES {
+            return Err(KeyFault(format!("is larger than {MAX_JWKS_BYTES} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+fn not_fetched(error: reqwest::Error) -> KeyFault {
+    KeyFault(format!("cannot be fetched: {}", innermost_cause(&error)))
+}
+
+/// Returns "connection refused" rather than "error sending request".
+fn innermost_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -229,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    /// What is made of one answer to a fetch.
+    /// Fetches from a server that always gives this answer.
     async fn fetched(answer: String) -> Result<Vec<u8>, String> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
@@ -242,7 +247,7 @@ mod tests {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Origin::url(url.parse().unwrap()).unwrap().read().await.map_err(|fault| fault.0)
+        JwksOrigin::url(url.parse().unwrap()).unwrap().read().await.map_err(|fault| fault.0)
     }
 
     fn ok(body: &str) -> String {
@@ -250,15 +255,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_small_200_from_the_configured_place_is_read() {
+    async fn only_a_small_200_from_the_configured_url_is_read() {
         assert_eq!(fetched(ok("{}")).await, Ok(b"{}".to_vec()));
-        assert_eq!(fetched(ok(&" ".repeat(LARGEST))).await.map(|body| body.len()), Ok(LARGEST));
-        assert!(fetched(ok(&" ".repeat(LARGEST + 1))).await.unwrap_err().contains("larger than"));
-        for (head, said) in
+        assert_eq!(fetched(ok(&" ".repeat(MAX_JWKS_BYTES))).await.map(|body| body.len()), Ok(MAX_JWKS_BYTES));
+        assert!(fetched(ok(&" ".repeat(MAX_JWKS_BYTES + 1))).await.unwrap_err().contains("larger than"));
+        for (head, message) in
             [("500 Oops", "500"), ("404 Not Found", "404"), ("302 Found\r\nlocation: /moved", "302")]
         {
             let answer = ok("{}").replace("200 OK", head);
-            assert!(fetched(answer).await.unwrap_err().contains(said), "{head}");
+            assert!(fetched(answer).await.unwrap_err().contains(message), "{head}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Verification keys: what an issuer's key may verify is fixed by the key, never by a token.
+//! A key that verifies signatures. The key, and never the token, decides which algorithms it may verify.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use templates::fingerprint::Fingerprint;
 
-/// One key, and the algorithms it may be used with.
+/// A key and the algorithms that it may verify.
 #[derive(Debug)]
 pub(super) struct Key {
     kid: Option<String>,
@@ -16,22 +16,19 @@ pub(super) struct Key {
     material: Fingerprint,
 }
 
-/// An issuer's keys at one time.
-#[derive(Debug, Default)]
-pub(super) struct KeySet(Vec<Key>);
-
-/// Why a key or a key set cannot be used.
+/// The error for a key or a key set that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyFault(pub(super) String);
 
 /// The DER of a 2048-bit `RSAPublicKey`: 257 bytes of modulus, the smallest exponent, and the headers.
-const SHORTEST_RSA_DER: usize = 268;
-/// The most keys a set may hold.
-const MOST_KEYS: usize = 64;
+const MIN_RSA_DER_BYTES: usize = 268;
+
+/// The sizes of RSA keys in a key set; a larger key makes each verification slow.
+const RSA_KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 impl Key {
-    /// An HMAC secret.
+    /// Returns a key for an HMAC secret.
     pub(super) fn secret(secret: &SecretSlice<u8>, algorithms: &[Algorithm]) -> Self {
         let bytes = secret.expose_secret();
         Self {
@@ -42,10 +39,10 @@ impl Key {
         }
     }
 
-    /// A PEM public key of the family the issuer's algorithms are of.
+    /// Reads a PEM public key of the algorithms' family.
     pub(super) fn pem(pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyFault> {
         if String::from_utf8_lossy(pem).contains("PRIVATE KEY") {
-            return Err(KeyFault("holds a private key; give the public half only".to_owned()));
+            return Err(KeyFault("holds a private key; give only the public half".to_owned()));
         }
         let family = algorithms.first().map(|algorithm| algorithm.family());
         let (kind, decoded) = match family {
@@ -57,17 +54,11 @@ impl Key {
             }
         };
         let decoding = decoded.map_err(|error| {
-            KeyFault(format!("is not {kind} public key in PEM ({error}), which the algorithms call for"))
+            KeyFault(format!("is not {kind} public key in PEM ({error}), which the algorithms need"))
         })?;
         let material = decoding.try_get_as_bytes().map_err(|error| KeyFault(error.to_string()))?;
-        // What is left of each kind once the PEM is off: a DER RSAPublicKey, a curve point, 32 bytes.
-        let fits = |algorithm: &Algorithm| match algorithm.family() {
-            AlgorithmFamily::Rsa => material.len() >= SHORTEST_RSA_DER,
-            AlgorithmFamily::Ec => material.len() == point_length(*algorithm),
-            AlgorithmFamily::Ed => material.len() == 32,
-            AlgorithmFamily::Hmac => false,
-        };
-        let algorithms: Vec<Algorithm> = algorithms.iter().copied().filter(fits).collect();
+        let algorithms: Vec<Algorithm> =
+            algorithms.iter().copied().filter(|algorithm| fits(material, *algorithm)).collect();
         if algorithms.is_empty() {
             return Err(KeyFault(
                 "is too short (RSA needs 2048 bits) or on another curve than the algorithms".to_owned(),
@@ -77,37 +68,14 @@ impl Key {
         Ok(Self { kid: None, algorithms, decoding, material })
     }
 
-    /// One JWK; `None` where it is of a kind or use that is not for us.
-    fn jwk(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Self> {
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();
-        if text("use").is_some_and(|usage| usage != "sig") {
+    /// Reads a JWK; `None` if it is of another kind or use, or fits none of the allowed algorithms.
+    pub(super) fn from_jwk(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Self> {
+        let jwk = Jwk(jwk);
+        if jwk.text("use").is_some_and(|usage| usage != "sig") {
             return None;
         }
-        let (decoding, kinds): (DecodingKey, &[Algorithm]) = match (text("kty")?, text("crv")) {
-            ("RSA", _) => {
-                let n = bytes("n")?;
-                let bits = n.iter().skip_while(|byte| **byte == 0).count() * 8;
-                if !(2048..=8192).contains(&bits) {
-                    return None;
-                }
-                let key = DecodingKey::from_rsa_components(text("n")?, text("e")?).ok()?;
-                (key, AlgorithmFamily::Rsa.algorithms())
-            }
-            ("EC", Some(curve @ ("P-256" | "P-384"))) => {
-                let (length, kind): (_, &[Algorithm]) =
-                    if curve == "P-256" { (32, &[Algorithm::ES256]) } else { (48, &[Algorithm::ES384]) };
-                if bytes("x")?.len() != length || bytes("y")?.len() != length {
-                    return None;
-                }
-                (DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?, kind)
-            }
-            ("OKP", Some("Ed25519")) if bytes("x")?.len() == 32 => {
-                (DecodingKey::from_ed_components(text("x")?).ok()?, &[Algorithm::EdDSA])
-            }
-            _ => return None,
-        };
-        let named: Option<Algorithm> = match jwk.get("alg") {
+        let (decoding, kinds) = jwk.decode()?;
+        let named: Option<Algorithm> = match jwk.0.get("alg") {
             None => None,
             Some(alg) => Some(alg.as_str()?.parse().ok()?),
         };
@@ -116,80 +84,81 @@ impl Key {
             .copied()
             .filter(|algorithm| kinds.contains(algorithm) && named.is_none_or(|named| named == *algorithm))
             .collect();
-        let material = Fingerprint::of(&["n", "e", "x", "y"].map(|name| text(name).unwrap_or_default()));
-        let kid = text("kid").map(str::to_owned);
+        let material = Fingerprint::of(&["n", "e", "x", "y"].map(|name| jwk.text(name).unwrap_or_default()));
+        let kid = jwk.text("kid").map(str::to_owned);
         (!algorithms.is_empty()).then_some(Self { kid, algorithms, decoding, material })
     }
 
-    /// Names the key's material, so that a verified token can be tied to it.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Returns a fingerprint of the key's material, which ties a verified token to the key.
     pub(super) fn material(&self) -> Fingerprint {
         self.material
     }
 
-    /// Whether this key signed the message under this algorithm.
+    /// Returns whether this key signed the message with this algorithm.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         self.algorithms.contains(&algorithm)
             && jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm).unwrap_or(false)
     }
 }
 
-fn point_length(algorithm: Algorithm) -> usize {
+/// Returns whether a key may verify an algorithm. The material is what remains of a PEM: a DER
+/// `RSAPublicKey`, a curve point, or the 32 bytes of an Ed25519 key.
+fn fits(material: &[u8], algorithm: Algorithm) -> bool {
+    match algorithm.family() {
+        AlgorithmFamily::Rsa => material.len() >= MIN_RSA_DER_BYTES,
+        AlgorithmFamily::Ec => material.len() == curve_point_bytes(algorithm),
+        AlgorithmFamily::Ed => material.len() == 32,
+        AlgorithmFamily::Hmac => false,
+    }
+}
+
+fn curve_point_bytes(algorithm: Algorithm) -> usize {
     if algorithm == Algorithm::ES256 { 65 } else { 97 }
 }
 
-impl KeySet {
-    /// A set of one key that every token of the issuer is verified with, whatever its `kid`.
-    pub(super) fn of_one(key: Key) -> Self {
-        Self(vec![key])
+/// The members of a JWK.
+struct Jwk<'a>(&'a Map<String, Value>);
+
+impl<'a> Jwk<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).and_then(Value::as_str)
     }
 
-    /// Reads a JWK set (RFC 7517 §5), leaving out keys that are not for us (RFC 7517 §5: ignore what is
-    /// not understood).
-    ///
-    /// # Errors
-    /// When it is no set, too large, holds a `kid` twice, or no key in it is usable.
-    pub(super) fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyFault> {
-        let value =
-            strict_json::strict(json).map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
-        let list = value
-            .get("keys")
-            .and_then(Value::as_array)
-            .ok_or_else(|| KeyFault("is not a JWK set: it has no list `keys`".to_owned()))?;
-        if list.len() > MOST_KEYS {
-            return Err(KeyFault(format!("holds {} keys, more than {MOST_KEYS}", list.len())));
-        }
-        let keys: Vec<Key> =
-            list.iter().filter_map(Value::as_object).filter_map(|jwk| Key::jwk(jwk, allowed)).collect();
-        for (index, key) in keys.iter().enumerate() {
-            if key.kid.is_some() && keys.iter().take(index).any(|other| other.kid == key.kid) {
-                return Err(KeyFault("holds one `kid` twice".to_owned()));
+    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        URL_SAFE_NO_PAD.decode(self.text(name)?).ok()
+    }
+
+    /// Returns the key and the algorithms of its kind.
+    fn decode(&self) -> Option<(DecodingKey, &'static [Algorithm])> {
+        match (self.text("kty")?, self.text("crv")) {
+            ("RSA", _) => Some((self.rsa_key()?, AlgorithmFamily::Rsa.algorithms())),
+            ("EC", Some("P-256")) => Some((self.ec_key(32)?, &[Algorithm::ES256])),
+            ("EC", Some("P-384")) => Some((self.ec_key(48)?, &[Algorithm::ES384])),
+            ("OKP", Some("Ed25519")) if self.bytes("x")?.len() == 32 => {
+                Some((DecodingKey::from_ed_components(self.text("x")?).ok()?, &[Algorithm::EdDSA]))
             }
+            _ => None,
         }
-        if keys.is_empty() {
-            return Err(KeyFault("holds no key that fits the issuer's algorithms".to_owned()));
+    }
+
+    fn rsa_key(&self) -> Option<DecodingKey> {
+        let modulus = self.bytes("n")?;
+        let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
+        if !RSA_KEY_BITS.contains(&bits) {
+            return None;
         }
-        Ok(Self(keys))
+        DecodingKey::from_rsa_components(self.text("n")?, self.text("e")?).ok()
     }
 
-    /// The keys a token with this `kid` may have been signed with; where one side names none, the signature
-    /// alone decides.
-    pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0.iter().filter(move |key| kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
-    }
-
-    /// Whether some key has no `kid`.
-    pub(super) fn has_nameless(&self) -> bool {
-        self.0.iter().any(|key| key.kid.is_none())
-    }
-
-    /// All keys, for an issuer with one configured key, whose tokens' `kid` means nothing to us.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
-    }
-
-    /// Whether the set still holds a key.
-    pub(super) fn holds(&self, material: Fingerprint) -> bool {
-        self.0.iter().any(|key| key.material == material)
+    fn ec_key(&self, coordinate_bytes: usize) -> Option<DecodingKey> {
+        if self.bytes("x")?.len() != coordinate_bytes || self.bytes("y")?.len() != coordinate_bytes {
+            return None;
+        }
+        DecodingKey::from_ec_components(self.text("x")?, self.text("y")?).ok()
     }
 }
 
@@ -197,90 +166,19 @@ impl KeySet {
 mod tests {
     use super::*;
 
-    const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
-
-    fn set(keys: &str, allowed: &[Algorithm]) -> Result<usize, String> {
-        KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), allowed)
-            .map(|set| set.0.len())
-            .map_err(|fault| fault.0)
-    }
-
     #[test]
-    fn keys_that_are_not_for_us_are_left_out() {
-        let es256 = [Algorithm::ES256];
-        assert_eq!(set(EC, &es256), Ok(1));
-        for other in [
-            EC.replace("P-256", "P-521"),
-            EC.replace(r#""kid""#, r#""use":"enc","kid""#),
-            EC.replace(r#""kid""#, r#""alg":"ES384","kid""#),
-            EC.replace("f83OJ3D2", ""),
-            r#"{"kty":"oct","kid":"o","k":"c2VjcmV0"}"#.to_owned(),
-            r#"{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}"#.to_owned(),
-            "7".to_owned(),
-        ] {
-            assert_eq!(set(&format!("{EC},{}", other.replace(r#""a""#, r#""b""#)), &es256), Ok(1), "{other}");
-        }
-        assert!(set(EC, &[Algorithm::RS256]).unwrap_err().contains("no key that fits"));
-    }
-
-    #[test]
-    fn a_set_that_says_two_things_is_refused() {
-        let es256 = [Algorithm::ES256];
-        assert!(set(&format!("{EC},{EC}"), &es256).unwrap_err().contains("twice"));
-        assert!(set(&EC.replace(r#""kid":"a""#, r#""kid":"a","kid":"b""#), &es256).is_err());
-        assert!(set(&vec!["1"; 65].join(","), &es256).unwrap_err().contains("more than 64"));
-        for text in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
-            assert!(KeySet::parse(text.as_bytes(), &es256).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pem_that_does_not_fit_the_algorithms_is_refused_when_it_is_read() {
+    fn a_pem_that_does_not_fit_the_algorithms_is_refused() {
         for pem in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
             assert!(Key::pem(pem.as_bytes(), &[Algorithm::RS256]).is_err(), "{pem}");
         }
     }
 
-    fn rsa(kid: &str, first: u8, bytes: usize) -> String {
-        let mut n = vec![0xA5; bytes];
-        n[0] = first;
-        format!(r#"{{"kty":"RSA","kid":"{kid}","n":"{}","e":"AQAB"}}"#, URL_SAFE_NO_PAD.encode(n))
-    }
-
     #[test]
-    fn an_rsa_key_has_2048_to_8192_bits() {
-        let rs256 = [Algorithm::RS256];
-        for (bytes, fits) in [(128, false), (255, false), (256, true), (1024, true), (1025, false)] {
-            assert_eq!(set(&rsa("a", 0xC3, bytes), &rs256).is_ok(), fits, "{bytes} bytes");
-        }
-        // Leading zeros are no bits.
-        assert!(set(&rsa("a", 0, 256), &rs256).is_err());
+    fn a_short_rsa_key_in_pem_is_refused() {
         let der =
             [&[0x30, 0x81, 0x89, 0x02, 0x81, 0x81, 0x00][..], &[0xC3; 128], &[0x02, 0x03, 1, 0, 1]].concat();
         let text = base64::engine::general_purpose::STANDARD.encode(der);
         let pem = format!("-----BEGIN RSA PUBLIC KEY-----\n{text}\n-----END RSA PUBLIC KEY-----\n");
-        assert!(Key::pem(pem.as_bytes(), &rs256).unwrap_err().0.contains("too short"));
-    }
-
-    #[test]
-    fn a_kid_finds_its_own_key_and_those_without_a_name() {
-        let nameless = EC.replace(r#""kid":"a","#, "");
-        let parse = |keys: &str| {
-            KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), &[Algorithm::ES256]).unwrap()
-        };
-        assert_eq!(parse(EC).candidates(Some("z")).count(), 0);
-        assert_eq!(parse(&nameless).candidates(Some("z")).count(), 1, "the signature decides");
-        let both = parse(&format!("{EC},{nameless}"));
-        assert_eq!(both.candidates(Some("a")).count(), 2);
-        assert_eq!(both.candidates(Some("z")).count(), 1);
-        assert_eq!(both.candidates(None).count(), 2);
-    }
-
-    #[test]
-    fn two_keys_have_two_materials() {
-        let keys = format!(r#"{{"keys":[{},{}]}}"#, rsa("a", 0xC3, 256), rsa("b", 0xC5, 256));
-        let set = KeySet::parse(keys.as_bytes(), &[Algorithm::RS256]).unwrap();
-        let materials: Vec<_> = set.all().map(Key::material).collect();
-        assert_ne!(materials[0], materials[1]);
+        assert!(Key::pem(pem.as_bytes(), &[Algorithm::RS256]).unwrap_err().0.contains("too short"));
     }
 }

@@ -1,4 +1,4 @@
-//! The one way from a bearer token to an [`Identity`].
+//! Verifies bearer tokens.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,18 +8,19 @@ use tokio::runtime::Handle;
 
 use super::{
     error::{AuthError, Rejection},
-    jwks::{Jwks, KeySetStatus, Origin},
-    key::{Key, KeyFault, KeySet},
+    jwks::{Jwks, JwksOrigin, KeySetStatus},
+    key::{Key, KeyFault},
+    key_set::KeySet,
     metrics::MetricsCollector,
     token::UnverifiedToken,
 };
 use crate::config::{Issuer, KeySource};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
 use templates::identity::Identity;
 
-/// Verifies tokens, and remembers those it has verified.
+/// Verifies tokens, and caches those that are valid.
 #[derive(Debug)]
 pub struct Verifier {
     issuers: HashMap<String, TrustedIssuer>,
@@ -36,29 +37,29 @@ struct TrustedIssuer {
 
 #[derive(Debug)]
 enum Keys {
-    /// Fixed by the configuration; a token's `kid` means nothing.
+    /// A key from the configuration; a token's `kid` has no meaning.
     Fixed(Arc<KeySet>),
-    /// A set that changes.
+    /// A key set that the issuer publishes and rotates.
     Jwks(Arc<Jwks>),
 }
 
-/// What operators see of an issuer.
+/// The state of an issuer, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerStatus {
-    /// Its `iss`.
+    /// The issuer's `iss`.
     pub name: Arc<str>,
-    /// Its key set; nothing where its keys are fixed by the configuration.
+    /// The state of its key set; `None` if its key is from the configuration.
     pub key_set: Option<KeySetStatus>,
 }
 
 impl IssuerStatus {
-    /// Whether tokens of this issuer can be checked now.
+    /// Returns whether tokens of this issuer can be checked now.
     pub fn is_ready(&self) -> bool {
         self.key_set.is_none_or(|set| set.is_usable())
     }
 }
 
-/// A token whose signature holds, tied to the key that verified it.
+/// A verified token, with the key that verified it.
 #[derive(Debug)]
 struct Verified {
     identity: Arc<Identity>,
@@ -66,14 +67,17 @@ struct Verified {
     key: Fingerprint,
 }
 
-/// Verified tokens remembered: 64 MiB of claims.
-const REMEMBERED_BYTES: u64 = 64 << 20;
+/// The size of the cache of verified tokens, mostly claims.
+const MAX_CACHED_TOKEN_BYTES: u64 = 64 << 20;
+
+/// The size of a cache entry besides its claims.
+const CACHE_ENTRY_OVERHEAD_BYTES: usize = 512;
 
 impl Verifier {
-    /// Takes in the issuers and their fixed keys. Key sets are fetched later, on `runtime`.
+    /// Builds a verifier from the configured issuers. Key sets are fetched later, on `runtime`.
     ///
     /// # Errors
-    /// When a key of the configuration cannot be used, with the issuer's name.
+    /// When a configured key cannot be used, with the issuer's name.
     pub fn new(issuers: Vec<Issuer>, clock: Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
@@ -86,35 +90,35 @@ impl Verifier {
             })
             .collect::<Result<_, KeyFault>>()?;
         let verified = moka::sync::Cache::builder()
-            .max_capacity(REMEMBERED_BYTES)
+            .max_capacity(MAX_CACHED_TOKEN_BYTES)
             .weigher(|_, verified: &Arc<Verified>| verified.weight())
             .build();
         Ok(Self { issuers, verified, clock })
     }
 
-    /// Who a token speaks of. A token seen before costs a hash and no signature check.
+    /// Returns the identity of a token. A cached token costs a hash and no signature check.
     ///
     /// # Errors
-    /// Why it leads to nobody.
+    /// Why the token is not accepted.
     pub async fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
         let now = self.clock.now();
         let digest = Fingerprint::of(&[token]);
         if let Some(verified) = self.verified.get(&digest) {
-            if now < verified.until && self.still_trusts(&verified) {
+            if now < verified.until && self.is_key_still_trusted(&verified) {
                 return Ok(Arc::clone(&verified.identity));
             }
             self.verified.invalidate(&digest);
         }
         let unverified = UnverifiedToken::parse(token)?;
         let issuer = unverified.issuer().and_then(|name| self.issuers.get(name)).ok_or_else(|| {
-            let named = one_line(unverified.issuer().unwrap_or_default());
-            tracing::info!(iss = named, configured = ?self.issuers.keys(), "a token of an unknown issuer");
+            let iss = to_single_line(unverified.issuer().unwrap_or_default());
+            tracing::info!(iss, configured = ?self.issuers.keys(), "rejected a token of an unknown issuer");
             Rejection::Issuer
         })?;
         if !issuer.rules.algorithms.contains(&unverified.algorithm) {
             return Err(Rejection::Algorithm.into());
         }
-        let key = issuer.keys.that_signed(&unverified).await?;
+        let key = issuer.keys.verify_signature(&unverified).await?;
         let until = unverified.valid_until(&issuer.rules, now)?;
         let identity = Arc::new(Identity::from_claims(Arc::clone(&issuer.name), unverified.claims)?);
         let verified = Verified { identity: Arc::clone(&identity), until, key };
@@ -122,15 +126,15 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// A key that its issuer withdrew takes its tokens along.
-    fn still_trusts(&self, verified: &Verified) -> bool {
+    /// Returns whether the issuer still publishes the key that verified a cached token.
+    fn is_key_still_trusted(&self, verified: &Verified) -> bool {
         self.issuers.get(verified.identity.issuer()).is_some_and(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
-            Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.holds(verified.key)),
+            Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.contains(verified.key)),
         })
     }
 
-    /// Whether every issuer's keys are at hand; sends for those that are not.
+    /// Returns whether every issuer's keys are usable. Starts a fetch of those that are not.
     pub fn is_ready(&self) -> bool {
         self.issuers.values().all(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
@@ -138,26 +142,19 @@ impl Verifier {
         })
     }
 
-    /// Every issuer, by name; sends for nothing.
+    /// Returns the state of every issuer, sorted by name. Starts no fetch.
     pub fn snapshot(&self) -> Vec<IssuerStatus> {
-        let status = |issuer: &TrustedIssuer| IssuerStatus {
-            name: Arc::clone(&issuer.name),
-            key_set: match &issuer.keys {
-                Keys::Fixed(_) => None,
-                Keys::Jwks(jwks) => Some(jwks.status()),
-            },
-        };
-        let mut issuers: Vec<IssuerStatus> = self.issuers.values().map(status).collect();
+        let mut issuers: Vec<IssuerStatus> = self.issuers.values().map(TrustedIssuer::status).collect();
         issuers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         issuers
     }
 
-    /// Adds this room's figures to a registry.
+    /// Adds the metrics of this module to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
-    /// Fetches every key set once; what cannot be had is logged and tried again when it is needed.
+    /// Fetches every key set once. A failure is logged; the set is fetched again when it is needed.
     pub async fn warm_up(&self) {
         for issuer in self.issuers.values() {
             if let Keys::Jwks(jwks) = &issuer.keys {
@@ -166,10 +163,10 @@ impl Verifier {
         }
     }
 
-    /// Whether every key set can be fetched now.
+    /// Checks that every key set can be fetched now.
     ///
     /// # Errors
-    /// The first that cannot, with the issuer's name.
+    /// The first set that cannot be fetched, with the issuer's name.
     pub async fn probe(&self) -> Result<(), KeyFault> {
         for issuer in self.issuers.values() {
             if let Keys::Jwks(jwks) = &issuer.keys {
@@ -182,71 +179,80 @@ impl Verifier {
     }
 }
 
+impl TrustedIssuer {
+    fn status(&self) -> IssuerStatus {
+        let key_set = match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Jwks(jwks) => Some(jwks.status()),
+        };
+        IssuerStatus { name: Arc::clone(&self.name), key_set }
+    }
+}
+
 impl Keys {
     fn of(rules: &Issuer, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
-        let jwks = |origin| {
-            Self::Jwks(Jwks::new(
-                &rules.issuer,
-                origin,
-                &rules.algorithms,
-                Arc::clone(clock),
-                runtime.clone(),
-            ))
-        };
-        let fixed = |key| Self::Fixed(Arc::new(KeySet::of_one(key)));
-        match &rules.keys {
-            KeySource::Secret(secret) => Ok(fixed(Key::secret(secret, &rules.algorithms))),
-            KeySource::PublicKey { path, pem } => Key::pem(pem, &rules.algorithms)
-                .map(fixed)
-                .map_err(|fault| KeyFault(format!("{} {fault}", path.display()))),
+        let origin = match &rules.keys {
+            KeySource::Secret(secret) => return Ok(Self::fixed(Key::secret(secret, &rules.algorithms))),
+            KeySource::PublicKey { path, pem } => {
+                let key = Key::pem(pem, &rules.algorithms)
+                    .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
+                return Ok(Self::fixed(key));
+            }
             KeySource::JwksFile(path) => {
                 let json = std::fs::read(path)
                     .map_err(|error| KeyFault(format!("{} cannot be read: {error}", path.display())))?;
                 KeySet::parse(&json, &rules.algorithms)
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                Ok(jwks(Origin::File(path.clone())))
+                JwksOrigin::File(path.clone())
             }
-            KeySource::JwksUrl(url) => Origin::url(url.clone())
-                .map(jwks)
-                .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}"))),
-        }
+            KeySource::JwksUrl(url) => JwksOrigin::url(url.clone())
+                .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,
+        };
+        let clock = Arc::clone(clock);
+        Ok(Self::Jwks(Jwks::new(&rules.issuer, origin, &rules.algorithms, clock, runtime.clone())))
     }
 
-    /// The key that signed a token.
-    async fn that_signed(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, AuthError> {
-        let signed = |key: &&Key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature);
-        match self {
-            Self::Fixed(set) => {
-                let key = set.all().find(signed).ok_or(Rejection::Signature)?;
-                Ok(key.material())
-            }
-            Self::Jwks(jwks) => {
-                let kid = token.kid.as_deref();
-                let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
-                if set.candidates(kid).next().is_none() {
-                    return Err(Rejection::UnknownKey.into());
-                }
-                if let Some(key) = set.candidates(kid).find(signed) {
-                    return Ok(key.material());
-                }
-                // Without a name on one side, a rotation shows only as a signature that does not hold.
-                if kid.is_none() || set.has_nameless() {
-                    jwks.refresh().await;
-                    let newer = jwks.usable().ok_or(AuthError::KeysUnavailable)?;
-                    let key = newer.candidates(kid).find(signed).ok_or(Rejection::Signature)?;
-                    return Ok(key.material());
-                }
-                Err(Rejection::Signature.into())
-            }
+    fn fixed(key: Key) -> Self {
+        Self::Fixed(Arc::new(KeySet::of_one(key)))
+    }
+
+    /// Returns the key that signed a token.
+    async fn verify_signature(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, AuthError> {
+        let jwks = match self {
+            Self::Fixed(set) => return Ok(signing_key(set.all(), token).ok_or(Rejection::Signature)?),
+            Self::Jwks(jwks) => jwks,
+        };
+        let kid = token.kid.as_deref();
+        let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
+        if set.candidates(kid).next().is_none() {
+            return Err(Rejection::UnknownKey.into());
         }
+        if let Some(key) = signing_key(set.candidates(kid), token) {
+            return Ok(key);
+        }
+        // If the token or a key has no `kid`, a rotation shows only as a wrong signature.
+        if kid.is_none() || set.has_key_without_kid() {
+            jwks.refresh().await;
+            let newer = jwks.usable().ok_or(AuthError::KeysUnavailable)?;
+            return Ok(signing_key(newer.candidates(kid), token).ok_or(Rejection::Signature)?);
+        }
+        Err(Rejection::Signature.into())
     }
 }
 
+fn signing_key<'a>(
+    mut keys: impl Iterator<Item = &'a Key>,
+    token: &UnverifiedToken<'_>,
+) -> Option<Fingerprint> {
+    keys.find(|key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature))
+        .map(Key::material)
+}
+
 impl Verified {
-    /// Roughly the bytes an entry takes: its claims, some twice, and the bookkeeping.
+    /// Returns the approximate size of a cache entry: its claims, some of them twice, and the overhead.
     fn weight(&self) -> u32 {
         let claims = self.identity.weight();
-        u32::try_from(512 + 2 * claims).unwrap_or(u32::MAX)
+        u32::try_from(CACHE_ENTRY_OVERHEAD_BYTES + 2 * claims).unwrap_or(u32::MAX)
     }
 }
 

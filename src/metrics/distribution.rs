@@ -1,13 +1,13 @@
-//! What a histogram has counted up to one moment, as a plain value.
+//! The counts of a histogram at one moment.
 
 use std::time::Duration;
 
-/// How many fell into each bucket.
+/// The counts of a histogram's buckets at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Distribution {
-    /// Upper bounds, rising.
+    /// Upper bounds in ascending order.
     bounds: &'static [Duration],
-    /// One more than bounds: the last is for what is above them all.
+    /// One count for each bound, and one for durations above all bounds.
     counts: Vec<u64>,
 }
 
@@ -16,14 +16,14 @@ impl Distribution {
         Self { bounds, counts }
     }
 
-    /// How many there are.
+    /// Returns the total of all buckets.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Both together; they have the same bounds, or one of them none.
+    /// Returns the sum of two distributions. Both have the same bounds, or one is empty.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         if self.counts.is_empty() {
             return other;
         }
@@ -32,7 +32,7 @@ impl Distribution {
         Self { bounds: self.bounds, counts }
     }
 
-    /// What came since an earlier moment of the same histogram.
+    /// Returns what was counted since an earlier moment of the same histogram.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let before = earlier.counts.iter().chain(std::iter::repeat(&0));
@@ -40,9 +40,8 @@ impl Distribution {
         Self { bounds: self.bounds, counts: counts.collect() }
     }
 
-    /// The least time that a share `q` of all stayed within, estimated as Prometheus'
-    /// `histogram_quantile` does: evenly spread within a bucket, and never above the last bound. None where
-    /// nothing was counted.
+    /// Returns the `q`-quantile, estimated as Prometheus' `histogram_quantile` does: durations are spread evenly
+    /// within a bucket, and none is above the last bound. `None` if nothing was counted.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let total = self.count();
         if total == 0 {
@@ -64,7 +63,7 @@ impl Distribution {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no more than 2^53 asks are counted")]
+#[expect(clippy::cast_precision_loss, reason = "no more than 2^53 requests are counted")]
 fn float(count: u64) -> f64 {
     count as f64
 }
@@ -92,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn what_came_since_and_what_came_together() {
+    fn distributions_are_subtracted_and_added() {
         assert_eq!(of([5, 4, 3, 2]).since(&of([1, 4, 0, 2])), of([4, 0, 3, 0]));
         assert_eq!(of([5, 4, 3, 2]).since(&Distribution::default()), of([5, 4, 3, 2]));
-        assert_eq!(of([1, 0, 0, 1]).and(of([0, 2, 0, 1])), of([1, 2, 0, 2]));
-        assert_eq!(Distribution::default().and(of([1, 2, 3, 4])), of([1, 2, 3, 4]));
+        assert_eq!(of([1, 0, 0, 1]).plus(of([0, 2, 0, 1])), of([1, 2, 0, 2]));
+        assert_eq!(Distribution::default().plus(of([1, 2, 3, 4])), of([1, 2, 3, 4]));
     }
 }

@@ -1,39 +1,41 @@
-//! Leaves STS alone while it fails, and asks once now and then whether it is back.
+//! The circuit breaker before STS: repeated failures open the circuit, and single probes find out whether STS is
+//! back.
+//!
+//! Written here and not taken from a crate: the clock and the jitter come in, and exactly one probe goes out.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// Failures in a row that open the breaker.
-const OPENS_AFTER: u32 = 10;
-/// How long it stays open the first time; doubled on each failed probe.
-const FIRST_REST: Duration = Duration::from_secs(1);
-/// How long it stays open at most.
-const LONGEST_REST: Duration = Duration::from_secs(8);
+/// Failures in a row that open the circuit.
+const FAILURES_TO_OPEN: u32 = 10;
+/// The first cooldown; each failed probe doubles it.
+const INITIAL_COOLDOWN: Duration = Duration::from_secs(1);
+const MAX_COOLDOWN: Duration = Duration::from_secs(8);
 
-/// Closed, open, or half-open with one probe under way.
+/// A circuit breaker.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 
-/// What operators see of it.
+/// The state of the circuit, for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Calls go through.
-    StaticFamily,
-    /// STS is left alone.
+    /// Calls are made.
+    Closed,
+    /// No calls are made.
     Open,
-    /// The rest is over: one call may find out whether STS is back.
+    /// The cooldown is over: one call may find out whether STS is back.
     HalfOpen,
 }
 
 impl BreakerState {
-    pub(super) const ALL: [Self; 3] = [Self::StaticFamily, Self::Open, Self::HalfOpen];
+    pub(super) const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
 
-    /// Its name in a label.
+    /// The value of the metric's label.
     pub fn name(self) -> &'static str {
         match self {
-            Self::StaticFamily => "closed",
+            Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
         }
@@ -42,72 +44,72 @@ impl BreakerState {
 
 #[derive(Debug)]
 enum State {
-    StaticFamily { failures: u32 },
-    Open { until: Duration, rest: Duration },
-    Probing { rest: Duration },
+    Closed { failures: u32 },
+    Open { until: Duration, cooldown: Duration },
+    Probing { cooldown: Duration },
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self::StaticFamily { failures: 0 }
+        Self::Closed { failures: 0 }
     }
 }
 
 impl Breaker {
-    /// Leave to call now, or how long to leave STS alone. Leave for a probe must be followed by
-    /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed): there is only one.
+    /// `Ok` if a call may be made now, else the remaining cooldown. Each call that was admitted must be reported by
+    /// [`record_success`](Self::record_success) or [`record_failure`](Self::record_failure): it may be the only probe.
     pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
         let mut state = self.state();
         match *state {
-            State::StaticFamily { .. } => Ok(()),
+            State::Closed { .. } => Ok(()),
             State::Open { until, .. } if now < until => Err(until.saturating_sub(now)),
-            State::Open { rest, .. } => {
-                *state = State::Probing { rest };
+            State::Open { cooldown, .. } => {
+                *state = State::Probing { cooldown };
                 Ok(())
             }
-            State::Probing { rest } => Err(rest),
+            State::Probing { cooldown } => Err(cooldown),
         }
     }
 
-    /// STS answered, whatever it said.
-    pub(super) fn succeeded(&self) {
+    /// Reports a call that STS answered, be it with an error.
+    pub(super) fn record_success(&self) {
         *self.state() = State::default();
     }
 
-    /// STS did not answer, or not sensibly; `jitter` in `0.0..1.0` spreads a fleet's probes.
-    pub(super) fn failed(&self, now: Duration, jitter: f64) {
+    /// Reports a call without a usable answer. `jitter` in `0.0..1.0` spreads the probes of many replicas.
+    pub(super) fn record_failure(&self, now: Duration, jitter: f64) {
         let mut state = self.state();
-        let rest = match *state {
-            State::StaticFamily { failures } if failures + 1 < OPENS_AFTER => {
-                *state = State::StaticFamily { failures: failures + 1 };
+        let cooldown = match *state {
+            State::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
+                *state = State::Closed { failures: failures + 1 };
                 return;
             }
-            State::StaticFamily { .. } => FIRST_REST,
-            State::Probing { rest } => LONGEST_REST.min(rest * 2),
+            State::Closed { .. } => INITIAL_COOLDOWN,
+            State::Probing { cooldown } => MAX_COOLDOWN.min(cooldown * 2),
             State::Open { .. } => return,
         };
-        tracing::warn!(rest = ?rest, "STS keeps failing; it is left alone for a while");
-        *state = State::Open { until: now + rest.mul_f64(0.75 + jitter / 2.0), rest };
+        tracing::warn!(?cooldown, "the circuit to STS is open after repeated failures");
+        *state = State::Open { until: now + cooldown.mul_f64(0.75 + jitter / 2.0), cooldown };
     }
 
-    /// How much of a rest is left; nothing where a call, or a probe, may be tried.
-    pub(super) fn rest(&self, now: Duration) -> Option<Duration> {
+    /// The remaining cooldown. `None` if a call or a probe may be tried.
+    pub(super) fn cooldown_remaining(&self, now: Duration) -> Option<Duration> {
         match *self.state() {
-            State::Open { until, .. } => until.checked_sub(now).filter(|rest| !rest.is_zero()),
-            State::StaticFamily { .. } | State::Probing { .. } => None,
+            State::Open { until, .. } => until.checked_sub(now).filter(|remaining| !remaining.is_zero()),
+            State::Closed { .. } | State::Probing { .. } => None,
         }
     }
 
     /// The state at this moment.
-    pub(super) fn seen(&self, now: Duration) -> BreakerState {
+    pub(super) fn status(&self, now: Duration) -> BreakerState {
         match *self.state() {
-            State::StaticFamily { .. } => BreakerState::StaticFamily,
+            State::Closed { .. } => BreakerState::Closed,
             State::Open { until, .. } if now < until => BreakerState::Open,
             State::Open { .. } | State::Probing { .. } => BreakerState::HalfOpen,
         }
     }
 
-    /// The state is one value, always whole, so a poisoned lock is good.
+    /// The state is one value, always complete, so a poisoned lock does no harm.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,67 +121,67 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn opened() -> Breaker {
+    fn open_breaker() -> Breaker {
         let breaker = Breaker::default();
-        for _ in 0..OPENS_AFTER {
+        for _ in 0..FAILURES_TO_OPEN {
             assert_eq!(breaker.admit(Duration::ZERO), Ok(()));
-            breaker.failed(Duration::ZERO, 0.5);
+            breaker.record_failure(Duration::ZERO, 0.5);
         }
         breaker
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_one_success_forgets_them() {
+    fn ten_failures_in_a_row_open_the_circuit_and_one_success_resets_the_count() {
         let breaker = Breaker::default();
         for _ in 0..3 {
-            for _ in 1..OPENS_AFTER {
-                breaker.failed(Duration::ZERO, 0.5);
+            for _ in 1..FAILURES_TO_OPEN {
+                breaker.record_failure(Duration::ZERO, 0.5);
             }
-            breaker.succeeded();
+            breaker.record_success();
         }
-        assert_eq!(breaker.rest(Duration::ZERO), None);
-        assert_eq!(opened().rest(Duration::ZERO), Some(SECOND));
-        assert_eq!(opened().rest(SECOND), None, "a probe may be tried: the process is ready for one");
-        assert_eq!(opened().admit(Duration::ZERO), Err(SECOND));
+        assert_eq!(breaker.cooldown_remaining(Duration::ZERO), None);
+        assert_eq!(open_breaker().cooldown_remaining(Duration::ZERO), Some(SECOND));
+        assert_eq!(open_breaker().cooldown_remaining(SECOND), None, "a probe may be tried, so the process is ready");
+        assert_eq!(open_breaker().admit(Duration::ZERO), Err(SECOND));
     }
 
     #[test]
-    fn after_its_rest_exactly_one_probe_goes_through() {
-        let breaker = opened();
-        assert_eq!(breaker.seen(Duration::ZERO), BreakerState::Open);
-        assert_eq!(breaker.seen(SECOND), BreakerState::HalfOpen);
+    fn after_the_cooldown_exactly_one_probe_is_admitted() {
+        let breaker = open_breaker();
+        assert_eq!(breaker.status(Duration::ZERO), BreakerState::Open);
+        assert_eq!(breaker.status(SECOND), BreakerState::HalfOpen);
         assert_eq!(breaker.admit(SECOND), Ok(()));
         assert!(breaker.admit(SECOND).is_err());
-        assert_eq!(breaker.seen(SECOND), BreakerState::HalfOpen);
-        breaker.succeeded();
-        assert_eq!(breaker.seen(SECOND), BreakerState::StaticFamily);
+        assert_eq!(breaker.status(SECOND), BreakerState::HalfOpen);
+        breaker.record_success();
+        assert_eq!(breaker.status(SECOND), BreakerState::Closed);
         assert_eq!(breaker.admit(SECOND), Ok(()));
         assert_eq!(breaker.admit(SECOND), Ok(()));
     }
 
     #[test]
-    fn each_failed_probe_doubles_the_rest_up_to_a_bound() {
-        let breaker = opened();
+    fn each_failed_probe_doubles_the_cooldown_up_to_a_maximum() {
+        let breaker = open_breaker();
         let mut now = SECOND;
         for expected in [2, 4, 8, 8] {
             assert_eq!(breaker.admit(now), Ok(()));
-            breaker.failed(now, 0.5);
+            breaker.record_failure(now, 0.5);
             assert_eq!(breaker.admit(now), Err(Duration::from_secs(expected)));
             now += Duration::from_secs(expected);
         }
     }
 
     #[test]
-    fn a_late_failure_does_not_lengthen_a_rest_and_jitter_spreads_it() {
-        let breaker = opened();
-        breaker.failed(Duration::ZERO, 0.5);
-        assert_eq!(breaker.rest(Duration::ZERO), Some(SECOND));
+    fn a_late_failure_does_not_prolong_a_cooldown_and_jitter_spreads_it() {
+        let breaker = open_breaker();
+        breaker.record_failure(Duration::ZERO, 0.5);
+        assert_eq!(breaker.cooldown_remaining(Duration::ZERO), Some(SECOND));
         for (jitter, expected) in [(0.0, 750), (0.5, 1000), (1.0, 1250)] {
             let breaker = Breaker::default();
-            for _ in 0..OPENS_AFTER {
-                breaker.failed(Duration::ZERO, jitter);
+            for _ in 0..FAILURES_TO_OPEN {
+                breaker.record_failure(Duration::ZERO, jitter);
             }
-            assert_eq!(breaker.rest(Duration::ZERO), Some(Duration::from_millis(expected)));
+            assert_eq!(breaker.cooldown_remaining(Duration::ZERO), Some(Duration::from_millis(expected)));
         }
     }
 }

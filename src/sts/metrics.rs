@@ -1,4 +1,4 @@
-//! What this room counts, and what is read of it when it is asked for.
+//! The metrics of STS calls.
 
 use std::{
     fmt,
@@ -18,23 +18,23 @@ use prometheus_client::{
 
 use super::{
     Calls, TencentSts,
-    error::{Class, code},
-    response::Failure,
+    failure::{Failure, code},
 };
 use crate::metrics::{self, Histogram, MetricsWriter};
+use tencent_sts::ErrorClass;
 
-/// Calls to STS, by what came of them.
+/// Counters of the calls to STS.
 #[derive(Debug)]
 pub(super) struct Metrics {
-    calls: Family<Answer, Counter>,
-    /// The sums of `calls`, which a `Family` does not tell.
+    calls: Family<CallLabels, Counter>,
+    /// The sums of `calls`, which a `Family` does not give.
     made: AtomicU64,
     failed: AtomicU64,
     seconds: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct CallLabels {
     outcome: &'static str,
     code: &'static str,
 }
@@ -45,28 +45,28 @@ impl Metrics {
             calls: Family::default(),
             made: AtomicU64::default(),
             failed: AtomicU64::default(),
-            seconds: Histogram::new(&metrics::CALL),
+            seconds: Histogram::new(&metrics::CALL_DURATION_BOUNDS),
         };
-        // One of each outcome, so that its first is seen as a rise.
+        // One of each outcome, so that its first occurrence shows as an increase.
         for (class, code) in [
             (None, code::NONE),
-            (Some(Class::Throttled), "RequestLimitExceeded"),
-            (Some(Class::Transient), code::NO_ANSWER),
-            (Some(Class::SourceCredentialsRejected), "AuthFailure"),
-            (Some(Class::Refused), "InvalidParameter"),
+            (Some(ErrorClass::Throttled), "RequestLimitExceeded"),
+            (Some(ErrorClass::Transient), code::NO_ANSWER),
+            (Some(ErrorClass::SourceCredentialsRejected), "AuthFailure"),
+            (Some(ErrorClass::RequestRejected), "InvalidParameter"),
         ] {
-            metrics.calls.get_or_create_owned(&Answer { outcome: outcome(class), code });
+            metrics.calls.get_or_create_owned(&CallLabels { outcome: outcome(class), code });
         }
         metrics
     }
 
-    pub(super) fn called(&self, failure: Option<&Failure>, took: Duration) {
+    pub(super) fn record_call(&self, failure: Option<&Failure>, duration: Duration) {
         let outcome = outcome(failure.map(|failure| failure.class));
         let code = failure.map_or(code::NONE, |failure| failure.code);
-        self.calls.get_or_create(&Answer { outcome, code }).inc();
+        self.calls.get_or_create(&CallLabels { outcome, code }).inc();
         self.made.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(u64::from(failure.is_some()), Ordering::Relaxed);
-        self.seconds.observe(took);
+        self.seconds.observe(duration);
     }
 
     pub(super) fn calls(&self) -> Calls {
@@ -76,66 +76,67 @@ impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "cosbroker_sts_calls",
-            "Calls made to STS, retries included, by what came of them and the family of the error code",
+            "Calls made to STS, retries included, by outcome and family of the error code",
             self.calls.clone(),
         );
         registry.register(
             "cosbroker_sts_call_duration_seconds",
-            "How long one call to STS took",
+            "Duration of one call to STS",
             self.seconds.clone(),
         );
     }
 }
 
-pub(super) fn outcome(failure: Option<Class>) -> &'static str {
+/// The label `outcome` of a call.
+pub(super) fn outcome(failure: Option<ErrorClass>) -> &'static str {
     match failure {
         None => "ok",
-        Some(Class::Throttled) => "throttled",
-        Some(Class::Transient) => "transient",
-        Some(Class::SourceCredentialsRejected) => "source_credentials_rejected",
-        Some(Class::Refused) => "request_rejected",
+        Some(ErrorClass::Throttled) => "throttled",
+        Some(ErrorClass::Transient) => "transient",
+        Some(ErrorClass::SourceCredentialsRejected) => "source_credentials_rejected",
+        Some(ErrorClass::RequestRejected) => "request_rejected",
     }
 }
 
-/// What is read of STS when it is asked for.
+/// Reads the state of STS at each scrape.
 #[derive(Debug)]
 pub(super) struct MetricsCollector(pub(super) Arc<TencentSts>);
 
 impl Collector for MetricsCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = self.0.snapshot();
-        let mut sheet = MetricsWriter::new(encoder);
-        sheet.gauge(
+        let mut writer = MetricsWriter::new(encoder);
+        writer.gauge(
             "cosbroker_sts_quota_limit",
             "Calls to STS a second that the configuration allows",
             now.quota.limit,
         )?;
-        sheet.gauge(
+        writer.gauge(
             "cosbroker_sts_quota_allowed",
             "Calls to STS a second at the present rate, which throttling halves",
             now.quota.allowed,
         )?;
-        sheet.gauge("cosbroker_sts_quota_used", "Calls let through in the last second", now.quota.used)?;
-        sheet.gauge(
+        writer.gauge("cosbroker_sts_quota_used", "Calls admitted in the last second", now.quota.used)?;
+        writer.gauge(
             "cosbroker_sts_quota_available",
-            "STS calls that may still be made in the present second",
+            "Calls to STS that may still be made in the present second",
             now.quota.available(),
         )?;
-        sheet.gauge("cosbroker_sts_queue_length", "Calls that wait for the quota", now.quota.waiting)?;
-        sheet.gauges(
+        writer.gauge("cosbroker_sts_queue_length", "Calls that wait for the quota", now.quota.waiting)?;
+        writer.gauges(
             "cosbroker_sts_breaker",
-            "1 for the state that the breaker before STS is in",
+            "1 for the present state of the circuit breaker of STS",
             super::BreakerState::ALL
                 .map(|state| ([("state", state.name())], u32::from(state == now.breaker))),
         )?;
-        sheet.info(
+        writer.info(
             "cosbroker_source_credentials",
-            "Where the operator's own key comes from",
+            "Where the source credentials come from",
             [[("source", now.source_credentials.source)]],
         )?;
-        sheet.gauges(
+        writer.gauges(
             "cosbroker_source_credentials_age_seconds",
-            "How long ago the operator's own key was read or fetched",
+            "Time since the source credentials were read or fetched",
             now.source_credentials
                 .age
                 .map(|age| ([("source", now.source_credentials.source)], age.as_secs_f64())),

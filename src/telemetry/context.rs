@@ -1,93 +1,103 @@
-//! W3C Trace Context: which trace a request belongs to, as its `traceparent` header says it.
+//! W3C Trace Context: the `traceparent` header.
 
 use std::fmt;
 
-use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-/// The flags that level 2 of the standard knows: sampled, random trace id. Others are not handed on (§3.2.2.5).
+/// The flag of level 2 of the standard: the trace id is random.
+const RANDOM: TraceFlags = TraceFlags::new(0b10);
+/// The flags that are passed on; unknown ones are not (§3.2.2.5).
 const KNOWN_FLAGS: u8 = 0b11;
-const SAMPLED: u8 = 0b01;
-const RANDOM: u8 = 0b10;
 
-/// A place in a trace: random ids, nothing about anybody.
+/// A position in a trace: random ids and flags, nothing about a user.
+///
+/// Unlike OpenTelemetry's `SpanContext` it is `Copy`, and holds no `tracestate`, which is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    pub(super) trace_id: TraceId,
-    pub(super) span_id: SpanId,
-    flags: u8,
+    trace_id: TraceId,
+    span_id: SpanId,
+    flags: TraceFlags,
 }
 
 impl TraceContext {
-    /// What a `traceparent` header says; nothing where it is not valid, which is as if there were none.
+    /// Parses a `traceparent` header. An invalid one is ignored, as the standard says.
     ///
-    /// Stricter than the SDK's own reader, which trims, and takes ids of any length.
+    /// Written by hand because the SDK's propagator is less strict: it trims, and accepts ids of any length.
     pub fn parse(header: &[u8]) -> Option<Self> {
         let ([version], rest) = hex(header)?;
         let (trace_id, rest) = hex(rest.strip_prefix(b"-")?)?;
         let (span_id, rest) = hex(rest.strip_prefix(b"-")?)?;
-        let ([flags], later) = hex(rest.strip_prefix(b"-")?)?;
+        let ([flags], rest) = hex(rest.strip_prefix(b"-")?)?;
         let (trace_id, span_id) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
-        // What a later version adds is not understood here (§3.2.4).
-        let whole = match version {
-            0 => later.is_empty(),
+        // What later versions append is ignored (§3.2.4).
+        let is_complete = match version {
+            0 => rest.is_empty(),
             0xff => false,
-            _ => later.is_empty() || later.starts_with(b"-"),
+            _ => rest.is_empty() || rest.starts_with(b"-"),
         };
-        let valid = whole && trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
-        valid.then_some(Self { trace_id, span_id, flags: flags & KNOWN_FLAGS })
+        let is_valid = is_complete && trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
+        is_valid.then_some(Self { trace_id, span_id, flags: TraceFlags::new(flags & KNOWN_FLAGS) })
     }
 
-    /// The beginning of a trace that bears this id.
-    pub(super) fn begin(random: [u8; 16]) -> Self {
-        // All zeros name no trace.
+    /// Returns the position before the first span of a new trace.
+    pub(super) fn root(random: [u8; 16]) -> Self {
+        // An id of zeros is invalid.
         let trace_id = TraceId::from(u128::from_be_bytes(random).max(1));
         Self { trace_id, span_id: SpanId::INVALID, flags: RANDOM }
     }
 
-    /// Another place in the same trace.
+    /// Returns a new position in the same trace.
     pub(super) fn child(self, [random @ .., _, _, _, _, _, _, _, _]: [u8; 16], sampled: bool) -> Self {
         let span_id = SpanId::from(u64::from_be_bytes(random).max(1));
-        let flags = self.flags & !SAMPLED | u8::from(sampled);
-        Self { span_id, flags, ..self }
+        Self { span_id, flags: self.flags.with_sampled(sampled), ..self }
     }
 
-    /// Whether whoever is at this place says that they keep its span.
+    /// Returns whether the span at this position is recorded.
     pub fn is_sampled(self) -> bool {
-        self.flags & SAMPLED != 0
+        self.flags.is_sampled()
     }
 
-    /// The trace's name, 32 hexadecimal digits.
+    /// Returns the trace id, which displays as 32 hexadecimal digits.
     pub fn trace_id(self) -> impl fmt::Display + fmt::Debug {
         self.trace_id
     }
 
-    pub(super) fn flags(self) -> u8 {
-        self.flags
+    pub(super) fn span_id(self) -> SpanId {
+        self.span_id
     }
 }
 
-/// The `traceparent` that says so.
+impl From<TraceContext> for SpanContext {
+    fn from(TraceContext { trace_id, span_id, flags }: TraceContext) -> Self {
+        Self::new(trace_id, span_id, flags, false, TraceState::NONE)
+    }
+}
+
+/// Writes a `traceparent` header.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
 }
 
-/// So many bytes, in digits and small letters (§3.2.2), and what follows them. Every ask may carry such a header,
-/// so this looks at all letters at once, where a reader of hexadecimal would at one after the other.
+/// Parses `N` bytes of lower-case hexadecimal digits (§3.2.2), and returns the rest as well.
+///
+/// Any request may carry such a header, so this checks all digits at once: a general decoder takes them one by one.
 fn hex<const N: usize>(text: &[u8]) -> Option<([u8; N], &[u8])> {
     let (digits, rest) = text.split_at_checked(2 * N)?;
-    let is_digit = |letter: &u8| matches!(letter, b'0'..=b'9' | b'a'..=b'f');
-    if !digits.iter().fold(true, |all, letter| all & is_digit(letter)) {
+    if !digits.iter().fold(true, |all, digit| all & matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
-    // In ASCII the low half of `a` is 1, and it alone has the bit for 64.
-    let value = |digit: u8| (digit & 0x0f) + 9 * (digit >> 6);
     let mut bytes = [0; N];
     for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
-        *byte = value(*high) << 4 | value(*low);
+        *byte = digit_value(*high) << 4 | digit_value(*low);
     }
     Some((bytes, rest))
+}
+
+/// Returns the value of a hexadecimal digit: in ASCII, the low half of `a` is 1, and only letters have the bit 64.
+fn digit_value(digit: u8) -> u8 {
+    (digit & 0x0f) + 9 * (digit >> 6)
 }
 
 #[cfg(test)]
@@ -99,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_traceparent_is_taken_up() {
-        // The examples of the recommendation, §3.2.3, and what its test-suite takes (test/test.py).
+    fn a_valid_traceparent_is_parsed() {
+        // The examples of the recommendation, §3.2.3, and what its test suite accepts (test/test.py).
         for (header, trace, span, sampled) in [
             (
                 "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -135,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_traceparent_is_as_if_there_were_none() {
-        // What the standard's test-suite refuses, test by test, and a few more.
+    fn an_invalid_traceparent_is_ignored() {
+        // What the standard's test suite refuses, test by test, and a few more.
         for header in [
             "",
             "00-12345678901234567890123456789012-1234567890123456-01.",
@@ -174,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_on_names_the_same_trace_another_span_and_known_flags_only() {
+    fn a_child_has_the_same_trace_id_a_new_span_id_and_known_flags_only() {
         let caller = parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff").unwrap();
         for (sampled, expected) in [
             (true, "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-03"),
@@ -187,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_would_be_all_zeros_are_not() {
-        let begun = TraceContext::begin([0; 16]).child([0; 16], true);
-        assert_eq!(begun.to_string(), "00-00000000000000000000000000000001-0000000000000001-03");
+    fn no_id_is_all_zeros() {
+        let child = TraceContext::root([0; 16]).child([0; 16], true);
+        assert_eq!(child.to_string(), "00-00000000000000000000000000000001-0000000000000001-03");
     }
 }

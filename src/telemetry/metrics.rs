@@ -1,28 +1,28 @@
-//! What this room counts.
+//! Metrics of the span export.
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 use crate::metrics::StaticFamily;
 
-/// Spans that were kept, and those that were not.
+/// Counts exported and lost spans.
 #[derive(Debug)]
 pub(super) struct Metrics {
     exported: Counter,
-    lost: StaticFamily<Loss, Counter>,
+    lost: StaticFamily<LossReason, Counter>,
 }
 
-/// Why a span is lost.
+/// The reason why a span is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// As many wait already as may.
+pub(super) enum LossReason {
+    /// The queue is full.
     QueueFull,
-    /// The collector was not reached, or did not take it.
+    /// The collector could not be reached, or did not take the span.
     NotTaken,
-    /// It came after the end.
+    /// The span ended after the export was stopped.
     Stopped,
 }
 
-impl Loss {
+impl LossReason {
     const ALL: [Self; 3] = [Self::QueueFull, Self::NotTaken, Self::Stopped];
 
     fn name(self) -> &'static str {
@@ -38,18 +38,18 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             exported: Counter::default(),
-            lost: StaticFamily::new(Loss::ALL, |loss| [("reason", loss.name())], Counter::default),
+            lost: StaticFamily::new(LossReason::ALL, |reason| [("reason", reason.name())], Counter::default),
         }
     }
 }
 
 impl Metrics {
-    pub(super) fn exported(&self, spans: usize) {
+    pub(super) fn add_exported(&self, spans: usize) {
         self.exported.inc_by(u64::try_from(spans).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn lost(&self, loss: Loss, spans: usize) {
-        if let Some(lost) = self.lost.of(loss) {
+    pub(super) fn add_lost(&self, reason: LossReason, spans: usize) {
+        if let Some(lost) = self.lost.of(reason) {
             lost.inc_by(u64::try_from(spans).unwrap_or(u64::MAX));
         }
     }
@@ -62,7 +62,7 @@ impl Metrics {
         );
         registry.register(
             "cosbroker_tracing_lost",
-            "Spans of sampled asks that no collector has, by reason",
+            "Spans of sampled requests that no collector took, by reason",
             self.lost.clone(),
         );
     }

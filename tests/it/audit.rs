@@ -1,4 +1,4 @@
-//! The audit log, held against what clients and operators saw.
+//! The audit log, compared with what clients and operators saw.
 
 use std::{
     io::Write,
@@ -21,7 +21,7 @@ fn audited(sts: &CannedSts, section: &str) -> Setup {
     Setup::new(sts.address).with("[limits]", &format!("[audit]\n{section}\n[limits]"))
 }
 
-/// Ends the broker; the lines it had written to a file and its older ones, from the oldest on, each whole.
+/// Stops the broker and returns the lines of the log and its rotated files, the oldest first; each must be whole.
 async fn lines_after(mut broker: Broker, file: &Path) -> Vec<Value> {
     broker.signal("-TERM");
     let (code, broker) = tokio::task::spawn_blocking(move || (broker.ended(), broker)).await.unwrap();
@@ -36,19 +36,24 @@ async fn lines_after(mut broker: Broker, file: &Path) -> Vec<Value> {
 fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'));
-    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    text.lines().map(read).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["event"] == event).collect()
 }
 
+fn events(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["event"].as_str().unwrap()).collect()
+}
+
 fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// A line's fields, save for the time, of which only the form is known.
+/// The fields of a line without the time, which only has to be valid.
 fn without_time(line: &Value) -> Value {
     let mut fields = line.as_object().unwrap().clone();
     let time: jiff::Timestamp = fields.remove("time").unwrap().as_str().unwrap().parse().unwrap();
@@ -56,97 +61,133 @@ fn without_time(line: &Value) -> Value {
     Value::Object(fields)
 }
 
+/// The fields of a refusal's line that the response shows as well.
+fn refusal(answer: &Answer, client: &str, more: Value) -> Value {
+    let name = answer.json()["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let line = json!({"event": "refusal", "outcome": name, "status": answer.status,
+        "request_id": answer.header("x-request-id"), "client": client});
+    merged(line, more)
+}
+
+fn merged(mut line: Value, more: Value) -> Value {
+    line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    line
+}
+
+fn alice() -> Value {
+    json!({"issuer": "https://id.test/", "subject": "alice"})
+}
+
+const TRUSTED_PROXY: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]";
+
+/// Sends a request for a client behind the trusted proxy.
+async fn get_as_proxy(broker: &Broker, path: &str, token: &str) -> Answer {
+    let request = broker.http.get(broker.url(path)).bearer_auth(token);
+    Answer::of(request.header("x-forwarded-for", "203.0.113.7")).await
+}
+
+/// The policy that the template `upload` renders for alice, as it is sent to STS.
+fn rendered_policy() -> String {
+    let render = ["policy", "render", "upload", "--claims", r#"{"sub":"alice"}"#, "--wire"];
+    let output = cosbroker(&repository(".")).args(render).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+fn template(name: &str) -> String {
+    std::fs::read_to_string(repository("policies").join(name)).unwrap()
+}
+
 #[tokio::test]
-async fn each_kind_of_line_says_what_client_and_operator_saw() {
+async fn the_log_begins_with_a_start_line_and_ends_with_a_stop_line() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let setup = audited(&sts, "path = \"audit.jsonl\"")
-        .with("[server]", "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]");
-    let broker = setup.start();
-    let (alice, bad) = (token("alice"), token("mallory").replace('.', "x."));
-    let ask = |path: &str, token: &str| {
-        let request = broker.http.get(broker.url(path)).bearer_auth(token);
-        Answer::of(request.header("x-forwarded-for", "203.0.113.7"))
-    };
-    let issued = ask("/v1/credentials", &alice).await;
-    let hit = ask("/v1/credentials", &alice).await;
-    let stranger = ask("/v1/credentials/upload", &bad).await;
-    let nothing = ask("/v1/explain/no-such?action=a&key=b", &alice).await;
-    let outside = json!({"scope": [{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000",
+    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    let [start, stop] = lines.as_slice() else { panic!("{lines:?}") };
+    let versions =
+        json!({"files": sha256(&template("files.toml")), "upload": sha256(&template("upload.toml"))});
+    assert_eq!((&start["event"], &start["templates"]), (&json!("start"), &versions));
+    assert_eq!(without_time(stop), json!({"event": "stop"}));
+}
+
+#[tokio::test]
+async fn an_issue_line_has_what_the_client_got_and_a_hit_has_no_line() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").with("[server]", TRUSTED_PROXY).start();
+    let issued = get_as_proxy(&broker, "/v1/credentials", &token("alice")).await;
+    let hit = get_as_proxy(&broker, "/v1/credentials", &token("alice")).await;
+    assert_eq!((issued.status, hit.status), (200, 200));
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    let key = issued.json();
+    let expires_at = jiff::Timestamp::from_second(key["expiredTime"].as_i64().unwrap()).unwrap();
+    let issue = json!({
+        "event": "issue", "outcome": "fetched",
+        "request_id": issued.header("x-request-id"), "client": "203.0.113.7",
+        "issuer": "https://id.test/", "subject": "alice",
+        "template": "upload", "template_version": sha256(&template("upload.toml")),
+        "grant_id": key["grantId"], "policy_sha256": sha256(&rendered_policy()),
+        "bucket": key["bucket"], "region": key["region"], "prefix": key["prefix"], "scoped": false,
+        "key_id": key["credentials"]["tmpSecretId"], "sts_request_id": key["requestId"],
+        "expires_at": expires_at.to_string(),
+    });
+    assert_eq!(events(&lines), ["start", "issue", "stop"]);
+    assert_eq!(without_time(&lines[1]), issue);
+}
+
+#[tokio::test]
+async fn a_refusal_line_has_what_the_client_got_and_the_cause() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").with("[server]", TRUSTED_PROXY).start();
+    let malformed = token("mallory").replace('.', "x.");
+    let stranger = get_as_proxy(&broker, "/v1/credentials/upload", &malformed).await;
+    let unknown = get_as_proxy(&broker, "/v1/explain/no-such?action=a&key=b", &token("alice")).await;
+    let scope = json!({"scope": [{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000",
         "region": "ap-guangzhou", "prefix": "users/bob/*"}]});
-    let outside = broker.post("/v1/credentials", &alice, outside.to_string()).await;
-    let statuses = [&issued, &hit, &stranger, &nothing, &outside].map(|answer| answer.status);
-    assert_eq!(statuses, [200, 200, 401, 404, 403]);
+    let outside = broker.post("/v1/credentials", &token("alice"), scope.to_string()).await;
+    assert_eq!([&stranger, &unknown, &outside].map(|answer| answer.status), [401, 404, 403]);
+    let file = broker.dir().join("audit.jsonl");
+    let lines = lines_after(broker, &file).await;
+    assert_eq!(events(&lines), ["start", "refusal", "refusal", "refusal", "stop"]);
+    let [stranger_line, unknown_line, mut outside_line] = [1, 2, 3].map(|at| without_time(&lines[at]));
+    let expected = refusal(&stranger, "203.0.113.7", json!({"cause": MALFORMED, "template": "upload"}));
+    assert_eq!(stranger_line, expected);
+    let cause = json!({"cause": "there is no template `no-such`"});
+    assert_eq!(unknown_line, refusal(&unknown, "203.0.113.7", merged(alice(), cause)));
+    let cause = outside_line.as_object_mut().unwrap().remove("cause").unwrap();
+    assert!(cause.as_str().unwrap().contains("scope item 0 is refused"), "{cause}");
+    let expected = refusal(&outside, "127.0.0.1", merged(alice(), json!({"template": "upload"})));
+    assert_eq!(outside_line, expected);
+}
+
+#[tokio::test]
+async fn a_reload_line_has_what_the_operator_got() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
     assert_eq!(broker.reload().await.1["outcome"], "unchanged");
-    let template = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
-    let changed = template.replace("10485760", "1");
+    let changed = template("upload.toml").replace("10485760", "1");
     broker.put_template("upload.toml", &changed);
     broker.reload().await;
     broker.put_template("upload.toml", "broken");
     let refused = broker.reload().await.1;
-    let files = sha256(&std::fs::read_to_string(repository("policies/files.toml")).unwrap());
-    let render = ["policy", "render", "upload", "--claims", r#"{"sub":"alice"}"#, "--wire"];
-    let rendered = cosbroker(&repository(".")).args(render).output().unwrap();
-    let wire = String::from_utf8(rendered.stdout).unwrap();
-
     let file = broker.dir().join("audit.jsonl");
     let lines = lines_after(broker, &file).await;
-    let [first, .., last] = lines.as_slice() else { panic!("{lines:?}") };
-    assert_eq!(first["event"], "start");
-    assert_eq!(first["templates"], json!({"files": files, "upload": sha256(&template)}));
-    assert_eq!(without_time(last), json!({"event": "stop"}));
-
-    let key = issued.json();
-    let expires = jiff::Timestamp::from_second(key["expiredTime"].as_i64().unwrap()).unwrap();
-    let lines_of = |event: &str| of(&lines, event).into_iter().map(without_time).collect::<Vec<_>>();
-    let issue = json!({
-        "event": "issue", "outcome": "fetched",
-        "requestId": issued.header("x-request-id"), "client": "203.0.113.7",
-        "issuer": "https://id.test/", "subject": "alice",
-        "template": "upload", "templateVersion": sha256(&template),
-        "grantId": key["grantId"], "policySha256": sha256(wire.trim_end()),
-        "bucket": key["bucket"], "region": key["region"], "prefix": key["prefix"], "scoped": false,
-        "keyId": key["credentials"]["tmpSecretId"], "stsRequestId": key["requestId"],
-        "expires": expires.to_string(),
-    });
-    assert_eq!(lines_of("issue"), [issue], "and none for the hit");
-
-    let refusal = |answer: &Answer, more: Value| {
-        let name = answer.json()["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
-        let mut line = json!({"event": "refusal", "outcome": name, "status": answer.status,
-            "requestId": answer.header("x-request-id"), "client": "203.0.113.7"});
-        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        line
-    };
-    let alice_is = |mut more: Value| {
-        more["issuer"] = "https://id.test/".into();
-        more["subject"] = "alice".into();
-        more
-    };
-    let [stranger_line, nothing_line, mut outside_line] =
-        <[Value; 3]>::try_from(lines_of("refusal")).unwrap();
-    assert_eq!(stranger_line, refusal(&stranger, json!({"cause": MALFORMED, "template": "upload"})));
-    assert_eq!(nothing_line, refusal(&nothing, alice_is(json!({"cause": "there is no template `no-such`"}))));
-    let cause = outside_line.as_object_mut().unwrap().remove("cause").unwrap();
-    assert!(cause.as_str().unwrap().contains("scope item 0 is refused"), "{cause}");
-    let from_here = json!({"template": "upload", "client": "127.0.0.1"});
-    assert_eq!(outside_line, refusal(&outside, alice_is(from_here)));
-
-    let reloads: Vec<Value> = lines_of("reload");
-    let by_api: Vec<&Value> = reloads.iter().filter(|line| line["by"] == "api").collect();
+    let (start, reloads) = (&lines[0], of(&lines, "reload"));
+    let by_api: Vec<&Value> = reloads.iter().copied().filter(|line| line["by"] == "api").collect();
     assert!(by_api.iter().all(|line| line["client"] == "127.0.0.1"), "{by_api:?}");
     assert_eq!(by_api[0]["outcome"], "unchanged");
-    assert_eq!(by_api[0]["templateSet"], first["templateSet"]);
+    assert_eq!(by_api[0]["template_set"], start["template_set"]);
     let loaded = reloads.iter().find(|line| line["outcome"] == "loaded").unwrap();
     assert_eq!(loaded["templates"]["upload"], sha256(&changed));
-    assert_ne!(loaded["templateSet"], first["templateSet"]);
+    assert_ne!(loaded["template_set"], start["template_set"]);
     assert!(loaded["changes"]["upload"].as_str().is_some_and(|change| !change.is_empty()), "{loaded}");
     let unloadable = reloads.iter().find(|line| line["outcome"] == "refused").unwrap();
     assert_eq!(unloadable["problems"], refused["problems"]);
-    assert_eq!(unloadable["templates"], loaded["templates"], "the last good set goes on");
+    assert_eq!(unloadable["templates"], loaded["templates"], "the last good set stays active");
 }
 
 #[tokio::test]
-async fn a_stop_right_after_five_hundred_asks_loses_none_and_turning_over_tears_none() {
+async fn a_stop_right_after_five_hundred_requests_loses_no_line_and_rotation_tears_none() {
     let sts = CannedSts::start(Answers::Key(1800));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.jsonl");
@@ -166,9 +207,9 @@ async fn a_stop_right_after_five_hundred_asks_loses_none_and_turning_over_tears_
     assert!(files.len() > 10 && files.iter().all(|bytes| *bytes <= 16 << 10), "{files:?}");
     assert_eq!(all.last().unwrap()["event"], "stop");
     for (event, outcome) in [("issue", "fetched"), ("serve", "hit")] {
-        let told = of(&all, event);
-        assert!(told.iter().all(|line| line["outcome"] == outcome), "{told:?}");
-        let mut subjects: Vec<&str> = told.iter().map(|line| line["subject"].as_str().unwrap()).collect();
+        let lines = of(&all, event);
+        assert!(lines.iter().all(|line| line["outcome"] == outcome), "{lines:?}");
+        let mut subjects: Vec<&str> = lines.iter().map(|line| line["subject"].as_str().unwrap()).collect();
         subjects.sort_unstable();
         let mut expected: Vec<&str> = users.iter().map(String::as_str).collect();
         expected.sort_unstable();
@@ -177,7 +218,7 @@ async fn a_stop_right_after_five_hundred_asks_loses_none_and_turning_over_tears_
 }
 
 #[tokio::test]
-async fn who_was_revoked_by_whom_and_what_that_refused_stands_in_the_log() {
+async fn revocations_and_the_requests_they_refuse_are_in_the_log() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = audited(&sts, "path = \"audit.jsonl\"").start();
     let alice = token("alice");
@@ -192,24 +233,21 @@ async fn who_was_revoked_by_whom_and_what_that_refused_stands_in_the_log() {
     assert_eq!(broker.get("/sign", &alice).await.status, 200);
     let file = broker.dir().join("audit.jsonl");
     let lines = lines_after(broker, &file).await;
-    let told = |outcome: &str| {
-        json!({"event": "revoke", "outcome": outcome, "client": "127.0.0.1", "issuer": "https://id.test/",
-            "subject": "alice", "keysLiveUntil": revoked["alive_until"]})
-    };
-    let lines_of = |event: &str| of(&lines, event).into_iter().map(without_time).collect::<Vec<_>>();
-    let outcomes = ["revoked", "already_revoked", "restored"];
-    assert_eq!(lines_of("revoke"), outcomes.map(told), "and none where there was nothing to take back");
-    let refusal = json!({"event": "refusal", "outcome": "revoked", "status": 403,
-        "cause": "this person is revoked", "requestId": refused.header("x-request-id"),
-        "client": "127.0.0.1", "issuer": "https://id.test/", "subject": "alice", "template": "upload"});
-    assert_eq!(lines_of("refusal"), [refusal]);
-    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
     let in_order = ["start", "issue", "revoke", "refusal", "revoke", "revoke", "issue", "stop"];
-    assert_eq!(events, in_order, "who is served again gets another key");
+    assert_eq!(events(&lines), in_order, "a restored user gets another key");
+    for (line, outcome) in of(&lines, "revoke").into_iter().zip(["revoked", "already_revoked", "restored"]) {
+        let expected = json!({"event": "revoke", "outcome": outcome, "client": "127.0.0.1",
+            "issuer": "https://id.test/", "subject": "alice", "expires_last_at": revoked["expires_last_at"]});
+        assert_eq!(without_time(line), expected);
+    }
+    let refusal = json!({"event": "refusal", "outcome": "revoked", "status": 403,
+        "cause": "this person is revoked", "request_id": refused.header("x-request-id"),
+        "client": "127.0.0.1", "issuer": "https://id.test/", "subject": "alice", "template": "upload"});
+    assert_eq!(without_time(of(&lines, "refusal")[0]), refusal);
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_nobody_and_its_lines_are_written_once_there_is_room() {
+async fn a_full_disk_refuses_no_request_and_its_lines_are_written_once_it_has_space() {
     let sts = CannedSts::start(Answers::Key(1800));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.jsonl");
@@ -233,10 +271,10 @@ async fn a_full_disk_refuses_nobody_and_its_lines_are_written_once_there_is_room
 }
 
 #[tokio::test]
-async fn a_file_that_may_grow_no_more_is_as_a_full_disk_and_not_the_end() {
+async fn a_file_size_limit_is_treated_like_a_full_disk() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = audited(&sts, "path = \"audit.jsonl\"").start();
-    // What `ulimit -f` and systemd's LimitFSIZE= set: beyond it the kernel sends a signal that ends a process.
+    // As `ulimit -f` and systemd's LimitFSIZE= do: above it the kernel sends a signal that ends a process.
     broker.may_write_files_of(2048);
     for user in 0..20 {
         assert_eq!(broker.get("/v1/credentials", &token(&format!("user-{user}"))).await.status, 200);
@@ -252,9 +290,9 @@ async fn a_file_that_may_grow_no_more_is_as_a_full_disk_and_not_the_end() {
     assert_eq!((of(&lines, "issue").len(), of(&lines, "lost").len()), (21, 0));
 }
 
-/// An app that gave up ends its connection, and with it the ask; STS makes the key all the same.
+/// A client that disconnects cancels its request, but not the call to STS.
 #[tokio::test]
-async fn a_key_that_is_on_its_way_while_the_broker_stops_has_its_line() {
+async fn a_key_that_is_being_issued_while_the_broker_stops_has_a_line() {
     let sts = CannedSts::start(Answers::Late(Duration::from_millis(1500)));
     let broker = audited(&sts, "path = \"audit.jsonl\"").start();
     let mut app = std::net::TcpStream::connect(broker.public).unwrap();
@@ -270,12 +308,11 @@ async fn a_key_that_is_on_its_way_while_the_broker_stops_has_its_line() {
     }
     let file = broker.dir().join("audit.jsonl");
     let lines = lines_after(broker, &file).await;
-    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["start", "issue", "stop"]);
+    assert_eq!(events(&lines), ["start", "issue", "stop"]);
 }
 
 #[tokio::test]
-async fn a_flood_of_bad_tokens_is_told_by_its_number_and_hides_no_other_refusal() {
+async fn a_flood_of_bad_tokens_is_counted_and_hides_no_other_refusal() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = audited(&sts, "path = \"audit.jsonl\"\nrefusals = \"5/hour\"").start();
     for n in 0..200 {
@@ -291,14 +328,12 @@ async fn a_flood_of_bad_tokens_is_told_by_its_number_and_hides_no_other_refusal(
         of(&lines, "refusal").iter().map(|line| line["cause"].as_str().unwrap()).collect();
     assert_eq!(causes[..5], [MALFORMED; 5]);
     assert_eq!(causes[5..], ["the token was rejected: expired", "there is no template `none`"]);
-    let suppressed = of(&lines, "suppressed");
-    let told =
-        |line: &&Value| (line["kind"].as_str().unwrap().to_owned(), line["refusals"].as_u64().unwrap());
-    assert_eq!(suppressed.iter().map(told).collect::<Vec<_>>(), [(MALFORMED.to_owned(), 195)]);
+    let [suppressed] = of(&lines, "suppressed")[..] else { panic!("{lines:?}") };
+    assert_eq!((&suppressed["kind"], &suppressed["refusals"]), (&json!(MALFORMED), &json!(195)));
 }
 
 #[tokio::test]
-async fn no_secret_and_no_token_stands_in_the_log() {
+async fn no_secret_and_no_token_is_in_the_log() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = audited(&sts, "path = \"audit.jsonl\"\nhits = true").start();
     let good = token("alice");
@@ -335,22 +370,21 @@ async fn a_log_to_stdout_is_lines_of_json_and_nothing_else() {
     let broker = setup.start();
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let lines = lines_after(broker, out.path()).await;
-    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["start", "issue", "stop"]);
+    assert_eq!(events(&lines), ["start", "issue", "stop"]);
 }
 
 #[test]
-fn a_log_that_cannot_be_kept_is_told_by_check_and_by_serve() {
+fn check_and_serve_report_a_log_that_cannot_be_opened() {
     let sts = CannedSts::start(Answers::Key(1800));
     let dir = audited(&sts, "path = \"no/audit.jsonl\"").write();
     for command in ["check", "serve"] {
         let output = cosbroker(dir.path()).args([command, "--config", "config.toml"]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert!(said.contains("config.toml:23:8: no/audit.jsonl cannot be written"), "{command}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
+        assert!(stderr.contains("config.toml:23:8: no/audit.jsonl cannot be written"), "{command}: {stderr}");
     }
     let dir = audited(&sts, "path = \"audit.jsonl\"").write();
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(!dir.path().join("audit.jsonl").exists(), "to check makes no file");
+    assert!(!dir.path().join("audit.jsonl").exists(), "a check creates no file");
 }

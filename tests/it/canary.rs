@@ -1,4 +1,4 @@
-//! The isolation canary and `verify-isolation`: they pass where users are kept apart, and notice where not.
+//! The isolation canary and `verify-isolation`: they pass if users are isolated, and detect if they are not.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,7 +23,7 @@ fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
 }
 
 #[tokio::test]
-async fn users_are_found_apart_again_and_again_and_an_outage_says_nothing_on_that() {
+async fn each_run_finds_users_isolated_and_an_outage_is_inconclusive() {
     let sandbox = Sandbox::with(&["--canary"]);
     let runs = async |outcome: &str| {
         let outcome = format!("outcome=\"{outcome}\"");
@@ -39,7 +39,7 @@ async fn users_are_found_apart_again_and_again_and_an_outage_says_nothing_on_tha
             "{step}"
         );
     }
-    // It is no user: it is in nobody's figures, and its keys are not in users' cache.
+    // The canary does not count as a user, and its credentials are not in the users' cache.
     assert_eq!(sandbox.figure(&["cosbroker_credential_requests_total"]).await, 0);
     for figure in ["cosbroker_active_users", "cosbroker_cache_entries"] {
         assert_eq!(sandbox.figure(&[figure]).await, 0, "{figure}");
@@ -50,9 +50,13 @@ async fn users_are_found_apart_again_and_again_and_an_outage_says_nothing_on_tha
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "error"})).await;
     sandbox.put_clock("12m").await;
-    sandbox.says("outcome=\"no_key\"");
-    assert_eq!((runs("unreachable").await, runs("no_key").await, runs("passed").await), (1, 1, 1));
-    assert_eq!(sandbox.figure(&["cosbroker_canary_isolated"]).await, 1, "nobody has shown otherwise");
+    sandbox.says("outcome=\"no_credentials\"");
+    assert_eq!((runs("unreachable").await, runs("no_credentials").await, runs("passed").await), (1, 1, 1));
+    assert_eq!(
+        sandbox.figure(&["cosbroker_canary_isolated"]).await,
+        1,
+        "no conclusive run has shown otherwise"
+    );
 }
 
 #[tokio::test]
@@ -70,12 +74,12 @@ fn always(status: &str, body: &str) -> Answers {
 }
 
 #[tokio::test]
-async fn a_bucket_open_to_everybody_is_a_breach_and_one_closed_to_all_is_told_apart() {
+async fn a_public_bucket_is_a_breach_and_a_bucket_that_denies_everything_is_not() {
     let denied = always("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
     for (cos, outcome, told, isolated) in [
         (always("200 OK", ""), "breached", "ISOLATION IS BROKEN", Some("cosbroker_canary_isolated 0")),
-        (denied, "own_denied", "COS refuses what the template grants", None),
-        (Answers::Reset, "unreachable", "could not tell", None),
+        (denied, "own_denied", "COS denies what the template grants", None),
+        (Answers::Reset, "unreachable", "isolation canary: inconclusive", None),
     ] {
         let (sts, cos) = (CannedSts::start(Answers::Key(1800)), CannedSts::start(cos));
         let mut setup = with_canary(sts.address, cos.address, "upload");
@@ -118,7 +122,7 @@ fn run(setup: &Setup, arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn a_template_that_lets_nobody_write_is_told_before_anything_starts() {
+fn a_template_that_allows_no_write_is_refused_at_startup() {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
     let mut setup = with_canary(nobody, nobody, "reading");
     let files = setup.templates.iter().find(|(name, _)| name == "files.toml").unwrap().1.clone();
@@ -126,7 +130,7 @@ fn a_template_that_lets_nobody_write_is_told_before_anything_starts() {
         files.replace("\"@upload\", \"@multipart-upload\", \"@download\", \"@delete\"", "\"@download\"");
     setup.templates.push(("reading.toml".to_owned(), reading));
     for (setup, said) in [
-        (setup, "`reading` lets made-up users write nothing"),
+        (setup, "`reading` lets synthetic users write nothing"),
         (with_canary(nobody, nobody, "uplaod"), "there is no template `uplaod`"),
         (with_canary(nobody, nobody, "upload").with("\"1m\"", "\"30s\""), "less than a minute"),
         (with_canary(nobody, nobody, "upload").with("[canary]", "[canary]\nevry = 1"), "unknown key `evry`"),
@@ -144,7 +148,7 @@ fn a_template_that_lets_nobody_write_is_told_before_anything_starts() {
 }
 
 #[test]
-fn every_trick_is_refused_by_a_cloud_that_goes_by_the_policy() {
+fn a_cloud_that_evaluates_the_policy_refuses_every_attack() {
     let (cloud, _) = emulator();
     let mut setup = with_canary(cloud, cloud, "upload");
     for name in ["avatar.toml", "team.toml", "downloads.toml"] {
@@ -165,7 +169,7 @@ fn every_trick_is_refused_by_a_cloud_that_goes_by_the_policy() {
 }
 
 #[test]
-fn a_cloud_that_climbs_after_it_has_asked_the_policy_is_found_out() {
+fn a_cloud_that_resolves_paths_after_the_policy_check_is_detected() {
     let (sts, _) = emulator();
     let (output, told) =
         run(&with_canary(sts, Climbing::start(), "files"), &["verify-isolation", "--template", "files"]);
@@ -181,7 +185,7 @@ fn a_cloud_that_climbs_after_it_has_asked_the_policy_is_found_out() {
 }
 
 #[test]
-fn a_bucket_that_asks_nobody_is_found_out() {
+fn a_bucket_that_checks_no_policy_is_detected() {
     let (sts, _) = emulator();
     let open = Climbing { asks: false, ..Climbing::default() }.serve();
     let (output, told) = run(&with_canary(sts, open, "files"), &["verify-isolation", "--template", "files"]);

@@ -156,7 +156,7 @@ fn a_sandbox_that_cannot_start_says_which_option_to_mend() {
         (
             &["--templates", "others"],
             1,
-            "--templates others: holds no upload.toml; the sandbox's default is `upload`",
+            "--templates others: holds no upload.toml; the sandbox's default template is `upload`",
         ),
         (&["--data", "others/photos.toml"], 1, "is a file; give a folder"),
         (&["--cloud-listen", "127.0.0.1:0"], 1, "name one that is there in TMPDIR"),
@@ -220,7 +220,7 @@ fn a_template_that_is_not_there_is_not_tried_and_one_without_keys_is_told_on_std
     assert_eq!(run("uplod"), "cosbroker: there is no template `uplod`; did you mean `upload`?\n");
     let told = run("upload");
     assert!(
-        told.starts_with("cosbroker: template upload was not tried: no key for a made-up user"),
+        told.starts_with("cosbroker: template upload was not tried: no key for a synthetic user"),
         "{told}"
     );
     assert!(told.contains("nothing was found out: no template could be tried"), "{told}");

@@ -1,4 +1,4 @@
-//! The sandbox's clock put forward: what an app's user sees as a key grows old, without waiting for it.
+//! The sandbox's clock moved forward: what a user of an app notices as a key gets old.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn second(time: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn the_clock_goes_ahead_for_the_whole_sandbox_and_never_back() {
+async fn the_clock_moves_forward_for_the_whole_sandbox_and_never_back() {
     let sandbox = Sandbox::start();
     let before = clock(&sandbox).await;
     assert_eq!(before["ahead"], "0s");
@@ -25,7 +25,7 @@ async fn the_clock_goes_ahead_for_the_whole_sandbox_and_never_back() {
     let passed = second(&moved.json()["now"]) - second(&before["now"]);
     assert!((1500..=1530).contains(&passed), "{passed}");
     let served = sandbox.get("/v1/credentials", "alice").await.json()["serverTime"].as_i64().unwrap();
-    assert!((0..=30).contains(&(served - second(&moved.json()["now"]))), "the broker goes by it");
+    assert!((0..=30).contains(&(served - second(&moved.json()["now"]))), "the broker uses it");
 
     for back in ["24m", "0s", "-1h"] {
         let refused = sandbox.put_clock(back).await;
@@ -35,13 +35,13 @@ async fn the_clock_goes_ahead_for_the_whole_sandbox_and_never_back() {
     for wrong in ["25", "tomorrow", "900000h"] {
         assert_eq!(sandbox.put_clock(wrong).await.status, 400, "{wrong}");
     }
-    let unnamed = Answer::of(sandbox.http.put(sandbox.url("/clock")).body("25m")).await;
-    assert!(unnamed.status == 400 && unnamed.body.contains(r#"send {"ahead": "25m"}"#), "{unnamed:?}");
+    let no_object = Answer::of(sandbox.http.put(sandbox.url("/clock")).body("25m")).await;
+    assert!(no_object.status == 400 && no_object.body.contains(r#"send {"ahead": "25m"}"#), "{no_object:?}");
     assert_eq!(clock(&sandbox).await["ahead"], "25m");
 }
 
 #[tokio::test]
-async fn from_its_refresh_point_on_a_key_is_served_and_replaced_behind_the_users_back() {
+async fn from_its_refresh_point_on_a_key_is_served_and_replaced_in_the_background() {
     let sandbox = Sandbox::start();
     let first = sandbox.get("/v1/credentials", "alice").await.json();
     assert!(sandbox.put_clock("23m").await.status == 200);
@@ -51,20 +51,21 @@ async fn from_its_refresh_point_on_a_key_is_served_and_replaced_behind_the_users
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let next = sandbox.get("/v1/credentials", "alice").await;
-        assert!(next.header("cache-status").starts_with("cosbroker; hit"), "nobody waits: {next:?}");
+        assert!(next.header("cache-status").starts_with("cosbroker; hit"), "no request waits: {next:?}");
         if next.json()["credentials"] != first["credentials"] {
-            let lives = next.json()["expiredTime"].as_i64().unwrap() - first["expiredTime"].as_i64().unwrap();
-            assert!((1375..=1390).contains(&lives), "{lives}: by the moved clock");
+            let extended_by =
+                next.json()["expiredTime"].as_i64().unwrap() - first["expiredTime"].as_i64().unwrap();
+            assert!((1375..=1390).contains(&extended_by), "{extended_by}: by the moved clock");
             break;
         }
-        assert!(Instant::now() < deadline, "no successor came");
+        assert!(Instant::now() < deadline, "no new key was served");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total", "ok"]).await, 2);
 }
 
 #[tokio::test]
-async fn near_its_end_a_key_is_replaced_and_while_sts_fails_served_as_stale_until_it_dies() {
+async fn near_its_expiry_a_key_is_replaced_and_while_sts_fails_it_is_served_as_stale() {
     let sandbox = Sandbox::start();
     let first = sandbox.get("/v1/credentials", "alice").await.json();
     sandbox.put_clock("25m 1s").await;
@@ -81,9 +82,9 @@ async fn near_its_end_a_key_is_replaced_and_while_sts_fails_served_as_stale_unti
     assert!(body["refreshAt"].as_i64() > body["serverTime"].as_i64());
     sandbox.put_clock("54m 30s").await;
     let refused = sandbox.get("/v1/credentials", "alice").await;
-    assert_eq!(refused.status, 503, "less than a minute is no use: {refused:?}");
+    assert_eq!(refused.status, 503, "with less than a minute left it is not served: {refused:?}");
     sandbox.clear_faults().await;
-    // Past any rest that the broker gives STS.
+    // Longer than any cooldown of the circuit breaker.
     sandbox.put_clock("2h").await;
     assert_eq!(sandbox.get("/v1/credentials", "alice").await.status, 200);
     assert_eq!(sandbox.figure(&["cosbroker_cache_misses_total", "expired"]).await, 4);

@@ -1,4 +1,4 @@
-//! Faults on demand: each as it looks on the wire, and what an app's user notices of it behind the broker.
+//! Injected faults: how each looks on the wire, and what a user of an app notices behind the broker.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -19,7 +19,7 @@ fn now() -> i64 {
     SystemClock::start().now().as_second()
 }
 
-/// A call that STS takes, signed with the account's keys; `head` is all but the body.
+/// A valid call of STS, signed with the account's keys.
 fn sts_call(sandbox: &Sandbox) -> reqwest::RequestBuilder {
     let (host, content_type) = (sandbox.cloud.to_string(), "application/json; charset=utf-8");
     let at = SystemClock::start().now();
@@ -40,39 +40,39 @@ fn put(sandbox: &Sandbox) -> reqwest::RequestBuilder {
     sandbox.http.put(sandbox.url(OBJECT)).body("miaow")
 }
 
-/// All that comes back on a connection of one's own, or why nothing does.
-fn raw(sandbox: &Sandbox, request: &str) -> Result<String, ErrorKind> {
+/// Returns all bytes received on a new connection, or the error if there are none.
+fn send_raw(sandbox: &Sandbox, request: &str) -> Result<String, ErrorKind> {
     let mut stream = TcpStream::connect(sandbox.cloud).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    let ended = stream.read_to_end(&mut answer);
+    let result = stream.read_to_end(&mut answer);
     if answer.is_empty() {
-        ended.map_err(|error| error.kind())?;
+        result.map_err(|error| error.kind())?;
     }
     Ok(String::from_utf8(answer).unwrap())
 }
 
-/// Seconds by which the answer's `Date` is off.
-fn date_is_off(answer: &Answer) -> i64 {
+/// Returns by how many seconds the answer's `Date` is off.
+fn date_offset(answer: &Answer) -> i64 {
     let date = jiff::fmt::rfc2822::parse(answer.header("date")).unwrap();
     date.timestamp().as_second() - now()
 }
 
-async fn error_of_sts(sandbox: &Sandbox) -> Value {
+async fn sts_error_code(sandbox: &Sandbox) -> Value {
     let answer = Answer::of(sts_call(sandbox)).await;
     assert_eq!(answer.status, 200);
     answer.json()["Response"]["Error"]["Code"].clone()
 }
 
 #[tokio::test]
-async fn each_fault_of_sts_looks_as_the_real_one_does() {
+async fn each_fault_of_sts_looks_like_the_real_one() {
     let sandbox = Sandbox::start();
     let whole = Answer::of(sts_call(&sandbox)).await;
     assert!(whole.json()["Response"]["Credentials"]["Token"].is_string(), "{whole:?}");
 
     sandbox.fault(json!({"on": "sts", "fault": "throttle", "times": 1})).await;
-    assert_eq!(error_of_sts(&sandbox).await, "RequestLimitExceeded");
+    assert_eq!(sts_error_code(&sandbox).await, "RequestLimitExceeded");
 
     sandbox.fault(json!({"on": "sts", "fault": "error", "status": 500, "times": 1})).await;
     let failed = Answer::of(sts_call(&sandbox)).await;
@@ -90,32 +90,32 @@ async fn each_fault_of_sts_looks_as_the_real_one_does() {
 
     sandbox.fault(json!({"on": "sts", "fault": "latency", "delay": "400ms", "times": 1})).await;
     let started = Instant::now();
-    assert_eq!(error_of_sts(&sandbox).await, Value::Null);
+    assert_eq!(sts_error_code(&sandbox).await, Value::Null);
     assert!(started.elapsed() >= Duration::from_millis(400));
 
     sandbox.fault(json!({"on": "sts", "fault": "skew", "by": "-20m", "times": 1})).await;
     let skewed = Answer::of(sts_call(&sandbox)).await;
     assert_eq!(skewed.json()["Response"]["Error"]["Code"], "AuthFailure.SignatureExpire");
-    assert!((-1202..=-1198).contains(&date_is_off(&skewed)), "{skewed:?}");
+    assert!((-1202..=-1198).contains(&date_offset(&skewed)), "{skewed:?}");
 
     sandbox.fault(json!({"on": "sts", "fault": "lifetime", "lasts": "90s", "times": 1})).await;
     let short = Answer::of(sts_call(&sandbox)).await.json()["Response"]["ExpiredTime"].as_i64().unwrap();
     assert!((now() + 85..=now() + 90).contains(&short));
 
-    assert_eq!(sandbox.struck().await, [1; 7], "each once, and none in the place of another");
+    assert_eq!(sandbox.injected().await, [1; 7], "each once, and none twice");
     let after = Answer::of(sts_call(&sandbox)).await;
     assert!(after.json()["Response"]["Credentials"]["Token"].is_string(), "{after:?}");
-    assert!((-2..=2).contains(&date_is_off(&after)));
+    assert!((-2..=2).contains(&date_offset(&after)));
 }
 
 #[tokio::test]
-async fn each_fault_of_cos_looks_as_the_real_one_does() {
+async fn each_fault_of_cos_looks_like_the_real_one() {
     let sandbox = Sandbox::start();
     sandbox.fault(json!({"on": "cos", "fault": "throttle", "times": 1})).await;
     let slow = Answer::of(put(&sandbox)).await;
     assert_eq!((slow.status, slow.header("content-type")), (503, "application/xml"));
     assert!(slow.body.contains("<Code>SlowDown</Code>"), "{slow:?}");
-    assert!(slow.header("x-cos-request-id").len() > 8, "SDKs tell it: {slow:?}");
+    assert!(slow.header("x-cos-request-id").len() > 8, "SDKs show it: {slow:?}");
 
     for (fault, status, code) in [
         (json!({"on": "cos", "fault": "error", "times": 1}), 503, "ServiceUnavailable"),
@@ -138,15 +138,15 @@ async fn each_fault_of_cos_looks_as_the_real_one_does() {
 
     sandbox.fault(json!({"on": "cos", "fault": "skew", "by": "1h", "times": 1})).await;
     let skewed = Answer::of(put(&sandbox)).await;
-    assert!((3598..=3602).contains(&date_is_off(&skewed)), "{skewed:?}");
-    assert_eq!(sandbox.struck().await, [1; 6]);
+    assert!((3598..=3602).contains(&date_offset(&skewed)), "{skewed:?}");
+    assert_eq!(sandbox.injected().await, [1; 6]);
 }
 
 #[tokio::test]
-async fn of_an_answer_of_cos_less_comes_than_was_announced() {
+async fn a_truncated_answer_of_cos_is_shorter_than_announced() {
     let sandbox = Sandbox::start();
     sandbox.fault(json!({"on": "cos", "fault": "truncated"})).await;
-    let answer = raw(&sandbox, &format!("GET {OBJECT} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
+    let answer = send_raw(&sandbox, &format!("GET {OBJECT} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let announced = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
     assert_eq!(announced.parse::<usize>().unwrap() / 2, body.len(), "{answer}");
@@ -154,9 +154,9 @@ async fn of_an_answer_of_cos_less_comes_than_was_announced() {
     assert!(error.is_decode() || error.is_body(), "{error:?}");
 }
 
-/// A delete that is carried out, and whose answer is lost: 204 has no body that could be cut.
+/// A 204 has no body that could be truncated.
 #[tokio::test]
-async fn of_an_answer_that_has_no_body_all_is_lost_and_the_request_is_carried_out() {
+async fn a_truncated_answer_without_body_is_lost_but_the_request_is_carried_out() {
     let sandbox = Sandbox::start();
     let key = sandbox.get("/v1/credentials/files", "alice").await.body;
     let presigned = async |method: &str| {
@@ -168,27 +168,28 @@ async fn of_an_answer_that_has_no_body_all_is_lost_and_the_request_is_carried_ou
     sandbox.fault(json!({"on": "cos", "fault": "truncated", "action": "DeleteObject", "times": 1})).await;
     let lost = sandbox.http.delete(presigned("DELETE").await).send().await;
     assert!(lost.is_err(), "{lost:?}");
-    assert_eq!(sandbox.struck().await, [1]);
+    assert_eq!(sandbox.injected().await, [1]);
     let gone = sandbox.http.get(presigned("GET").await).send().await.unwrap();
     assert_eq!(gone.status(), 404);
 }
 
 #[tokio::test]
-async fn a_reset_is_the_end_of_the_connection_without_a_word() {
+async fn a_reset_ends_the_connection_without_an_answer() {
     let sandbox = Sandbox::start();
     for on in ["sts", "cos"] {
         sandbox.fault(json!({"on": on, "fault": "reset", "times": 1})).await;
     }
-    let ended = raw(&sandbox, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}");
-    assert_eq!(ended, Err(ErrorKind::ConnectionReset));
-    let ended = raw(&sandbox, &format!("PUT {OBJECT} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nmiaow"));
-    assert_eq!(ended, Err(ErrorKind::ConnectionReset));
-    assert_eq!(sandbox.struck().await, [1, 1]);
-    assert_eq!(error_of_sts(&sandbox).await, Value::Null, "and the next connection is a good one");
+    let answer = send_raw(&sandbox, "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}");
+    assert_eq!(answer, Err(ErrorKind::ConnectionReset));
+    let answer =
+        send_raw(&sandbox, &format!("PUT {OBJECT} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nmiaow"));
+    assert_eq!(answer, Err(ErrorKind::ConnectionReset));
+    assert_eq!(sandbox.injected().await, [1, 1]);
+    assert_eq!(sts_error_code(&sandbox).await, Value::Null, "the next connection works");
 }
 
 #[tokio::test]
-async fn a_fault_strikes_only_what_it_names() {
+async fn a_fault_affects_only_the_action_it_names() {
     let sandbox = Sandbox::start();
     for fault in [
         json!({"on": "sts", "fault": "throttle", "action": "AssumeRole"}),
@@ -196,9 +197,9 @@ async fn a_fault_strikes_only_what_it_names() {
     ] {
         sandbox.fault(fault).await;
     }
-    assert_eq!(error_of_sts(&sandbox).await, Value::Null);
+    assert_eq!(sts_error_code(&sandbox).await, Value::Null);
     assert_ne!(Answer::of(put(&sandbox)).await.status, 503);
-    assert_eq!(sandbox.struck().await, [0, 0]);
+    assert_eq!(sandbox.injected().await, [0, 0]);
     let part = format!("{}?partNumber=1&uploadId=7", sandbox.url(OBJECT));
     assert_eq!(Answer::of(sandbox.http.put(part).body("miaow")).await.status, 503);
     let of_bucket = sandbox.http.put(sandbox.url("/cat.jpg?partNumber=1&uploadId=7"));
@@ -208,117 +209,121 @@ async fn a_fault_strikes_only_what_it_names() {
     let older = sandbox.http.post(sandbox.url("/")).body("Name=a&Action=AssumeRole&Version=2018-08-13");
     let throttled = Answer::of(older).await.json();
     assert_eq!(throttled["Response"]["Error"]["Code"], "RequestLimitExceeded");
-    assert_eq!(sandbox.struck().await, [1, 2]);
+    assert_eq!(sandbox.injected().await, [1, 2]);
 }
 
 #[tokio::test]
-async fn faults_are_listed_counted_and_taken_back_and_never_strike_what_controls_them() {
+async fn faults_are_listed_counted_and_removed_and_never_affect_their_own_api() {
     let sandbox = Sandbox::start();
     let first = sandbox.fault(json!({"on": "sts", "fault": "reset"})).await;
-    assert_eq!(first, json!({"id": 1, "struck": 0, "on": "sts", "fault": "reset"}));
+    assert_eq!(first, json!({"id": 1, "injected": 0, "on": "sts", "fault": "reset"}));
     let second = json!({"on": "cos", "fault": "latency", "delay": "2s", "times": 3, "share": 0.5});
     assert_eq!(sandbox.fault(second).await["id"], 2);
     assert!(!sandbox.token("alice").await.is_empty());
     assert_eq!(Answer::of(sandbox.http.get(sandbox.url("/jwks.json"))).await.status, 200);
-    assert_eq!(sandbox.struck().await, [0, 0]);
+    assert_eq!(sandbox.injected().await, [0, 0]);
 
-    let delete = |path: &str| Answer::of(sandbox.http.delete(sandbox.url(path)));
-    assert_eq!(delete("/faults/1").await.status, 204);
-    let gone = delete("/faults/1").await;
+    let first_url = sandbox.url("/faults/1");
+    assert_eq!(Answer::of(sandbox.http.delete(&first_url)).await.status, 204);
+    let gone = Answer::of(sandbox.http.delete(&first_url)).await;
     assert_eq!((gone.status, gone.body.as_str()), (404, "there is no fault 1; GET /faults lists them\n"));
-    assert_eq!(sandbox.struck().await, [0]);
+    assert_eq!(sandbox.injected().await, [0]);
     sandbox.clear_faults().await;
-    assert!(sandbox.struck().await.is_empty());
+    assert!(sandbox.injected().await.is_empty());
 
-    for (body, told) in [
+    for (body, expected) in [
         ("{", "EOF"),
         (r#"{"on":"sts","fault":"latency"}"#, "`latency` needs `delay`"),
         (r#"{"on":"sts","fault":"reset","tmes":1}"#, "unknown field `tmes`"),
     ] {
         let refused = Answer::of(sandbox.http.post(sandbox.url("/faults")).body(body)).await;
         assert_eq!(refused.status, 400);
-        assert!(refused.body.contains(told) && refused.body.contains("is written like"), "{refused:?}");
+        assert!(refused.body.contains(expected) && refused.body.contains("is written like"), "{refused:?}");
     }
-    assert!(sandbox.struck().await.is_empty());
+    assert!(sandbox.injected().await.is_empty());
 }
 
-const PASSING: [&str; 5] = ["throttle", "error", "html", "truncated", "reset"];
+/// Faults that a retry can overcome.
+const TRANSIENT_FAULTS: [&str; 5] = ["throttle", "error", "html", "truncated", "reset"];
 
 #[tokio::test]
-async fn a_fault_that_strikes_once_is_not_noticed_by_a_user() {
+async fn a_fault_that_is_injected_once_is_not_noticed_by_a_user() {
     let sandbox = Sandbox::start();
-    for (index, fault) in PASSING.into_iter().enumerate() {
+    for (index, fault) in TRANSIENT_FAULTS.into_iter().enumerate() {
         sandbox.fault(json!({"on": "sts", "fault": fault, "times": 1})).await;
         let answer = sandbox.get("/v1/credentials", fault).await;
         assert_eq!(answer.status, 200, "{fault}: {answer:?}");
-        assert_eq!(sandbox.struck().await, vec![1; index + 1], "{fault}");
+        assert_eq!(sandbox.injected().await, vec![1; index + 1], "{fault}");
     }
 }
 
 #[tokio::test]
-async fn while_a_fault_stays_a_new_user_is_told_when_to_come_back_and_a_living_key_is_served() {
+async fn while_a_fault_lasts_new_users_get_retry_after_and_cached_keys_are_served() {
     let sandbox = Sandbox::start();
     let alice = sandbox.get("/v1/credentials", "alice").await.json();
-    for fault in PASSING {
+    for fault in TRANSIENT_FAULTS {
         sandbox.fault(json!({"on": "sts", "fault": fault})).await;
         let refused = sandbox.get("/v1/credentials", fault).await;
         assert_eq!(refused.status, 503, "{fault}: {refused:?}");
         assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{fault}");
-        for word in ["demand", "STS", "gateway", "Limit", "127.0.0.1"] {
+        for word in ["injected", "STS", "gateway", "Limit", "127.0.0.1"] {
             assert!(!refused.body.contains(word), "{fault}: {}", refused.body);
         }
-        let tried = sandbox.struck().await[0];
-        assert!((1..=3).contains(&tried), "{fault}: {tried} attempts");
-        let living = sandbox.get("/v1/credentials", "alice").await;
-        assert!(living.header("cache-status").contains("hit"), "{fault}: {living:?}");
-        assert_eq!(living.json()["credentials"], alice["credentials"], "{fault}");
+        let attempts = sandbox.injected().await[0];
+        assert!((1..=3).contains(&attempts), "{fault}: {attempts} attempts");
+        let cached = sandbox.get("/v1/credentials", "alice").await;
+        assert!(cached.header("cache-status").contains("hit"), "{fault}: {cached:?}");
+        assert_eq!(cached.json()["credentials"], alice["credentials"], "{fault}");
         sandbox.clear_faults().await;
-        assert_eq!(sandbox.get("/v1/credentials", fault).await.status, 200, "{fault}: over");
+        assert_eq!(sandbox.get("/v1/credentials", fault).await.status, 200, "{fault}: removed");
     }
 }
 
 #[tokio::test]
-async fn a_slow_sts_is_waited_for_up_to_the_time_out() {
+async fn the_broker_waits_for_a_slow_sts_until_the_timeout() {
     let sandbox = Sandbox::start();
     sandbox.fault(json!({"on": "sts", "fault": "latency", "delay": "1500ms"})).await;
     let started = Instant::now();
     assert_eq!(sandbox.get("/v1/credentials", "alice").await.status, 200);
     assert!(started.elapsed() >= Duration::from_millis(1500));
-    assert_eq!(sandbox.struck().await, [1], "better than none, and asked once");
+    assert_eq!(sandbox.injected().await, [1], "late is better than never, and one call is enough");
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "latency", "delay": "1m"})).await;
     let started = Instant::now();
     assert_eq!(sandbox.get("/v1/credentials", "bob").await.status, 503);
     assert!(started.elapsed() < Duration::from_millis(3500), "{:?}", started.elapsed());
-    assert_eq!(sandbox.struck().await, [1], "one call may use all of the time");
+    assert_eq!(sandbox.injected().await, [1], "one call may use the whole timeout");
 }
 
 #[tokio::test]
-async fn a_key_that_lives_shorter_than_asked_is_served_for_what_it_is_and_not_from_memory() {
+async fn a_key_with_a_shorter_ttl_than_requested_is_served_but_not_from_the_cache() {
     let sandbox = Sandbox::start();
     sandbox.fault(json!({"on": "sts", "fault": "lifetime", "lasts": "90s"})).await;
     let first = sandbox.get("/v1/credentials", "alice").await;
     assert!(first.header("cache-status").starts_with("cosbroker; fwd=miss; stored; ttl="), "{first:?}");
     let left = first.json()["expiredTime"].as_i64().unwrap() - now();
-    assert!((80..=90).contains(&left), "{left}: the answer says what STS said");
+    assert!((80..=90).contains(&left), "{left}: the answer has the expiry that STS gave");
     let second = sandbox.get("/v1/credentials", "alice").await;
-    assert!(second.header("cache-status").contains("fwd=miss"), "too old when new: {second:?}");
+    assert!(
+        second.header("cache-status").contains("fwd=miss"),
+        "its TTL is too short for the cache: {second:?}"
+    );
     assert_ne!(first.json()["credentials"], second.json()["credentials"]);
-    assert_eq!(sandbox.struck().await, [2]);
+    assert_eq!(sandbox.injected().await, [2]);
 
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "error"})).await;
     let stale = sandbox.get("/v1/credentials", "alice").await;
-    assert!(stale.header("cache-status").contains("fwd=stale"), "better than nothing: {stale:?}");
+    assert!(stale.header("cache-status").contains("fwd=stale"), "it is served as stale: {stale:?}");
 
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "lifetime", "lasts": "500ms"})).await;
-    let dead = sandbox.get("/v1/credentials", "bob").await;
-    assert_eq!(dead.status, 503, "a key that is dead on arrival is none: {dead:?}");
+    let expired = sandbox.get("/v1/credentials", "bob").await;
+    assert_eq!(expired.status, 503, "a key that has already expired is not served: {expired:?}");
 }
 
 #[tokio::test]
-async fn a_skewed_clock_is_the_operators_affair_and_the_user_is_told_nothing_of_it() {
+async fn a_skewed_clock_is_reported_to_operators_and_not_to_users() {
     let sandbox = Sandbox::start();
     sandbox.fault(json!({"on": "sts", "fault": "skew", "by": "-20m"})).await;
     let refused = sandbox.get("/v1/credentials", "alice").await;
@@ -326,13 +331,13 @@ async fn a_skewed_clock_is_the_operators_affair_and_the_user_is_told_nothing_of_
     for word in ["clock", "AuthFailure", "Signature", "skew"] {
         assert!(!refused.body.contains(word), "{}", refused.body);
     }
-    assert_eq!(sandbox.struck().await, [1], "asking again cannot help");
+    assert_eq!(sandbox.injected().await, [1], "a retry cannot help");
     sandbox.says("AuthFailure.SignatureExpire");
     assert_eq!(sandbox.figure(&["cosbroker_sts_calls_total", "source_credentials_rejected"]).await, 1);
 
     sandbox.clear_faults().await;
     sandbox.fault(json!({"on": "sts", "fault": "skew", "by": "4m"})).await;
-    // The broker leaves refused keys alone for a second of its own clock.
+    // The broker does not use rejected source credentials for one second of its own clock.
     sandbox.put_clock("2s").await;
     assert_eq!(sandbox.get("/v1/credentials", "alice").await.status, 200, "four minutes are within bounds");
 }

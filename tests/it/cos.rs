@@ -1,4 +1,4 @@
-//! The sandbox's COS over its own protocol, where the official SDKs do not go (those are in `sdks`).
+//! The sandbox's COS over HTTP, for cases that the official SDKs do not cover (those are in `sdks`).
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -12,7 +12,7 @@ mod store;
 
 const BUCKET: &str = "examplebucket-1250000000";
 
-/// Whoever signs requests to COS.
+/// A key that signs requests to COS.
 #[derive(Clone)]
 struct Key {
     id: String,
@@ -21,8 +21,8 @@ struct Key {
     window: Window,
 }
 
-/// A request before it is signed.
-struct Ask<'a> {
+/// A request that is not signed yet.
+struct CosRequest<'a> {
     method: Method,
     key: &'a str,
     query: &'a [(&'a str, &'a str)],
@@ -30,7 +30,7 @@ struct Ask<'a> {
     body: reqwest::Body,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> CosRequest<'a> {
     fn new(method: Method, key: &'a str) -> Self {
         Self { method, key, query: &[], headers: &[], body: reqwest::Body::default() }
     }
@@ -45,49 +45,45 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 impl Key {
-    /// What the broker gives this user under this template.
-    async fn of(sandbox: &Sandbox, template: &str, subject: &str) -> Self {
+    /// Returns the key that the broker issues to this user under this template.
+    async fn for_user(sandbox: &Sandbox, template: &str, subject: &str) -> Self {
         let answer = sandbox.get(&format!("/v1/credentials/{template}"), subject).await.json();
-        let text = |name: &str| answer["credentials"][name].as_str().unwrap().to_owned();
-        let time = |name: &str| answer[name].as_i64().unwrap();
-        Self {
-            id: text("tmpSecretId"),
-            secret: text("tmpSecretKey"),
-            token: Some(text("sessionToken")),
-            window: Window { from: time("startTime"), until: time("expiredTime") },
-        }
+        let [id, secret, token] = ["tmpSecretId", "tmpSecretKey", "sessionToken"]
+            .map(|name| answer["credentials"][name].as_str().unwrap().to_owned());
+        let [from, until] = ["startTime", "expiredTime"].map(|name| answer[name].as_i64().unwrap());
+        Self { id, secret, token: Some(token), window: Window { from, until } }
     }
 
-    /// The account itself.
+    /// Returns the account's permanent key.
     fn of_account(sandbox: &Sandbox) -> Self {
         let window = Window { from: 0, until: 4_000_000_000 };
         Self { id: sandbox.secret_id.clone(), secret: sandbox.secret_key.clone(), token: None, window }
     }
 
-    /// Signs and sends, path-style.
-    async fn send(&self, sandbox: &Sandbox, ask: Ask<'_>) -> Answer {
-        let path = format!("/{BUCKET}/{}", ask.key);
-        let mut headers = pairs(ask.headers);
+    /// Signs and sends a request with the bucket in the path.
+    async fn send(&self, sandbox: &Sandbox, request: CosRequest<'_>) -> Answer {
+        let path = format!("/{BUCKET}/{}", request.key);
+        let mut headers = pairs(request.headers);
         headers.extend(self.token.clone().map(|token| ("x-cos-security-token".to_owned(), token)));
         let mut signed = headers.clone();
         signed.push(("host".to_owned(), sandbox.cloud.to_string()));
-        let parameters = pairs(ask.query);
-        let method = ask.method.as_str();
+        let parameters = pairs(request.query);
+        let method = request.method.as_str();
         let request = Request { method, path: &path, parameters: &parameters, headers: &signed };
         let fields = request.authorize(&self.id, &self.secret, self.window);
         let authorization: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut url = format!("{}{}", sandbox.url(""), encoded(&path).replace("%2F", "/"));
-        for (index, (name, value)) in ask.query.iter().enumerate() {
+        for (index, (name, value)) in request.query.iter().enumerate() {
             write!(url, "{}{name}={}", if index == 0 { '?' } else { '&' }, encoded(value)).unwrap();
         }
-        let mut request = sandbox.http.request(ask.method, url).body(ask.body);
+        let mut request = sandbox.http.request(request.method, url).body(request.body);
         for (name, value) in &headers {
             request = request.header(name, value);
         }
         Answer::of(request.header("authorization", authorization.join("&"))).await
     }
 
-    /// A URL that is signed by itself.
+    /// Returns a URL with a signature in its query.
     fn presigned(&self, sandbox: &Sandbox, method: &str, key: &str, query: &[(&str, &str)]) -> String {
         let path = format!("/{BUCKET}/{key}");
         let mut parameters = pairs(query);
@@ -106,37 +102,47 @@ fn code(answer: &Answer) -> (u16, &str) {
     (answer.status, code.map_or("", |(code, _)| code))
 }
 
+/// A `GET` of an object in Alice's home that does not exist.
+fn missing_object() -> CosRequest<'static> {
+    CosRequest::new(Method::GET, "users/alice/none")
+}
+
 const DENIED: (u16, &str) = (403, "AccessDenied");
 
 #[tokio::test]
-async fn a_key_reaches_its_own_home_and_no_other_by_any_way_of_saying_so() {
+async fn a_key_reaches_only_its_own_home_whatever_the_request_looks_like() {
     let sandbox = Sandbox::start();
-    let (alice, account) = (Key::of(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    let (alice, account) = (Key::for_user(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
     for key in ["users/alice/a", "users/bob/a", "users/alice2/a"] {
-        assert_eq!(account.send(&sandbox, Ask::put(key, "theirs")).await.status, 200);
+        assert_eq!(account.send(&sandbox, CosRequest::put(key, "theirs")).await.status, 200);
     }
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/a")).await.body, "theirs");
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/a")).await.body, "theirs");
     for key in
         ["users/bob/a", "users/alice2/a", "users/alice", "users//alice/a", "/users/alice/a", "Users/alice/a"]
     {
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
-            let answer = alice.send(&sandbox, Ask::new(method.clone(), key)).await;
+            let answer = alice.send(&sandbox, CosRequest::new(method.clone(), key)).await;
             assert_eq!(answer.status, 403, "{method} {key}: {answer:?}");
         }
         for (method, query) in [(Method::POST, ("uploads", "")), (Method::GET, ("uploadId", "1"))] {
-            let ask = Ask { query: &[query], ..Ask::new(method, key) };
-            assert_eq!(code(&alice.send(&sandbox, ask).await), DENIED, "{key} {query:?}");
+            let request = CosRequest { query: &[query], ..CosRequest::new(method, key) };
+            assert_eq!(code(&alice.send(&sandbox, request).await), DENIED, "{key} {query:?}");
         }
     }
     for prefix in
         [None, Some(""), Some("users/"), Some("users/alic"), Some("users/alice"), Some("users/bob/")]
     {
         let query: Vec<_> = prefix.map(|prefix| ("prefix", prefix)).into_iter().collect();
-        let listed = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, "") }).await;
+        let listed =
+            alice.send(&sandbox, CosRequest { query: &query, ..CosRequest::new(Method::GET, "") }).await;
         assert_eq!(code(&listed), DENIED, "{prefix:?}");
     }
-    let listed =
-        alice.send(&sandbox, Ask { query: &[("prefix", "users/alice/")], ..Ask::new(Method::GET, "") }).await;
+    let listed = alice
+        .send(
+            &sandbox,
+            CosRequest { query: &[("prefix", "users/alice/")], ..CosRequest::new(Method::GET, "") },
+        )
+        .await;
     assert!(listed.status == 200 && listed.body.contains("<Key>users/alice/a</Key>"), "{listed:?}");
     assert!(!listed.body.contains("alice2"), "{listed:?}");
     let unsigned = Answer::of(sandbox.http.get(sandbox.url(&format!("/{BUCKET}/users/alice/a")))).await;
@@ -144,12 +150,11 @@ async fn a_key_reaches_its_own_home_and_no_other_by_any_way_of_saying_so() {
 }
 
 #[tokio::test]
-async fn a_signature_holds_for_its_request_its_key_and_its_time() {
+async fn a_signature_is_valid_for_one_request_one_key_and_its_time() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
-    let bob = Key::of(&sandbox, "files", "bob").await;
-    let get = || Ask::new(Method::GET, "users/alice/none");
-    assert_eq!(code(&alice.send(&sandbox, get()).await), (404, "NoSuchKey"));
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let bob = Key::for_user(&sandbox, "files", "bob").await;
+    assert_eq!(code(&alice.send(&sandbox, missing_object()).await), (404, "NoSuchKey"));
     let past = Window { from: 1, until: 2 };
     let future = Window { from: alice.window.until + 1000, until: alice.window.until + 2000 };
     let tampered = alice.token.as_ref().map(|token| format!("A{token}"));
@@ -162,7 +167,7 @@ async fn a_signature_holds_for_its_request_its_key_and_its_time() {
         (Key { window: past, ..alice.clone() }, "AccessDenied"),
         (Key { window: future, ..alice.clone() }, "RequestTimeTooSkewed"),
     ] {
-        let refused = key.send(&sandbox, get()).await;
+        let refused = key.send(&sandbox, missing_object()).await;
         assert_eq!(code(&refused), (403, expected), "{}", refused.body);
         assert_eq!(
             expected == "AccessDenied",
@@ -174,19 +179,19 @@ async fn a_signature_holds_for_its_request_its_key_and_its_time() {
     assert_eq!(code(&Answer::of(sandbox.http.delete(&url)).await), (403, "SignatureDoesNotMatch"));
     let other = url.replace("/none", "/other");
     assert_eq!(code(&Answer::of(sandbox.http.get(other)).await), (403, "SignatureDoesNotMatch"));
-    // The key outlives its end only in the holder's hands.
+    // The client may sign for longer than the key is valid.
     assert_eq!(sandbox.put_clock("31m").await.status, 200);
-    let lasting = Key { window: Window { from: 0, until: 4_000_000_000 }, ..alice };
-    assert_eq!(code(&lasting.send(&sandbox, get()).await), (403, "ExpiredToken"));
+    let long_window = Key { window: Window { from: 0, until: 4_000_000_000 }, ..alice };
+    assert_eq!(code(&long_window.send(&sandbox, missing_object()).await), (403, "ExpiredToken"));
 }
 
 #[tokio::test]
-async fn what_the_policy_asks_of_headers_is_asked() {
-    fn put<'a>(headers: &'a [(&'a str, &'a str)]) -> Ask<'a> {
-        Ask { headers, ..Ask::put("users/alice/a", "x") }
+async fn conditions_of_the_policy_on_headers_are_enforced() {
+    fn put<'a>(headers: &'a [(&'a str, &'a str)]) -> CosRequest<'a> {
+        CosRequest { headers, ..CosRequest::put("users/alice/a", "x") }
     }
     let sandbox = Sandbox::start();
-    let uploads = Key::of(&sandbox, "upload", "alice").await;
+    let uploads = Key::for_user(&sandbox, "upload", "alice").await;
     assert_eq!(uploads.send(&sandbox, put(&[])).await.status, 200);
     assert_eq!(uploads.send(&sandbox, put(&[("x-cos-acl", "private")])).await.status, 200);
     for header in [
@@ -197,42 +202,46 @@ async fn what_the_policy_asks_of_headers_is_asked() {
         assert_eq!(code(&uploads.send(&sandbox, put(&[header])).await), DENIED, "{header:?}");
     }
     let large = vec![0; (10 << 20) + 1];
-    assert_eq!(code(&uploads.send(&sandbox, Ask::put("users/alice/a", large)).await), DENIED);
-    assert_eq!(uploads.send(&sandbox, Ask::put("users/alice/a", vec![0; 10 << 20])).await.status, 200);
+    assert_eq!(code(&uploads.send(&sandbox, CosRequest::put("users/alice/a", large)).await), DENIED);
+    assert_eq!(uploads.send(&sandbox, CosRequest::put("users/alice/a", vec![0; 10 << 20])).await.status, 200);
 }
 
-/// The policy is asked about what is done, however the request says it.
+/// The policy is checked for what is really done.
 #[tokio::test]
-async fn what_is_said_twice_or_in_the_wrong_place_opens_nothing() {
+async fn duplicate_or_misplaced_parameters_and_headers_give_no_access() {
     let sandbox = Sandbox::start();
-    let (alice, account) = (Key::of(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
-    assert_eq!(account.send(&sandbox, Ask::put("users/bob/a", "theirs")).await.status, 200);
+    let (alice, account) = (Key::for_user(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    assert_eq!(account.send(&sandbox, CosRequest::put("users/bob/a", "theirs")).await.status, 200);
     for prefixes in [["users/bob/", "users/alice/"], ["users/alice/", "users/bob/"]] {
         for uploads in [&[][..], &[("uploads", "")]] {
             let query = [uploads, &prefixes.map(|prefix| ("prefix", prefix))].concat();
-            let listed = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, "") }).await;
+            let listed =
+                alice.send(&sandbox, CosRequest { query: &query, ..CosRequest::new(Method::GET, "") }).await;
             assert_eq!(code(&listed), (400, "InvalidArgument"), "{query:?}");
         }
     }
     for header in ["content-type", "x-cos-acl", "x-cos-copy-source", "x-cos-meta-a"] {
-        let ask = Ask { headers: &[(header, "a/b"), (header, "c/d")], ..Ask::put("users/alice/a", "x") };
-        assert_eq!(code(&alice.send(&sandbox, ask).await), (400, "InvalidArgument"), "{header}");
+        let request = CosRequest {
+            headers: &[(header, "a/b"), (header, "c/d")],
+            ..CosRequest::put("users/alice/a", "x")
+        };
+        assert_eq!(code(&alice.send(&sandbox, request).await), (400, "InvalidArgument"), "{header}");
     }
-    let uploads = Key::of(&sandbox, "upload", "alice").await;
+    let uploads = Key::for_user(&sandbox, "upload", "alice").await;
     let large = vec![0; (10 << 20) + 1];
-    let short = Ask { query: &[("content-length", "1")], ..Ask::put("users/alice/a", large) };
+    let short = CosRequest { query: &[("content-length", "1")], ..CosRequest::put("users/alice/a", large) };
     assert_eq!(code(&uploads.send(&sandbox, short).await), DENIED);
     let image = [("content-type", "image/png")];
-    let avatars = Key::of(&sandbox, "avatar", "alice").await;
-    let html = Ask { query: &image, ..Ask::put("avatars/alice/a", "x") };
+    let avatars = Key::for_user(&sandbox, "avatar", "alice").await;
+    let html = CosRequest { query: &image, ..CosRequest::put("avatars/alice/a", "x") };
     assert_eq!(code(&avatars.send(&sandbox, html).await), DENIED);
 }
 
-/// What a client was handed to sign with holds for a while, whatever it says of each request (docs 436/7778).
+/// A signing key has a validity of its own, besides that of each request (docs 436/7778).
 #[tokio::test]
-async fn a_signing_key_that_is_over_or_not_begun_signs_nothing() {
+async fn a_signing_key_outside_of_its_validity_is_refused() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let Window { from: now, .. } = alice.window;
     let path = format!("/{BUCKET}/users/alice/a");
     let headers = pairs(&[("host", &sandbox.cloud.to_string())]);
@@ -255,25 +264,27 @@ async fn a_signing_key_that_is_over_or_not_begun_signs_nothing() {
     }
 }
 
-/// As docs 436/7778 has it, written anew: no client of ours signs with two different times.
+/// Signs as in docs 436/7778. `tencent_sign` cannot sign with two different times.
 fn signature_over(secret: &str, key_time: &str, sign_time: &str, text: &str) -> String {
-    use hmac::{Hmac, KeyInit, Mac};
     use sha1::{Digest, Sha1};
-    let mac = |key: &str, text: &str| {
-        let mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).unwrap();
-        hex::encode(mac.chain_update(text).finalize().into_bytes())
-    };
-    mac(&mac(secret, key_time), &format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(text))))
+    let string_to_sign = format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(text)));
+    hmac_sha1(&hmac_sha1(secret, key_time), &string_to_sign)
+}
+
+fn hmac_sha1(key: &str, text: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let mac = Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).unwrap();
+    hex::encode(mac.chain_update(text).finalize().into_bytes())
 }
 
 #[tokio::test]
-async fn a_copy_is_made_only_of_the_object_that_the_client_means() {
+async fn a_copy_is_made_only_if_its_preconditions_are_met() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
-    let put = alice.send(&sandbox, Ask::put("users/alice/a", "content")).await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let put = alice.send(&sandbox, CosRequest::put("users/alice/a", "content")).await;
     let etag = put.header("etag").to_owned();
     let source = format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/users/alice/a");
-    for (name, value, made) in [
+    for (name, value, is_copied) in [
         ("x-cos-copy-source-If-Match", etag.as_str(), true),
         ("x-cos-copy-source-If-Match", "\"another\"", false),
         ("x-cos-copy-source-If-None-Match", "\"another\"", true),
@@ -282,60 +293,63 @@ async fn a_copy_is_made_only_of_the_object_that_the_client_means() {
         ("x-cos-copy-source-If-Unmodified-Since", "Tue, 01 Jan 2019 00:00:00 GMT", false),
     ] {
         let headers = [("x-cos-copy-source", source.as_str()), (name, value)];
-        let copy = Ask { headers: &headers, ..Ask::new(Method::PUT, "users/alice/b") };
+        let copy = CosRequest { headers: &headers, ..CosRequest::new(Method::PUT, "users/alice/b") };
         let answer = alice.send(&sandbox, copy).await;
-        let expected = if made { (200, "") } else { (412, "PreconditionFailed") };
+        let expected = if is_copied { (200, "") } else { (412, "PreconditionFailed") };
         assert_eq!(code(&answer), expected, "{name}: {value}");
-        let there = alice.send(&sandbox, Ask::new(Method::DELETE, "users/alice/b")).await;
-        assert_eq!(there.status, 204);
+        let deleted = alice.send(&sandbox, CosRequest::new(Method::DELETE, "users/alice/b")).await;
+        assert_eq!(deleted.status, 204);
     }
 }
 
 #[tokio::test]
-async fn metadata_has_an_end_and_an_empty_header_is_none() {
+async fn metadata_is_limited_and_an_empty_header_is_ignored() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let (fits, too_long) = ("x".repeat(2048 - "x-cos-meta-a".len()), "x".repeat(2048));
     for (value, expected) in [(&fits, (200, "")), (&too_long, (400, "MetadataTooLarge"))] {
         let headers = [("x-cos-meta-a", value.as_str()), ("cache-control", "")];
-        let put = Ask { headers: &headers, ..Ask::put("users/alice/a", "x") };
+        let put = CosRequest { headers: &headers, ..CosRequest::put("users/alice/a", "x") };
         assert_eq!(code(&alice.send(&sandbox, put).await), expected);
     }
-    let told = alice.send(&sandbox, Ask::new(Method::HEAD, "users/alice/a")).await;
-    assert_eq!((told.header("x-cos-meta-a"), told.headers.get("cache-control")), (fits.as_str(), None));
+    let head = alice.send(&sandbox, CosRequest::new(Method::HEAD, "users/alice/a")).await;
+    assert_eq!((head.header("x-cos-meta-a"), head.headers.get("cache-control")), (fits.as_str(), None));
 }
 
 #[tokio::test]
-async fn a_list_of_all_buckets_is_told_to_be_missing_in_coss_own_way() {
+async fn a_list_of_all_buckets_is_refused_with_an_error_of_cos() {
     let sandbox = Sandbox::start();
     let request = sandbox.http.get(sandbox.url("/")).header("host", "service.cos.myqcloud.com");
     assert_eq!(code(&Answer::of(request).await), (501, "NotImplemented"));
 }
 
 #[tokio::test]
-async fn a_copy_needs_the_source_as_much_as_the_target() {
+async fn a_copy_needs_access_to_source_and_target() {
     let sandbox = Sandbox::start();
-    let (alice, account) = (Key::of(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    let (alice, account) = (Key::for_user(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
     for key in ["users/alice/a", "users/bob/a"] {
-        assert_eq!(account.send(&sandbox, Ask::put(key, key.to_owned())).await.status, 200);
+        assert_eq!(account.send(&sandbox, CosRequest::put(key, key.to_owned())).await.status, 200);
     }
-    let copy = |from: &str| format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/{from}");
     for (from, to, expected) in [
         ("users/alice/a", "users/alice/b%2B", (200, "")),
         ("users/bob/a", "users/alice/c", DENIED),
         ("users/alice/a", "users/bob/c", DENIED),
         ("users/alice/none", "users/alice/c", (404, "NoSuchKey")),
     ] {
-        let source = copy(from);
+        let source = format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/{from}");
         let headers = [("x-cos-copy-source", source.as_str())];
-        let copied = alice.send(&sandbox, Ask { headers: &headers, ..Ask::new(Method::PUT, to) }).await;
+        let copied =
+            alice.send(&sandbox, CosRequest { headers: &headers, ..CosRequest::new(Method::PUT, to) }).await;
         assert_eq!(code(&copied), expected, "{from} {to}");
     }
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/b%2B")).await.body, "users/alice/a");
+    assert_eq!(
+        alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/b%2B")).await.body,
+        "users/alice/a"
+    );
 }
 
 #[tokio::test]
-async fn a_page_of_any_origin_may_speak_to_a_bucket() {
+async fn a_web_page_of_any_origin_may_use_a_bucket() {
     let sandbox = Sandbox::start();
     let url = sandbox.url(&format!("/{BUCKET}/users/alice/a"));
     let preflight = sandbox
@@ -351,16 +365,16 @@ async fn a_page_of_any_origin_may_speak_to_a_bucket() {
     assert!(preflight.header("access-control-allow-headers").contains("x-cos-security-token"));
     let account = Key::of_account(&sandbox);
     let headers = [("origin", "https://app.example.com")];
-    let stored = account.send(&sandbox, Ask { headers: &headers, ..Ask::put("a", "x") }).await;
+    let stored = account.send(&sandbox, CosRequest { headers: &headers, ..CosRequest::put("a", "x") }).await;
     assert_eq!(stored.header("access-control-allow-origin"), "*");
-    for told in ["etag", "x-cos-request-id", "date"] {
-        assert!(stored.header("access-control-expose-headers").contains(told), "{told}");
+    for header in ["etag", "x-cos-request-id", "date"] {
+        assert!(stored.header("access-control-expose-headers").contains(header), "{header}");
     }
 }
 
-/// The host names the bucket, so that `/token` is a key there, and nothing of the sandbox's own.
+/// With the bucket in the host, `/token` is a key in it and not a route of the sandbox.
 #[tokio::test]
-async fn through_the_cloud_as_a_proxy_a_bucket_has_its_real_name() {
+async fn with_the_cloud_as_a_proxy_a_bucket_has_its_real_host_name() {
     let sandbox = Sandbox::start();
     let proxy = reqwest::Proxy::http(sandbox.url("")).unwrap();
     let http = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(10)).build().unwrap();
@@ -373,13 +387,16 @@ async fn through_the_cloud_as_a_proxy_a_bucket_has_its_real_name() {
     }
 }
 
-/// The Python SDK hands header names on as they came, and its callers ask for `ETag`.
+/// The Python SDK keeps the case of header names, and its callers read `ETag`.
 #[tokio::test]
-async fn header_names_leave_as_cos_writes_them() {
+async fn header_names_have_the_case_of_cos() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let sandbox = Sandbox::start();
     let account = Key::of_account(&sandbox);
-    assert_eq!(account.send(&sandbox, Ask::put("a", "etag: kept\r\ncontent-length: kept")).await.status, 200);
+    assert_eq!(
+        account.send(&sandbox, CosRequest::put("a", "etag: kept\r\ncontent-length: kept")).await.status,
+        200
+    );
     let url = account.presigned(&sandbox, "GET", "a", &[]);
     let path = url.strip_prefix(&sandbox.url("")).unwrap();
     let mut socket = tokio::net::TcpStream::connect(sandbox.cloud).await.unwrap();
@@ -396,16 +413,16 @@ async fn header_names_leave_as_cos_writes_them() {
     assert!(!answer.contains("cosbroker"), "{answer}");
 }
 
-/// A client that acknowledges late, as all do, waited 40 ms for the body of each answer.
+/// Without TCP_NODELAY, delayed acknowledgements would hold each body back for 40 ms.
 #[tokio::test]
-async fn answers_on_a_kept_connection_come_at_once() {
+async fn answers_on_a_kept_alive_connection_are_not_delayed() {
     let sandbox = Sandbox::start();
-    let mut took = Vec::new();
+    let mut durations = Vec::new();
     for _ in 0..21 {
-        let asked = std::time::Instant::now();
+        let started = std::time::Instant::now();
         assert_eq!(Answer::of(sandbox.http.get(sandbox.url("/clock"))).await.status, 200);
-        took.push(asked.elapsed());
+        durations.push(started.elapsed());
     }
-    took.sort_unstable();
-    assert!(took[10] < Duration::from_millis(30), "{took:?}");
+    durations.sort_unstable();
+    assert!(durations[10] < Duration::from_millis(30), "{durations:?}");
 }

@@ -1,6 +1,6 @@
-//! What `deploy/` has for systemd and Kubernetes, as far as that can be tried without either.
+//! What `deploy/` has for Kubernetes and Docker, as far as that can be tried without either.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use crate::support::{cosbroker, repository};
 
@@ -23,37 +23,12 @@ fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
     assert!(checked.status.success(), "{checked:#?}");
 }
 
-/// systemd-analyze counts from 0 (nothing is open) to 10; services that are not hardened have 9.6. 1.5 is what
-/// the unit may come to, in tenths.
-const EXPOSURE: &str = "15";
-
-#[test]
-fn systemd_takes_the_unit_and_finds_it_hardened() {
-    let unit = std::fs::read_to_string(repository("deploy/systemd/cosbroker.service")).unwrap();
-    assert!(unit.contains("ExecStart=/usr/local/bin/cosbroker serve "), "{unit}");
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("cosbroker.service");
-    // Where the program is, if it is not installed here.
-    std::fs::write(&file, unit.replace("/usr/local/bin/cosbroker", env!("CARGO_BIN_EXE_cosbroker"))).unwrap();
-    for arguments in [
-        ["verify", "--man=no", "--recursive-errors=no"],
-        ["security", "--offline=true", &format!("--threshold={EXPOSURE}")],
-    ] {
-        let said = Command::new("systemd-analyze").args(arguments).arg(&file).output();
-        let said =
-            said.unwrap_or_else(|error| panic!("systemd-analyze: {error}; install the package systemd"));
-        assert!(said.status.success(), "{said:#?}");
-        assert!(!String::from_utf8_lossy(&said.stderr).contains("cosbroker.service:"), "{said:#?}");
-    }
-}
-
 #[test]
 fn the_image_is_built_of_a_package_that_is_whole_without_tests_and_benchmarks() {
     let dir = tempfile::tempdir().unwrap();
     let ignored = std::fs::read_to_string(repository(".dockerignore")).unwrap();
     for kept in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
-        let copied = Command::new("cp").arg("-r").arg(repository(kept)).arg(dir.path()).status().unwrap();
-        assert!(copied.success(), "{kept}");
+        copy(&repository(kept), &dir.path().join(kept));
     }
     // Cargo looks for what the manifest names before it looks for what is to be built.
     let checked = Command::new(env!("CARGO"))
@@ -63,4 +38,16 @@ fn the_image_is_built_of_a_package_that_is_whole_without_tests_and_benchmarks() 
         .unwrap();
     let told = String::from_utf8(checked.stderr).unwrap();
     assert!(told.contains("no bin target named `none`") && told.contains("    cosbroker"), "{told}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    if from.is_file() {
+        std::fs::copy(from, to).unwrap();
+        return;
+    }
+    for entry in std::fs::read_dir(from).unwrap() {
+        let name = entry.unwrap().file_name();
+        copy(&from.join(&name), &to.join(&name));
+    }
 }

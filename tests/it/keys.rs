@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, Broker, CannedSts, Setup, cosbroker, emulator, token, token_of};
+use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, token, token_of};
 
 /// Everything that hands out a key, or speaks of one's grant.
 const ROUTES: [&str; 7] = [
@@ -14,28 +14,6 @@ const ROUTES: [&str; 7] = [
     "/sts",
     "/getKeyAndCredentials?filename=a.jpg",
 ];
-
-impl Broker {
-    pub(crate) async fn operators_get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("http://{}{path}", self.operators))).await
-    }
-
-    pub(crate) async fn operators_post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.http.post(format!("http://{}{path}", self.operators)).body(body.to_string())).await
-    }
-
-    /// `cosbroker keys …` beside it: the exit code, what it said, and its notes.
-    fn keys(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = cosbroker(self.dir())
-            .arg("keys")
-            .args(arguments)
-            .args(["--operators", &format!("http://{}", self.operators)])
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    }
-}
 
 fn scope(subject: &str) -> Value {
     json!([{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000", "region": "ap-guangzhou",

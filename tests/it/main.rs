@@ -5,6 +5,8 @@
 #![expect(clippy::string_slice, reason = "a missing part should stop the test")]
 #![expect(clippy::disallowed_methods, reason = "a test of the real binary measures real time")]
 
+use cosbroker_test_support as support;
+
 mod adversarial;
 mod advise;
 mod api;
@@ -23,14 +25,10 @@ mod keys;
 mod lifecycle;
 mod lint;
 mod monitoring;
-mod oracle;
 mod page;
 mod policy;
-mod prometheus;
 mod reload;
 mod rotation;
 mod sandbox;
-mod sdks;
 mod secrets;
-mod support;
 mod tracing;

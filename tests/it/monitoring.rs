@@ -1,60 +1,32 @@
-//! What operators read at `/metrics`, and that it is what `docs/monitoring.md` says.
+//! The metrics, compared with `docs/monitoring.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::{Answer, Answers, Broker, CannedSts, Setup, emulator, repository, token};
+use crate::support::{
+    Answer, Answers, Broker, CannedSts, Setup, emulator,
+    metrics_page::{Metric, document, documented, names_what_exists},
+    repository, token,
+};
 
-/// A metric: its type, its labels, and of each the values, where they are listed.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Metric {
-    kind: String,
-    labels: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// What stands between backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-pub(crate) fn document() -> String {
-    std::fs::read_to_string(repository("docs/monitoring.md")).unwrap()
-}
-
-/// The rows of the document's tables.
-pub(crate) fn documented(document: &str) -> BTreeMap<String, Metric> {
-    let rows = document.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 7, "{row}");
-        let labels = cells[3].split(';').filter(|label| !label.is_empty()).map(|label| {
-            let mut names = quoted(label).map(str::to_owned);
-            (names.next().unwrap(), names.collect())
-        });
-        let metric = Metric { kind: cells[2].to_owned(), labels: labels.collect() };
-        (quoted(cells[1]).next().unwrap().to_owned(), metric)
-    })
-    .collect()
-}
-
-/// What an answer shows, under the names that are queried.
+/// The metrics of a scrape, under the names that queries use.
 fn shown(answer: &str) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::new();
-    let mut described = (String::new(), String::new());
+    let mut family_and_kind = (String::new(), String::new());
     for line in answer.lines() {
         if let Some(of) = line.strip_prefix("# TYPE ") {
             let (name, kind) = of.split_once(' ').unwrap();
-            described = (name.to_owned(), kind.to_owned());
+            family_and_kind = (name.to_owned(), kind.to_owned());
         }
         if line.starts_with('#') {
             continue;
         }
-        let (family, kind) = &described;
+        let (family, kind) = &family_and_kind;
         let name = match kind.as_str() {
             "counter" => format!("{family}_total"),
             "info" => format!("{family}_info"),
             _ => family.clone(),
         };
-        assert!(line.starts_with(&name), "{line} stands under {name}");
+        assert!(line.starts_with(&name), "{line} is in the family {name}");
         let metric: &mut Metric = metrics.entry(name).or_default();
         metric.kind.clone_from(kind);
         let labels = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(l, _)| l);
@@ -65,31 +37,6 @@ fn shown(answer: &str) -> BTreeMap<String, Metric> {
         }
     }
     metrics
-}
-
-/// Fails where a query names a metric, or a label's value, that is not documented. How many metrics it names.
-pub(crate) fn names_what_exists(query: &str, metrics: &BTreeMap<String, Metric>) -> usize {
-    let names = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
-    let names = names.filter(|name| name.starts_with("cosbroker_"));
-    names
-        .map(|name| {
-            let of_histogram = name.strip_suffix("_bucket").filter(|name| metrics[*name].kind == "histogram");
-            let metric = metrics.get(of_histogram.unwrap_or(name));
-            let metric = metric.unwrap_or_else(|| panic!("{name} in {query}"));
-            let matched = query.split_once(&format!("{name}{{")).map_or("", |(_, rest)| rest);
-            for matcher in matched.split('}').next().unwrap().split(',').filter(|one| !one.is_empty()) {
-                let (label, values) = matcher.split_once('=').unwrap();
-                let label = label.trim().trim_end_matches('!');
-                // Prometheus's own.
-                if ["job", "instance"].contains(&label) {
-                    continue;
-                }
-                let mut values = values.trim_matches(['~', '"']).split('|');
-                let listed = &metric.labels[label];
-                assert!(listed.is_empty() || values.all(|value| listed.contains(value)), "{query}");
-            }
-        })
-        .count()
 }
 
 /// A broker whose issuer has a key set behind a URL, and whose canary has run; and a token of it.
@@ -117,9 +64,9 @@ async fn the_document_and_a_running_broker_have_the_same_metrics_types_and_label
     }
     let (document, shown) = (documented(&document()), shown(&broker.metrics().await));
     let names = |metrics: &BTreeMap<String, Metric>| metrics.keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(names(&document), names(&shown), "left the document's, right the broker's");
-    // These show a value when it first occurs; the others from the start.
-    let as_they_come = [
+    assert_eq!(names(&document), names(&shown), "left: the document, right: the broker");
+    // These export a value when it first occurs; the others export all values from the start.
+    let exported_on_occurrence = [
         ("cosbroker_http_request_duration_seconds", "route"),
         ("cosbroker_http_request_duration_seconds", "outcome"),
         ("cosbroker_sts_calls_total", "code"),
@@ -127,16 +74,16 @@ async fn the_document_and_a_running_broker_have_the_same_metrics_types_and_label
         ("cosbroker_source_credentials_age_seconds", "source"),
     ];
     for (name, metric) in &shown {
-        let told = &document[name];
-        assert_eq!(told.kind, metric.kind, "{name}");
-        assert!(told.labels.keys().eq(metric.labels.keys()), "{name}: {told:?}, {metric:?}");
+        let documented = &document[name];
+        assert_eq!(documented.kind, metric.kind, "{name}");
+        assert!(documented.labels.keys().eq(metric.labels.keys()), "{name}: {documented:?}, {metric:?}");
         for (label, values) in &metric.labels {
-            let listed = &told.labels[label];
+            let listed = &documented.labels[label];
             if listed.is_empty() {
                 continue;
             }
             assert!(values.is_subset(listed), "{name}: {values:?} of {listed:?}");
-            if !as_they_come.contains(&(name.as_str(), label.as_str())) {
+            if !exported_on_occurrence.contains(&(name.as_str(), label.as_str())) {
                 assert_eq!(values, listed, "{name}");
             }
         }
@@ -153,7 +100,7 @@ fn every_query_of_the_document_names_metrics_and_labels_that_exist() {
 }
 
 #[tokio::test]
-async fn a_broker_with_a_living_issuer_and_a_key_in_memory_says_so() {
+async fn a_reachable_issuer_and_a_cached_key_show_in_the_metrics() {
     let (broker, alice) = with_key_set().await;
     assert_eq!(broker.get("/v1/credentials", &alice).await.status, 200);
     let shown = broker.metrics().await;
@@ -170,11 +117,11 @@ async fn a_broker_with_a_living_issuer_and_a_key_in_memory_says_so() {
         assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
     }
     let version = &broker.templates().await["templates"][0]["version"];
-    assert!(shown.contains(&format!("version={version}")), "the version that /api/templates tells");
+    assert!(shown.contains(&format!("version={version}")), "the version that /api/templates reports");
 }
 
 #[tokio::test]
-async fn answers_are_timed_by_route_and_outcome_and_refusals_counted_by_reason() {
+async fn responses_are_timed_by_route_and_outcome_and_refusals_counted_by_reason() {
     let (address, _) = emulator();
     let broker = Setup::new(address).start();
     let alice = token("alice");
@@ -212,7 +159,7 @@ async fn answers_are_timed_by_route_and_outcome_and_refusals_counted_by_reason()
 }
 
 #[tokio::test]
-async fn a_failing_sts_shows_by_code_and_whoever_got_no_key_counts_as_without() {
+async fn a_failed_sts_call_is_counted_by_code_and_a_user_without_a_key_is_not_covered() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).start();
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);

@@ -1,82 +1,27 @@
-//! The operators' page: in a browser, and as it is served.
+//! The operators' page, as it is served.
 
-use std::collections::BTreeMap;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use crate::{
-    sdks::{CHROMIUM, node, told},
-    support::{Answer, Broker, Setup, emulator, repository, sandbox::Sandbox, token},
-};
-
-#[test]
-fn the_hit_rate_rises_on_the_page_and_a_user_is_revoked_and_served_again_through_it() {
-    let sandbox = Sandbox::start();
-    let shots = repository("target/screenshots");
-    std::fs::create_dir_all(&shots).unwrap();
-    let place = |address| format!("http://{address}");
-    let told = told(
-        node("operators.mjs")
-            .args([place(sandbox.operators), place(sandbox.broker), place(sandbox.cloud)])
-            .args([CHROMIUM, shots.to_str().unwrap()]),
-    );
-    let step = |mut line: Value| (line["step"].as_str().unwrap().to_owned(), line["seen"].take());
-    let seen: BTreeMap<String, Value> = told.into_iter().map(step).collect();
-    let text = |step: &str| seen[step].as_str().unwrap().to_owned();
-
-    assert_eq!((text("before any ask"), text("hit rate")), ("–".to_owned(), "90 %".to_owned()));
-    let drawn = seen["charts"][0].as_str().unwrap();
-    assert!(drawn.contains("90 % now, ") && drawn.contains(" to 90 %"), "{drawn}");
-    assert_eq!(text("living keys"), "10");
-
-    let found = seen["found"].as_array().unwrap();
-    assert_eq!(found.len(), 1, "{found:?}");
-    let cells: Vec<&str> = found[0].as_array().unwrap().iter().map(|cell| cell.as_str().unwrap()).collect();
-    assert!(cells[0].starts_with("user3\n"), "{cells:?}");
-    assert_eq!(cells[1], "upload");
-    assert!(cells[2].starts_with("users/user3/"), "{cells:?}");
-    assert!(cells[3].ends_with(" ago") && cells[4].starts_with("in 2"), "{cells:?}");
-
-    assert!(text("asked back").contains("Revoke user3?"), "{seen:?}");
-    for told in ["asked back", "revoked"] {
-        let told = text(told);
-        assert!(told.contains("1 key of theirs, already out, cannot be called back."), "{told}");
-        assert!(told.contains("The last ends in 2"), "{told}");
-    }
-    assert!(text("revoked").contains("user3 gets no key any more"), "{seen:?}");
-    assert_eq!((&seen["their next ask"], &seen["another's"]), (&json!(403), &json!(200)));
-    let refusals = seen["refusals"].as_array().unwrap();
-    assert_eq!(refusals.len(), 1);
-    let refused = refusals[0].as_str().unwrap();
-    assert!(refused.contains("403 revoked") && refused.contains("user3"), "{refused}");
-
-    assert!(text("hit rate without scripts").ends_with(" %"), "{seen:?}");
-    assert!(text("served again").contains("user3 is served again"), "{seen:?}");
-    assert_eq!(seen["their ask after that"], 200);
-
-    assert_eq!(seen["overflowing"], json!([]), "nothing is wider than its screen");
-    assert_eq!(seen["origins"], json!([place(sandbox.operators)]), "the page asks nobody else");
-    assert_eq!(seen["errors"], json!([]));
-}
+use crate::support::{Answer, Broker, Setup, emulator, token};
 
 const TOKEN: &str = "operators-canary-0123456789abcdef";
 
-/// A broker whose operators' listener asks for a token.
-fn locked() -> Broker {
-    let asking = "[admin]\ntoken_file = \"operators.token\"";
-    let setup = Setup::new(emulator().0).with("[admin]", asking);
+/// A broker whose operators' listener requires a token.
+fn with_token() -> Broker {
+    let section = "[admin]\ntoken_file = \"operators.token\"";
+    let setup = Setup::new(emulator().0).with("[admin]", section);
     setup.start_with(|dir| std::fs::write(dir.join("operators.token"), TOKEN).unwrap())
 }
 
-/// A browser, as far as it matters: it follows no redirect by itself, so that each answer is seen.
-struct Principal<'a> {
+/// A browser that follows no redirect, so that the test sees each response.
+struct Browser<'a> {
     broker: &'a Broker,
     http: reqwest::Client,
     cookie: String,
 }
 
-impl<'a> Principal<'a> {
-    fn at(broker: &'a Broker) -> Self {
+impl<'a> Browser<'a> {
+    fn new(broker: &'a Broker) -> Self {
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         Self { broker, http: http.build().unwrap(), cookie: String::new() }
     }
@@ -93,13 +38,13 @@ impl<'a> Principal<'a> {
         Answer::of(request.header("origin", from).header("cookie", &self.cookie)).await
     }
 
-    /// The page's own origin.
-    fn here(&self) -> String {
+    /// The origin of the page.
+    fn origin(&self) -> String {
         format!("http://{}", self.broker.operators)
     }
 
-    async fn shows(&mut self, token: &str) -> Answer {
-        let answer = self.send("/login", &[("token", token)], &self.here()).await;
+    async fn log_in(&mut self, token: &str) -> Answer {
+        let answer = self.send("/login", &[("token", token)], &self.origin()).await;
         let set = answer.header("set-cookie").to_owned();
         set.split(';').next().unwrap().clone_into(&mut self.cookie);
         answer
@@ -107,13 +52,13 @@ impl<'a> Principal<'a> {
 }
 
 #[tokio::test]
-async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
-    let broker = locked();
-    let mut principal = Principal::at(&broker);
+async fn a_browser_logs_in_with_the_token_and_logs_out() {
+    let broker = with_token();
+    let mut browser = Browser::new(&broker);
     for path in ["/", "/keys", "/revoke?subject=alice", "/api/status", "/metrics"] {
-        let outside = principal.get(path).await;
+        let outside = browser.get(path).await;
         assert_eq!(outside.status, 401, "{path}");
-        assert!(outside.body.contains("action=\"/login\""), "a person is asked for the token: {path}");
+        assert!(outside.body.contains("action=\"/login\""), "a browser gets the login page: {path}");
     }
     let program = Answer::of(broker.http.get(format!("http://{}/", broker.operators))).await;
     assert_eq!(
@@ -122,47 +67,47 @@ async fn a_browser_is_let_in_by_the_token_and_put_out_again() {
     );
 
     for wrong in ["", "operators", &TOKEN[1..]] {
-        let refused = principal.shows(wrong).await;
-        assert_eq!((refused.status, principal.cookie.as_str()), (401, ""), "{wrong}");
+        let refused = browser.log_in(wrong).await;
+        assert_eq!((refused.status, browser.cookie.as_str()), (401, ""), "{wrong}");
         assert!(refused.body.contains("not the token of [admin]"));
     }
     let guess = broker.http.get(format!("http://{}/api/status", broker.operators));
     assert_eq!(Answer::of(guess.bearer_auth("a guess")).await.status, 401);
-    broker.says("a wrong token was shown to the operators' listener");
+    broker.says("a wrong token was sent to the operators' listener");
     let any_case = broker.http.get(format!("http://{}/metrics", broker.operators));
     let metrics = Answer::of(any_case.header("authorization", format!("bearer {TOKEN}"))).await.body;
     assert!(
         metrics.contains("cosbroker_admin_auth_failures_total 4\n"),
-        "each wrong one is counted: {metrics}"
+        "each wrong token is counted: {metrics}"
     );
-    let empty = principal.send("/login", &[], &principal.here()).await;
+    let empty = browser.send("/login", &[], &browser.origin()).await;
     assert!(empty.status == 401 && empty.body.contains("action=\"/login\""), "{empty:?}");
-    let reloaded = principal.get("/login").await;
+    let reloaded = browser.get("/login").await;
     assert_eq!((reloaded.status, reloaded.header("location")), (303, "/"));
-    let let_in = principal.shows(TOKEN).await;
-    assert_eq!((let_in.status, let_in.header("location")), (303, "/"));
-    let cookie = let_in.header("set-cookie");
-    for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+    let logged_in = browser.log_in(TOKEN).await;
+    assert_eq!((logged_in.status, logged_in.header("location")), (303, "/"));
+    let cookie = logged_in.header("set-cookie");
+    for part in ["cosbroker_admin=", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert!(!cookie.contains(TOKEN), "{cookie}");
     for path in ["/", "/keys", "/metrics", "/api/status"] {
-        assert_eq!(principal.get(path).await.status, 200, "{path}");
+        assert_eq!(browser.get(path).await.status, 200, "{path}");
     }
-    assert!(principal.get("/").await.body.contains("action=\"/logout\""));
+    assert!(browser.get("/").await.body.contains("action=\"/logout\""));
 
-    let out = principal.send("/logout", &[], &principal.here()).await;
-    assert!(out.header("set-cookie").contains("Max-Age=0"), "{out:?}");
-    out.header("set-cookie").split(';').next().unwrap().clone_into(&mut principal.cookie);
-    assert_eq!(principal.get("/").await.status, 401);
+    let logged_out = browser.send("/logout", &[], &browser.origin()).await;
+    assert!(logged_out.header("set-cookie").contains("Max-Age=0"), "{logged_out:?}");
+    logged_out.header("set-cookie").split(';').next().unwrap().clone_into(&mut browser.cookie);
+    assert_eq!(browser.get("/").await.status, 401);
 }
 
 #[tokio::test]
 async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() {
-    let broker = locked();
-    let mut principal = Principal::at(&broker);
-    assert_eq!(principal.shows(TOKEN).await.status, 303);
-    let page = principal.get("/").await;
+    let broker = with_token();
+    let mut browser = Browser::new(&broker);
+    assert_eq!(browser.log_in(TOKEN).await.status, 303);
+    let page = browser.get("/").await;
     let policy = page.header("content-security-policy");
     for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "script-src 'self'"] {
         assert!(policy.contains(part), "{policy}");
@@ -172,52 +117,52 @@ async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() 
     for (path, form) in
         [("/revoke", &alice[..]), ("/restore", &alice), ("/login", &token_typed), ("/logout", &[])]
     {
-        for elsewhere in ["http://evil.test", "null"] {
-            assert_eq!(principal.send(path, form, elsewhere).await.status, 403, "{path} from {elsewhere}");
+        for origin in ["http://evil.test", "null"] {
+            assert_eq!(browser.send(path, form, origin).await.status, 403, "{path} from {origin}");
         }
     }
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
-    assert_eq!(principal.send("/revoke", &alice, &principal.here()).await.status, 200);
+    assert_eq!(browser.send("/revoke", &alice, &browser.origin()).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
 }
 
 #[tokio::test]
-async fn a_name_that_is_markup_is_shown_as_it_is_written() {
+async fn a_name_that_is_markup_is_shown_as_text() {
     let hostile = "<script>alert(1)</script>\"'&\u{202e}";
     let broker = Setup::new(emulator().0).start();
-    let principal = Principal::at(&broker);
+    let browser = Browser::new(&broker);
     assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 422);
     let alice = [("issuer", "https://id.test/"), ("subject", hostile)];
-    assert_eq!(principal.send("/revoke", &alice, &principal.here()).await.status, 200);
+    assert_eq!(browser.send("/revoke", &alice, &browser.origin()).await.status, 200);
     let query: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
     for path in ["/".to_owned(), format!("/keys?subject={query}"), format!("/revoke?subject={query}")] {
-        let page = principal.get(&path).await;
+        let page = browser.get(&path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(page.body.contains("&lt;script&gt;alert(1)"), "{path}: {}", page.body);
         assert!(!page.body.contains("<script>alert"), "{path}");
         let shown = page.body.split("<form").next().unwrap();
-        assert!(!shown.contains('\u{202e}'), "it turns no text around: {path}");
+        assert!(!shown.contains('\u{202e}'), "it does not change the text direction: {path}");
     }
 }
 
 #[tokio::test]
-async fn what_is_wrong_stands_at_the_top_with_its_mend() {
+async fn an_alarm_is_at_the_top_with_its_help() {
     let broker = Setup::new(emulator().0).start();
-    let principal = Principal::at(&broker);
-    assert!(principal.get("/").await.body.contains("Nothing needs you."));
+    let browser = Browser::new(&broker);
+    assert!(browser.get("/").await.body.contains("No active alarms."));
     broker.put_template("upload.toml", "bucket = 1");
     assert_eq!(broker.reload().await.0, 409);
-    let page = principal.get("/").await.body;
+    let page = browser.get("/").await.body;
     assert!(
-        page.contains("the templates&#39; folder cannot serve")
-            || page.contains("the templates' folder cannot serve"),
+        page.contains("the templates&#39; folder is refused")
+            || page.contains("the templates' folder is refused"),
         "{page}"
     );
     assert!(page.contains("policies/upload.toml:1:"), "{page}");
     let status = broker.operators_get("/api/status").await.json();
     let alarm = &status["alarms"][0];
     assert!(alarm["what"].as_str().unwrap().contains("policies/upload.toml:1:"), "{alarm}");
-    assert_eq!(alarm["mend"], "mend the file");
+    assert_eq!(alarm["help"], "correct the file");
 }
 
 #[tokio::test]
@@ -231,17 +176,17 @@ async fn the_status_counts_what_the_metrics_count() {
     for outcome in ["hit", "fetched", "refused", "stale", "coalesced", "refreshed"] {
         let label = format!("outcome=\"{outcome}\"");
         assert_eq!(
-            status["asks"][outcome],
+            status["requests"][outcome],
             broker.figure(&["cosbroker_credential_requests_total", &label]).await,
             "{outcome}"
         );
     }
     assert_eq!(status["misses"]["cold"], 2);
     assert_eq!((&status["sts"]["calls"], &status["sts"]["failed"]), (&json!(2), &json!(0)));
-    assert_eq!((&status["keys"]["alive"], &status["keys"]["revoked"]), (&json!(2), &json!(0)));
+    assert_eq!((&status["keys"]["active"], &status["keys"]["revoked"]), (&json!(2), &json!(0)));
     let refused = &status["refusals"][0];
     assert_eq!((&refused["status"], &refused["outcome"]), (&json!(401), &json!("unauthenticated")));
     assert!(refused["cause"].as_str().unwrap().contains("malformed"), "{refused}");
-    let lately = status["hour"].as_array().unwrap().last().unwrap();
-    assert_eq!(lately["hit_rate"], 1.0 / 3.0, "one of the three who were to get a key: {lately}");
+    let rates = status["hour"].as_array().unwrap().last().unwrap();
+    assert_eq!(rates["hit_rate"], 1.0 / 3.0, "one hit of three lookups: {rates}");
 }

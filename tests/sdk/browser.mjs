@@ -1,4 +1,4 @@
-// cos-js-sdk-v5 in headless Chromium against the sandbox: node browser.mjs BROKER CLOUD CHROMIUM. One JSON line a step.
+// cos-js-sdk-v5 in headless Chromium against the sandbox: node browser.mjs BROKER CLOUD CHROMIUM. One JSON line per step.
 
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -18,8 +18,8 @@ try {
   await page.route(`${cloud}/scenario.mjs`, (route) =>
     route.fulfill({ contentType: "text/javascript", path: fileURLToPath(new URL("scenario.mjs", import.meta.url)) }),
   );
-  // The broker lets in pages of the cloud's own. It has to be a real one: what a test makes up counts for Chromium as
-  // the public internet, from where nothing may reach loopback.
+  // The broker allows pages of the cloud's origin. The page must really be served: Chromium treats a page that a test
+  // makes up as one of the public internet, which may not reach loopback.
   await page.goto(`${cloud}/jwks.json`);
   await page.addScriptTag({ path: require.resolve("cos-js-sdk-v5/dist/cos-js-sdk-v5.min.js") });
   await page.exposeFunction("say", (line) => console.log(JSON.stringify(line)));

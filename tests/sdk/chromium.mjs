@@ -1,4 +1,4 @@
-// Headless Chromium that speaks to this machine only, and as root too.
+// Headless Chromium without background traffic, which also runs as root.
 
 import { createRequire } from "node:module";
 

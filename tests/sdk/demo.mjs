@@ -1,5 +1,5 @@
-// The sandbox's page as a person uses it, in Chromium: `node demo.mjs <cloud> <chromium>`. Tells what is to be seen as
-// JSON lines; tests/it/demo.rs says what that must be.
+// Uses the sandbox's demo page in Chromium: `node demo.mjs <cloud> <chromium>`. Prints what the page shows as JSON lines;
+// the expected values are in tests/it/demo.rs.
 
 import { launch } from "./chromium.mjs";
 
@@ -17,7 +17,7 @@ try {
   page.on("request", (request) => origins.add(new URL(request.url()).origin));
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (line) => {
-    // A browser tells every answer of 4xx there; they are looked at on the page.
+    // A browser logs every 4xx response; the page shows them itself.
     if (line.type() === "error" && !line.text().startsWith("Failed to load resource")) errors.push(line.text());
   });
   await page.goto(cloud, { waitUntil: "load" });
@@ -51,10 +51,10 @@ try {
     await page.getByRole("button", { name: "Delete small.txt" }).click();
     await page.waitForFunction(() => document.querySelectorAll("#list li").length === 1);
     await page.click("#trespass");
-    await page.waitForFunction(() => document.querySelectorAll("#tries li").length === 3);
-    say("badges", await page.locator("#tries .badge").allTextContents());
-    say("refusals", await page.locator("#tries p:not(.hint)").allTextContents());
-    say("reasons", await page.locator("#tries .hint").allTextContents());
+    await page.waitForFunction(() => document.querySelectorAll("#attempts li").length === 3);
+    say("badges", await page.locator("#attempts .badge").allTextContents());
+    say("refusals", await page.locator("#attempts p:not(.hint)").allTextContents());
+    say("reasons", await page.locator("#attempts .hint").allTextContents());
     await signIn("bob", "files");
     await page.waitForFunction(() => document.querySelector("#list-note").textContent);
     say("bob's files", await page.textContent("#list-note"));

@@ -1,4 +1,4 @@
-// cos-nodejs-sdk-v5 against the sandbox: node node.mjs BROKER CLOUD. One JSON line a step.
+// cos-nodejs-sdk-v5 against the sandbox: node node.mjs BROKER CLOUD. One JSON line per step.
 
 import { writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-// qcloud-cos-sts at the STS emulator: node node_sts.mjs CLOUD SECRET_ID SECRET_KEY. One JSON line a step.
+// qcloud-cos-sts with the STS emulator: node node_sts.mjs CLOUD SECRET_ID SECRET_KEY. One JSON line per step.
 
 import { createRequire } from "node:module";
 
@@ -8,7 +8,7 @@ const COS = require("cos-nodejs-sdk-v5");
 const axios = createRequire(require.resolve("qcloud-cos-sts"))("axios");
 const [cloud, secretId, secretKey] = process.argv.slice(2);
 
-// The package speaks https only; a sandbox on loopback has no certificate.
+// The package uses https only; a sandbox on loopback has no certificate.
 axios.interceptors.request.use((request) => ({ ...request, url: request.url.replace("https:", "http:") }));
 
 const bucket = { bucket: "examplebucket-1250000000", region: "ap-guangzhou" };
@@ -28,8 +28,8 @@ const steps = {
   "put where the key allows": () => put("sts/x"),
   "put elsewhere": () => put("x"),
   "a wrong secret": () => STS.getCredential({ ...call, secretKey: "wrong" }),
-  "an unknown secret id": () => STS.getCredential({ ...call, secretId: "AKIDnobody" }),
-  "too long a life": () => STS.getCredential({ ...call, durationSeconds: 129_601 }),
+  "an unknown secret id": () => STS.getCredential({ ...call, secretId: "AKIDunknown" }),
+  "too long a duration": () => STS.getCredential({ ...call, durationSeconds: 129_601 }),
   "no statement": () => STS.getCredential({ ...call, policy: { version: "2.0" } }),
 };
 for (const [step, act] of Object.entries(steps)) {

@@ -1,6 +1,6 @@
-// The operators' page as a person on call uses it, in Chromium:
-// `node operators.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Tells what is to be seen as
-// JSON lines; tests/it/page.rs says what that must be.
+// Uses the operators' page as an operator on call does, in Chromium:
+// `node operators.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Prints what it sees as JSON
+// lines; tests/it/page.rs compares them with what is expected.
 
 import { launch } from "./chromium.mjs";
 
@@ -11,10 +11,10 @@ const say = (step, seen) => console.log(JSON.stringify({ step, seen }));
 
 const token = async (user) => (await fetch(`${cloud}/token?sub=${user}`)).text();
 const tokens = await Promise.all([...Array(USERS).keys()].map((n) => token(`user${n}`)));
-const ask = async (bearer) =>
+const requestKey = async (bearer) =>
   (await fetch(`${broker}/v1/credentials`, { headers: { authorization: `Bearer ${bearer}` } })).status;
-const everybodyAsks = async (times) => {
-  for (let n = 0; n < times; n++) await Promise.all(tokens.map(ask));
+const allUsersRequest = async (times) => {
+  for (let n = 0; n < times; n++) await Promise.all(tokens.map(requestKey));
 };
 
 const browser = await launch(executablePath);
@@ -30,7 +30,7 @@ try {
     return page;
   };
   const tile = (page, name) => page.locator(".tiles li", { hasText: name }).locator("b");
-  const comesTo = (page, rate) =>
+  const hitRateBecomes = (page, rate) =>
     page.waitForFunction(
       (rate) => [...document.querySelectorAll(".tiles li")].some((tile) => tile.textContent.startsWith(`Hit rate${rate}`)),
       rate,
@@ -38,16 +38,16 @@ try {
     );
 
   const page = await open({ viewport: { width: 1280, height: 900 } });
-  say("before any ask", await tile(page, "Hit rate").textContent());
-  await everybodyAsks(1);
-  await comesTo(page, "0 %");
-  await everybodyAsks(1);
-  await comesTo(page, "50 %");
-  await everybodyAsks(8);
-  await comesTo(page, "90 %");
+  say("before any request", await tile(page, "Hit rate").textContent());
+  await allUsersRequest(1);
+  await hitRateBecomes(page, "0 %");
+  await allUsersRequest(1);
+  await hitRateBecomes(page, "50 %");
+  await allUsersRequest(8);
+  await hitRateBecomes(page, "90 %");
   say("hit rate", await tile(page, "Hit rate").textContent());
   say("charts", await page.locator(".chart svg").evaluateAll((charts) => charts.map((chart) => chart.getAttribute("aria-label"))));
-  say("living keys", await tile(page, "Living keys").textContent());
+  say("active keys", await tile(page, "Active keys").textContent());
 
   const find = async (page, user) => {
     await page.fill("[name=subject]", user);
@@ -56,33 +56,33 @@ try {
   await find(page, "user3");
   say("found", await page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText))));
   await page.click("text=Revoke…");
-  say("asked back", await page.locator("main").innerText());
+  say("confirmation", await page.locator("main").innerText());
   await page.click("button.danger");
   say("revoked", await page.locator("main").innerText());
-  say("their next ask", await ask(tokens[3]));
-  say("another's", await ask(tokens[4]));
+  say("next request of the revoked user", await requestKey(tokens[3]));
+  say("request of another user", await requestKey(tokens[4]));
   await page.click("nav >> text=Overview");
   say("refusals", await page.locator("section", { hasText: "Recent refusals" }).locator("tbody tr").allInnerTexts());
 
-  // Without scripts it is whole, and does what it does with them.
+  // Without scripts the page is complete and has the same functions.
   const plain = await open({ javaScriptEnabled: false, viewport: { width: 390, height: 800 } });
   say("hit rate without scripts", await tile(plain, "Hit rate").textContent());
-  await plain.click("text=1 person is revoked.");
+  await plain.click("text=1 user is revoked.");
   await plain.click("text=user3");
-  await plain.click("text=Serve again…");
+  await plain.click("text=Restore…");
   await plain.click("button.primary");
-  say("served again", await plain.locator("main").innerText());
-  say("their ask after that", await ask(tokens[3]));
-  // Its console says that it may not run the page's script.
+  say("restored", await plain.locator("main").innerText());
+  say("next request of the restored user", await requestKey(tokens[3]));
+  // The console reports that it does not run the page's script.
   errors.splice(0, errors.length, ...errors.filter((error) => !error.includes("scripts are disabled")));
 
   // Subjects may be long, in keys and in refusals.
   const long = await token("0123456789abcdef".repeat(8));
-  await ask(long);
+  await requestKey(long);
   await fetch(`${broker}/v1/credentials/nothing`, { headers: { authorization: `Bearer ${long}` } });
   const pages = {
     overview: "/",
-    everybody: "/keys",
+    users: "/keys",
     keys: "/keys?subject=user3",
     revoke: "/revoke?subject=user3",
     advise: "/advise",

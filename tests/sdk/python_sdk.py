@@ -1,6 +1,6 @@
-"""What an app does with Tencent's Python SDK, step by step: python_sdk.py BROKER CLOUD. One JSON line a step.
+"""What an app does with Tencent's Python SDK, step by step: python_sdk.py BROKER CLOUD. One JSON line per step.
 
-The same steps as in scenario.mjs; asserts nothing: tests/it/sdks.rs says what each step must come to.
+The same steps as in scenario.mjs. Asserts nothing: the expected results are in tests/it/sdks.rs.
 """
 
 import base64
@@ -23,40 +23,40 @@ FILES = "/v1/credentials/files"
 
 
 class App:
-    """A person at the broker, and the SDK with their keys."""
+    """A user of the broker, and the SDK with the user's keys."""
 
     def __init__(self, broker, cloud, name):
         self.broker, self.cloud = broker, cloud
         self.token = requests.get(f"{cloud}/token", params={"sub": name}).text
 
-    def ask(self, path):
+    def request_key(self, path):
         answer = requests.get(self.broker + path, headers={"Authorization": f"Bearer {self.token}"})
         answer.raise_for_status()
         body = answer.json()
         return body.get("data", body)
 
     def cos(self, path=FILES):
-        return self.holding(self.ask(path)["credentials"])
+        return self.client_with(self.request_key(path)["credentials"])
 
-    def holding(self, key, **pointing):
-        """A client that holds a key, whatever it is worth."""
+    def client_with(self, key, **pointing):
+        """A client with this key, valid or not."""
         pointing = pointing or {"Region": REGION, "Proxies": {"http": self.cloud}}
         secrets = {"SecretId": key["tmpSecretId"], "SecretKey": key["tmpSecretKey"], "Token": key["sessionToken"]}
-        # A refusal is an answer; there is nothing to gain by asking again.
+        # Refusals are expected; a retry would not change them.
         return CosS3Client(CosConfig(Scheme="http", **secrets, **pointing), retry=0)
 
 
 def attempt(step, act):
-    """One step, told as it went."""
+    """Runs one step and prints its result."""
     try:
         value = act()
-        told = {"ok": True, **({} if value is None else {"value": str(value)})}
+        result = {"ok": True, **({} if value is None else {"value": str(value)})}
     except CosServiceError as error:
         status, code = error.get_status_code(), error.get_error_code()
-        told = {"ok": False, "status": status, "code": code, "message": str(error)}
+        result = {"ok": False, "status": status, "code": code, "message": str(error)}
     except Exception as error:
-        told = {"ok": False, "message": f"{type(error).__name__}: {error}"}
-    print(json.dumps({"step": step, **told}), flush=True)
+        result = {"ok": False, "message": f"{type(error).__name__}: {error}"}
+    print(json.dumps({"step": step, **result}), flush=True)
 
 
 def put(cos, key, body=b"x", **more):
@@ -72,7 +72,7 @@ def same_as_large(content):
 
 
 def every_way(alice):
-    """The sandbox is found in more than one way."""
+    """The SDK can be pointed at the sandbox in several ways."""
     address = urlparse(alice.cloud)
     ways = {
         "proxy": {"Region": REGION, "Proxies": {"http": alice.cloud}},
@@ -80,26 +80,26 @@ def every_way(alice):
         "path": {"Domain": f"{address.netloc}/{BUCKET}"},
     }
     for name, pointing in ways.items():
-        cos = alice.holding(alice.ask(FILES)["credentials"], **pointing)
+        cos = alice.client_with(alice.request_key(FILES)["credentials"], **pointing)
 
-        def there_and_back():
+        def put_and_get():
             put(cos, "users/alice/way + 路.txt", name.encode())
             back = get(cos, "users/alice/way + 路.txt")
-            return "there and back" if back == name.encode() else "something else came back"
+            return "the same content" if back == name.encode() else "other content"
 
-        attempt(f"pointed by {name}", there_and_back)
+        attempt(f"reached by {name}", put_and_get)
 
 
 def own_home(alice, file):
-    """Every route's key does everything in one's own home."""
+    """A key of each route allows everything in the user's own home."""
     for name, path in {
         "/v1": FILES,
         "/sts": "/sts",
         "/sign": "/sign",
         "/getKeyAndCredentials": "/getKeyAndCredentials?filename=photo.jpg",
     }.items():
-        answer = alice.ask(path)
-        cos, key = alice.holding(answer["credentials"]), answer.get("key", f"users/alice/{name[1:]}.txt")
+        answer = alice.request_key(path)
+        cos, key = alice.client_with(answer["credentials"]), answer.get("key", f"users/alice/{name[1:]}.txt")
         at = {"Bucket": BUCKET, "Key": key}
         for what, act in {
             "put": lambda: put(cos, key, b"hello from home"),
@@ -107,16 +107,16 @@ def own_home(alice, file):
             "get": lambda: get(cos, key).decode(),
             "list": lambda: len(cos.list_objects(BUCKET, Prefix=key)["Contents"]),
             "multipart": lambda: cos.upload_file(**at, LocalFilePath=file, PartSize=5) and None,
-            "multipart comes back": lambda: same_as_large(get(cos, key)),
+            "multipart content": lambda: same_as_large(get(cos, key)),
             "delete": lambda: cos.delete_object(**at) and None,
-            "get what is gone": lambda: get(cos, key) and None,
-            "head what is gone": lambda: cos.head_object(**at) and None,
+            "get a deleted object": lambda: get(cos, key) and None,
+            "head a deleted object": lambda: cos.head_object(**at) and None,
         }.items():
             attempt(f"{name}: {what}", act)
 
 
 def pages(alice):
-    """Five objects, two to a page."""
+    """Five objects, two on each page."""
     cos, folder = alice.cos(), "users/alice/list/"
     for name in ["1.txt", "2.txt", "3 +&.txt", "dir/4.txt", "dir/5.txt"]:
         put(cos, folder + name)
@@ -135,7 +135,7 @@ def pages(alice):
 
 
 def other_homes(alice, bob, file):
-    """Alice's key on what is not hers."""
+    """Alice's key in other homes."""
     theirs, mine = "users/bob/secret.txt", "users/alice/mine.txt"
     put(bob.cos(), theirs)
     cos = alice.cos()
@@ -164,15 +164,15 @@ def other_homes(alice, bob, file):
 
 
 def forgeries(alice, bob, file):
-    """Keys that are not what the broker gave, where the key that they claim to be could do everything."""
-    key, bobs = alice.ask(FILES)["credentials"], bob.ask(FILES)["credentials"]
+    """Forged keys, in a home where the genuine key would allow everything."""
+    key, bobs = alice.request_key(FILES)["credentials"], bob.request_key(FILES)["credentials"]
     for name, changed, home in [
         ("a tampered policy", {"sessionToken": tampered(key["sessionToken"])}, "users/bob/"),
         ("the token of bob's key", {"sessionToken": bobs["sessionToken"]}, "users/bob/"),
         ("a wrong secret", {"tmpSecretKey": key["tmpSecretKey"] + "x"}, "users/alice/"),
         ("an unknown secret id", {"tmpSecretId": key["tmpSecretId"] + "x"}, "users/alice/"),
     ]:
-        every_call(name, alice.holding({**key, **changed}), home, file)
+        every_call(name, alice.client_with({**key, **changed}), home, file)
 
 
 def every_call(name, cos, home, file):
@@ -188,44 +188,44 @@ def every_call(name, cos, home, file):
 
 
 def tampered(token):
-    """The session token, its policy made to speak of Bob's home."""
-    written, tag = token.split(".")
-    session = base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
+    """The session token with its policy changed to Bob's home."""
+    payload, tag = token.split(".")
+    session = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     assert b"users/alice/" in session, "the token has no policy to tamper with"
     rewritten = base64.urlsafe_b64encode(session.replace(b"users/alice/", b"users/bob/"))
     return f"{rewritten.decode().rstrip('=')}.{tag}"
 
 
 def bounds(alice):
-    """What the shipped template refuses beside places."""
+    """What the shipped upload template refuses in the user's own home."""
     cos, key = alice.cos("/v1/credentials/capped"), "users/alice/bounds.bin"
     attempt("put with a public ACL", lambda: put(cos, key, ACL="public-read"))
     attempt("put of 11 MiB", lambda: put(cos, key, bytes(11 * MIB)))
 
 
 def refresh(alice, file):
-    """The key is all but dead in the middle of an upload: the app hands the SDK another."""
-    first = alice.ask(FILES)["credentials"]
-    cos, keys = alice.holding(first), {first["tmpSecretId"]}
+    """The key nearly expires in the middle of an upload, and the app gives the SDK another."""
+    first = alice.request_key(FILES)["credentials"]
+    cos, keys = alice.client_with(first), {first["tmpSecretId"]}
 
     def progress(sent, _whole):
-        # One thread uploads, so nothing is being signed while the key changes.
+        # One thread uploads, so nothing is signed while the key changes.
         if sent > 5 * MIB and len(keys) == 1:
             move_clock(alice, "29m30s")
-            key = alice.ask(FILES)["credentials"]
+            key = alice.request_key(FILES)["credentials"]
             keys.add(key["tmpSecretId"])
             cos.get_conf().set_credential(key["tmpSecretId"], key["tmpSecretKey"], key["sessionToken"])
 
     def uploaded():
         key = "users/alice/refreshed.bin"
         cos.upload_file(BUCKET, key, file, PartSize=1, MAXThread=1, progress_callback=progress)
-        return f"asked again, {len(keys)} keys, {same_as_large(get(cos, key))}"
+        return f"requested again, {len(keys)} keys, {same_as_large(get(cos, key))}"
 
-    attempt("a key refreshed in mid upload", uploaded)
+    attempt("a key refreshed during an upload", uploaded)
 
 
 def expiry(alice, file):
-    """Last, as the sandbox's clock never goes back."""
+    """The last step, because the sandbox's clock never goes back."""
     cos = alice.cos()
     move_clock(alice, "70m")
     every_call("an expired key", cos, "users/alice/", file)

@@ -1,4 +1,4 @@
-"""qcloud-python-sts at the STS emulator: python_sts.py CLOUD SECRET_ID SECRET_KEY. One JSON line a step."""
+"""qcloud-python-sts with the STS emulator: python_sts.py CLOUD SECRET_ID SECRET_KEY. One JSON line per step."""
 
 import ast
 import json
@@ -50,19 +50,19 @@ def main(cloud, secret_id, secret_key):
         "put where the key allows": lambda: put(cloud, call, "sts/x"),
         "put elsewhere": lambda: put(cloud, call, "x"),
         "a wrong secret": lambda: key(secret_key="wrong"),
-        "an unknown secret id": lambda: key(secret_id="AKIDnobody"),
-        "too long a life": lambda: key(duration_seconds=129_601),
+        "an unknown secret id": lambda: key(secret_id="AKIDunknown"),
+        "too long a duration": lambda: key(duration_seconds=129_601),
         "no statement": lambda: key(policy={"version": "2.0"}),
     }.items():
         try:
-            told = {"ok": True, "answer": act()}
+            result = {"ok": True, "answer": act()}
         except CosServiceError as error:
-            told = {"ok": False, "code": error.get_error_code()}
+            result = {"ok": False, "code": error.get_error_code()}
         except Exception as error:
-            # The package raises what it was answered, as Python writes it.
+            # The package raises the answer, formatted by Python.
             answer = ast.literal_eval(error.args[0].removeprefix("result: "))
-            told = {"ok": False, "code": answer["Error"]["Code"]}
-        print(json.dumps({"step": step, **told}))
+            result = {"ok": False, "code": answer["Error"]["Code"]}
+        print(json.dumps({"step": step, **result}))
 
 
 if __name__ == "__main__":

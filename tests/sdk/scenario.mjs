@@ -1,23 +1,23 @@
-// What an app does with Tencent's JavaScript SDKs, step by step. Runs in Node and in a page alike; asserts nothing:
-// tests/it/sdks.rs says what each step must come to.
+// What an app does with Tencent's JavaScript SDKs, step by step. Runs in Node and in a page, and asserts nothing:
+// the expected results are in tests/it/sdks.rs.
 //
-// `world` is where: { COS, ways, broker, cloud, say, blob(bytes), file(bytes), download }. `ways` are options that lead
-// the SDK to the sandbox, the first for all but one step; `blob` and `file` make bodies and upload parameters of bytes;
-// `download` asks for bytes back.
+// `world` is the environment: { COS, ways, broker, cloud, say, blob(bytes), file(bytes), download }. `ways` are options
+// that point the SDK at the sandbox; all steps but one use the first. `blob` and `file` make bodies and upload parameters
+// of bytes; `download` makes the SDK return bytes.
 
 const BUCKET = { Bucket: "examplebucket-1250000000", Region: "ap-guangzhou" };
 const SOURCE = "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com";
 const FILES = "/v1/credentials/files";
 const MIB = 1024 * 1024;
 const MINUTE = 60_000;
-/** Of the shipped templates' half hour, so much that the SDKs ask for another key. */
-const NEARLY_OUT = 29.5 * MINUTE;
+/** So much of the shipped templates' half hour that the SDKs request another key. */
+const NEARLY_EXPIRED = 29.5 * MINUTE;
 const LARGE = 21 * MIB;
 
-export async function scenario(place) {
-  const world = { ...place, pointing: Object.values(place.ways)[0] };
-  const alice = await person(world, "alice");
-  const bob = await person(world, "bob");
+export async function scenario(environment) {
+  const world = { ...environment, pointing: Object.values(environment.ways)[0] };
+  const alice = await tokenOf(world, "alice");
+  const bob = await tokenOf(world, "bob");
   await everyWay(world, alice);
   await ownHome(world, alice);
   await pages(world, alice);
@@ -29,19 +29,19 @@ export async function scenario(place) {
   await expiry(world, alice);
 }
 
-/** The sandbox is found in more than one way. */
+/** The SDK can be pointed at the sandbox in several ways. */
 async function everyWay(world, alice) {
   const at = { ...BUCKET, Key: "users/alice/way + 路.txt" };
   for (const [name, pointing] of Object.entries(world.ways)) {
     const cos = app({ ...world, pointing }, alice, FILES);
-    await attempt(world, `pointed by ${name}`, async () => {
+    await attempt(world, `reached by ${name}`, async () => {
       await put(cos, at.Key, name);
-      return (await fetched(world, cos, at).then(text)) === name ? "there and back" : "something else came back";
+      return (await fetched(world, cos, at).then(text)) === name ? "the same content" : "other content";
     });
   }
 }
 
-/** Every route's key does everything in one's own home. */
+/** A key of each route allows everything in the user's own home. */
 async function ownHome(world, alice) {
   const routes = {
     "/v1": FILES,
@@ -51,7 +51,7 @@ async function ownHome(world, alice) {
   };
   for (const [name, path] of Object.entries(routes)) {
     const step = (what, act) => attempt(world, `${name}: ${what}`, act);
-    const { key = `users/alice/${name.slice(1)}.txt` } = await ask(world, alice, path);
+    const { key = `users/alice/${name.slice(1)}.txt` } = await requestKey(world, alice, path);
     const cos = app(world, alice, path);
     const at = { ...BUCKET, Key: key };
     await step("put", () => put(cos, key, "hello from home"));
@@ -59,14 +59,14 @@ async function ownHome(world, alice) {
     await step("get", () => fetched(world, cos, at).then(text));
     await step("list", () => cos.getBucket({ ...BUCKET, Prefix: key }).then(({ Contents }) => Contents.length));
     await step("multipart", () => upload(world, cos, at).then(nothing));
-    await step("multipart comes back", () => fetched(world, cos, at).then(sameAsLarge));
+    await step("multipart content", () => fetched(world, cos, at).then(sameAsLarge));
     await step("delete", () => cos.deleteObject(at).then(nothing));
-    await step("get what is gone", () => cos.getObject(at).then(nothing));
-    await step("head what is gone", () => cos.headObject(at).then(nothing));
+    await step("get a deleted object", () => cos.getObject(at).then(nothing));
+    await step("head a deleted object", () => cos.headObject(at).then(nothing));
   }
 }
 
-/** Five objects, two to a page. */
+/** Five objects, two on each page. */
 async function pages(world, alice) {
   const cos = app(world, alice, FILES);
   const folder = "users/alice/list/";
@@ -85,7 +85,7 @@ async function pages(world, alice) {
   });
 }
 
-/** Alice's key on what is not hers. */
+/** Alice's key in other homes. */
 async function otherHomes(world, alice, bob) {
   const theirs = { ...BUCKET, Key: "users/bob/secret.txt" };
   const mine = { ...BUCKET, Key: "users/alice/mine.txt" };
@@ -112,18 +112,18 @@ async function otherHomes(world, alice, bob) {
   for (const [name, act] of Object.entries(steps)) await attempt(world, name, () => act().then(nothing));
 }
 
-/** Keys that are not what the broker gave, where the key that they claim to be could do everything. */
+/** Forged keys, in a home where the genuine key would allow everything. */
 async function forgeries(world, alice, bob) {
-  const { credentials } = await ask(world, alice, FILES);
-  const { credentials: bobs } = await ask(world, bob, FILES);
+  const { credentials } = await requestKey(world, alice, FILES);
+  const { credentials: bobs } = await requestKey(world, bob, FILES);
   const forged = { ...credentials, sessionToken: tampered(credentials.sessionToken) };
-  await everyCall(world, "a tampered policy", holding(world, forged), "users/bob/");
+  await everyCall(world, "a tampered policy", clientWith(world, forged), "users/bob/");
   const swapped = { ...credentials, sessionToken: bobs.sessionToken };
-  await everyCall(world, "the token of bob's key", holding(world, swapped), "users/bob/");
+  await everyCall(world, "the token of bob's key", clientWith(world, swapped), "users/bob/");
   const guessed = { ...credentials, tmpSecretKey: `${credentials.tmpSecretKey}x` };
-  await everyCall(world, "a wrong secret", holding(world, guessed), "users/alice/");
+  await everyCall(world, "a wrong secret", clientWith(world, guessed), "users/alice/");
   const unknown = { ...credentials, tmpSecretId: `${credentials.tmpSecretId}x` };
-  await everyCall(world, "an unknown secret id", holding(world, unknown), "users/alice/");
+  await everyCall(world, "an unknown secret id", clientWith(world, unknown), "users/alice/");
 }
 
 async function everyCall(world, name, cos, home) {
@@ -139,7 +139,7 @@ async function everyCall(world, name, cos, home) {
   for (const [call, act] of Object.entries(calls)) await attempt(world, `${name}: ${call}`, () => act().then(nothing));
 }
 
-/** What the shipped template refuses beside places. */
+/** What the shipped upload template refuses in the user's own home. */
 async function bounds(world, alice) {
   const cos = app(world, alice, "/v1/credentials/capped");
   const large = world.blob(new Uint8Array(11 * MIB));
@@ -147,60 +147,60 @@ async function bounds(world, alice) {
   await attempt(world, "put of 11 MiB", () => put(cos, "users/alice/large.bin", large));
 }
 
-/** A client whose clock is wrong mends that by the server's. */
+/** A client corrects its wrong clock by the server's. */
 async function wrongClocks(world, alice) {
-  const { credentials } = await ask(world, alice, FILES);
+  const { credentials } = await requestKey(world, alice, FILES);
   for (const minutes of [20, -20]) {
     await attempt(world, `a clock ${minutes} minutes off`, async () => {
-      const cos = holding(world, credentials, { SystemClockOffset: minutes * MINUTE });
+      const cos = clientWith(world, credentials, { SystemClockOffset: minutes * MINUTE });
       await put(cos, "users/alice/clock.txt");
-      return Math.abs(cos.options.SystemClockOffset) < MINUTE ? "mended" : cos.options.SystemClockOffset;
+      return Math.abs(cos.options.SystemClockOffset) < MINUTE ? "corrected" : cos.options.SystemClockOffset;
     });
   }
 }
 
-/** The key is all but dead in the middle of an upload: the SDK asks again. */
+/** The key nearly expires in the middle of an upload, and the SDK requests another. */
 async function refresh(world, alice) {
-  let asks = 0;
+  let requests = 0;
   const keys = new Set();
   const another = async () => {
-    asks += 1;
-    if (asks > 1) await moveClock(world, NEARLY_OUT);
-    const key = await ask(world, alice, FILES);
+    requests += 1;
+    if (requests > 1) await moveClock(world, NEARLY_EXPIRED);
+    const key = await requestKey(world, alice, FILES);
     keys.add(key.credentials.tmpSecretId);
     return authorization(key);
   };
   const getAuthorization = (_, callback) => another().catch(() => ({})).then(callback);
   const cos = new world.COS({ ...world.pointing, getAuthorization });
-  // The client's clock first; the sandbox's follows when the SDK asks.
+  // The client's clock moves first; the sandbox's follows when the SDK requests a key.
   cos.on("before-send", ({ qs }) => {
-    if (qs?.partNumber >= 6) cos.options.SystemClockOffset = NEARLY_OUT;
+    if (qs?.partNumber >= 6) cos.options.SystemClockOffset = NEARLY_EXPIRED;
   });
   const at = { ...BUCKET, Key: "users/alice/refreshed.bin" };
-  await attempt(world, "a key refreshed in mid upload", async () => {
+  await attempt(world, "a key refreshed during an upload", async () => {
     await upload(world, cos, at);
-    const came = sameAsLarge(await fetched(world, cos, at));
-    return `${asks > 1 ? "asked again" : "asked once"}, ${keys.size} keys, ${came}`;
+    const content = sameAsLarge(await fetched(world, cos, at));
+    return `${requests > 1 ? "requested again" : "requested once"}, ${keys.size} keys, ${content}`;
   });
 }
 
-/** Last, as the sandbox's clock never goes back. */
+/** The last step, because the sandbox's clock never goes back. */
 async function expiry(world, alice) {
-  const { credentials } = await ask(world, alice, FILES);
-  await moveClock(world, NEARLY_OUT + 40 * MINUTE);
-  const cos = holding(world, credentials, { SystemClockOffset: NEARLY_OUT });
+  const { credentials } = await requestKey(world, alice, FILES);
+  await moveClock(world, NEARLY_EXPIRED + 40 * MINUTE);
+  const cos = clientWith(world, credentials, { SystemClockOffset: NEARLY_EXPIRED });
   await everyCall(world, "an expired key", cos, "users/alice/");
 }
 
-/** An app as the SDK's documents write it: it asks the broker whenever the SDK wants a key. */
-function app(world, who, path) {
-  // Without a word back, the SDK would wait for ever.
-  const getAuthorization = (_, callback) => ask(world, who, path).then(authorization, () => ({})).then(callback);
+/** An app as in the SDK's documentation: it requests a key from the broker whenever the SDK wants one. */
+function app(world, token, path) {
+  // Without a call of the callback, the SDK would wait for ever.
+  const getAuthorization = (_, callback) => requestKey(world, token, path).then(authorization, () => ({})).then(callback);
   return new world.COS({ ...world.pointing, getAuthorization });
 }
 
-/** A client that holds a key, whatever it is worth. */
-function holding(world, { tmpSecretId, tmpSecretKey, sessionToken }, more) {
+/** A client with this key, valid or not. */
+function clientWith(world, { tmpSecretId, tmpSecretKey, sessionToken }, more) {
   const key = { SecretId: tmpSecretId, SecretKey: tmpSecretKey, SecurityToken: sessionToken };
   return new world.COS({ ...world.pointing, ...key, ...more });
 }
@@ -211,11 +211,11 @@ function authorization({ credentials, startTime, expiredTime }) {
   return { ...key, StartTime: startTime, ExpiredTime: expiredTime };
 }
 
-async function person({ cloud }, sub) {
+async function tokenOf({ cloud }, sub) {
   return (await fetch(`${cloud}/token?sub=${sub}`)).text();
 }
 
-async function ask({ broker }, token, path) {
+async function requestKey({ broker }, token, path) {
   const answer = await fetch(broker + path, { headers: { authorization: `Bearer ${token}` } });
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
   const body = await answer.json();
@@ -257,16 +257,16 @@ function sameAsLarge(bytes) {
 const text = (bytes) => new TextDecoder().decode(bytes);
 const nothing = () => undefined;
 
-/** The session token, its policy made to speak of Bob's home. */
+/** The session token with its policy changed to Bob's home. */
 function tampered(token) {
-  const [written, tag] = token.split(".");
-  const session = atob(written.replaceAll("-", "+").replaceAll("_", "/"));
+  const [payload, tag] = token.split(".");
+  const session = atob(payload.replaceAll("-", "+").replaceAll("_", "/"));
   if (!session.includes("users/alice/")) throw new Error("the token has no policy to tamper with");
   const rewritten = btoa(session.replaceAll("users/alice/", "users/bob/"));
   return `${rewritten.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}.${tag}`;
 }
 
-/** One step, told as it went. */
+/** Runs one step and prints its result. */
 async function attempt({ say }, step, act) {
   try {
     const value = await act();

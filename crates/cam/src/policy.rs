@@ -55,8 +55,8 @@ impl Policy {
     /// # Errors
     /// The first element that is wrong.
     pub fn parse(json: &[u8]) -> Result<Self, Malformed> {
-        let value =
-            strict_json::strict(json).map_err(|error| malformed("policy", format!("not JSON: {error}")))?;
+        let value = strict_json::from_slice(json)
+            .map_err(|error| malformed("policy", format!("not JSON: {error}")))?;
         let mut fields = Fields::of("policy", value)?;
         if fields.take("version")? != "2.0" {
             return Err(malformed("version", "must be \"2.0\""));

@@ -1,7 +1,7 @@
-//! A clock that can be put forward, so that a developer sees what happens in 25 minutes without waiting.
+//! A clock that can be moved forward, so that a developer sees what happens in 25 minutes without waiting.
 //!
-//! It is the clock of the whole sandbox: of the broker, the token issuer and the cloud. Only real waiting
-//! (time-outs, pauses between retries, latency on demand) stays real.
+//! The whole sandbox uses it: the broker, the token issuer and the emulated cloud. Real waiting (timeouts,
+//! pauses between retries, injected latency) is not shortened.
 
 use std::{
     sync::{
@@ -15,106 +15,109 @@ use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::taking;
+use crate::routing::resource_allowing;
 use diagnostics::{HumanDuration, SignedHumanDuration};
 use runtime::clock::Clock;
 
-/// How far it goes: ten years, so that what is added to a time stays a time.
-const FARTHEST: Duration = Duration::from_hours(87_600);
+/// The largest offset: ten years, so that a time plus a duration stays within range.
+const MAX_OFFSET: Duration = Duration::from_hours(87_600);
 
-/// Another clock, and how far this one is ahead of it.
+/// A clock that is ahead of another clock by an adjustable offset.
 #[derive(Debug)]
 pub struct MovableClock {
     inner: Arc<dyn Clock>,
-    /// In nanoseconds.
-    ahead: AtomicU64,
+    offset_nanos: AtomicU64,
 }
 
-/// Why a clock is not moved.
+/// Why the clock was not moved.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-enum Unmoved {
-    /// Keys, quotas and pauses count on time that only passes.
+enum ClockError {
+    /// The offset is smaller than the current one. Caches, quotas and pauses need a clock that never goes back.
     #[error(
-        "the clock is {0} ahead and never goes back; give {0} or more, or start the sandbox anew for the real time"
+        "the clock is {0} ahead and never goes back; give {0} or more, or restart the sandbox for the real time"
     )]
-    Back(HumanDuration),
+    Backward(HumanDuration),
     #[error("the clock goes ten years ahead at most; give \"87600h\" or less")]
     TooFar,
 }
 
 impl MovableClock {
-    /// A clock that agrees with another.
+    /// Creates a clock that agrees with `inner`.
     pub fn new(inner: Arc<dyn Clock>) -> Self {
-        Self { inner, ahead: AtomicU64::new(0) }
+        Self { inner, offset_nanos: AtomicU64::new(0) }
     }
 
-    fn ahead(&self) -> Duration {
-        Duration::from_nanos(self.ahead.load(Ordering::SeqCst))
+    fn offset(&self) -> Duration {
+        Duration::from_nanos(self.offset_nanos.load(Ordering::SeqCst))
     }
 
-    fn put(&self, ahead: Duration) -> Result<(), Unmoved> {
-        let nanos = u64::try_from(ahead.as_nanos()).map_err(|_| Unmoved::TooFar)?;
-        if ahead > FARTHEST {
-            return Err(Unmoved::TooFar);
+    fn set_offset(&self, offset: Duration) -> Result<(), ClockError> {
+        let nanos = u64::try_from(offset.as_nanos()).map_err(|_| ClockError::TooFar)?;
+        if offset > MAX_OFFSET {
+            return Err(ClockError::TooFar);
         }
-        let before = self.ahead.fetch_max(nanos, Ordering::SeqCst);
-        if before > nanos { Err(Unmoved::Back(HumanDuration(Duration::from_nanos(before)))) } else { Ok(()) }
+        let previous = self.offset_nanos.fetch_max(nanos, Ordering::SeqCst);
+        if previous > nanos {
+            return Err(ClockError::Backward(HumanDuration(Duration::from_nanos(previous))));
+        }
+        Ok(())
     }
 }
 
 impl Clock for MovableClock {
     fn now(&self) -> Timestamp {
         let now = self.inner.now();
-        now.checked_add(self.ahead()).unwrap_or(now)
+        now.checked_add(self.offset()).unwrap_or(now)
     }
 
     fn monotonic(&self) -> Duration {
-        self.inner.monotonic() + self.ahead()
+        self.inner.monotonic() + self.offset()
     }
 }
 
-/// `GET` and `PUT /clock`
-pub(super) fn control(services: &mut web::ServiceConfig) {
-    services.service(taking("GET, PUT", "/clock").route(web::get().to(shown)).route(web::put().to(moved)));
+/// Adds `GET` and `PUT /clock`.
+pub(crate) fn routes(services: &mut web::ServiceConfig) {
+    services
+        .service(resource_allowing("GET, PUT", "/clock").route(web::get().to(get)).route(web::put().to(put)));
 }
 
 #[derive(Serialize)]
-struct Reading {
+struct ClockState {
     now: Timestamp,
     ahead: HumanDuration,
 }
 
-async fn shown(clock: web::Data<MovableClock>) -> HttpResponse {
+async fn get(clock: web::Data<MovableClock>) -> HttpResponse {
     let now = clock.now();
-    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    HttpResponse::Ok().json(Reading { now: second, ahead: HumanDuration(clock.ahead()) })
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    HttpResponse::Ok().json(ClockState { now, ahead: HumanDuration(clock.offset()) })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct MoveRequest {
     ahead: SignedHumanDuration,
 }
 
-async fn moved(clock: web::Data<MovableClock>, body: web::Bytes) -> HttpResponse {
-    let wanted = match serde_json::from_slice::<Wanted>(&body) {
-        Ok(wanted) => wanted.ahead,
+async fn put(clock: web::Data<MovableClock>, body: web::Bytes) -> HttpResponse {
+    let ahead = match serde_json::from_slice::<MoveRequest>(&body) {
+        Ok(request) => request.ahead,
         Err(error) => {
             return HttpResponse::BadRequest()
-                .body(format!("the clock is not moved: {error}; send {{\"ahead\": \"25m\"}}\n"));
+                .body(format!("the clock was not moved: {error}; send {{\"ahead\": \"25m\"}}\n"));
         }
     };
-    // Behind is before where it stands, wherever that is.
-    let put = Duration::try_from(wanted.0)
-        .map_err(|_| Unmoved::Back(HumanDuration(clock.ahead())))
-        .and_then(|ahead| clock.put(ahead));
-    match put {
+    // A negative offset is smaller than any current offset.
+    let moved = Duration::try_from(ahead.0)
+        .map_err(|_| ClockError::Backward(HumanDuration(clock.offset())))
+        .and_then(|offset| clock.set_offset(offset));
+    match moved {
         Ok(()) => {
-            tracing::info!(ahead = %wanted, "the sandbox's clock is moved");
-            shown(clock).await
+            tracing::info!(%ahead, "the sandbox's clock was moved");
+            get(clock).await
         }
-        Err(unmoved @ Unmoved::Back(_)) => HttpResponse::Conflict().body(format!("{unmoved}\n")),
-        Err(unmoved @ Unmoved::TooFar) => HttpResponse::BadRequest().body(format!("{unmoved}\n")),
+        Err(error @ ClockError::Backward(_)) => HttpResponse::Conflict().body(format!("{error}\n")),
+        Err(error @ ClockError::TooFar) => HttpResponse::BadRequest().body(format!("{error}\n")),
     }
 }
 
@@ -126,22 +129,22 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn both_times_go_ahead_and_on() {
+    async fn wall_time_and_monotonic_time_are_ahead_and_keep_running() {
         let clock = MovableClock::new(TestClock::at(1_900_000_000));
-        clock.put(25 * MINUTE).unwrap();
+        clock.set_offset(25 * MINUTE).unwrap();
         assert_eq!((clock.now().as_second(), clock.monotonic()), (1_900_001_500, 25 * MINUTE));
         tokio::time::advance(MINUTE).await;
         assert_eq!((clock.now().as_second(), clock.monotonic()), (1_900_001_560, 26 * MINUTE));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_never_goes_back_nor_out_of_range() {
+    async fn the_clock_never_goes_back_nor_out_of_range() {
         let clock = MovableClock::new(TestClock::at(1_900_000_000));
-        clock.put(25 * MINUTE).unwrap();
-        assert_eq!(clock.put(25 * MINUTE), Ok(()));
-        assert_eq!(clock.put(24 * MINUTE), Err(Unmoved::Back(HumanDuration(25 * MINUTE))));
-        assert_eq!(clock.put(Duration::MAX), Err(Unmoved::TooFar));
-        assert_eq!(clock.put(FARTHEST + MINUTE), Err(Unmoved::TooFar));
-        assert_eq!(clock.ahead(), 25 * MINUTE, "what is refused changes nothing");
+        clock.set_offset(25 * MINUTE).unwrap();
+        assert_eq!(clock.set_offset(25 * MINUTE), Ok(()));
+        assert_eq!(clock.set_offset(24 * MINUTE), Err(ClockError::Backward(HumanDuration(25 * MINUTE))));
+        assert_eq!(clock.set_offset(Duration::MAX), Err(ClockError::TooFar));
+        assert_eq!(clock.set_offset(MAX_OFFSET + MINUTE), Err(ClockError::TooFar));
+        assert_eq!(clock.offset(), 25 * MINUTE, "a refused move changes nothing");
     }
 }

@@ -1,7 +1,7 @@
-//! The demo page: anybody's login, their key, and Tencent's own SDK uploading with it, in a browser.
+//! The demo page: a browser signs in as any user, gets a temporary key, and uploads with Tencent's own SDK.
 //!
-//! Knows addresses and names only; what a key may do, the page asks the broker. The SDK is not ours to
-//! ship, so it is served from where it was installed.
+//! The page gets addresses and template names from here, and everything about a key from the broker. The SDK's
+//! file is not part of this crate; it is served from where it was installed.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -12,20 +12,20 @@ use actix_web::{
 };
 use serde_json::json;
 
-/// What the page must be told.
-pub struct Demo {
+/// What the demo page needs to know.
+pub struct DemoPage {
     /// The broker's origin, such as `http://127.0.0.1:5000`.
-    pub broker: String,
-    /// The templates that serve at the moment.
-    pub templates: Box<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// The file of `cos-js-sdk-v5`. Read at every request: who installs it need only load the page again.
+    pub broker_origin: String,
+    /// Returns the names of the active templates.
+    pub template_names: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The file of `cos-js-sdk-v5`. It is read at every request, so it can be installed while the sandbox runs.
     pub js_sdk: PathBuf,
 }
 
-impl std::fmt::Debug for Demo {
+impl std::fmt::Debug for DemoPage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Demo")
-            .field("broker", &self.broker)
+        f.debug_struct("DemoPage")
+            .field("broker_origin", &self.broker_origin)
             .field("js_sdk", &self.js_sdk)
             .finish_non_exhaustive()
     }
@@ -33,8 +33,8 @@ impl std::fmt::Debug for Demo {
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The page and what it is made of; nothing if there is no demo.
-pub(super) fn routes(demo: Option<&Arc<Demo>>, services: &mut web::ServiceConfig) {
+/// Adds the page and its files, if there is a demo page.
+pub(crate) fn routes(demo: Option<&Arc<DemoPage>>, services: &mut web::ServiceConfig) {
     let Some(demo) = demo else {
         return;
     };
@@ -43,45 +43,48 @@ pub(super) fn routes(demo: Option<&Arc<Demo>>, services: &mut web::ServiceConfig
         .route("/", web::get().to(page))
         .route("/demo.js", web::get().to(script))
         .route("/demo.css", web::get().to(style))
-        .route("/demo.json", web::get().to(facts))
+        .route("/demo.json", web::get().to(settings))
         .route("/cos-js-sdk-v5.js", web::get().to(js_sdk));
 }
 
-async fn page(demo: web::Data<Demo>) -> HttpResponse {
-    guarded(HttpResponse::Ok())
-        .insert_header((CONTENT_SECURITY_POLICY, content_security_policy(&demo.broker)))
+async fn page(demo: web::Data<DemoPage>) -> HttpResponse {
+    with_common_headers(HttpResponse::Ok())
+        .insert_header((CONTENT_SECURITY_POLICY, content_security_policy(&demo.broker_origin)))
         .content_type("text/html; charset=utf-8")
         .body(include_str!("demo/index.html"))
 }
 
-/// Nothing inline, nothing from elsewhere. The SDK needs no more than this: COS is reached by path on the
-/// page's own origin.
-fn content_security_policy(broker: &str) -> String {
+/// Allows no inline code and no other origin than the page's own and the broker's. The SDK reaches COS by path
+/// on the page's own origin.
+fn content_security_policy(broker_origin: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
-         connect-src 'self' {broker}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         connect-src 'self' {broker_origin}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
 
 async fn script() -> HttpResponse {
-    guarded(HttpResponse::Ok()).content_type(JAVASCRIPT).body(include_str!("demo/demo.js"))
+    with_common_headers(HttpResponse::Ok()).content_type(JAVASCRIPT).body(include_str!("demo/demo.js"))
 }
 
 async fn style() -> HttpResponse {
-    guarded(HttpResponse::Ok()).content_type("text/css; charset=utf-8").body(include_str!("demo/demo.css"))
+    with_common_headers(HttpResponse::Ok())
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("demo/demo.css"))
 }
 
-async fn facts(demo: web::Data<Demo>) -> HttpResponse {
-    guarded(HttpResponse::Ok()).json(json!({"broker": demo.broker, "templates": (demo.templates)()}))
+async fn settings(demo: web::Data<DemoPage>) -> HttpResponse {
+    with_common_headers(HttpResponse::Ok())
+        .json(json!({"broker": demo.broker_origin, "templates": (demo.template_names)()}))
 }
 
-async fn js_sdk(demo: web::Data<Demo>) -> HttpResponse {
+async fn js_sdk(demo: web::Data<DemoPage>) -> HttpResponse {
     let file = demo.js_sdk.clone();
     let read = web::block(move || std::fs::read(file)).await;
     match read.unwrap_or_else(|_| Err(std::io::Error::other("the server is stopping"))) {
-        Ok(text) => guarded(HttpResponse::Ok()).content_type(JAVASCRIPT).body(text),
-        // A script by its type, so that the console of the page that asks for it stays quiet.
-        Err(error) => guarded(HttpResponse::NotFound()).content_type(JAVASCRIPT).body(format!(
+        Ok(text) => with_common_headers(HttpResponse::Ok()).content_type(JAVASCRIPT).body(text),
+        // The type of a script, so that the browser's console shows no second error about the type.
+        Err(error) => with_common_headers(HttpResponse::NotFound()).content_type(JAVASCRIPT).body(format!(
             "Tencent's SDK for browsers is not installed: {}: {error}. Run `npm install cos-js-sdk-v5` in \
                  the folder where the sandbox was started and load this page again, or start the sandbox \
                  with `--js-sdk FILE`.\n",
@@ -90,8 +93,8 @@ async fn js_sdk(demo: web::Data<Demo>) -> HttpResponse {
     }
 }
 
-/// What every answer of the page carries: a sandbox that was started anew is seen anew.
-fn guarded(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+/// Adds the headers of every answer of the page. Nothing is cached, so a restarted sandbox shows its own page.
+fn with_common_headers(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     response.insert_header((CACHE_CONTROL, "no-store")).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
     response
 }
@@ -101,12 +104,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_reaches_nobody_but_the_sandbox() {
+    fn the_page_loads_nothing_from_other_hosts() {
         let parts =
             [include_str!("demo/index.html"), include_str!("demo/demo.js"), include_str!("demo/demo.css")];
         for part in parts {
-            for elsewhere in ["http:", "https:", "src=\"//", "href=\"//", "url(", "@import"] {
-                assert!(!part.contains(elsewhere), "{elsewhere}");
+            for other_host in ["http:", "https:", "src=\"//", "href=\"//", "url(", "@import"] {
+                assert!(!part.contains(other_host), "{other_host}");
             }
         }
         let [page, ..] = parts;
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_may_connect_to_itself_and_the_broker_only() {
+    fn the_page_may_connect_only_to_itself_and_the_broker() {
         let policy = content_security_policy("http://127.0.0.1:5000");
         assert!(policy.contains("connect-src 'self' http://127.0.0.1:5000;"), "{policy}");
         for loose in ["unsafe", "*", "blob:", "https:"] {

@@ -1,27 +1,31 @@
-//! A token issuer that signs for anybody: the app's login, as far as a sandbox needs one.
+//! A token issuer that signs a token for any user name: the login server of a sandbox.
 
+mod algorithm;
+mod error;
+mod http;
 mod keys;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use actix_web::{HttpResponse, web};
 use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, Header};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::keys::Keys;
-pub use self::keys::{Signature, UnknownSignature};
+pub(crate) use self::http::routes;
+use self::keys::KeyRing;
+pub use self::{
+    algorithm::{SigningAlgorithm, UnknownAlgorithm},
+    error::IssuerError,
+};
 use runtime::clock::Clock;
 
-/// How long a token lives.
-const LIFETIME: SignedDuration = SignedDuration::from_hours(12);
+const DEFAULT_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_hours(12);
 
-/// Signs tokens with keys made at start.
+/// Signs tokens with keys that are generated at start.
 pub struct TokenIssuer {
     issuer: String,
     audience: String,
-    keys: RwLock<Keys>,
+    keys: RwLock<KeyRing>,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,187 +35,89 @@ impl std::fmt::Debug for TokenIssuer {
     }
 }
 
-/// A token as somebody wants it.
+/// The contents and signature of a token to be signed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
-    /// Whose it is.
+pub struct TokenRequest {
+    /// The claim `sub`.
     pub subject: String,
-    /// The claims beside `sub`. Registered ones given here are taken as they are: an expired token or one for
-    /// another audience is what an app wants to see once.
+    /// The other claims. Registered claims given here replace the usual ones, so that an app can be tried with
+    /// an expired token or a token for another audience.
     pub claims: Map<String, Value>,
-    /// How it is signed.
-    pub signature: Signature,
-    /// From now to its `exp`; may lie in the past.
+    /// How the token is signed.
+    pub algorithm: SigningAlgorithm,
+    /// The time from now to `exp`; negative for an expired token.
     pub lifetime: SignedDuration,
 }
 
-impl Wanted {
-    /// The usual token.
-    pub fn of(subject: &str) -> Self {
+impl TokenRequest {
+    /// A token for `subject` with default claims, algorithm and lifetime.
+    pub fn new(subject: &str) -> Self {
         Self {
             subject: subject.to_owned(),
             claims: Map::new(),
-            signature: Signature::default(),
-            lifetime: LIFETIME,
+            algorithm: SigningAlgorithm::default(),
+            lifetime: DEFAULT_TOKEN_LIFETIME,
         }
     }
 }
 
-/// Why no token can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum IssuerFault {
-    /// The machine gives no randomness.
-    #[error("no signing key can be made")]
-    Key,
-    /// The token library.
-    #[error("no token can be signed: {0}")]
-    Token(#[from] jsonwebtoken::errors::Error),
-}
-
 impl TokenIssuer {
-    /// What it signs with.
+    /// The algorithms it signs with. All of them have public keys.
     pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA];
 
-    /// An issuer of this name, with new keys.
+    /// Creates an issuer of this name (`iss`) and audience (`aud`), with new keys.
     ///
     /// # Errors
-    /// When no key can be made.
-    pub fn new(issuer: &str, audience: &str, clock: Arc<dyn Clock>) -> Result<Self, IssuerFault> {
-        let keys = RwLock::new(Keys::new()?);
+    /// If the system provides no random bytes for a key.
+    pub fn new(issuer: &str, audience: &str, clock: Arc<dyn Clock>) -> Result<Self, IssuerError> {
+        let keys = RwLock::new(KeyRing::generate()?);
         Ok(Self { issuer: issuer.to_owned(), audience: audience.to_owned(), keys, clock })
     }
 
-    /// A token for a subject, with claims of one's choice.
+    /// Signs a token for a subject with these additional claims.
     ///
     /// # Errors
-    /// When it cannot be signed.
-    pub fn token(&self, subject: &str, claims: Map<String, Value>) -> Result<String, IssuerFault> {
-        self.sign(Wanted { claims, ..Wanted::of(subject) })
+    /// If the token library cannot sign it.
+    pub fn token(&self, subject: &str, claims: Map<String, Value>) -> Result<String, IssuerError> {
+        self.sign(TokenRequest { claims, ..TokenRequest::new(subject) })
     }
 
-    /// A token as it is wanted.
+    /// Signs a token.
     ///
     /// # Errors
-    /// When it cannot be signed.
-    pub fn sign(&self, wanted: Wanted) -> Result<String, IssuerFault> {
+    /// If the token library cannot sign it.
+    pub fn sign(&self, request: TokenRequest) -> Result<String, IssuerError> {
         let now = self.clock.now().as_second();
-        let mut claims = wanted.claims;
+        let mut claims = request.claims;
         for (name, value) in [
             ("iss", json!(self.issuer)),
             ("aud", json!(self.audience)),
             ("iat", json!(now)),
-            ("exp", json!(now.saturating_add(wanted.lifetime.as_secs()))),
+            ("exp", json!(now.saturating_add(request.lifetime.as_secs()))),
         ] {
             claims.entry(name).or_insert(value);
         }
-        claims.insert("sub".to_owned(), Value::from(wanted.subject));
+        claims.insert("sub".to_owned(), Value::from(request.subject));
         let keys = self.keys();
-        let key = keys.signing(wanted.signature);
-        let mut header = Header::new(wanted.signature.algorithm());
+        let key = keys.signing(request.algorithm);
+        let mut header = Header::new(request.algorithm.algorithm());
         header.kid = Some(key.kid.clone());
         Ok(jsonwebtoken::encode(&header, &claims, &key.private)?)
     }
 
-    /// Has other keys sign from now on. The last ones stay published until the next rotation, unless they are
-    /// to be forgotten at once.
+    /// Signs with the next keys from now on. The previous keys stay published until the next rotation, unless
+    /// `forget` withdraws all keys at once.
     ///
     /// # Errors
-    /// When no key can be made.
-    pub fn rotate(&self, forget: bool) -> Result<(), IssuerFault> {
+    /// If the system provides no random bytes for a key.
+    pub fn rotate(&self, forget: bool) -> Result<(), IssuerError> {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if forget { keys.forget() } else { keys.rotate() }
+        if forget { keys.replace_all() } else { keys.rotate() }
     }
 
-    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+    fn keys(&self) -> RwLockReadGuard<'_, KeyRing> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// The `kid`s that sign now, and all that are published.
-    fn kids(&self) -> Value {
-        let keys = self.keys();
-        let signing = Signature::ALL.map(|signature| keys.signing(signature).kid.as_str());
-        let published: Vec<&str> = keys.published().map(|key| key.kid.as_str()).collect();
-        json!({"signing": signing, "kids": published})
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Query {
-    sub: Option<String>,
-    claims: Option<String>,
-    alg: Option<String>,
-    lifetime: Option<String>,
-}
-
-impl Query {
-    fn wanted(self) -> Result<Wanted, String> {
-        let mut wanted = Wanted::of(&self.sub.ok_or("say for whom: /token?sub=bob")?);
-        if let Some(claims) = self.claims {
-            wanted.claims = serde_json::from_str(&claims)
-                .map_err(|error| format!("claims is not a JSON object: {error}"))?;
-        }
-        if let Some(name) = self.alg {
-            wanted.signature = name.parse().map_err(|error: UnknownSignature| error.to_string())?;
-        }
-        if let Some(text) = self.lifetime {
-            wanted.lifetime = text.parse().map_err(|_| {
-                format!("lifetime `{text}` is not a duration; write it like 10m or 1h30m, or -1h for an expired token")
-            })?;
-        }
-        Ok(wanted)
-    }
-}
-
-/// `GET /token?sub=bob[&claims={"team":"red"}][&alg=RS256][&lifetime=10m]`
-pub(super) async fn token(issuer: web::Data<TokenIssuer>, query: web::Query<Query>) -> HttpResponse {
-    match query.into_inner().wanted().map(|wanted| issuer.sign(wanted)) {
-        Ok(Ok(token)) => HttpResponse::Ok().content_type("text/plain").body(token),
-        Ok(Err(error)) => HttpResponse::InternalServerError().body(format!("{error}\n")),
-        Err(fault) => HttpResponse::BadRequest().body(format!("{fault}\n")),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rotation {
-    #[serde(default)]
-    forget: bool,
-}
-
-/// `POST /rotate[?forget=true]`
-pub(super) async fn rotate(issuer: web::Data<TokenIssuer>, rotation: web::Query<Rotation>) -> HttpResponse {
-    match issuer.rotate(rotation.forget) {
-        Ok(()) => HttpResponse::Ok().json(issuer.kids()),
-        Err(error) => HttpResponse::InternalServerError().body(format!("{error}\n")),
-    }
-}
-
-/// `GET /jwks.json`
-pub(super) async fn jwks(issuer: web::Data<TokenIssuer>) -> HttpResponse {
-    let keys = issuer.keys();
-    let published: Vec<_> = keys.published().map(|key| &key.public).collect();
-    HttpResponse::Ok().json(json!({"keys": published}))
-}
-
-/// `GET /.well-known/openid-configuration`
-///
-/// Clients refuse a document without the fields that OIDC Discovery §3 requires. Nobody is asked to log in
-/// here, so both endpoints are where a token is had.
-pub(super) async fn discovery(issuer: web::Data<TokenIssuer>) -> HttpResponse {
-    let base = issuer.issuer.trim_end_matches('/');
-    let token = format!("{base}/token");
-    HttpResponse::Ok().json(json!({
-        "issuer": issuer.issuer,
-        "jwks_uri": format!("{base}/jwks.json"),
-        "authorization_endpoint": token,
-        "token_endpoint": token,
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": TokenIssuer::ALGORITHMS,
-        "scopes_supported": ["openid"],
-        "claims_supported": ["iss", "aud", "sub", "iat", "exp"],
-    }))
 }
 
 #[cfg(test)]
@@ -225,11 +131,7 @@ mod tests {
         TokenIssuer::new("http://id.test/", "app", TestClock::at(1_800_000_000)).unwrap()
     }
 
-    fn query(text: &str) -> Result<Wanted, String> {
-        web::Query::<Query>::from_query(text).unwrap().into_inner().wanted()
-    }
-
-    /// The claims, if a key of the set verifies the token.
+    /// The claims, if a published key verifies the token.
     fn verified(issuer: &TokenIssuer, token: &str) -> Option<Map<String, Value>> {
         let keys = issuer.keys().published().map(|key| key.public.clone()).collect();
         let header = jsonwebtoken::decode_header(token).unwrap();
@@ -241,11 +143,17 @@ mod tests {
         Some(jsonwebtoken::decode(token, &key, &rules).unwrap().claims)
     }
 
+    fn token_of_each_algorithm(issuer: &TokenIssuer) -> [String; 3] {
+        SigningAlgorithm::ALL
+            .map(|algorithm| issuer.sign(TokenRequest { algorithm, ..TokenRequest::new("a") }).unwrap())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_token_of_each_kind_is_verified_by_the_published_set() {
+    async fn a_token_of_each_algorithm_is_verified_by_a_published_key() {
         let issuer = issuer();
-        for (alg, expected) in ["ES256", "RS256", "EdDSA"].into_iter().zip(TokenIssuer::ALGORITHMS) {
-            let token = issuer.sign(query(&format!("sub=bob&alg={alg}")).unwrap()).unwrap();
+        for (name, expected) in ["ES256", "RS256", "EdDSA"].into_iter().zip(TokenIssuer::ALGORITHMS) {
+            let request = TokenRequest { algorithm: name.parse().unwrap(), ..TokenRequest::new("bob") };
+            let token = issuer.sign(request).unwrap();
             assert_eq!(jsonwebtoken::decode_header(&token).unwrap().alg, expected);
             let claims = verified(&issuer, &token).unwrap();
             assert_eq!(
@@ -256,47 +164,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn claims_of_ones_choice_win_over_all_but_the_subject() {
+    async fn given_claims_replace_all_claims_except_the_subject() {
         let issuer = issuer();
-        let text = r#"sub=bob&lifetime=-1h&claims={"team":"red","aud":"other","nbf":7,"sub":"eve"}"#;
-        let claims = verified(&issuer, &issuer.sign(query(text).unwrap()).unwrap()).unwrap();
+        let lifetime = SignedDuration::from_hours(-1);
+        let claims = json!({"team": "red", "aud": "other", "nbf": 7, "sub": "eve"});
+        let claims = claims.as_object().unwrap().clone();
+        let token = issuer.sign(TokenRequest { claims, lifetime, ..TokenRequest::new("bob") }).unwrap();
         assert_eq!(
-            Value::from(claims),
+            Value::from(verified(&issuer, &token).unwrap()),
             json!({"iss": "http://id.test/", "aud": "other", "sub": "bob", "team": "red", "nbf": 7,
                    "iat": 1_800_000_000, "exp": 1_799_996_400})
         );
-        let claims = issuer.sign(query(r#"sub=bob&lifetime=1h&claims={"exp":1}"#).unwrap()).unwrap();
-        assert_eq!(verified(&issuer, &claims).unwrap()["exp"], 1);
-    }
-
-    #[test]
-    fn what_cannot_be_had_is_said_with_a_mend() {
-        for (text, said) in [
-            ("", "/token?sub=bob"),
-            ("sub=bob&claims=[]", "not a JSON object"),
-            ("sub=bob&alg=HS256", "one of ES256, RS256, EdDSA"),
-            ("sub=bob&alg=es256", "one of ES256, RS256, EdDSA"),
-            ("sub=bob&lifetime=soon", "write it like 10m"),
-            ("sub=bob&lifetime=600", "write it like 10m"),
-        ] {
-            assert!(query(text).unwrap_err().contains(said), "{text}");
-        }
+        let lifetime = SignedDuration::from_hours(1);
+        let claims = json!({"exp": 1}).as_object().unwrap().clone();
+        let token = issuer.sign(TokenRequest { claims, lifetime, ..TokenRequest::new("bob") }).unwrap();
+        assert_eq!(verified(&issuer, &token).unwrap()["exp"], 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_outlives_one_rotation_and_no_forgetting() {
+    async fn a_token_stays_valid_for_one_rotation_unless_all_keys_are_withdrawn() {
         let issuer = issuer();
-        let tokens =
-            || Signature::ALL.map(|signature| issuer.sign(Wanted { signature, ..Wanted::of("a") }).unwrap());
-        let first = tokens();
+        let first = token_of_each_algorithm(&issuer);
         issuer.rotate(false).unwrap();
-        let second = tokens();
+        let second = token_of_each_algorithm(&issuer);
         assert!(first.iter().chain(&second).all(|token| verified(&issuer, token).is_some()));
         issuer.rotate(false).unwrap();
         assert!(first.iter().all(|token| verified(&issuer, token).is_none()));
         assert!(second.iter().all(|token| verified(&issuer, token).is_some()));
         issuer.rotate(true).unwrap();
         assert!(second.iter().all(|token| verified(&issuer, token).is_none()));
-        assert!(tokens().iter().all(|token| verified(&issuer, token).is_some()));
+        assert!(token_of_each_algorithm(&issuer).iter().all(|token| verified(&issuer, token).is_some()));
     }
 }

@@ -1,14 +1,14 @@
-//! Signs a URL with a key that the broker gave, as an app's SDK does, for those who have but `curl`.
+//! `POST /presign`: signs a COS URL with a temporary key, as an app's SDK does, for users of plain `curl`.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Deserialize;
 
 use tencent_sign::cos::{Request, Window, encoded};
 
-/// The broker's answer, as far as it matters here (`GET /v1/credentials`).
+/// The fields of the broker's answer to `GET /v1/credentials` that signing needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer {
+pub(crate) struct BrokerAnswer {
     bucket: String,
     prefix: String,
     credentials: Credentials,
@@ -26,50 +26,52 @@ struct Credentials {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// Under the key's own prefix.
+pub(crate) struct PresignQuery {
+    /// The object's name below the key's prefix.
     name: String,
-    #[serde(default = "put")]
+    #[serde(default = "default_method")]
     method: String,
 }
 
-fn put() -> String {
+fn default_method() -> String {
     "PUT".to_owned()
 }
 
-/// What COS is asked by with a signature.
+/// The methods of signed COS requests.
 const METHODS: [&str; 5] = ["PUT", "GET", "HEAD", "POST", "DELETE"];
 
-/// `POST /presign?name=hello.txt[&method=GET]`, with the broker's answer for its body: a URL to use at once.
-pub(super) async fn handle(
+/// `POST /presign?name=hello.txt[&method=GET]` with the broker's answer as the body; returns a URL.
+pub(crate) async fn presign(
     request: HttpRequest,
-    wanted: web::Query<Wanted>,
+    query: web::Query<PresignQuery>,
     body: web::Bytes,
 ) -> HttpResponse {
     let Some(Ok(host)) = request.headers().get(header::HOST).map(header::HeaderValue::to_str) else {
-        return HttpResponse::BadRequest().body("the request has no Host\n");
+        return HttpResponse::BadRequest().body("the request has no Host header\n");
     };
-    if !METHODS.contains(&wanted.method.as_str()) {
+    if !METHODS.contains(&query.method.as_str()) {
         return HttpResponse::BadRequest().body(format!(
             "COS has no method `{}`; give one of {}, or leave it out for PUT\n",
-            wanted.method,
+            query.method,
             METHODS.join(", ")
         ));
     }
     match serde_json::from_slice(&body) {
-        Ok(answer) => HttpResponse::Ok().content_type("text/plain").body(presigned(host, &wanted, &answer)),
+        Ok(answer) => {
+            HttpResponse::Ok().content_type("text/plain").body(presigned_url(host, &query, &answer))
+        }
         Err(error) => HttpResponse::BadRequest().body(format!(
-            "this is not the answer of /v1/credentials: {error}; was it a refusal? It began: {}\n",
+            "the body is not the answer of /v1/credentials: {error}; did the broker refuse the request? The body starts with: {}\n",
             String::from_utf8_lossy(body.get(..body.len().min(200)).unwrap_or_default()),
         )),
     }
 }
 
-fn presigned(host: &str, wanted: &Wanted, answer: &Answer) -> String {
-    let path = format!("/{}/{}{}", answer.bucket, answer.prefix, wanted.name);
+fn presigned_url(host: &str, query: &PresignQuery, answer: &BrokerAnswer) -> String {
+    let path = format!("/{}/{}{}", answer.bucket, answer.prefix, query.name);
     let Credentials { tmp_secret_id, tmp_secret_key, session_token } = &answer.credentials;
     let request = Request {
-        method: &wanted.method,
+        method: &query.method,
         path: &path,
         parameters: &[],
         headers: &[("host".to_owned(), host.to_owned())],
@@ -77,7 +79,7 @@ fn presigned(host: &str, wanted: &Wanted, answer: &Answer) -> String {
     let window = Window { from: answer.start_time, until: answer.expired_time };
     let fields = request.authorize(tmp_secret_id, tmp_secret_key, window);
     let token = [("x-cos-security-token", session_token.clone())];
-    let query: Vec<_> =
+    let parameters: Vec<_> =
         fields.iter().chain(&token).map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    format!("http://{host}{}?{}", encoded(&path).replace("%2F", "/"), query.join("&"))
+    format!("http://{host}{}?{}", encoded(&path).replace("%2F", "/"), parameters.join("&"))
 }

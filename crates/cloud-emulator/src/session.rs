@@ -1,23 +1,23 @@
-//! What a temporary key of the emulator carries: its policy and its end, sealed into the session token, so
-//! that a storage emulator can enforce it without asking anybody.
+//! The session token of a temporary credential: its policy and its expiry, authenticated with a key, so that
+//! the COS emulator can enforce them without a lookup.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac, digest::array::Array};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// What a key may do, and until when.
+/// What a temporary credential allows, and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The key's `TmpSecretId`.
+    /// The credential's `TmpSecretId`.
     pub secret_id: String,
-    /// The CAM policy, as STS decoded it.
+    /// The CAM policy as STS decoded it.
     pub policy: String,
-    /// When it ends, in seconds.
-    pub expires: i64,
+    /// When the credential expires, in seconds since 1970.
+    pub expires_at: i64,
 }
 
-/// Seals sessions, and derives each key's secret from its id.
+/// Seals sessions into tokens, and derives the `TmpSecretKey` of each `TmpSecretId`.
 pub struct SessionKey([u8; 32]);
 
 impl std::fmt::Debug for SessionKey {
@@ -27,27 +27,27 @@ impl std::fmt::Debug for SessionKey {
 }
 
 impl SessionKey {
-    /// A key of these bytes.
+    /// Creates a key from 32 secret bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The session as a token.
+    /// Returns the session as a token.
     pub fn seal(&self, session: &Session) -> String {
-        let written = URL_SAFE_NO_PAD.encode(serde_json::json!(session).to_string());
-        let tag = self.tag("token", &written);
-        format!("{written}.{tag}")
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::json!(session).to_string());
+        let tag = self.tag("token", &payload);
+        format!("{payload}.{tag}")
     }
 
-    /// The session in a token, if this key sealed it.
+    /// Returns the session in a token, if this key sealed it.
     pub fn open(&self, token: &str) -> Option<Session> {
-        let (written, tag) = token.split_once('.')?;
-        let same = subtle::ConstantTimeEq::ct_eq(self.tag("token", written).as_bytes(), tag.as_bytes());
-        let bytes = URL_SAFE_NO_PAD.decode(written).ok().filter(|_| bool::from(same))?;
+        let (payload, tag) = token.split_once('.')?;
+        let same = subtle::ConstantTimeEq::ct_eq(self.tag("token", payload).as_bytes(), tag.as_bytes());
+        let bytes = URL_SAFE_NO_PAD.decode(payload).ok().filter(|_| bool::from(same))?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// The `TmpSecretKey` that belongs to a `TmpSecretId`.
+    /// Returns the `TmpSecretKey` that belongs to a `TmpSecretId`.
     pub fn secret_of(&self, secret_id: &str) -> String {
         self.tag("secret", secret_id)
     }
@@ -65,8 +65,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_opens_only_with_the_key_that_sealed_it_and_unchanged() {
-        let session = Session { secret_id: "AKID1".into(), policy: "{}".into(), expires: 7 };
+    fn a_token_opens_only_unchanged_and_with_the_key_that_sealed_it() {
+        let session = Session { secret_id: "AKID1".into(), policy: "{}".into(), expires_at: 7 };
         let key = SessionKey::new([1; 32]);
         let token = key.seal(&session);
         assert_eq!(key.open(&token), Some(session));

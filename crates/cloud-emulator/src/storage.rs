@@ -1,16 +1,19 @@
-//! What the COS emulator keeps: objects and unfinished uploads, in memory or in a folder.
+//! The objects and unfinished uploads of the COS emulator, in memory or in a folder.
 //!
-//! Knows nothing of requests, keys or policies.
+//! This module knows nothing of requests, keys or policies.
 
 mod blob;
+mod error;
 mod folder;
 mod listing;
+mod memory;
+mod object;
 mod upload;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     io,
-    ops::{Bound, Range, RangeBounds},
+    ops::{Bound, RangeBounds},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -19,116 +22,109 @@ use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
 
-use self::{blob::Place, folder::Folder};
-pub(super) use self::{
-    blob::{Blob, Unkept},
-    listing::{Page, Wanted},
-    upload::{Incomplete, Part, Upload},
+use self::{
+    blob::Backend,
+    folder::{Buckets, Folder},
+    memory::MemoryBudget,
+};
+pub(crate) use self::{
+    blob::Blob,
+    error::{CompleteError, StorageError, UploadError},
+    listing::{ListQuery, Page},
+    object::{Headers, Object},
+    upload::{Part, Upload, UploadRef},
 };
 
-/// What an object is told with: header names in lower case, and their values.
-pub(super) type Headers = BTreeMap<String, String>;
-
-/// One object. It does not change; another takes its place.
-#[derive(Debug)]
-pub(super) struct Object {
-    /// What it was stored with and is answered with.
-    pub(super) headers: Headers,
-    /// With its quotes.
-    pub(super) etag: String,
-    /// Over all of it.
-    pub(super) crc64: u64,
-    /// When it was stored.
-    pub(super) modified: Timestamp,
-    /// In bytes.
-    pub(super) length: u64,
-    blobs: Vec<Arc<Blob>>,
-}
-
-impl Object {
-    /// An object that came in one piece.
-    pub(super) fn of(headers: Headers, blob: Blob, modified: Timestamp) -> Self {
-        let etag = format!("\"{}\"", hex::encode(blob.md5));
-        let (crc64, length) = (blob.crc64, blob.length);
-        Self { headers, etag, crc64, modified, length, blobs: vec![Arc::new(blob)] }
-    }
-
-    /// A range of its bytes.
-    pub(super) fn read(&self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + use<> {
-        blob::read(self.blobs.clone(), range)
-    }
-}
-
-/// The place for objects.
+/// Stores objects and unfinished uploads.
 #[derive(Debug)]
 pub struct Storage {
-    place: Place,
+    backend: Backend,
     folder: Option<Folder>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    buckets: BTreeMap<String, BTreeMap<String, Arc<Object>>>,
+    buckets: Buckets,
     uploads: BTreeMap<String, Upload>,
 }
 
+impl State {
+    fn upload(&self, at: UploadRef<'_>) -> Result<&Upload, UploadError> {
+        self.uploads.get(at.id).filter(|upload| upload.is_at(at)).ok_or(UploadError::NoSuchUpload)
+    }
+}
+
+/// An unfinished upload in a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ListedUpload {
+    pub(crate) key: String,
+    pub(crate) id: String,
+    pub(crate) initiated: Timestamp,
+}
+
 impl Storage {
-    /// Objects in memory, of so many bytes together at most.
-    pub fn in_memory(bound: u64) -> Self {
-        Self { place: Place::Memory(blob::Memory::of(bound)), folder: None, state: Mutex::default() }
+    /// Stores objects in memory, `max_bytes` in total.
+    pub fn in_memory(max_bytes: u64) -> Self {
+        let backend = Backend::Memory(MemoryBudget::new(max_bytes));
+        Self { backend, folder: None, state: Mutex::default() }
     }
 
-    /// Objects in a folder, those that are already there among them.
+    /// Stores objects in a folder, and reads those that are already there.
     ///
     /// # Errors
-    /// When the folder cannot be made, read or written, or holds something else.
+    /// If the folder cannot be created, read or written, or if it holds other files.
     pub fn in_folder(dir: &Path) -> io::Result<Self> {
         let (folder, buckets) = Folder::open(dir)?;
         let state = State { buckets, uploads: BTreeMap::new() };
-        Ok(Self { place: Place::Folder(folder.blobs()), folder: Some(folder), state: Mutex::new(state) })
+        let backend = Backend::Folder(folder.blobs());
+        Ok(Self { backend, folder: Some(folder), state: Mutex::new(state) })
     }
 
-    /// Keeps the bytes of a body, `most` at most. They are nobody's until an object takes them, and go if
-    /// none does.
-    pub(super) async fn receive<S, E>(&self, body: S, most: u64) -> Result<Blob, Unkept>
+    /// Stores the bytes of a body (at most `max_bytes`). They are deleted on drop unless an object claims them.
+    pub(crate) async fn receive<S, E>(&self, body: S, max_bytes: u64) -> Result<Blob, StorageError>
     where
         S: Stream<Item = Result<Bytes, E>>,
     {
-        blob::receive(&self.place, body, most).await
+        blob::receive(&self.backend, body, max_bytes).await
     }
 
-    /// Puts an object in its place, and says what it is now.
-    pub(super) fn put(&self, bucket: &str, key: &str, object: Object) -> Result<Arc<Object>, Unkept> {
-        self.put_in(&mut self.state(), bucket, key, object)
+    /// Stores an object under a key, in place of the previous one.
+    pub(crate) fn put(&self, bucket: &str, key: &str, object: Object) -> Result<Arc<Object>, StorageError> {
+        self.put_locked(&mut self.state(), bucket, key, object)
     }
 
-    fn put_in(
+    fn put_locked(
         &self,
         state: &mut State,
         bucket: &str,
         key: &str,
         object: Object,
-    ) -> Result<Arc<Object>, Unkept> {
+    ) -> Result<Arc<Object>, StorageError> {
         let object = Arc::new(object);
         if let Some(folder) = &self.folder {
             folder.put(bucket, key, &object)?;
         }
         let objects = state.buckets.entry(bucket.to_owned()).or_default();
-        if let Some(old) = objects.insert(key.to_owned(), Arc::clone(&object)) {
-            old.blobs.iter().for_each(|blob| blob.keep(false));
+        if let Some(replaced) = objects.insert(key.to_owned(), Arc::clone(&object)) {
+            replaced.set_persistent(false);
         }
         Ok(object)
     }
 
-    /// The object of a key.
-    pub(super) fn get(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
+    /// Returns the object of a key.
+    pub(crate) fn get(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
         self.state().buckets.get(bucket)?.get(key).cloned()
     }
 
-    /// An object of the same bytes with other headers, to be put somewhere.
-    pub(super) fn copy(&self, object: &Object, headers: Headers, now: Timestamp) -> Result<Object, Unkept> {
-        let blobs = object.blobs.iter().map(|blob| blob.copy(&self.place).map(Arc::new));
+    /// Returns a new object with the bytes of another and these headers.
+    pub(crate) fn copy(
+        &self,
+        object: &Object,
+        headers: Headers,
+        now: Timestamp,
+    ) -> Result<Object, StorageError> {
+        let blobs = object.blobs.iter().map(|blob| blob.copy(&self.backend).map(Arc::new));
         let blobs = blobs.collect::<Result<_, _>>()?;
         Ok(Object {
             headers,
@@ -140,93 +136,94 @@ impl Storage {
         })
     }
 
-    /// Lets an object go.
-    pub(super) fn delete(&self, bucket: &str, key: &str) -> Result<(), Unkept> {
+    /// Deletes the object of a key, if there is one.
+    pub(crate) fn delete(&self, bucket: &str, key: &str) -> Result<(), StorageError> {
         let mut state = self.state();
         let Some(objects) = state.buckets.get_mut(bucket) else { return Ok(()) };
         let Entry::Occupied(object) = objects.entry(key.to_owned()) else { return Ok(()) };
         if let Some(folder) = &self.folder {
             folder.delete(bucket, key)?;
         }
-        object.remove().blobs.iter().for_each(|blob| blob.keep(false));
+        object.remove().set_persistent(false);
         Ok(())
     }
 
-    /// A page of a bucket's keys.
-    pub(super) fn list(&self, bucket: &str, wanted: &Wanted) -> Page<(String, Arc<Object>)> {
+    /// Returns a page of a bucket's objects.
+    pub(crate) fn list(&self, bucket: &str, query: &ListQuery) -> Page<(String, Arc<Object>)> {
         let state = self.state();
         let objects = state.buckets.get(bucket).into_iter();
-        let range = objects.flat_map(|objects| objects.range::<str, _>((wanted.from(), Bound::Unbounded)));
-        wanted.page(range.map(|(key, object)| (key.as_str(), (key.clone(), Arc::clone(object)))))
+        let range = objects.flat_map(|objects| objects.range::<str, _>((query.start(), Bound::Unbounded)));
+        query.page(range.map(|(key, object)| (key.as_str(), (key.clone(), Arc::clone(object)))))
     }
 
-    /// Begins an upload in parts, of this name.
-    pub(super) fn initiate(&self, id: String, upload: Upload) {
+    /// Starts an upload in parts with this id.
+    pub(crate) fn initiate(&self, id: String, upload: Upload) {
         self.state().uploads.insert(id, upload);
     }
 
-    /// What is known of an upload of this object.
-    pub(super) fn upload<T>(
+    /// Calls `f` with an unfinished upload.
+    pub(crate) fn with_upload<T>(
         &self,
-        (bucket, key, id): (&str, &str, &str),
-        see: impl FnOnce(&mut Upload) -> T,
-    ) -> Result<T, Incomplete> {
+        at: UploadRef<'_>,
+        f: impl FnOnce(&mut Upload) -> T,
+    ) -> Result<T, UploadError> {
         let mut state = self.state();
-        let upload = state.uploads.get_mut(id).filter(|upload| upload.is_of(bucket, key));
-        upload.map(see).ok_or(Incomplete::NoSuchUpload)
+        let upload = state.uploads.get_mut(at.id).filter(|upload| upload.is_at(at));
+        upload.map(f).ok_or(UploadError::NoSuchUpload)
     }
 
-    /// Puts an object made of the parts named in its place, and ends the upload. If it fails, the upload goes on.
-    pub(super) fn complete(
+    /// Stores an object made of the named parts, and ends the upload. After a failure the upload continues.
+    pub(crate) fn complete(
         &self,
-        (bucket, key, id): (&str, &str, &str),
-        named: &[(u16, String)],
+        at: UploadRef<'_>,
+        named_parts: &[(u16, String)],
         now: Timestamp,
-    ) -> Result<Result<Arc<Object>, Unkept>, Incomplete> {
+    ) -> Result<Arc<Object>, CompleteError> {
         let mut state = self.state();
-        let upload = state.uploads.get(id).filter(|upload| upload.is_of(bucket, key));
-        let object = upload.ok_or(Incomplete::NoSuchUpload)?.complete(named, now)?;
-        let put = self.put_in(&mut state, bucket, key, object);
-        if put.is_ok() {
-            state.uploads.remove(id);
-        }
-        Ok(put)
+        let object = state.upload(at)?.complete(named_parts, now)?;
+        let object = self.put_locked(&mut state, at.bucket, at.key, object)?;
+        state.uploads.remove(at.id);
+        Ok(object)
     }
 
-    /// Ends an upload, and lets its parts go.
-    pub(super) fn abort(&self, bucket: &str, key: &str, id: &str) -> Result<(), Incomplete> {
+    /// Ends an upload and deletes its parts.
+    pub(crate) fn abort(&self, at: UploadRef<'_>) -> Result<(), UploadError> {
         let mut state = self.state();
-        state.uploads.get(id).filter(|upload| upload.is_of(bucket, key)).ok_or(Incomplete::NoSuchUpload)?;
-        state.uploads.remove(id);
+        state.upload(at)?;
+        state.uploads.remove(at.id);
         Ok(())
     }
 
-    /// A page of a bucket's unfinished uploads: key, id, when it was initiated. Of the marker's own key, those
-    /// after `id_marker`, if there is one.
-    pub(super) fn uploads(
+    /// Returns a page of a bucket's unfinished uploads. Of the marker's own key, the page has the uploads after
+    /// `id_marker`, if there is one.
+    pub(crate) fn uploads(
         &self,
         bucket: &str,
-        wanted: &Wanted,
+        query: &ListQuery,
         id_marker: Option<&str>,
-    ) -> Page<(String, String, Timestamp)> {
+    ) -> Page<ListedUpload> {
         let state = self.state();
-        let after = |id: &str, key: &str| {
-            RangeBounds::<str>::contains(&(wanted.from(), Bound::Unbounded), key)
-                || key == wanted.marker && id_marker.is_some_and(|marker| id > marker)
-        };
         let mut uploads: Vec<_> = state
             .uploads
             .iter()
-            .filter(|(id, upload)| upload.bucket == bucket && after(id, &upload.key))
+            .filter(|(id, upload)| upload.bucket == bucket && is_after(&upload.key, id, query, id_marker))
             .collect();
         uploads.sort_by_key(|(id, upload)| (&upload.key, *id));
-        let one = |(id, upload): (&'_ String, &'_ Upload)| (upload.key.clone(), id.clone(), upload.initiated);
-        wanted.page(uploads.iter().map(|(id, upload)| (upload.key.as_str(), one((id, upload)))))
+        query.page(uploads.into_iter().map(|(id, upload)| {
+            let (key, id) = (upload.key.clone(), id.clone());
+            (upload.key.as_str(), ListedUpload { key, id, initiated: upload.initiated })
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an upload is after the markers of a list request.
+fn is_after(key: &str, id: &str, query: &ListQuery, id_marker: Option<&str>) -> bool {
+    RangeBounds::<str>::contains(&(query.start(), Bound::Unbounded), key)
+        || key == query.marker && id_marker.is_some_and(|marker| id > marker)
 }
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
-//! Problems in files, human units, and text that is safe in a terminal.
+#![doc = include_str!("../README.md")]
 
+mod diagnostic;
 mod human;
+mod nearest;
 mod source;
+mod text_safety;
+mod toml_error;
 
-pub use self::{human::*, source::*};
+pub use self::{
+    diagnostic::{Diagnostic, Place},
+    human::{HumanDuration, InvalidQuantity, Rate, SignedHumanDuration, Size, SizeLimit},
+    nearest::nearest,
+    source::Source,
+    text_safety::{is_misleading, printable, to_single_line},
+};

@@ -1,61 +1,28 @@
-//! A TOML file as a person wrote it: parses it, and points at the place a problem stands.
-//!
-//! Knows text and spans only; what the values mean is for the rooms that read them.
+//! A TOML file that a user wrote, and the places of problems in it.
 
-use std::{fmt, io::Read, ops::Range, path::PathBuf};
+use std::{
+    io::Read,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-/// A file's text beside its path.
+use crate::{
+    diagnostic::{Diagnostic, Place},
+    text_safety::to_single_line,
+    toml_error,
+};
+
+/// Files that users write are smaller.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// The text of a file, with its path.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
     text: String,
-}
-
-/// No file that a person writes is larger.
-const LARGEST: u64 = 64 << 20;
-
-/// One problem in one file: where it stands, what it is, how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Diagnostic {
-    /// The file, as it was named to us.
-    pub path: PathBuf,
-    /// Where; `None` where the problem is the file as a whole.
-    pub place: Option<Place>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: String,
-}
-
-/// A place in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// From 1.
-    pub line: usize,
-    /// In characters, from 1.
-    pub column: usize,
-    /// The offending text, in bytes from the text's beginning.
-    pub span: Range<usize>,
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", one_line(&self.path.display().to_string()))?;
-        if let Some(Place { line, column, .. }) = self.place {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": {}; {}", one_line(&self.message), one_line(&self.help))
-    }
-}
-
-impl Diagnostic {
-    /// A problem with a file as a whole.
-    pub fn of_file(path: impl Into<PathBuf>, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { path: path.into(), place: None, message: message.into(), help: help.into() }
-    }
 }
 
 impl Source {
@@ -64,19 +31,19 @@ impl Source {
         Self { path: path.into(), text: text.into() }
     }
 
-    /// Reads a file.
+    /// Reads a file of at most 64 MiB.
     ///
     /// # Errors
-    /// When it cannot be opened or is not UTF-8.
+    /// When the file is larger, cannot be opened or is not UTF-8.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
-        Self::read_at_most(path, LARGEST)
+        Self::read_at_most(path, MAX_FILE_BYTES)
     }
 
-    /// Reads a file that has no reason to be larger than so many bytes.
+    /// Reads a file of at most `max_bytes`.
     ///
     /// # Errors
-    /// When it is larger, cannot be opened or is not UTF-8.
-    pub fn read_at_most(path: impl Into<PathBuf>, bytes: u64) -> Result<Self, Diagnostic> {
+    /// When the file is larger, cannot be opened or is not UTF-8.
+    pub fn read_at_most(path: impl Into<PathBuf>, max_bytes: u64) -> Result<Self, Diagnostic> {
         let path = path.into();
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => {
@@ -89,12 +56,12 @@ impl Source {
         }
         let mut text = String::new();
         let read = std::fs::File::open(&path)
-            .and_then(|file| file.take(bytes.saturating_add(1)).read_to_string(&mut text));
+            .and_then(|file| file.take(max_bytes.saturating_add(1)).read_to_string(&mut text));
         match read {
-            Ok(length) if length as u64 > bytes => Err(Diagnostic::of_file(
+            Ok(length) if length as u64 > max_bytes => Err(Diagnostic::of_file(
                 path,
-                format!("is larger than {bytes} bytes, which nothing of its kind is"),
-                "take it away, or name another",
+                format!("is larger than {max_bytes} bytes, the limit for this kind of file"),
+                "remove it, or name another file",
             )),
             Ok(_) => Ok(Self { path, text }),
             Err(error) => Err(Diagnostic::of_file(
@@ -105,17 +72,17 @@ impl Source {
         }
     }
 
-    /// The path it was read from.
-    pub fn path(&self) -> &std::path::Path {
+    /// Returns the path that the text was read from.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The text as read.
+    /// Returns the text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// SHA-256 of the text in hexadecimal, as `sha256sum` prints a file's.
+    /// Returns the SHA-256 of the text in hexadecimal, as `sha256sum` prints it.
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(&self.text))
     }
@@ -123,13 +90,10 @@ impl Source {
     /// Deserializes the whole text as TOML.
     ///
     /// # Errors
-    /// With line, column and, for a misspelt key, the nearest known spelling.
+    /// The first problem, with its line and column; for a misspelt key also the nearest known one.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(&self.text).map_err(|error| {
-            let message = error.message().trim().replace('\n', " ");
-            let explained = Misspelt::read(&message).map(Misspelt::explain);
-            let (message, help) =
-                explained.unwrap_or_else(|| (message.clone(), mend_of(&message).to_owned()));
+            let toml_error::Explained { message, help } = toml_error::explain(error.message());
             match error.span() {
                 Some(span) => self.problem(span, message, help),
                 None => Diagnostic::of_file(&self.path, message, help),
@@ -137,7 +101,7 @@ impl Source {
         })
     }
 
-    /// A problem at a byte range of this text.
+    /// Returns a problem at a byte range of the text.
     pub fn problem(
         &self,
         span: Range<usize>,
@@ -152,10 +116,10 @@ impl Source {
         }
     }
 
-    /// The start of a byte range, as `file:line:column`.
+    /// Returns the start of a byte range as `file:line:column`.
     pub fn place(&self, span: &Range<usize>) -> String {
         let Place { line, column, .. } = self.place_of(span.clone());
-        format!("{}:{line}:{column}", one_line(&self.path.display().to_string()))
+        format!("{}:{line}:{column}", to_single_line(&self.path.display().to_string()))
     }
 
     fn place_of(&self, span: Range<usize>) -> Place {
@@ -164,107 +128,6 @@ impl Source {
         let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
         Place { line, column, span }
     }
-}
-
-/// serde's "unknown field `x`, expected one of `a`, `b`", taken apart.
-struct Misspelt<'a> {
-    kind: &'static str,
-    written: &'a str,
-    known: Vec<&'a str>,
-}
-
-impl<'a> Misspelt<'a> {
-    fn read(message: &'a str) -> Option<Self> {
-        let (kind, rest) = [("key", "unknown field "), ("value", "unknown variant ")]
-            .into_iter()
-            .find_map(|(kind, start)| Some((kind, message.strip_prefix(start)?)))?;
-        let mut quoted = rest.split('`').skip(1).step_by(2);
-        Some(Self { kind, written: quoted.next()?, known: quoted.collect() })
-    }
-
-    fn explain(self) -> (String, String) {
-        let message = format!("unknown {} `{}`", self.kind, self.written);
-        let help = match nearest(self.written, self.known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", self.known.join(", ")),
-        };
-        (message, help)
-    }
-}
-
-/// What to do about a message of the TOML reader or of a standard type.
-fn mend_of(message: &str) -> &'static str {
-    let mends = [
-        (
-            "expected a sequence",
-            "write a list, like [\"one\"]; a section that may stand several times is [[name]]",
-        ),
-        ("expected a map", "write a section, like [name], or a table"),
-        (
-            "expected a string",
-            "put it in quotes: a name like \"text\", a duration like \"5m\", a size like \"256MiB\"",
-        ),
-        ("nonzero", "give a whole number from 1"),
-        ("socket address", "write a numeric address and a port, like \"127.0.0.1:5000\""),
-        ("IP address", "write a network, like \"10.0.0.0/8\""),
-        ("missing field", "add it; config.example.toml and the templates in policies/ show how"),
-        ("duplicate key", "it stands twice: keep one"),
-    ];
-    let known = mends.iter().find(|(said, _)| message.contains(said));
-    known
-        .map_or("config.example.toml and the templates in policies/ show how it is written", |(_, help)| help)
-}
-
-/// Text that somebody else chose, as one line that cannot be taken for another: control characters are
-/// written as escapes, and what is too long is cut.
-pub fn one_line(text: &str) -> String {
-    const LONGEST: usize = 1000;
-    match text.char_indices().nth(LONGEST).and_then(|(end, _)| text.get(..end)) {
-        Some(begun) => format!("{}…", plain(begun)),
-        None => plain(text),
-    }
-}
-
-/// The same, however long it is.
-pub fn plain(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else if turns_text_around(c) {
-            line.extend(c.escape_unicode());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
-
-/// Whether a character makes text read as something else: it moves the cursor, ends the line for some
-/// readers, or turns text around.
-pub fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || turns_text_around(c)
-}
-
-/// Marks that change the direction of what follows (Unicode UAX #9).
-fn turns_text_around(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// The known word a person most likely meant, if any is near.
-pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lowered = written.to_lowercase();
-    let distance = |word: &str| {
-        let word = word.to_lowercase();
-        let begun = lowered.len() >= 3 && word.starts_with(&lowered);
-        if begun { 1 } else { strsim::damerau_levenshtein(&lowered, &word) }
-    };
-    known
-        .into_iter()
-        .map(|word| (distance(word), word))
-        .filter(|(distance, word)| *distance <= 1 + word.len().min(written.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
 }
 
 #[cfg(test)]
@@ -279,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_named_with_its_line_and_the_nearest_spelling() {
+    fn a_misspelt_key_is_reported_with_its_line_and_the_nearest_known_key() {
         let problem = Source::new("c.toml", "# hi\nlisen = \"x\"\n").parse::<Server>().unwrap_err();
         assert_eq!(problem.to_string(), "c.toml:2:1: unknown key `lisen`; did you mean `listen`?");
     }
 
     #[test]
-    fn a_key_near_nothing_lists_what_is_known() {
+    fn a_key_that_is_near_no_known_key_lists_the_known_ones() {
         let problem = Source::new("c.toml", "colour = 1").parse::<Server>().unwrap_err();
         assert_eq!(problem.help, "known here: listen");
     }
@@ -294,14 +157,6 @@ mod tests {
     fn broken_syntax_points_at_its_line() {
         let problem = Source::new("c.toml", "listen = \"a\"\nlisten = \n").parse::<Server>().unwrap_err();
         assert_eq!(problem.place.as_ref().map(|place| place.line), Some(2), "{problem}");
-    }
-
-    #[test]
-    fn a_problem_is_one_line_whatever_stands_in_the_file() {
-        let problem = Diagnostic::of_file("a\nb.toml", "key `x\ny\u{1b}[2J`", "mend\r\nit");
-        assert_eq!(problem.to_string(), "a\\nb.toml: key `x\\ny\\u{1b}[2J`; mend\\r\\nit");
-        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
-        assert_eq!(one_line(&"x".repeat(5000)).chars().count(), 1001);
     }
 
     #[test]

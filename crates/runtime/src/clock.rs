@@ -1,39 +1,43 @@
-//! Time, as the rest of the house sees it: handed in, so that a test can move it.
+//! Time as an argument, so that a test can move it.
 //!
-//! Wall time is for what others tell us (a key's `expiredTime`, a token's `exp`); monotonic time is
-//! for how long things take. Neither is ever derived from the other.
+//! Wall time is for times that others state, such as a token's `exp`. Monotonic time is for durations. Neither
+//! is ever derived from the other.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+#[cfg(any(test, feature = "test-util"))]
+use std::sync::Arc;
+use std::{fmt::Debug, time::Duration};
 
-use governor::{Quota, nanos::Nanos};
 use jiff::Timestamp;
 
-use diagnostics::Rate;
-
-/// A source of both kinds of time.
+/// A source of wall time and monotonic time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The wall clock, UTC.
+    /// Returns the wall time in UTC.
     fn now(&self) -> Timestamp;
 
-    /// Time since some fixed start; never goes back.
+    /// Returns the time since a fixed start; it never goes back.
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's own clocks.
+/// Returns the time from `now` until `then`, or zero if `then` has passed.
+pub fn time_until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// The clocks of the machine.
 #[derive(Debug)]
 pub struct SystemClock {
     start: tokio::time::Instant,
 }
 
 impl SystemClock {
-    /// Starts counting monotonic time.
+    /// Returns a clock whose monotonic time starts at zero now.
     pub fn start() -> Self {
         Self { start: tokio::time::Instant::now() }
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -43,35 +47,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Our monotonic clock as governor reads it, so that moving ours moves its quotas.
-#[derive(Debug, Clone)]
-pub struct QuotaClock(pub Arc<dyn Clock>);
-
-impl governor::clock::Clock for QuotaClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::from(self.0.monotonic())
-    }
-}
-
-/// A rate as governor reads it; none where there is no bound.
-pub fn quota(rate: Rate) -> Option<Quota> {
-    match rate {
-        Rate::Off => None,
-        Rate::Per { count, period } => {
-            Quota::with_period(period / count.get()).map(|quota| quota.allow_burst(count))
-        }
-    }
-}
-
-/// Seconds from `now` until `then`; zero when `then` has passed.
-pub fn until(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
-}
-
-/// A clock a test moves: wall and monotonic time follow tokio's, which `start_paused` stops and
-/// `tokio::time::advance` moves.
+/// A clock for tests. Both times follow tokio's clock, which `start_paused` stops and `tokio::time::advance`
+/// moves.
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug)]
 pub struct TestClock {
@@ -81,11 +58,11 @@ pub struct TestClock {
 
 #[cfg(any(test, feature = "test-util"))]
 impl TestClock {
-    /// A clock that shows this Unix time at first.
-    pub fn at(epoch: i64) -> Arc<Self> {
+    /// Returns a clock that starts at a Unix time.
+    pub fn at(unix_seconds: i64) -> Arc<Self> {
         Arc::new(Self {
             start: tokio::time::Instant::now(),
-            epoch: Timestamp::from_second(epoch).expect("a time in range"),
+            epoch: Timestamp::from_second(unix_seconds).expect("a time in range"),
         })
     }
 }
@@ -98,5 +75,24 @@ impl Clock for TestClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_test_clock_moves_both_times_together() {
+        let clock = TestClock::at(1_800_000_000);
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!((clock.now().as_second(), clock.monotonic().as_secs()), (1_800_000_090, 90));
+    }
+
+    #[test]
+    fn the_time_until_a_past_moment_is_zero() {
+        let (past, future) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        assert_eq!(time_until(past, future), Duration::ZERO);
+        assert_eq!(time_until(Timestamp::from_second(60).unwrap(), past), Duration::from_secs(60));
     }
 }

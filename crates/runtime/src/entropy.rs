@@ -1,25 +1,25 @@
-//! Randomness, handed in, so that a test can fix it.
+//! Randomness as an argument, so that a test can fix it.
 
 use std::{fmt::Debug, time::Duration};
 
 /// A source of random numbers.
 pub trait Entropy: Debug + Send + Sync + 'static {
-    /// Sixteen random bytes.
+    /// Returns 16 random bytes.
     fn bytes(&self) -> [u8; 16];
 
-    /// A number in `0.0..1.0`.
+    /// Returns a random number of at least 0.0 and less than 1.0.
     fn unit(&self) -> f64 {
         let [a, b, c, d, ..] = self.bytes();
         f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// Full jitter: anything from nothing to `most`.
-    fn up_to(&self, most: Duration) -> Duration {
-        most.mul_f64(self.unit())
+    /// Returns a random duration from zero to `max` ("full jitter").
+    fn jitter(&self, max: Duration) -> Duration {
+        max.mul_f64(self.unit())
     }
 
-    /// Sixteen random bytes in hexadecimal.
-    fn name(&self) -> String {
+    /// Returns 16 random bytes in hexadecimal, for a unique id.
+    fn hex_id(&self) -> String {
         hex::encode(self.bytes())
     }
 }
@@ -34,7 +34,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Always the same byte.
+/// A source for tests that always returns the same byte.
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone, Copy)]
 pub struct FixedEntropy(pub u8);
@@ -43,5 +43,17 @@ pub struct FixedEntropy(pub u8);
 impl Entropy for FixedEntropy {
     fn bytes(&self) -> [u8; 16] {
         [self.0; 16]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_stays_below_one() {
+        assert_eq!(FixedEntropy(0).unit().to_bits(), 0.0_f64.to_bits());
+        assert!((0.99..1.0).contains(&FixedEntropy(u8::MAX).unit()));
+        assert!(FixedEntropy(u8::MAX).jitter(Duration::from_secs(1)) <= Duration::from_secs(1));
     }
 }

@@ -1,4 +1,5 @@
-//! Time and randomness, passed in so that tests can control them.
+#![doc = include_str!("../README.md")]
 
 pub mod clock;
 pub mod entropy;
+pub mod rate_limit;

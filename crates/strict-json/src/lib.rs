@@ -1,7 +1,4 @@
-//! JSON read strictly: a name given twice is an error, never "the last one wins".
-//!
-//! Two readers who disagree on which duplicate counts are how a checked document comes to mean
-//! something else (RFC 8259 §4; RFC 7519 §4 lets a JWT reader refuse duplicates).
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
 
@@ -11,31 +8,32 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// Reads one JSON document, refusing duplicate names at any depth and anything after the end.
+/// Reads one JSON document. Refuses duplicate names at any depth, and text after the document.
 ///
 /// # Errors
-/// As `serde_json`, with line and column; nesting is bounded by its recursion limit (128).
-pub fn strict(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+/// As `serde_json`, with line and column. Nesting is limited to 128 levels.
+pub fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut reader)?;
+    let value = StrictSeed.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
-/// A document that another reader than `serde_json` takes apart, duplicate names refused all the same; how
-/// deep it may nest is for that reader to bound.
+/// A JSON value without duplicate names, for deserializers other than `serde_json`. That deserializer must
+/// limit the nesting.
 #[derive(Debug)]
 pub struct Document(pub Value);
 
 impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        Strict.deserialize(reader).map(Self)
+        StrictSeed.deserialize(reader).map(Self)
     }
 }
 
-struct Strict;
+#[derive(Clone, Copy)]
+struct StrictSeed;
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for StrictSeed {
     type Value = Value;
 
     fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
@@ -43,7 +41,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictSeed {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,24 +104,24 @@ mod tests {
     #[test]
     fn a_document_without_duplicates_reads_as_serde_json_reads_it() {
         let text = br#"{"a":[1,-2,2.5,"x",null,true],"b":{"a":{}}}"#;
-        assert_eq!(strict(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
+        assert_eq!(from_slice(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
     }
 
     #[test]
     fn a_name_given_twice_is_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#] {
-            let error = strict(text.as_bytes()).unwrap_err().to_string();
+            let error = from_slice(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("given twice"), "{error}");
         }
     }
 
     #[test]
-    fn what_follows_the_document_is_refused() {
-        assert!(strict(b"{} {}").is_err());
+    fn text_after_the_document_is_refused() {
+        assert!(from_slice(b"{} {}").is_err());
     }
 
     #[test]
-    fn deep_nesting_is_an_error_not_a_crash() {
-        assert!(strict("[".repeat(100_000).as_bytes()).is_err());
+    fn deep_nesting_is_an_error_and_not_a_crash() {
+        assert!(from_slice("[".repeat(100_000).as_bytes()).is_err());
     }
 }

@@ -11,7 +11,7 @@ use super::{
     template::{Bucket, Template, Unrenderable},
     verify::{ConfinedPolicy, Unconfined, verify},
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// A confined policy with its principal, bucket and duration.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Grant {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGrant {
     /// No template has the requested name.
-    #[error("there is no template `{}`", one_line(.0))]
+    #[error("there is no template `{}`", to_single_line(.0))]
     UnknownTemplate(String),
     /// The request names no template, and there is no default.
     #[error("no template was named, and none is the default")]

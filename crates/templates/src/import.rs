@@ -23,7 +23,7 @@ use super::{
     rule::Rule,
 };
 use cam::Effect;
-use diagnostics::{Source, one_line};
+use diagnostics::{Source, to_single_line};
 
 /// A template made from a CAM policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ struct Notes(Vec<String>);
 
 impl Notes {
     fn add(&mut self, note: impl AsRef<str>) {
-        let note = one_line(note.as_ref());
+        let note = to_single_line(note.as_ref());
         if !self.0.contains(&note) {
             self.0.push(note);
         }

@@ -35,7 +35,7 @@ pub enum ScopeRefused {
     )]
     Size(usize),
     /// An item is outside the template.
-    #[error("scope item {index} is refused: {}", diagnostics::one_line(&why.to_string()))]
+    #[error("scope item {index} is refused: {}", diagnostics::to_single_line(&why.to_string()))]
     Item {
         /// The item's position, from 0.
         index: usize,

@@ -131,7 +131,8 @@ pub(super) fn verify(
 fn check(wire: &str, template: &Template, identity: &Identity) -> Result<(Policy, String), VerifierFault> {
     let home = derive_home(template.home_written.get_ref(), identity)?;
     let json = decode(wire)?;
-    let document = strict_json::strict(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    let document =
+        strict_json::from_slice(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
     let area = AllowedArea::of(template, home);
     let grants = check_statements(&document, &area)?;
     neighbours_are_out_of_reach(&grants, &area)?;

@@ -48,13 +48,15 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
     /// The endpoint is not a URL of scheme, host and port only: the signature covers no path.
-    #[error("the endpoint of STS is not a URL of scheme, host and port; write it like https://sts.tencentcloudapi.com")]
+    #[error(
+        "the endpoint of STS is not a URL of scheme, host and port; write it like https://sts.tencentcloudapi.com"
+    )]
     Endpoint,
     /// The region holds bytes that a header cannot carry.
     #[error("the region of STS cannot stand in a header; write it like ap-guangzhou")]
     Region,
     /// The HTTP client cannot be made, such as for want of root certificates.
-    #[error("no HTTP client can be made: {0}")]
+    #[error("no HTTP client can be made: {0}; check this machine's certificate store")]
     Http(#[from] reqwest::Error),
 }
 
@@ -164,11 +166,16 @@ impl Client {
         call: &Call<'_>,
     ) -> Result<TemporaryCredential, Error> {
         let Call { source_credentials, now, traceparent } = *call;
-        let signing =
-            Signing { service: "sts", host: &self.host, content_type: tc3::CONTENT_TYPE, body: &body, at: now };
+        let signing = Signing {
+            service: "sts",
+            host: &self.host,
+            content_type: tc3::CONTENT_TYPE,
+            body: &body,
+            at: now,
+        };
         let authorization = tc3::authorization(
             &signing,
-            &source_credentials.secret_id,
+            source_credentials.secret_id.expose_secret(),
             source_credentials.secret_key.expose_secret(),
         );
         let mut headers = self.headers(action, now);

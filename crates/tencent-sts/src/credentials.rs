@@ -1,25 +1,15 @@
-use std::fmt;
-
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 /// The account's own key, with which STS is called.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct SourceCredentials {
-    /// `SecretId`.
-    pub secret_id: String,
+    /// `SecretId`. It is no secret, and yet kept out of logs.
+    pub secret_id: SecretString,
     /// `SecretKey`.
     pub secret_key: SecretString,
     /// `Token`, if the key is temporary itself.
     pub token: Option<SecretString>,
-}
-
-/// Shows no part of the key: the id is kept out of logs as well.
-impl fmt::Debug for SourceCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_temporary = self.token.is_some();
-        f.debug_struct("SourceCredentials").field("is_temporary", &is_temporary).finish_non_exhaustive()
-    }
 }
 
 /// A temporary key that STS issued.

@@ -43,6 +43,13 @@ pub struct Rejection {
     pub(crate) request_id: Option<String>,
 }
 
+impl Rejection {
+    /// The error code, such as `AuthFailure.SecretIdNotFound`.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.request_id {

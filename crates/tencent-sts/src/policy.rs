@@ -104,7 +104,7 @@ impl Policy<'_> {
     /// # Errors
     /// When it is not JSON or has no statement. STS judges the rest.
     pub fn from_json(json: &str) -> Result<Self, InvalidPolicy> {
-        let document = strict_json::strict(json.as_bytes()).map_err(|_| InvalidPolicy::NotJson)?;
+        let document = strict_json::from_slice(json.as_bytes()).map_err(|_| InvalidPolicy::NotJson)?;
         let statements = document.get("statement").and_then(Value::as_array);
         if statements.is_none_or(Vec::is_empty) {
             return Err(InvalidPolicy::NoStatement);
@@ -245,7 +245,9 @@ mod tests {
             ],
         });
         assert_eq!(serde_json::from_str::<Value>(&json_of(&policy)).unwrap(), expected);
-        assert!(policy.encoded().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-_.~".contains(&byte)));
+        assert!(
+            policy.encoded().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-_.~".contains(&byte))
+        );
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! What other settings would have given, as a table.
+//! The page that compares the cache settings with others.
+
+use std::fmt::Display;
 
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -7,41 +9,56 @@ use super::{
     layout::{self, table},
     quantity::{self, count, number, percent},
 };
-use crate::credential_cache::{Advice, Alternative, Figures, NoAdvice, WhatIf};
+use crate::{
+    admin::error::AdminError,
+    credential_cache::{Advice, Alternative, Figures, NoAdvice, WhatIf},
+};
 use diagnostics::{HumanDuration, Size};
 
-/// What is asked about, as typed into the form: empty is as it is.
+/// The columns of the comparison.
+const COLUMNS: [&str; 7] = [
+    "Settings",
+    "Hit rate",
+    "Calls per hour",
+    "Change",
+    "Busiest minute",
+    "Memory",
+    "Still active after a revocation",
+];
+
+/// The settings to compare, as typed into the form; an empty one stays as it is.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Question {
+pub(super) struct SettingsForm {
     lifetime: String,
     min_remaining: String,
     max_bytes: String,
 }
 
-impl Question {
-    pub(super) fn what_if(&self) -> Result<WhatIf, String> {
-        fn given<T: TryFrom<String, Error = String>>(text: &str) -> Result<Option<T>, String> {
-            let text = text.trim();
-            (!text.is_empty()).then(|| T::try_from(text.to_owned())).transpose()
-        }
+impl SettingsForm {
+    pub(super) fn what_if(&self) -> Result<WhatIf, AdminError> {
         Ok(WhatIf {
-            lifetime: given::<HumanDuration>(&self.lifetime)?,
-            min_remaining: given::<HumanDuration>(&self.min_remaining)?,
-            max_bytes: given::<Size>(&self.max_bytes)?,
+            lifetime: parsed::<HumanDuration>(&self.lifetime)?,
+            min_remaining: parsed::<HumanDuration>(&self.min_remaining)?,
+            max_bytes: parsed::<Size>(&self.max_bytes)?,
         })
     }
 }
 
-pub(super) fn page(question: &Question, advice: &Result<Advice, NoAdvice>) -> Markup {
+fn parsed<T: TryFrom<String, Error: Display>>(text: &str) -> Result<Option<T>, AdminError> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| T::try_from(text.to_owned())).transpose().map_err(AdminError::bad_request)
+}
+
+pub(super) fn page(form: &SettingsForm, advice: &Result<Advice, NoAdvice>) -> Markup {
     layout::page(
-        layout::WHAT_IF,
+        layout::WHAT_IF_TITLE,
         false,
         &html! {
             section {
                 h2 { "What if?" }
-                p { "The latest asks, replayed by the cache's rules under other settings." }
-                (form(question))
+                p { "The latest requests, replayed by the cache's rules with other settings." }
+                (settings_form(form))
             }
             section {
                 @match advice {
@@ -53,64 +70,63 @@ pub(super) fn page(question: &Question, advice: &Result<Advice, NoAdvice>) -> Ma
     )
 }
 
-fn form(Question { lifetime, min_remaining, max_bytes }: &Question) -> Markup {
-    let field = |name: &str, words: &str, value: &str, example: &str| {
-        html! {
-            label { (words) input name=(name) value=(value) placeholder=(example) autocomplete="off"; }
-        }
-    };
+fn settings_form(SettingsForm { lifetime, min_remaining, max_bytes }: &SettingsForm) -> Markup {
     html! {
         form.search action="/advise" {
-            (field("lifetime", "Keys live", lifetime, "1h"))
-            (field("min_remaining", "Least life when handed out", min_remaining, "10m"))
+            (field("lifetime", "Key lifetime", lifetime, "1h"))
+            (field("min_remaining", "Minimum remaining time when served", min_remaining, "10m"))
             (field("max_bytes", "Memory for keys", max_bytes, "64MiB"))
             button.primary { "Replay" }
         }
     }
 }
 
+fn field(name: &str, label: &str, value: &str, example: &str) -> Markup {
+    html! {
+        label { (label) input name=(name) value=(value) placeholder=(example) autocomplete="off"; }
+    }
+}
+
 fn report(advice: &Advice) -> Markup {
-    let columns = [
-        "Settings",
-        "Hit rate",
-        "Calls an hour",
-        "Change",
-        "Busiest minute",
-        "Memory",
-        "Lives on after revoke",
+    let mut rows = vec![
+        row(html! { b { "measured" } }, &advice.counted, None),
+        row(html! { (advice.present.settings) }, &advice.present.figures, Some(&advice.present)),
     ];
-    let counted = figures(html! { b { "as counted" } }, &advice.counted, None);
-    let row = |one: &Alternative| figures(html! { (one.settings) }, &one.figures, Some(one));
-    let asked =
-        |one: &Alternative| figures(html! { b { "asked: " (one.settings) } }, &one.figures, Some(one));
-    let rows = [counted, row(&advice.present)]
-        .into_iter()
-        .chain(advice.alternatives.iter().map(row))
-        .chain(advice.asked.iter().map(asked));
+    rows.extend(
+        advice.alternatives.iter().map(|other| row(html! { (other.settings) }, &other.figures, Some(other))),
+    );
+    rows.extend(
+        advice.asked.iter().map(|asked| {
+            row(html! { b { "your settings: " (asked.settings) } }, &asked.figures, Some(asked))
+        }),
+    );
     let recorded = &advice.recorded;
     html! {
         h2 { (advice.advice) }
-        (table(&columns, rows))
+        (table(&COLUMNS, rows))
         p.soft.foot {
-            "From " (count(recorded.requests)) " asks in " (quantity::span(recorded.span.0))
-            @if recorded.of_one_key_in > 1 { ", all of one key in " (recorded.of_one_key_in) " and scaled up" }
-            "; figures are of the last " (quantity::span(recorded.measured.0))
-            ", before that memory fills. Hits here include those who waited for another's call. Memory is an estimate."
+            "From " (count(recorded.requests)) " requests in " (quantity::span(recorded.span.0))
+            @if recorded.of_one_key_in > 1 {
+                ", sampled from one key in " (recorded.of_one_key_in) " and scaled up"
+            }
+            "; the figures are of the last " (quantity::span(recorded.measured.0))
+            ", because the cache fills before that. Hits here include requests that waited for a call of another request. Memory is an estimate."
         }
     }
 }
 
-fn figures(settings: Markup, figures: &Figures, replayed: Option<&Alternative>) -> Vec<Markup> {
-    let of = |cell: fn(&Alternative) -> String| html! { (replayed.map(cell).unwrap_or_default()) };
-    let change =
-        |one: &Alternative| one.calls_change.map(|by| format!("{:+.0} %", by * 100.0)).unwrap_or_default();
+fn row(settings: Markup, figures: &Figures, replayed: Option<&Alternative>) -> Vec<Markup> {
     vec![
         settings,
         html! { (percent(figures.hit_rate)) },
         html! { (number(figures.calls_per_hour)) },
-        of(change),
-        html! { (number(figures.busiest_calls_per_second)) " a second" },
-        of(|one| Size(one.peak_bytes).rounded()),
-        of(|one| quantity::span(one.outlives_revocation.0)),
+        html! {
+            @if let Some(change) = replayed.and_then(|replayed| replayed.calls_change) {
+                (format!("{:+.0} %", change * 100.0))
+            }
+        },
+        html! { (number(figures.busiest_calls_per_second)) " per second" },
+        html! { @if let Some(replayed) = replayed { (Size(replayed.peak_bytes).rounded()) } },
+        html! { @if let Some(replayed) = replayed { (quantity::span(replayed.outlives_revocation.0)) } },
     ]
 }

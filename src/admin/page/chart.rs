@@ -1,47 +1,48 @@
-//! The last hour of a figure, as a drawing: lines in SVG, words beside them in HTML.
+//! Line charts of the last hour: lines in SVG, text in HTML.
 //!
-//! Knows numbers and how they are written. Text stands outside of the drawing, which is stretched to the room
-//! there is; colours come from the page's style.
+//! The SVG is stretched to the space there is, so it holds no text. Colours come from the style sheet.
 
 use std::{fmt::Write, time::Duration};
 
 use maud::{Markup, html};
 
 use super::quantity;
-use crate::admin::history::KEPT;
+use crate::admin::history::HISTORY_SPAN;
 
-/// The drawing's own measures.
+/// The width of the SVG in its own units.
 const WIDTH: f64 = 3600.0;
+/// The height of the SVG in its own units.
 const HEIGHT: f64 = 1000.0;
-/// How far back a drawing goes.
-const SPANS: [Duration; 4] = [Duration::from_mins(2), Duration::from_mins(10), Duration::from_mins(30), KEPT];
-/// What lies further apart is not joined: nobody looked meanwhile.
-const GAP: Duration = Duration::from_mins(2);
+/// The possible lengths of the time axis.
+const AXIS_SPANS: [Duration; 4] =
+    [Duration::from_mins(2), Duration::from_mins(10), Duration::from_mins(30), HISTORY_SPAN];
+/// The distance above which two points are not joined: no samples were taken between them.
+const MAX_JOINED_DISTANCE: Duration = Duration::from_mins(2);
 
-/// Figures of one kind, over the hour.
+/// A chart of lines with one unit.
 pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
-    /// How a value of the axis is written.
+    /// Formats a value of the axis.
     pub(super) unit: fn(f64) -> String,
-    /// The axis' end; what fits the values where there is none.
+    /// The end of the value axis; if none, it fits the values.
     pub(super) top: Option<f64>,
     pub(super) lines: Vec<Line<'a>>,
 }
 
-/// One of them.
+/// A line of a chart.
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
-    /// Its colour's name in the style sheet.
+    /// The class in the style sheet that sets the colour.
     pub(super) class: &'a str,
     pub(super) points: Vec<Point>,
 }
 
-/// How long ago, and what it was then; none where there was nothing to measure.
+/// The age of a sample, and its value, if there was something to measure.
 pub(super) type Point = (Duration, Option<f64>);
 
 impl Chart<'_> {
     pub(super) fn draw(&self) -> Markup {
-        let top = self.top.unwrap_or_else(|| nice(self.largest()));
+        let top = self.top.unwrap_or_else(|| round_up(self.max_value()));
         let span = self.span();
         html! {
             figure.chart {
@@ -59,14 +60,14 @@ impl Chart<'_> {
                     span { ((self.unit)(top)) } span { ((self.unit)(top / 2.0)) } span { ((self.unit)(0.0)) }
                 }
                 svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
-                    aria-label=(self.in_words()) {
+                    aria-label=(self.description()) {
                     @for share in [0.0, 0.5, 1.0] {
                         line.grid x1="0" x2=(WIDTH) y1=(HEIGHT * share) y2=(HEIGHT * share) {}
                     }
                     @for line in &self.lines {
-                        @for run in line.runs() {
-                            @if line.class == "filled" { path.area.filled d=(area(&run, top, span)) {} }
-                            path.line.(line.class) d=(path(&run, top, span)) {}
+                        @for segment in line.segments() {
+                            @if line.class == "filled" { path.area.filled d=(area(&segment, top, span)) {} }
+                            path.line.(line.class) d=(path(&segment, top, span)) {}
                         }
                     }
                 }
@@ -75,32 +76,31 @@ impl Chart<'_> {
         }
     }
 
-    /// As far back as there is something to show, in round numbers.
+    /// Returns the length of the time axis: the shortest that fits the points.
     fn span(&self) -> Duration {
         let ages = self.lines.iter().filter_map(|line| line.points.first()).map(|(age, _)| *age);
         let oldest = ages.max().unwrap_or_default();
-        SPANS.into_iter().find(|span| *span >= oldest).unwrap_or(KEPT)
+        AXIS_SPANS.into_iter().find(|span| *span >= oldest).unwrap_or(HISTORY_SPAN)
     }
 
-    fn largest(&self) -> f64 {
+    fn max_value(&self) -> f64 {
         let values = self.lines.iter().flat_map(|line| &line.points).filter_map(|(_, value)| *value);
         values.fold(0.0, f64::max)
     }
 
-    fn in_words(&self) -> String {
-        let mut words = format!("{}, last hour.", self.title);
+    fn description(&self) -> String {
+        let mut text = format!("{}, last hour.", self.title);
         for line in &self.lines {
             let mut values: Vec<f64> = line.points.iter().filter_map(|(_, value)| *value).collect();
             values.sort_by(f64::total_cmp);
-            let (Some(now), [least, ..], [.., most]) = (line.now(), values.as_slice(), values.as_slice())
-            else {
+            let (Some(now), [min, ..], [.., max]) = (line.now(), values.as_slice(), values.as_slice()) else {
                 continue;
             };
-            let [now, least, most] = [now, *least, *most].map(self.unit);
-            // A `String` takes all that is written to it.
-            let _ = write!(words, " {}: {now} now, {least} to {most}.", line.name);
+            let [now, min, max] = [now, *min, *max].map(self.unit);
+            // Writing to a string never fails.
+            let _ = write!(text, " {}: {now} now, {min} to {max}.", line.name);
         }
-        words
+        text
     }
 }
 
@@ -109,62 +109,63 @@ impl Line<'_> {
         self.points.last().and_then(|(_, value)| *value)
     }
 
-    /// Values without a gap between them.
-    fn runs(&self) -> Vec<Vec<(Duration, f64)>> {
-        let mut runs: Vec<Vec<(Duration, f64)>> = Vec::new();
+    /// Returns the points, split where values are missing.
+    fn segments(&self) -> Vec<Vec<(Duration, f64)>> {
+        let mut segments: Vec<Vec<(Duration, f64)>> = Vec::new();
         let mut joined = false;
-        for (age, value) in self.points.iter().filter(|(age, _)| *age <= KEPT) {
+        for (age, value) in self.points.iter().filter(|(age, _)| *age <= HISTORY_SPAN) {
             let Some(value) = value else {
                 joined = false;
                 continue;
             };
-            match runs.last_mut() {
-                Some(run)
-                    if joined && run.last().is_some_and(|(before, _)| before.saturating_sub(*age) <= GAP) =>
-                {
-                    run.push((*age, *value));
-                }
-                _ => runs.push(vec![(*age, *value)]),
+            match segments.last_mut() {
+                Some(segment) if joined && is_joined(segment, *age) => segment.push((*age, *value)),
+                _ => segments.push(vec![(*age, *value)]),
             }
             joined = true;
         }
-        runs
+        segments
     }
 }
 
-fn place(&(age, value): &(Duration, f64), top: f64, span: Duration) -> (f64, f64) {
+/// Returns whether a point of this age continues a segment.
+fn is_joined(segment: &[(Duration, f64)], age: Duration) -> bool {
+    segment.last().is_some_and(|(before, _)| before.saturating_sub(age) <= MAX_JOINED_DISTANCE)
+}
+
+fn position(&(age, value): &(Duration, f64), top: f64, span: Duration) -> (f64, f64) {
     let up = if top > 0.0 { (value / top).clamp(0.0, 1.0) } else { 0.0 };
     (WIDTH * (1.0 - age.div_duration_f64(span)), HEIGHT * (1.0 - up))
 }
 
-fn path(run: &[(Duration, f64)], top: f64, span: Duration) -> String {
+fn path(segment: &[(Duration, f64)], top: f64, span: Duration) -> String {
     let mut path = String::new();
-    for (at, point) in run.iter().enumerate() {
-        let (x, y) = place(point, top, span);
-        let step = if at == 0 { 'M' } else { 'L' };
-        // A `String` takes all that is written to it.
+    for (index, point) in segment.iter().enumerate() {
+        let (x, y) = position(point, top, span);
+        let step = if index == 0 { 'M' } else { 'L' };
+        // Writing to a string never fails.
         let _ = write!(path, "{step}{x:.0} {y:.0}");
     }
-    // A line of one point would not be seen.
-    if run.len() == 1 {
+    // A line of one point would be invisible.
+    if segment.len() == 1 {
         path.push_str("h1");
     }
     path
 }
 
-fn area(run: &[(Duration, f64)], top: f64, span: Duration) -> String {
-    let end = |point: Option<&(Duration, f64)>| point.map_or(WIDTH, |point| place(point, top, span).0);
-    let (first, last) = (end(run.first()), end(run.last()));
-    format!("{}L{last:.0} {HEIGHT}L{first:.0} {HEIGHT}Z", path(run, top, span))
+fn area(segment: &[(Duration, f64)], top: f64, span: Duration) -> String {
+    let [first, last] = [segment.first(), segment.last()]
+        .map(|point| point.map_or(WIDTH, |point| position(point, top, span).0));
+    format!("{}L{last:.0} {HEIGHT}L{first:.0} {HEIGHT}Z", path(segment, top, span))
 }
 
-/// The least of …, 0.1, 0.2, 0.5, 1, 2, … that is not below; 1 where there is nothing.
-fn nice(largest: f64) -> f64 {
-    if largest == 0.0 {
+/// Rounds up to …, 0.1, 0.2, 0.5, 1, 2, …; returns 1 for 0.
+fn round_up(value: f64) -> f64 {
+    if value == 0.0 {
         return 1.0;
     }
     let steps = (-3..12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power)));
-    steps.into_iter().find(|step| *step >= largest).unwrap_or(largest)
+    steps.into_iter().find(|step| *step >= value).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -173,12 +174,12 @@ mod tests {
 
     fn line(points: &[(u64, Option<f64>)]) -> Line<'static> {
         let points = points.iter().map(|(age, value)| (Duration::from_secs(*age), *value)).collect();
-        Line { name: "asks", class: "filled", points }
+        Line { name: "requests", class: "filled", points }
     }
 
     #[test]
-    fn what_was_not_measured_is_a_gap() {
-        let runs = line(&[
+    fn a_missing_value_is_a_gap() {
+        let segments = line(&[
             (4000, Some(9.0)),
             (3600, Some(1.0)),
             (3585, Some(2.0)),
@@ -186,40 +187,40 @@ mod tests {
             (3555, Some(3.0)),
             (900, Some(4.0)),
         ])
-        .runs();
+        .segments();
         let values: Vec<Vec<f64>> =
-            runs.iter().map(|run| run.iter().map(|(_, value)| *value).collect()).collect();
-        assert_eq!(values, [vec![1.0, 2.0], vec![3.0], vec![4.0]], "what is older than an hour is left out");
+            segments.iter().map(|segment| segment.iter().map(|(_, value)| *value).collect()).collect();
+        assert_eq!(values, [vec![1.0, 2.0], vec![3.0], vec![4.0]], "points older than an hour are left out");
     }
 
     #[test]
-    fn now_is_at_the_right_and_the_most_at_the_top() {
-        let run = [(Duration::from_hours(1), 0.0), (Duration::from_mins(30), 1.0), (Duration::ZERO, 2.0)];
-        assert_eq!(path(&run, 2.0, KEPT), "M0 1000L1800 500L3600 0");
-        assert_eq!(path(&run[2..], 2.0, KEPT), "M3600 0h1");
-        assert_eq!(area(&run, 2.0, KEPT), "M0 1000L1800 500L3600 0L3600 1000L0 1000Z");
+    fn now_is_at_the_right_and_the_maximum_at_the_top() {
+        let segment = [(Duration::from_hours(1), 0.0), (Duration::from_mins(30), 1.0), (Duration::ZERO, 2.0)];
+        assert_eq!(path(&segment, 2.0, HISTORY_SPAN), "M0 1000L1800 500L3600 0");
+        assert_eq!(path(&segment[2..], 2.0, HISTORY_SPAN), "M3600 0h1");
+        assert_eq!(area(&segment, 2.0, HISTORY_SPAN), "M0 1000L1800 500L3600 0L3600 1000L0 1000Z");
     }
 
     #[test]
-    fn a_young_service_fills_its_drawing() {
+    fn the_time_axis_fits_the_points() {
         for (age, minutes) in [(0, 2), (121, 10), (601, 30), (1801, 60), (9000, 60)] {
             let lines = vec![line(&[(age, Some(1.0)), (0, Some(1.0))])];
-            let chart = Chart { title: "Asks", unit: quantity::number, top: None, lines };
+            let chart = Chart { title: "Requests", unit: quantity::number, top: None, lines };
             assert_eq!(chart.span(), Duration::from_mins(minutes), "{age}");
         }
     }
 
     #[test]
-    fn an_axis_ends_at_a_round_number() {
-        for (largest, top) in [(0.0, 1.0), (0.03, 0.05), (1.0, 1.0), (7.0, 10.0), (130.0, 200.0)] {
-            assert!((nice(largest) - top).abs() < 1e-9, "{largest}: {}", nice(largest));
+    fn the_value_axis_ends_at_a_round_number() {
+        for (max, top) in [(0.0, 1.0), (0.03, 0.05), (1.0, 1.0), (7.0, 10.0), (130.0, 200.0)] {
+            assert!((round_up(max) - top).abs() < 1e-9, "{max}: {}", round_up(max));
         }
     }
 
     #[test]
-    fn a_drawing_says_in_words_what_it_shows() {
+    fn a_chart_has_a_description_for_screen_readers() {
         let lines = vec![line(&[(60, Some(10.0)), (30, Some(4.0)), (0, Some(5.0))])];
-        let chart = Chart { title: "Asks", unit: quantity::number, top: None, lines };
-        assert_eq!(chart.in_words(), "Asks, last hour. asks: 5 now, 4 to 10.");
+        let chart = Chart { title: "Requests", unit: quantity::number, top: None, lines };
+        assert_eq!(chart.description(), "Requests, last hour. requests: 5 now, 4 to 10.");
     }
 }

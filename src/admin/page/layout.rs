@@ -1,8 +1,8 @@
-//! What every page of the operators' listener has around it.
+//! The frame of every page, and its small parts.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// A page of this title. `live` has it follow the service where scripts may run.
+/// Renders a page. A `live` page updates itself where scripts are allowed.
 pub(super) fn page(title: &str, live: bool, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -19,9 +19,9 @@ pub(super) fn page(title: &str, live: bool, body: &Markup) -> Markup {
                 header {
                     h1 { a href="/" { "cosbroker" } }
                     nav {
-                        a href="/" aria-current=[(title == OVERVIEW).then_some("page")] { "Overview" }
-                        a href="/keys" aria-current=[(title == KEYS).then_some("page")] { "Keys" }
-                        a href="/advise" aria-current=[(title == WHAT_IF).then_some("page")] { "What if" }
+                        a href="/" aria-current=[(title == OVERVIEW_TITLE).then_some("page")] { "Overview" }
+                        a href="/keys" aria-current=[(title == KEYS_TITLE).then_some("page")] { "Keys" }
+                        a href="/advise" aria-current=[(title == WHAT_IF_TITLE).then_some("page")] { "What if" }
                         a href="/metrics" { "Metrics" }
                         a href="/api/status" { "JSON" }
                     }
@@ -33,8 +33,8 @@ pub(super) fn page(title: &str, live: bool, body: &Markup) -> Markup {
     }
 }
 
-/// The page before all others, for who has not shown the token.
-pub(super) fn auth(login: &str, problem: Option<&str>) -> Markup {
+/// Renders the login page.
+pub(super) fn login(path: &str, problem: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -49,12 +49,12 @@ pub(super) fn auth(login: &str, problem: Option<&str>) -> Markup {
                 main {
                     section.principal {
                         h2 { "cosbroker operators" }
-                        @if let Some(problem) = problem { p { (badge("bad", "no")) " " (problem) } }
-                        form method="post" action=(login) {
-                            label { "The token of [admin]"
+                        @if let Some(problem) = problem { p { (badge("bad", "refused")) " " (problem) } }
+                        form method="post" action=(path) {
+                            label { "Token of [admin]"
                                 input type="password" name="token" required autofocus autocomplete="current-password";
                             }
-                            div.buttons { button.primary { "Open" } }
+                            div.buttons { button.primary { "Sign in" } }
                         }
                     }
                 }
@@ -63,11 +63,11 @@ pub(super) fn auth(login: &str, problem: Option<&str>) -> Markup {
     }
 }
 
-pub(super) const OVERVIEW: &str = "Overview";
-pub(super) const KEYS: &str = "Keys";
-pub(super) const WHAT_IF: &str = "What if";
+pub(super) const OVERVIEW_TITLE: &str = "Overview";
+pub(super) const KEYS_TITLE: &str = "Keys";
+pub(super) const WHAT_IF_TITLE: &str = "What if";
 
-/// A table that becomes a list of cards where there is little room: each cell has its column's name.
+/// Renders a table. Each cell names its column, so that a narrow screen can show rows as cards.
 pub(super) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<Markup>>) -> Markup {
     html! {
         table {
@@ -81,17 +81,17 @@ pub(super) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<Markup>
     }
 }
 
-/// Text that is a name of something.
+/// Renders an identifier.
 pub(super) fn code(text: &str) -> Markup {
     html! { code { (text) } }
 }
 
-/// A short word on how something is: `good`, `bad` or plain.
-pub(super) fn badge(kind: &str, word: &str) -> Markup {
-    html! { span.badge.(kind) { (word) } }
+/// Renders a state; `class` is `good`, `bad` or empty.
+pub(super) fn badge(class: &str, state: &str) -> Markup {
+    html! { span.badge.(class) { (state) } }
 }
 
-/// Nothing to say.
+/// Renders a missing value.
 pub(super) fn none() -> Markup {
     PreEscaped("<span class=\"soft\">–</span>".to_owned())
 }

@@ -1,31 +1,31 @@
-// Draws the overview anew every few seconds. Without it the page is whole, and as old as it is.
+// Refreshes the overview every few seconds. Without it the page is complete, but does not update.
 
-const EVERY = 5000;
+const REFRESH_INTERVAL_MS = 5000;
 const live = document.querySelector("#live");
 const main = document.querySelector("main");
-const drawn = () => new Date().toLocaleTimeString([], { hour12: false });
+const currentTime = () => new Date().toLocaleTimeString([], { hour12: false });
 
 const isInUse = () => main.contains(document.activeElement) || !document.getSelection().isCollapsed;
 
-const draw = async () => {
-  const answer = await fetch("/", { headers: { accept: "text/html" } });
-  if (!answer.ok) throw new Error(`the listener answers ${answer.status}`);
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  // Not under somebody's hands.
+const update = async () => {
+  const response = await fetch("/", { headers: { accept: "text/html" } });
+  if (!response.ok) throw new Error(`the listener responds with ${response.status}`);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  // Do not replace what the operator selects or types into.
   if (!isInUse()) main.replaceChildren(...page.querySelector("main").childNodes);
   live.className = "";
-  live.textContent = `live, ${drawn()}`;
+  live.textContent = `live, ${currentTime()}`;
 };
 
-const follow = async () => {
+const refresh = async () => {
   if (!document.hidden) {
-    await draw().catch((error) => {
+    await update().catch((error) => {
       live.className = "bad";
       live.textContent = `not reachable: ${error.message}`;
     });
   }
-  setTimeout(follow, EVERY);
+  setTimeout(refresh, REFRESH_INTERVAL_MS);
 };
 
-live.textContent = `live, ${drawn()}`;
-setTimeout(follow, EVERY);
+live.textContent = `live, ${currentTime()}`;
+setTimeout(refresh, REFRESH_INTERVAL_MS);

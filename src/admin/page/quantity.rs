@@ -1,23 +1,23 @@
-//! Numbers, spans and moments as the page writes them: short, and never more exact than they are.
+//! Numbers, durations and times as the page shows them: short, and not more precise than they are.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use runtime::clock::until;
+use runtime::clock::time_until;
 
-/// `98.7 %`
+/// Formats a share, like `98.7 %`.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    // What is not all of it is not written as all of it.
+    // Less than all is not shown as all.
     if percent > 99.9 && share < 1.0 {
         return "> 99.9 %".to_owned();
     }
     format!("{} %", trimmed(format!("{percent:.1}")))
 }
 
-/// `0.25`, `3.4`, `12,345`
+/// Formats a figure, like `0.25`, `3.4` or `12,345`.
 pub(super) fn number(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
@@ -28,12 +28,12 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// `12,345`
+/// Formats a count, like `12,345`.
 pub(super) fn count(value: impl Into<u64>) -> String {
     grouped(&value.into().to_string())
 }
 
-/// `180 µs`, `2.3 ms`, `1.2 s`
+/// Formats seconds, like `180 µs`, `2.3 ms` or `1.2 s`.
 pub(super) fn latency(seconds: f64) -> String {
     let (value, unit) = match seconds {
         0.0 => return "0".to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn latency(seconds: f64) -> String {
     format!("{} {unit}", if digits == 1 { trimmed(format!("{value:.1}")) } else { format!("{value:.0}") })
 }
 
-/// `45 s`, `27 min`, `3 h 5 min`, `2 d 4 h`
+/// Formats a duration, like `45 s`, `27 min`, `3 h 5 min` or `2 d 4 h`.
 pub(super) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -58,31 +58,31 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// A moment, by how long ago it was.
+/// Renders a past time, like `27 min ago`.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
-    moment(at, &format!("{} ago", span(until(now, at))))
+    relative_time(at, &format!("{} ago", span(time_until(now, at))))
 }
 
-/// A moment, by how far off it is.
-pub(super) fn to_come(at: Timestamp, now: Timestamp) -> Markup {
-    moment(at, &format!("in {}", span(until(at, now))))
+/// Renders a future time, like `in 27 min`.
+pub(super) fn future(at: Timestamp, now: Timestamp) -> Markup {
+    relative_time(at, &format!("in {}", span(time_until(at, now))))
 }
 
-fn moment(at: Timestamp, words: &str) -> Markup {
+fn relative_time(at: Timestamp, text: &str) -> Markup {
     let clock = at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
-    html! { time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(clock) { (words) } }
+    html! { time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(clock) { (text) } }
 }
 
 fn trimmed(text: String) -> String {
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
-/// Thousands apart.
+/// Separates thousands.
 fn grouped(digits: &str) -> String {
     let lead = digits.len() % 3;
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && at % 3 == lead {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && index % 3 == lead {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -94,8 +94,12 @@ fn grouped(digits: &str) -> String {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     #[test]
-    fn numbers_are_as_short_as_they_are_exact() {
+    fn numbers_are_as_short_as_they_are_precise() {
         for (share, written) in
             [(0.0, "0 %"), (0.5, "50 %"), (0.9876, "98.8 %"), (0.99999, "> 99.9 %"), (1.0, "100 %")]
         {
@@ -120,8 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_says_how_far_off_it_is_and_when_exactly() {
-        let at = |second| Timestamp::from_second(second).unwrap();
+    fn a_time_shows_its_distance_and_in_its_title_the_exact_time() {
         for (seconds, written) in
             [(45, "45 s ago"), (1620, "27 min ago"), (11_100, "3 h 5 min ago"), (187_200, "2 d 4 h ago")]
         {
@@ -129,6 +132,6 @@ mod tests {
             assert!(shown.contains(&format!(">{written}<")), "{shown}");
             assert!(shown.contains("title=\"2026-11-23 21:19:34 UTC\""), "{shown}");
         }
-        assert!(to_come(at(90), at(30)).into_string().contains(">in 1 min<"));
+        assert!(future(at(90), at(30)).into_string().contains(">in 1 min<"));
     }
 }

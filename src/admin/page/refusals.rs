@@ -1,89 +1,97 @@
-//! The last refusals, those together that say the same.
+//! The latest refusals, grouped by what they have in common.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
+    keys,
     layout::{code, table},
-    people,
     quantity::ago,
 };
-use crate::http::Refused;
-use diagnostics::plain;
+use crate::http::RecentRefusal;
+use diagnostics::printable;
 
-/// Kinds shown.
-const SHOWN: usize = 15;
-/// People named of each.
-const NAMED: usize = 3;
+/// The number of groups shown.
+const MAX_GROUPS: usize = 15;
+/// The number of users named for each group.
+const MAX_USERS_PER_GROUP: usize = 3;
 
-/// Refusals for the same reason.
-struct Alike<'a> {
-    last: &'a Refused,
-    times: usize,
-    /// Who, as far as is known: issuer and subject.
-    people: Vec<(&'a str, &'a str)>,
+/// Refusals with the same outcome, cause and template.
+struct Group<'a> {
+    last: &'a RecentRefusal,
+    count: usize,
+    /// The users of verified tokens, as issuer and subject.
+    users: Vec<(&'a str, &'a str)>,
 }
 
-pub(super) fn section(refusals: &[Refused], now: Timestamp) -> Markup {
+impl Group<'_> {
+    fn includes(&self, refused: &RecentRefusal) -> bool {
+        self.last.outcome == refused.outcome
+            && self.last.cause == refused.cause
+            && self.last.template == refused.template
+    }
+}
+
+pub(super) fn section(refusals: &[RecentRefusal], now: Timestamp) -> Markup {
     html! {
         section {
             h2 { "Recent refusals" }
             @if refusals.is_empty() {
                 p.soft { "None since the start." }
             } @else {
-                p.soft { "The last twenty of each kind; " code { "cosbroker_refusals_total" } " counts them all." }
+                p.soft { "The last 20 of each kind; " code { "cosbroker_refusals_total" } " counts all." }
                 (table(
-                    &["Last", "Refused", "Times", "Who", "Why", "Last request"],
-                    alike(refusals).iter().take(SHOWN).map(|alike| row(alike, now)),
+                    &["Last", "Refusal", "Times", "Users", "Cause", "Last request"],
+                    grouped(refusals).iter().take(MAX_GROUPS).map(|group| row(group, now)),
                 ))
             }
         }
     }
 }
 
-fn row(Alike { last, times, people }: &Alike<'_>, now: Timestamp) -> Vec<Markup> {
-    let who = html! {
-        @for (issuer, subject) in people.iter().take(NAMED) {
-            a href=(people::link(issuer, subject)) { (plain(subject)) } " "
+fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> {
+    let named = html! {
+        @for (issuer, subject) in users.iter().take(MAX_USERS_PER_GROUP) {
+            a href=(keys::user_link(issuer, subject)) { (printable(subject)) } " "
         }
-        @if people.is_empty() { span.soft { "not known" } }
-        @if people.len() > NAMED { "and " (people.len() - NAMED) " more" }
+        @if users.is_empty() { span.soft { "unknown" } }
+        @if users.len() > MAX_USERS_PER_GROUP { "and " (users.len() - MAX_USERS_PER_GROUP) " more" }
         @if let Some(client) = last.client { small { "last from " (client) } }
     };
     vec![
         ago(last.at, now),
-        html! { (last.status) " " b { (last.outcome) } @if let Some(template) = &last.template { small { (template) } } },
-        html! { (times) },
-        who,
-        html! { (plain(&last.cause)) },
+        html! {
+            (last.status) " " b { (last.outcome) }
+            @if let Some(template) = &last.template { small { (template) } }
+        },
+        html! { (count) },
+        named,
+        html! { (printable(&last.cause)) },
         code(&last.request_id),
     ]
 }
 
-fn alike(refusals: &[Refused]) -> Vec<Alike<'_>> {
-    let mut kinds: Vec<Alike<'_>> = Vec::new();
+fn grouped(refusals: &[RecentRefusal]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for refused in refusals {
-        let says = |refused: &Refused| (refused.outcome, refused.cause.clone(), refused.template.clone());
-        let known = kinds.iter().position(|kind| says(kind.last) == says(refused));
-        let principal = refused.issuer.as_deref().zip(refused.subject.as_deref());
-        match known.and_then(|at| kinds.get_mut(at)) {
-            Some(kind) => {
-                kind.times += 1;
-                kind.people.extend(principal.filter(|principal| !kind.people.contains(principal)));
+        let user = refused.issuer.as_deref().zip(refused.subject.as_deref());
+        match groups.iter_mut().find(|group| group.includes(refused)) {
+            Some(group) => {
+                group.count += 1;
+                group.users.extend(user.filter(|user| !group.users.contains(user)));
             }
-            None => kinds.push(Alike { last: refused, times: 1, people: principal.into_iter().collect() }),
+            None => groups.push(Group { last: refused, count: 1, users: user.into_iter().collect() }),
         }
     }
-    kinds
+    groups
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_says_the_same_is_one_row_with_those_it_happened_to() {
-        let refused = |second, cause: &str, subject: &str| Refused {
+    fn refused(second: i64, cause: &str, subject: &str) -> RecentRefusal {
+        RecentRefusal {
             at: Timestamp::from_second(second).unwrap(),
             status: 403,
             outcome: "requirement-not-met",
@@ -93,17 +101,21 @@ mod tests {
             issuer: Some("i".to_owned()),
             subject: Some(subject.to_owned()),
             template: None,
-        };
+        }
+    }
+
+    #[test]
+    fn refusals_with_the_same_cause_are_one_row_that_names_their_users() {
         let all = [
             refused(9, "no role", "bob"),
             refused(8, "no team", "bob"),
             refused(7, "no role", "<b>"),
             refused(6, "no role", "bob"),
         ];
-        let kinds = alike(&all);
-        let told: Vec<_> =
-            kinds.iter().map(|kind| (kind.last.cause.as_str(), kind.times, kind.people.len())).collect();
-        assert_eq!(told, [("no role", 3, 2), ("no team", 1, 1)]);
+        let groups = grouped(&all);
+        let shown: Vec<_> =
+            groups.iter().map(|group| (group.last.cause.as_str(), group.count, group.users.len())).collect();
+        assert_eq!(shown, [("no role", 3, 2), ("no team", 1, 1)]);
         let shown = section(&all, Timestamp::from_second(9).unwrap()).into_string();
         assert!(shown.contains("&lt;b&gt;") && !shown.contains("<b>&lt;"), "{shown}");
     }

@@ -10,7 +10,7 @@ use crate::{
     cli::{note, operators::Listener, say},
     credential_cache::Revocation,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// Stop serving a user, at once, and say until when the keys they already have will live: COS cannot be told.
 ///
@@ -72,7 +72,7 @@ impl Options {
             let until = held.expires_last_at.map(|until| to_come(until, held.coverage.now));
             let until = until.map_or_else(String::new, |until| format!(", the last until {until}"));
             let active = keys(held.active as u64);
-            let question = format!("`{}`: {active} alive{until}.", one_line(&self.who.subject));
+            let question = format!("`{}`: {active} alive{until}.", to_single_line(&self.who.subject));
             write!(std::io::stdout(), "{question}\nStop serving this user? [y/N] ")?;
             std::io::stdout().flush()?;
             let mut answer = String::new();

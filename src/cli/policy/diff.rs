@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Configuration, identity_of, read};
 use crate::{app::StartError, cli::say, reload::folder};
 use cam::compare::compare;
-use diagnostics::{Source, one_line};
+use diagnostics::{Source, to_single_line};
 use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
 /// Say what everybody, and each of some sample users, gains and loses by a change.
@@ -106,7 +106,7 @@ fn files(dir: &Path) -> anyhow::Result<Vec<Source>> {
 fn sample(path: &Path) -> anyhow::Result<Vec<(String, Identity)>> {
     let text = read(path)?;
     let wrong = "holds no list of claims; write it like [{\"sub\":\"alice\"},{\"sub\":\"bob\"}]";
-    let parsed = strict_json::strict(text.text().as_bytes())
+    let parsed = strict_json::from_slice(text.text().as_bytes())
         .map_err(|error| anyhow::anyhow!("{} {wrong}: {error}", path.display()))?;
     let list = match parsed {
         Value::Array(list) => list,
@@ -137,16 +137,16 @@ impl Versions {
         let (old, new) = match (&self.old, &self.new) {
             (Some(old), Some(new)) => (old, new),
             (None, Some(_)) => {
-                say(&format!("{}: new", one_line(&self.name)))?;
+                say(&format!("{}: new", to_single_line(&self.name)))?;
                 return Ok(true);
             }
             (Some(_) | None, None) => {
-                say(&format!("{}: removed", one_line(&self.name)))?;
+                say(&format!("{}: removed", to_single_line(&self.name)))?;
                 return Ok(false);
             }
         };
         let revision = old.revision_to(new).unwrap_or_default();
-        say(&format!("{}:", one_line(&self.name)))?;
+        say(&format!("{}:", to_single_line(&self.name)))?;
         tell("everybody", revision.gains.iter().cloned(), revision.losses.iter().cloned())?;
         let mut widens = revision.widens();
         for (name, identity) in people {
@@ -162,7 +162,7 @@ impl Versions {
                     tell(name, [format!("a key at all; before: {error}")], [])?;
                 }
                 (Err(_), Err(error)) => {
-                    say(&format!("  {}: no key, before and after: {error}", one_line(name)))?;
+                    say(&format!("  {}: no key, before and after: {error}", to_single_line(name)))?;
                 }
             }
         }
@@ -175,10 +175,10 @@ fn tell(
     gains: impl IntoIterator<Item = String>,
     losses: impl IntoIterator<Item = String>,
 ) -> std::io::Result<()> {
-    let gains = gains.into_iter().map(|one| format!("    gains {}", one_line(&one)));
-    let losses = losses.into_iter().map(|one| format!("    loses {}", one_line(&one)));
+    let gains = gains.into_iter().map(|one| format!("    gains {}", to_single_line(&one)));
+    let losses = losses.into_iter().map(|one| format!("    loses {}", to_single_line(&one)));
     let lines: Vec<String> = gains.chain(losses).collect();
-    let who = one_line(who);
+    let who = to_single_line(who);
     if lines.is_empty() {
         say(&format!("  {who}: nothing changes"))
     } else {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Subject, pretty};
 use crate::cli::say;
-use diagnostics::{Size, one_line};
+use diagnostics::{Size, to_single_line};
 use templates::{Question, explain};
 
 /// Say whether somebody's key would be allowed to do something, and which statement and condition decide.
@@ -72,9 +72,9 @@ impl Options {
             return Ok(());
         }
         let verdict = if answer.allowed { "allowed" } else { "denied" };
-        say(&format!("{verdict}: {}", one_line(&answer.reason)))?;
+        say(&format!("{verdict}: {}", to_single_line(&answer.reason)))?;
         if let Some(statement) = &answer.statement {
-            say(&format!("decided by: {}", one_line(&serde_json::to_string(statement)?)))?;
+            say(&format!("decided by: {}", to_single_line(&serde_json::to_string(statement)?)))?;
         }
         if let Some(unmet) = &answer.condition {
             say(&format!("unmet condition: {} on {}", unmet.operator, unmet.key))?;
@@ -95,7 +95,7 @@ fn bytes(text: &str) -> Result<u64, String> {
             let count: u64 = count.trim().parse().map_err(|_| format!("`{text}` is not a size"))?;
             count.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
         }
-        None => Size::try_from(text.to_owned()).map(|size| size.0),
+        None => text.parse::<Size>().map(|size| size.0).map_err(|error| error.to_string()),
     }
 }
 

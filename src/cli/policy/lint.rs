@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Configuration, read};
 use crate::{app::StartError, cli::say, reload::folder};
-use diagnostics::{Source, one_line};
+use diagnostics::{Source, to_single_line};
 use templates::{Finding, Level, Report, lint};
 
 /// Prove that templates confine every user to their own folder, and show what does not.
@@ -86,7 +86,7 @@ fn tell(report: &Report) -> std::io::Result<()> {
         say("")?;
     }
     for (name, proved) in &report.verdicts {
-        say(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, one_line(name)))?;
+        say(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, to_single_line(name)))?;
     }
     if !report.assumptions.is_empty() {
         say(&format!(
@@ -103,8 +103,8 @@ fn drawn(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> Strin
         Level::Error => Weight::ERROR,
         Level::Warning => Weight::WARNING,
     };
-    let message = one_line(&finding.diagnostic.message);
-    let path = one_line(&finding.diagnostic.path.display().to_string());
+    let message = to_single_line(&finding.diagnostic.message);
+    let path = to_single_line(&finding.diagnostic.path.display().to_string());
     let mut group = Group::with_title(weight.primary_title(message.as_str()).id(finding.rule.name()));
     if let (Some(place), Some(text)) = (&finding.diagnostic.place, text) {
         let snippet = Snippet::source(text.text())
@@ -114,11 +114,11 @@ fn drawn(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> Strin
     } else {
         group = group.element(Origin::path(path.as_str()));
     }
-    let example = finding.counter_example.as_ref().map(|found| one_line(&found.to_string()));
+    let example = finding.counter_example.as_ref().map(|found| to_single_line(&found.to_string()));
     if let Some(example) = &example {
         group = group.element(Weight::NOTE.with_name("for example").message(example.as_str()));
     }
-    let help = one_line(&finding.diagnostic.help);
+    let help = to_single_line(&finding.diagnostic.help);
     group = group.element(Weight::HELP.message(help.as_str()));
     renderer.render(&[group])
 }

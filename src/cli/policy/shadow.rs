@@ -13,7 +13,7 @@ use crate::{
     cli::{operators::Listener, say},
     config::TemplateSettings,
 };
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 use templates::{ShadowReport, TemplateStatus};
 
 /// Say what templates that stand beside the serving ones (`<name>.next.toml`) would change for the people who
@@ -82,7 +82,7 @@ impl Options {
 /// A report for a person.
 fn told(name: &str, shadow: &ShadowReport) -> String {
     if !shadow.problems.is_empty() {
-        let problems: Vec<String> = shadow.problems.iter().map(|one| one_line(one)).collect();
+        let problems: Vec<String> = shadow.problems.iter().map(|one| to_single_line(one)).collect();
         return format!("{name}.next.toml could not serve:\n  {}", problems.join("\n  "));
     }
     let sizes = &shadow.policy_bytes;
@@ -101,7 +101,7 @@ fn told(name: &str, shadow: &ShadowReport) -> String {
     lines.extend(shadow.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
     lines.extend(shadow.revision.gains.iter().map(|one| format!("  everybody gains {one}")));
     lines.extend(shadow.revision.losses.iter().map(|one| format!("  everybody loses {one}")));
-    lines.iter().map(|line| one_line(line)).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| to_single_line(line)).collect::<Vec<_>>().join("\n")
 }
 
 impl Promotion {

@@ -1,8 +1,7 @@
-//! Asks replayed under other settings, by the cache's own rules.
+//! Replay of recorded requests under other settings, by the cache's own freshness rules.
 //!
-//! Simpler than the cache in three ways: STS always answers, and at once; a refresh begins at its share, not a
-//! tenth to either side; and when keys must make room, the one not asked for the longest goes, where moka's
-//! `TinyLFU` also looks at how often they were asked for.
+//! Simpler than the cache in three ways: STS always answers, and at once; the refresh margin has no jitter; and
+//! the least recently used credential is evicted, where moka's `TinyLFU` also considers how often it was used.
 
 use std::{
     cmp::Reverse,
@@ -11,150 +10,186 @@ use std::{
 };
 
 use super::{
-    super::{Outcome, key::most_wanted},
-    ring::Ask,
+    super::{
+        CacheOutcome,
+        freshness::{self, Freshness, FreshnessRequirement},
+    },
+    recorder::RecordedRequest,
 };
 use crate::config;
 
-/// What a replay goes by.
+/// Source credentials are never rotated in a replay.
+const SOURCE_CREDENTIALS_VERSION: u64 = 0;
+const MINUTE_SECONDS: u64 = 60;
+
+/// Settings of a replay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
-    /// How long keys live; as their templates say without.
+    /// Lifetime of credentials; none for what their templates say.
     pub(super) lifetime: Option<Duration>,
-    /// The cache's settings.
-    pub(super) cache: config::Cache,
+    pub(super) min_remaining: Option<Duration>,
+    pub(super) refresh_at: f64,
+    pub(super) max_bytes: u64,
 }
 
-/// What came of asks, of the keys that were kept.
+impl From<config::Cache> for Settings {
+    fn from(cache: config::Cache) -> Self {
+        Self {
+            lifetime: None,
+            min_remaining: cache.min_remaining,
+            refresh_at: cache.refresh_at,
+            max_bytes: cache.max_bytes,
+        }
+    }
+}
+
+/// Counts of requests, for the credentials that are recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) requests: u64,
-    /// Answered without a call of their own.
+    /// Served without an STS call of their own.
     pub(super) hits: u64,
-    /// Keys that STS was asked for.
+    /// STS calls.
     pub(super) calls: u64,
     pub(super) refused: u64,
-    /// The most calls in one minute by the clock.
-    pub(super) busiest: u64,
-    /// The most that living keys took.
+    /// STS calls in the busiest minute by the clock.
+    pub(super) busiest_minute: u64,
+    /// Peak size of the cache.
     pub(super) peak_bytes: u64,
+    /// The present minute, and the STS calls in it.
     minute: (u64, u64),
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, at: Duration, outcome: Outcome) {
-        let calls = u64::from(matches!(outcome, Outcome::Fetched | Outcome::Refreshed));
-        let is_hit = matches!(outcome, Outcome::Hit | Outcome::Refreshed | Outcome::Coalesced);
+    /// Counts a request; `outcome` is none if it was refused.
+    pub(super) fn count(&mut self, at: Duration, outcome: Option<CacheOutcome>) {
+        let calls = u64::from(matches!(outcome, Some(CacheOutcome::Fetched | CacheOutcome::Refreshed)));
+        let is_hit = outcome.is_some_and(|outcome| outcome.is_hit() || outcome == CacheOutcome::Coalesced);
         self.requests += 1;
         self.hits += u64::from(is_hit);
-        self.refused += u64::from(outcome == Outcome::Refused);
+        self.refused += u64::from(outcome.is_none());
         self.calls += calls;
-        let minute = at.as_secs() / 60;
+        let minute = at.as_secs() / MINUTE_SECONDS;
         let before = if self.minute.0 == minute { self.minute.1 } else { 0 };
         self.minute = (minute, before + calls);
-        self.busiest = self.busiest.max(self.minute.1);
+        self.busiest_minute = self.busiest_minute.max(self.minute.1);
     }
 }
 
-/// Replays asks of one key in `one_in` through a cache that is empty at first; counts from `measured_from` on,
-/// on the clock of the asks.
+/// Replays the requests for one credential in `one_in` through a cache that is empty at first. Counts from
+/// `measured_from` on, on the clock of the requests.
 pub(super) fn replay(
-    requests: impl Iterator<Item = Ask>,
+    requests: impl Iterator<Item = RecordedRequest>,
     one_in: u64,
     measured_from: Duration,
     settings: &Settings,
 ) -> Tally {
-    let mut cache = Memory { room: settings.cache.max_bytes / one_in, ..Memory::default() };
+    let mut cache = SimulatedCache { max_bytes: settings.max_bytes / one_in, ..SimulatedCache::default() };
     let mut tally = Tally::default();
-    for ask in requests {
-        let outcome = cache.answer(&ask, settings);
-        if ask.at >= measured_from {
-            tally.count(ask.at, outcome);
+    for request in requests {
+        let outcome = cache.serve(&request, settings);
+        if request.at >= measured_from {
+            tally.count(request.at, outcome);
             tally.peak_bytes = tally.peak_bytes.max(cache.bytes);
         }
     }
     tally
 }
 
-/// The keys in memory, the least lately asked for known.
+/// A simulated cache with LRU eviction.
 #[derive(Default)]
-struct Memory {
-    room: u64,
+struct SimulatedCache {
+    max_bytes: u64,
     bytes: u64,
-    held: HashMap<u64, Held>,
-    /// When keys end; of a key that was replaced, the end of the older one too.
-    ends: BinaryHeap<Reverse<(Duration, u64)>>,
-    /// Keys as they were asked for; only the last place of each counts.
-    used: VecDeque<(u64, u64)>,
-    uses: u64,
+    entries: HashMap<u64, Entry>,
+    /// When entries expire; a replaced entry leaves its earlier expiry here.
+    expiries: BinaryHeap<Reverse<(Duration, u64)>>,
+    /// Keys in the order of use; only the last use of each counts.
+    uses: VecDeque<(u64, u64)>,
+    use_count: u64,
 }
 
-struct Held {
-    ends: Duration,
+struct Entry {
+    expires_at: Duration,
     refresh_from: Duration,
     bytes: u64,
     last_use: u64,
 }
 
-impl Memory {
-    fn answer(&mut self, ask: &Ask, settings: &Settings) -> Outcome {
-        let life = settings.lifetime.unwrap_or(ask.life);
-        let least = settings.cache.min_remaining(life);
-        if ask.wanted > least && ask.wanted > most_wanted(life) {
-            return Outcome::Refused;
+impl SimulatedCache {
+    /// Serves a request; none if it is refused.
+    fn serve(&mut self, request: &RecordedRequest, settings: &Settings) -> Option<CacheOutcome> {
+        let lifetime = settings.lifetime.unwrap_or(request.lifetime);
+        let min_ttl = freshness::min_ttl(settings.min_remaining, lifetime);
+        let requested_ttl = Some(request.requested_ttl);
+        let required =
+            FreshnessRequirement::new(min_ttl, requested_ttl, lifetime, SOURCE_CREDENTIALS_VERSION).ok()?;
+        self.remove_expired(request.at);
+        let outcome = self.lookup(request, required);
+        if outcome != CacheOutcome::Hit {
+            self.insert(request, lifetime, settings.refresh_at);
         }
-        self.bury(ask.at);
-        let outcome = match self.held.get(&ask.key) {
-            Some(held) if held.ends.saturating_sub(ask.at) < least.max(ask.wanted) => Outcome::Fetched,
-            Some(held) if ask.at >= held.refresh_from => Outcome::Refreshed,
-            Some(_) => Outcome::Hit,
-            None => Outcome::Fetched,
+        self.touch(request.key);
+        self.evict();
+        Some(outcome)
+    }
+
+    fn lookup(&self, request: &RecordedRequest, required: FreshnessRequirement) -> CacheOutcome {
+        let Some(entry) = self.entries.get(&request.key) else { return CacheOutcome::Fetched };
+        let found = Freshness {
+            ttl: entry.expires_at.saturating_sub(request.at),
+            source_credentials_version: SOURCE_CREDENTIALS_VERSION,
+            is_superseded: false,
         };
-        if outcome != Outcome::Hit {
-            let ends = ask.at + life;
-            let refresh_from = ends.saturating_sub(life.mul_f64(settings.cache.refresh_at));
-            self.remove(ask.key);
-            self.bytes += ask.bytes;
-            self.ends.push(Reverse((ends, ask.key)));
-            self.held.insert(ask.key, Held { ends, refresh_from, bytes: ask.bytes, last_use: 0 });
+        match required.check(found) {
+            Err(_) => CacheOutcome::Fetched,
+            Ok(()) if request.at >= entry.refresh_from => CacheOutcome::Refreshed,
+            Ok(()) => CacheOutcome::Hit,
         }
-        self.touch(ask.key);
-        self.make_room();
-        outcome
+    }
+
+    fn insert(&mut self, request: &RecordedRequest, lifetime: Duration, refresh_at: f64) {
+        let RecordedRequest { key, bytes, .. } = *request;
+        let expires_at = request.at + lifetime;
+        let margin = freshness::refresh_margin(lifetime, refresh_at, freshness::NO_JITTER);
+        let refresh_from = expires_at.saturating_sub(margin);
+        self.remove(key);
+        self.bytes += bytes;
+        self.expiries.push(Reverse((expires_at, key)));
+        self.entries.insert(key, Entry { expires_at, refresh_from, bytes, last_use: 0 });
     }
 
     fn touch(&mut self, key: u64) {
-        self.uses += 1;
-        if let Some(held) = self.held.get_mut(&key) {
-            held.last_use = self.uses;
-            self.used.push_back((self.uses, key));
+        self.use_count += 1;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.last_use = self.use_count;
+            self.uses.push_back((self.use_count, key));
         }
     }
 
-    /// Keys leave when they end.
-    fn bury(&mut self, now: Duration) {
-        while let Some(Reverse((end, key))) =
-            self.ends.peek().copied().filter(|Reverse((end, _))| *end <= now)
+    fn remove_expired(&mut self, now: Duration) {
+        while let Some(Reverse((expires_at, key))) = self.expiries.peek().copied()
+            && expires_at <= now
         {
-            self.ends.pop();
-            if self.held.get(&key).is_some_and(|held| held.ends == end) {
+            self.expiries.pop();
+            if self.entries.get(&key).is_some_and(|entry| entry.expires_at == expires_at) {
                 self.remove(key);
             }
         }
     }
 
-    fn make_room(&mut self) {
-        while self.bytes > self.room {
-            let Some((last_use, key)) = self.used.pop_front() else { return };
-            if self.held.get(&key).is_some_and(|held| held.last_use == last_use) {
+    fn evict(&mut self) {
+        while self.bytes > self.max_bytes {
+            let Some((last_use, key)) = self.uses.pop_front() else { return };
+            if self.entries.get(&key).is_some_and(|entry| entry.last_use == last_use) {
                 self.remove(key);
             }
         }
     }
 
     fn remove(&mut self, key: u64) {
-        if let Some(held) = self.held.remove(&key) {
-            self.bytes -= held.bytes;
+        if let Some(entry) = self.entries.remove(&key) {
+            self.bytes -= entry.bytes;
         }
     }
 }

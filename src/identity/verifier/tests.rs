@@ -72,7 +72,7 @@ fn rejection(outcome: &Result<Arc<Identity>, AuthError>) -> Option<Rejection> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_token_names_its_subject() {
+async fn a_valid_token_identifies_its_subject() {
     let (verifier, _) = verifier(vec![hmac()]);
     for claims in [
         claims(),
@@ -125,7 +125,7 @@ async fn every_claim_is_required_typed_and_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_bring_keys_or_must_be_understood_are_refused() {
+async fn headers_that_bring_keys_or_must_be_understood_are_rejected() {
     let (verifier, _) = verifier(vec![hmac()]);
     let payload = claims().to_string();
     for extra in [
@@ -159,7 +159,7 @@ async fn headers_that_bring_keys_or_must_be_understood_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_a_token_is_nobody() {
+async fn a_text_that_is_no_token_is_rejected() {
     let (verifier, _) = verifier(vec![hmac()]);
     let good = token(&claims());
     let (message, signature) = good.rsplit_once('.').unwrap();
@@ -189,7 +189,7 @@ async fn what_is_not_a_token_is_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_remembered_token_expires_all_the_same() {
+async fn a_cached_token_expires() {
     let (verifier, _) = verifier(vec![hmac()]);
     let token = token(&claims());
     assert!(verifier.verify(&token).await.is_ok());
@@ -200,7 +200,7 @@ async fn a_remembered_token_expires_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_issuers_key_does_not_sign_for_another() {
+async fn the_key_of_one_issuer_does_not_verify_tokens_of_another() {
     let other = issuer("https://other.example/", &[Algorithm::HS256], KeySource::Secret(vec![7; 32].into()));
     let (verifier, _) = verifier(vec![hmac(), other]);
     let token = token(&with("iss", json!("https://other.example/")));
@@ -208,7 +208,7 @@ async fn one_issuers_key_does_not_sign_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_is_asked_for_where_the_operator_wants_one() {
+async fn a_typ_is_required_if_configured() {
     let mut rules = hmac();
     rules.required_typ = Some("at+jwt".to_owned());
     let (verifier, _) = verifier(vec![rules]);
@@ -267,7 +267,7 @@ impl Publisher {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_is_followed_and_a_withdrawn_key_takes_its_tokens_along() {
+async fn a_rotation_is_followed_and_tokens_of_a_withdrawn_key_are_rejected() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
@@ -275,14 +275,18 @@ async fn a_rotation_is_followed_and_a_withdrawn_key_takes_its_tokens_along() {
     assert!(verifier.verify(&old).await.is_ok());
     publisher.rotate("two");
     let new = publisher.token("two");
-    assert_eq!(rejection(&verifier.verify(&new).await), Some(Rejection::UnknownKey), "asked a moment ago");
+    assert_eq!(
+        rejection(&verifier.verify(&new).await),
+        Some(Rejection::UnknownKey),
+        "the cooldown has not passed"
+    );
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(verifier.verify(&new).await.is_ok());
     assert_eq!(rejection(&verifier.verify(&old).await), Some(Rejection::UnknownKey));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_is_followed_even_where_tokens_name_no_key() {
+async fn a_rotation_is_followed_even_if_tokens_have_no_kid() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
@@ -294,33 +298,37 @@ async fn a_rotation_is_followed_even_where_tokens_name_no_key() {
     assert!(verifier.verify(&nameless(&publisher, "one")).await.is_ok());
     publisher.rotate("two");
     let new = nameless(&publisher, "two");
-    assert_eq!(rejection(&verifier.verify(&new).await), Some(Rejection::Signature), "asked a moment ago");
+    assert_eq!(
+        rejection(&verifier.verify(&new).await),
+        Some(Rejection::Signature),
+        "the cooldown has not passed"
+    );
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(verifier.verify(&new).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_keys_cost_one_look_in_thirty_seconds_and_never_the_known_ones() {
+async fn unknown_keys_cause_one_fetch_in_thirty_seconds_and_known_keys_stay_valid() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     publisher.rotate("two");
     publisher.publish("one");
     let verifier = publisher.verifier();
     assert!(verifier.verify(&publisher.token("one")).await.is_ok());
-    // From here on a look at the source would lose the good key: none is made.
+    // From now on a fetch would fail: none is made.
     std::fs::write(publisher.path(), "<html>gateway</html>").unwrap();
     for _ in 0..100 {
         assert!(rejection(&verifier.verify(&publisher.token("two")).await).is_some());
         assert!(verifier.verify(&publisher.token("one")).await.is_ok());
     }
-    // And when one is made, a broken set never replaces a good one.
+    // After the cooldown, a malformed set does not replace a valid one.
     tokio::time::advance(Duration::from_secs(31)).await;
     assert!(rejection(&verifier.verify(&publisher.token("two")).await).is_some());
     assert!(verifier.verify(&publisher.token("one")).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_good_set_serves_a_day_of_outage_and_no_longer() {
+async fn the_last_valid_set_is_used_for_a_day_of_outage_and_no_longer() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
@@ -387,7 +395,7 @@ fn key_pairs() -> Vec<(Algorithm, EncodingKey, Vec<u8>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_public_key_in_pem_verifies_its_own_algorithm_and_no_other() {
+async fn a_public_key_in_pem_verifies_only_its_own_algorithm() {
     let pairs = key_pairs();
     for (algorithm, signing, public) in &pairs {
         let keys = KeySource::PublicKey { path: "key.pem".into(), pem: public.clone() };
@@ -405,7 +413,7 @@ async fn a_public_key_in_pem_verifies_its_own_algorithm_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_does_not_fit_its_algorithms_is_refused_at_the_start() {
+async fn a_key_that_does_not_fit_its_algorithms_is_refused_at_startup() {
     let pairs = key_pairs();
     let start = |algorithm, pem: &[u8]| {
         let keys = KeySource::PublicKey { path: "key.pem".into(), pem: pem.to_vec() };
@@ -416,15 +424,19 @@ async fn a_key_that_does_not_fit_its_algorithms_is_refused_at_the_start() {
     };
     for (algorithm, _, public) in &pairs {
         for other in [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA] {
-            let said = start(other, public);
-            assert_eq!(said.is_ok(), other == *algorithm, "{other:?} with a key for {algorithm:?}: {said:?}");
-            assert!(said.is_ok() || said.unwrap_err().contains("key.pem"));
+            let outcome = start(other, public);
+            assert_eq!(
+                outcome.is_ok(),
+                other == *algorithm,
+                "{other:?} with a key for {algorithm:?}: {outcome:?}"
+            );
+            assert!(outcome.is_ok() || outcome.unwrap_err().contains("key.pem"));
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_is_read_to_a_bound() {
+async fn the_size_of_a_header_is_limited() {
     let (verifier, _) = verifier(vec![hmac()]);
     let payload = claims().to_string();
     let padded =
@@ -436,7 +448,7 @@ async fn a_header_is_read_to_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_source_is_asked_no_more_often_than_a_good_one() {
+async fn a_failing_source_is_read_no_more_often_than_a_good_one() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
@@ -445,13 +457,17 @@ async fn a_failing_source_is_asked_no_more_often_than_a_good_one() {
     assert_eq!(verifier.verify(&token).await.unwrap_err(), AuthError::KeysUnavailable);
     publisher.publish("one");
     tokio::time::advance(Duration::from_secs(29)).await;
-    assert_eq!(verifier.verify(&token).await.unwrap_err(), AuthError::KeysUnavailable, "asked a moment ago");
+    assert_eq!(
+        verifier.verify(&token).await.unwrap_err(),
+        AuthError::KeysUnavailable,
+        "the cooldown has not passed"
+    );
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(verifier.verify(&token).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ageing_set_is_refreshed_while_it_serves() {
+async fn an_old_set_is_refreshed_while_it_is_used() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
@@ -459,13 +475,13 @@ async fn an_ageing_set_is_refreshed_while_it_serves() {
     assert!(verifier.verify(&token).await.is_ok());
     publisher.rotate("two");
     tokio::time::advance(Duration::from_mins(8)).await;
-    assert!(verifier.verify(&token).await.is_ok(), "nobody waits for the refresh");
+    assert!(verifier.verify(&token).await.is_ok(), "no request waits for the refresh");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::UnknownKey));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_at_readiness_sends_for_what_is_missing() {
+async fn a_readiness_check_fetches_missing_key_sets() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();

@@ -1,4 +1,4 @@
-//! Uploads by a form, as browsers send it without a script.
+//! Form uploads, as browsers send them without a script.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tencent_sign::cos::form_signature;
 
 use super::*;
 
-/// A form's fields in their order, the file last.
+/// Returns the body of a form with these fields, the file last.
 fn form_body(fields: &[(&str, String)], file: &str) -> String {
     let form = fields.iter().fold(String::new(), |mut form, (name, value)| {
         write!(form, "--cut\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
@@ -23,7 +23,7 @@ async fn post(sandbox: &Sandbox, fields: &[(&str, String)], file: &str) -> Answe
     Answer::of(request.header("content-type", "multipart/form-data; boundary=cut").body(body)).await
 }
 
-/// The fields of a form of this key's (docs 436/14690).
+/// Returns the fields of a form signed with this key (docs 436/14690).
 fn form(by: &Key, key: &str, conditions: &[Value]) -> Vec<(&'static str, String)> {
     let time = by.window.to_string();
     let own = [json!({"q-sign-algorithm": "sha1"}), json!({"q-ak": by.id}), json!({"q-sign-time": time})];
@@ -41,47 +41,51 @@ fn form(by: &Key, key: &str, conditions: &[Value]) -> Vec<(&'static str, String)
 }
 
 #[tokio::test]
-async fn a_browsers_form_uploads_as_far_as_its_key_and_its_policy_go() {
+async fn a_form_upload_is_limited_by_its_key_and_its_policy() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let in_home = json!(["starts-with", "$key", "users/alice/"]);
-    let mine = |extra: &[(&'static str, &str)]| {
+    let alices_form = |extra: &[(&'static str, &str)]| {
         let mut fields = form(&alice, "users/alice/${filename}", std::slice::from_ref(&in_home));
         fields.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         fields
     };
-    assert_eq!(post(&sandbox, &mine(&[]), "content").await.status, 204);
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await.body, "content");
-    let created =
-        post(&sandbox, &mine(&[("success_action_status", "201"), ("Content-Type", "text/plain")]), "x").await;
+    assert_eq!(post(&sandbox, &alices_form(&[]), "content").await.status, 204);
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/p.txt")).await.body, "content");
+    let created = post(
+        &sandbox,
+        &alices_form(&[("success_action_status", "201"), ("Content-Type", "text/plain")]),
+        "x",
+    )
+    .await;
     assert!(created.status == 201 && created.body.contains("<Key>users/alice/p.txt</Key>"), "{created:?}");
-    let told = alice.send(&sandbox, Ask::new(Method::HEAD, "users/alice/p.txt")).await;
-    assert_eq!(told.header("content-type"), "text/plain");
+    let head = alice.send(&sandbox, CosRequest::new(Method::HEAD, "users/alice/p.txt")).await;
+    assert_eq!(head.header("content-type"), "text/plain");
 
     let bobs = form(&alice, "users/bob/p.txt", &[]);
     let short = form(&alice, "users/alice/p.txt", &[json!(["content-length-range", 1, 3])]);
     let elsewhere = form(&alice, "users/alice/p.txt", &[json!(["eq", "$key", "users/alice/q.txt"])]);
-    let mut unsigned = mine(&[]);
+    let mut unsigned = alices_form(&[]);
     unsigned.retain(|(name, _)| *name != "policy");
-    let mut forged = mine(&[]);
+    let mut forged = alices_form(&[]);
     forged[1].1 = STANDARD.encode(r#"{"expiration": "2126-01-01T00:00:00.000Z", "conditions": []}"#);
     for (fields, expected) in [
         (bobs, DENIED),
         (elsewhere, DENIED),
         (unsigned, DENIED),
         (forged, (403, "SignatureDoesNotMatch")),
-        (mine(&[("acl", "public-read")]), DENIED),
+        (alices_form(&[("acl", "public-read")]), DENIED),
         (short, (400, "EntityTooLarge")),
     ] {
         assert_eq!(code(&post(&sandbox, &fields, "four").await), expected, "{fields:?}");
     }
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await.body, "x");
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/p.txt")).await.body, "x");
 }
 
 #[tokio::test]
-async fn a_form_says_once_and_well_what_the_object_is_told_with() {
+async fn form_fields_must_be_unique_and_valid_headers() {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let key = "users/alice/p.txt";
     for (extra, expected) in [
         (vec![("key", "users/bob/p.txt")], (400, "InvalidArgument")),
@@ -94,14 +98,15 @@ async fn a_form_says_once_and_well_what_the_object_is_told_with() {
         fields.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         assert_eq!(code(&post(&sandbox, &fields, "x").await), expected, "{extra:?}");
     }
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, key)).await.body, "x");
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, key)).await.body, "x");
     let query = [("response-content-disposition", "a\r\nb: c")];
-    let asked = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, key) }).await;
-    assert_eq!(code(&asked), (400, "InvalidArgument"));
+    let answer =
+        alice.send(&sandbox, CosRequest { query: &query, ..CosRequest::new(Method::GET, key) }).await;
+    assert_eq!(code(&answer), (400, "InvalidArgument"));
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_told_so_and_the_next_request_is_answered() {
+async fn a_body_that_is_no_form_is_refused_and_the_next_request_is_answered() {
     let sandbox = Sandbox::start();
     for kind in [
         None,
@@ -118,21 +123,21 @@ async fn what_is_no_form_is_told_so_and_the_next_request_is_answered() {
             assert_eq!(code(&refused), (400, "MalformedPOSTRequest"), "{kind:?} {query}: {refused:?}");
         }
     }
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let mut fields = form(&alice, "users/alice/p.txt", &[]);
     fields.push(("success_action_redirect", "http://a.test/\r\nX: 1".to_owned()));
     assert_eq!(code(&post(&sandbox, &fields, "x").await), (400, "InvalidArgument"));
-    let kept = alice.send(&sandbox, Ask::new(Method::GET, "users/alice/p.txt")).await;
-    assert_eq!(code(&kept), (404, "NoSuchKey"), "what is refused is not kept");
+    let stored = alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/p.txt")).await;
+    assert_eq!(code(&stored), (404, "NoSuchKey"), "a refused upload is not stored");
     assert_eq!(post(&sandbox, &form(&alice, "users/alice/p.txt", &[]), "x").await.status, 204);
 }
 
-/// How long a file is that comes in chunks, nobody knows before it is there; so no field can say.
+/// The length of a chunked body is unknown until its end, so no field may set it.
 #[tokio::test]
-async fn a_form_in_chunks_has_no_length_whatever_its_fields_say() {
+async fn a_field_cannot_set_the_length_of_a_chunked_form() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "upload", "alice").await;
+    let alice = Key::for_user(&sandbox, "upload", "alice").await;
     let mut fields = form(&alice, "users/alice/p.txt", &[]);
     fields.push(("content-length", "1".to_owned()));
     let (form, host) = (form_body(&fields, "four"), sandbox.cloud);

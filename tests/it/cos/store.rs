@@ -1,4 +1,4 @@
-//! What COS keeps, and how it tells it.
+//! Stored objects and the answers about them.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -8,20 +8,23 @@ const KEY: &str = "users/alice/a";
 
 async fn sandbox_with(body: &'static str) -> (Sandbox, Key) {
     let sandbox = Sandbox::start();
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let headers =
         [("content-type", "text/plain"), ("cache-control", "max-age=60"), ("x-cos-meta-who", "alice")];
-    assert_eq!(alice.send(&sandbox, Ask { headers: &headers, ..Ask::put(KEY, body) }).await.status, 200);
+    assert_eq!(
+        alice.send(&sandbox, CosRequest { headers: &headers, ..CosRequest::put(KEY, body) }).await.status,
+        200
+    );
     (sandbox, alice)
 }
 
 #[tokio::test]
-async fn an_object_is_told_with_what_it_was_stored_with() {
+async fn an_object_is_returned_with_its_stored_headers() {
     let (sandbox, alice) = sandbox_with("0123456789").await;
     for method in [Method::GET, Method::HEAD] {
-        let told = alice.send(&sandbox, Ask::new(method.clone(), KEY)).await;
-        assert_eq!(told.status, 200);
-        assert_eq!(told.body, if method == Method::GET { "0123456789" } else { "" });
+        let answer = alice.send(&sandbox, CosRequest::new(method.clone(), KEY)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body, if method == Method::GET { "0123456789" } else { "" });
         for (name, value) in [
             ("content-length", "10"),
             ("content-type", "text/plain"),
@@ -30,19 +33,20 @@ async fn an_object_is_told_with_what_it_was_stored_with() {
             ("etag", "\"781e5e245d69b566979b86e28d23f2c7\""),
             ("accept-ranges", "bytes"),
         ] {
-            assert_eq!(told.header(name), value, "{method} {name}");
+            assert_eq!(answer.header(name), value, "{method} {name}");
         }
     }
     let query = [("response-content-type", "text/x-other"), ("response-content-disposition", "attachment")];
-    let told = alice.send(&sandbox, Ask { query: &query, ..Ask::new(Method::GET, KEY) }).await;
-    assert_eq!(told.header("content-type"), "text/x-other");
-    assert_eq!(told.header("content-disposition"), "attachment");
+    let answer =
+        alice.send(&sandbox, CosRequest { query: &query, ..CosRequest::new(Method::GET, KEY) }).await;
+    assert_eq!(answer.header("content-type"), "text/x-other");
+    assert_eq!(answer.header("content-disposition"), "attachment");
 }
 
 #[tokio::test]
-async fn a_range_is_given_as_asked() {
+async fn a_requested_range_is_returned() {
     let (sandbox, alice) = sandbox_with("0123456789").await;
-    for (range, status, body, told) in [
+    for (range, status, body, content_range) in [
         ("bytes=2-4", 206, "234", "bytes 2-4/10"),
         ("bytes=7-", 206, "789", "bytes 7-9/10"),
         ("bytes=-2", 206, "89", "bytes 8-9/10"),
@@ -50,21 +54,22 @@ async fn a_range_is_given_as_asked() {
         ("bytes=1-2,4-5", 200, "0123456789", ""),
         ("lines=1-2", 200, "0123456789", ""),
     ] {
-        let answer =
-            alice.send(&sandbox, Ask { headers: &[("range", range)], ..Ask::new(Method::GET, KEY) }).await;
+        let answer = alice
+            .send(&sandbox, CosRequest { headers: &[("range", range)], ..CosRequest::new(Method::GET, KEY) })
+            .await;
         assert_eq!((answer.status, answer.body.as_str()), (status, body), "{range}");
-        assert_eq!(answer.header("content-range"), told, "{range}");
+        assert_eq!(answer.header("content-range"), content_range, "{range}");
     }
-    let beyond = Ask { headers: &[("range", "bytes=10-")], ..Ask::new(Method::GET, KEY) };
+    let beyond = CosRequest { headers: &[("range", "bytes=10-")], ..CosRequest::new(Method::GET, KEY) };
     assert_eq!(code(&alice.send(&sandbox, beyond).await), (416, "InvalidRange"));
 }
 
 #[tokio::test]
-async fn what_a_client_has_is_not_sent_again() {
+async fn preconditions_are_checked() {
     let (sandbox, alice) = sandbox_with("0123456789").await;
     let etag = "\"781e5e245d69b566979b86e28d23f2c7\"";
-    let told = alice.send(&sandbox, Ask::new(Method::HEAD, KEY)).await;
-    let modified = told.header("last-modified");
+    let answer = alice.send(&sandbox, CosRequest::new(Method::HEAD, KEY)).await;
+    let modified = answer.header("last-modified");
     for (name, value, expected) in [
         ("if-none-match", etag, 304),
         ("if-none-match", "\"other\"", 200),
@@ -75,43 +80,48 @@ async fn what_a_client_has_is_not_sent_again() {
         ("if-unmodified-since", modified, 200),
         ("if-unmodified-since", "Thu, 01 Jan 2015 00:00:00 GMT", 412),
     ] {
-        let answer =
-            alice.send(&sandbox, Ask { headers: &[(name, value)], ..Ask::new(Method::GET, KEY) }).await;
+        let answer = alice
+            .send(&sandbox, CosRequest { headers: &[(name, value)], ..CosRequest::new(Method::GET, KEY) })
+            .await;
         assert_eq!(answer.status, expected, "{name}: {value}");
     }
 }
 
 #[tokio::test]
-async fn what_did_not_come_as_it_was_meant_is_not_stored() {
+async fn a_refused_upload_does_not_change_the_object() {
     let (sandbox, alice) = sandbox_with("before").await;
     let md5 = [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")];
-    let wrong = alice.send(&sandbox, Ask { headers: &md5, ..Ask::put(KEY, "after") }).await;
+    let wrong = alice.send(&sandbox, CosRequest { headers: &md5, ..CosRequest::put(KEY, "after") }).await;
     assert_eq!(code(&wrong), (400, "BadDigest"));
     assert_eq!(
-        alice.send(&sandbox, Ask { headers: &md5, ..Ask::put("users/alice/empty", "") }).await.status,
+        alice
+            .send(&sandbox, CosRequest { headers: &md5, ..CosRequest::put("users/alice/empty", "") })
+            .await
+            .status,
         200
     );
-    let keep = [("x-cos-forbid-overwrite", "true")];
-    let kept = alice.send(&sandbox, Ask { headers: &keep, ..Ask::put(KEY, "after") }).await;
-    assert_eq!(code(&kept), (409, "FileAlreadyExists"));
+    let forbid = [("x-cos-forbid-overwrite", "true")];
+    let existing =
+        alice.send(&sandbox, CosRequest { headers: &forbid, ..CosRequest::put(KEY, "after") }).await;
+    assert_eq!(code(&existing), (409, "FileAlreadyExists"));
     let long = format!("users/alice/{}", "x".repeat(840));
-    assert_eq!(code(&alice.send(&sandbox, Ask::put(&long, "")).await), (400, "KeyTooLong"));
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, KEY)).await.body, "before");
+    assert_eq!(code(&alice.send(&sandbox, CosRequest::put(&long, "")).await), (400, "KeyTooLong"));
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, KEY)).await.body, "before");
 }
 
 #[tokio::test]
-async fn what_the_sandbox_lacks_is_said_and_not_taken_for_something_else() {
+async fn operations_that_the_sandbox_lacks_are_refused() {
     let (sandbox, alice) = sandbox_with("content").await;
     for (method, query) in
         [(Method::GET, "acl"), (Method::PUT, "acl"), (Method::PUT, "tagging"), (Method::POST, "append")]
     {
-        let ask = Ask { query: &[(query, "")], ..Ask::new(method.clone(), KEY) };
-        assert_eq!(code(&alice.send(&sandbox, ask).await), (501, "NotImplemented"), "{method} {query}");
+        let request = CosRequest { query: &[(query, "")], ..CosRequest::new(method.clone(), KEY) };
+        assert_eq!(code(&alice.send(&sandbox, request).await), (501, "NotImplemented"), "{method} {query}");
     }
-    assert_eq!(alice.send(&sandbox, Ask::new(Method::GET, KEY)).await.body, "content");
+    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, KEY)).await.body, "content");
 }
 
-/// Puts a gigabyte, in pieces that are made as they are sent: the status, and the whole answer.
+/// Uploads a gigabyte without holding it in memory, and returns the status and the whole answer.
 async fn put_gigabyte(sandbox: &Sandbox, by: &Key, key: &str) -> (u16, String) {
     let url = by.presigned(sandbox, "PUT", key, &[]);
     let path = url.strip_prefix(&sandbox.url("")).unwrap();
@@ -132,11 +142,11 @@ async fn put_gigabyte(sandbox: &Sandbox, by: &Key, key: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_gigabyte_goes_through_to_the_folder_and_is_there_after_a_restart() {
+async fn a_gigabyte_is_stored_in_the_folder_and_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("objects").display().to_string();
     let sandbox = Sandbox::with(&["--data", &data]);
-    let alice = Key::of(&sandbox, "files", "alice").await;
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
     let before = sandbox.peak_memory();
     assert_eq!(put_gigabyte(&sandbox, &alice, KEY).await.0, 200);
     let url = alice.presigned(&sandbox, "GET", KEY, &[]);
@@ -148,19 +158,19 @@ async fn a_gigabyte_goes_through_to_the_folder_and_is_there_after_a_restart() {
     }
     assert_eq!(read, 1 << 30);
     let grown = sandbox.peak_memory() - before;
-    assert!(grown < 64 << 20, "it took {} MiB", grown >> 20);
+    assert!(grown < 64 << 20, "memory use grew by {} MiB", grown >> 20);
     assert!(sandbox.interrupt().success());
 
     let sandbox = Sandbox::with(&["--data", &data]);
     let account = Key::of_account(&sandbox);
-    let told = account.send(&sandbox, Ask::new(Method::HEAD, KEY)).await;
-    assert_eq!((told.status, told.header("content-length")), (200, "1073741824"));
-    assert_eq!(account.send(&sandbox, Ask::new(Method::DELETE, KEY)).await.status, 204);
-    assert_eq!(code(&account.send(&sandbox, Ask::new(Method::GET, KEY)).await), (404, "NoSuchKey"));
+    let head = account.send(&sandbox, CosRequest::new(Method::HEAD, KEY)).await;
+    assert_eq!((head.status, head.header("content-length")), (200, "1073741824"));
+    assert_eq!(account.send(&sandbox, CosRequest::new(Method::DELETE, KEY)).await.status, 204);
+    assert_eq!(code(&account.send(&sandbox, CosRequest::new(Method::GET, KEY)).await), (404, "NoSuchKey"));
 }
 
 #[tokio::test]
-async fn memory_that_is_full_is_said_and_how_to_have_more() {
+async fn a_full_memory_is_reported_with_the_option_for_more() {
     let sandbox = Sandbox::start();
     let account = Key::of_account(&sandbox);
     let (status, refused) = put_gigabyte(&sandbox, &account, "a").await;
@@ -170,26 +180,26 @@ async fn memory_that_is_full_is_said_and_how_to_have_more() {
         "{refused}"
     );
     assert_eq!(
-        account.send(&sandbox, Ask::put("a", "small")).await.status,
+        account.send(&sandbox, CosRequest::put("a", "small")).await.status,
         200,
-        "what was refused took no room"
+        "a refused upload uses no memory"
     );
 }
 
-/// What is deleted at start is what the sandbox left, so the folder must be its own.
+/// The sandbox deletes unused files at its start, so the folder must be its own.
 #[test]
-fn a_folder_with_other_files_is_left_alone_and_the_reason_is_said() {
+fn a_folder_with_other_files_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("blobs")).unwrap();
-    std::fs::write(dir.path().join("blobs/thesis"), "years of work").unwrap();
+    std::fs::write(dir.path().join("blobs/document"), "other data").unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_cosbroker"))
         .args(["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
         .args(["--cloud-listen", "127.0.0.1:0", "--data", &dir.path().display().to_string()])
-        // It ends, whatever it makes of the folder.
+        // It stops even if it accepts the folder.
         .args(["--templates", "not-there"])
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains("it holds something else; give a folder"), "{told}");
-    assert!(dir.path().join("blobs/thesis").exists());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && stderr.contains("it holds other files; give a folder"), "{stderr}");
+    assert!(dir.path().join("blobs/document").exists());
 }

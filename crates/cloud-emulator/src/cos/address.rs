@@ -1,24 +1,23 @@
-//! Which bucket and key a request is about: named by the host, or by the path.
+//! The bucket and key of a request, named by its host or its path.
 
 use percent_encoding::percent_decode_str;
 
-/// A bucket, and an object in it.
+/// A bucket, and the key of an object in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
-    /// With its appid, such as `examplebucket-1250000000`.
+    /// The name with the appid, such as `examplebucket-1250000000`.
     pub(super) bucket: String,
-    /// Such as `ap-guangzhou`.
     pub(super) region: String,
-    /// Empty where the bucket itself is meant.
+    /// Empty for the bucket itself.
     pub(super) key: String,
 }
 
 impl Address {
-    /// Reads it from a host and a path as they came. Nothing, if they name no bucket.
+    /// Returns the address in a host and an encoded path; `None` if they name no bucket.
     ///
-    /// The host names the bucket first (`<bucket>.cos.<region>.myqcloud.com`, `<bucket>.cos.localhost`); one
-    /// that does not leaves it to the path (`/<bucket>/<key>`). The region is the host's, else `home`.
-    pub(super) fn of(host: &str, path: &str, home: &str) -> Option<Self> {
+    /// The bucket is in the host (`<bucket>.cos.<region>.myqcloud.com`, `<bucket>.cos.localhost`), or else in the
+    /// path (`/<bucket>/<key>`). A host without a region gives `default_region`.
+    pub(super) fn parse(host: &str, path: &str, default_region: &str) -> Option<Self> {
         let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8_lossy();
         let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
         let mut labels = host.split('.').peekable();
@@ -27,7 +26,7 @@ impl Address {
             .skip_while(|label| *label != "cos")
             .nth(1)
             .filter(|label| !["localhost", "accelerate"].contains(label));
-        let region = region.unwrap_or(home).to_owned();
+        let region = region.unwrap_or(default_region).to_owned();
         if let Some(bucket) = bucket {
             return Some(Self { bucket, region, key: path.into_owned() });
         }
@@ -35,14 +34,14 @@ impl Address {
         is_bucket(bucket).then(|| Self { bucket: bucket.to_owned(), region, key: key.to_owned() })
     }
 
-    /// The six-segment name of a key in this bucket; of the bucket, if the key is empty.
+    /// Returns the six-segment resource of a key in this bucket; of the bucket for an empty key.
     pub(super) fn resource(&self, key: &str) -> String {
         let appid = self.bucket.rsplit('-').next().unwrap_or_default();
         format!("qcs::cos:{}:uid/{appid}:{}/{key}", self.region, self.bucket)
     }
 }
 
-/// `name-appid` (docs 436/13312).
+/// Whether a label has the form `name-appid` (docs 436/13312).
 fn is_bucket(label: &str) -> bool {
     label.rsplit_once('-').is_some_and(|(name, appid)| {
         !name.is_empty()
@@ -57,11 +56,11 @@ mod tests {
     use super::*;
 
     fn address(host: &str, path: &str) -> Option<(String, String, String)> {
-        Address::of(host, path, "home").map(|address| (address.bucket, address.region, address.key))
+        Address::parse(host, path, "home").map(|address| (address.bucket, address.region, address.key))
     }
 
     #[test]
-    fn the_host_names_the_bucket_or_the_path_does() {
+    fn the_bucket_is_in_the_host_or_in_the_path() {
         for (host, path, expected) in [
             (
                 "b-1250000000.cos.ap-beijing.myqcloud.com",

@@ -1,7 +1,9 @@
-//! A form upload, as browsers send it without a script (docs 436/14690): its fields say what headers say
-//! elsewhere, and are signed by way of a policy of their own.
+//! Form uploads, as browsers send them without a script (docs 436/14690). The form's fields take the place of
+//! headers, and are signed by a policy of the form.
 
-use actix_multipart::Multipart;
+use std::ops::RangeInclusive;
+
+use actix_multipart::{Field, Multipart};
 use actix_web::{
     HttpResponse,
     dev::Payload,
@@ -10,230 +12,183 @@ use actix_web::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::StreamExt;
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Cos,
-    authority::Claimed,
-    call::{Call, once},
-    object::{self, stored},
+    auth::ClaimedKey,
+    emulator::CosEmulator,
+    error::CosError,
+    form_error::FormError,
+    form_policy::FormPolicy,
+    object::{MAX_OBJECT_BYTES, with_checksums},
     operation::Operation,
-    refusal::Refusal,
-    xml,
+    request::{CosRequest, refuse_duplicates_of},
+    response, xml,
 };
 use crate::storage::Object;
 use tencent_sign::cos::{Malformed, encoded, form_signature};
 
-/// The most that all fields before the file may have.
-const LARGEST_FIELDS: usize = 64 << 10;
+/// The maximum size of all fields before the file.
+const MAX_FIELDS_BYTES: usize = 64 << 10;
 
-/// What the form's policy says, once it is known to be signed.
-#[derive(Deserialize)]
-struct FormPolicy {
-    expiration: Timestamp,
-    #[serde(default)]
-    conditions: Vec<Value>,
-}
-
-impl Cos {
-    pub(super) async fn post_object(&self, call: Call, body: &mut Payload) -> Result<HttpResponse, Refusal> {
-        let kind = call.header("content-type").filter(|kind| is_form(kind));
-        let kind = kind.and_then(|kind| header::HeaderValue::from_str(kind).ok());
-        let kind = kind.ok_or(Refusal::MalformedForm)?;
-        let headers = header::HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
+impl CosEmulator {
+    pub(super) async fn post_object(
+        &self,
+        request: CosRequest,
+        body: &mut Payload,
+    ) -> Result<HttpResponse, CosError> {
+        let content_type = request.header("content-type").filter(|content_type| is_form(content_type));
+        let content_type = content_type.and_then(|text| header::HeaderValue::from_str(text).ok());
+        let content_type = content_type.ok_or(CosError::NotAForm)?;
+        let headers = header::HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         let mut form = Multipart::new(&headers, body.take());
-        let answered = self.answer_form(call, &mut form).await;
-        if answered.is_err() {
-            while let Some(Ok(mut field)) = form.next().await {
-                while let Some(Ok(_)) = field.next().await {}
-            }
+        let result = self.store_form(request, &mut form).await;
+        if result.is_err() {
+            drain(&mut form).await;
         }
-        answered
+        result
     }
 
-    async fn answer_form(&self, call: Call, form: &mut Multipart) -> Result<HttpResponse, Refusal> {
-        let malformed = |what: &str| Refusal::InvalidArgument(format!("The form is malformed: {what}."));
-        let mut fields: Vec<(String, String)> = Vec::new();
-        let mut room = LARGEST_FIELDS;
-        let mut file = loop {
-            let field = form.next().await.ok_or_else(|| malformed("it has no field `file`"))?;
-            let mut field = field.map_err(|error| malformed(&error.to_string()))?;
-            let name = field.name().unwrap_or_default().to_ascii_lowercase();
-            if name == "file" {
-                break field;
-            }
-            let value = field.bytes(room).await.map_err(|_| malformed("its fields are too long"))?;
-            let value = value.map_err(|error| malformed(&error.to_string()))?;
-            room -= value.len();
-            let value = std::str::from_utf8(&value).map_err(|error| malformed(&error.to_string()))?;
-            fields.push((name, value.to_owned()));
-        };
+    async fn store_form(&self, request: CosRequest, form: &mut Multipart) -> Result<HttpResponse, CosError> {
+        let (fields, mut file) = read_fields(form).await?;
         let filename = file.content_disposition().and_then(|disposition| disposition.get_filename());
         let filename = filename.unwrap_or_default().to_owned();
-        let call = call.of_form(fields, &filename)?;
-        let policy = self.signed_policy(&call)?;
-        let range = policy.check(&call)?;
-        if call
+        let request = request.with_form_fields(fields, &filename)?;
+        let range = self.signed_policy(&request)?.check(&request)?;
+        if request
             .header("success_action_redirect")
             .is_some_and(|page| header::HeaderValue::from_str(page).is_err())
         {
-            return Err(Refusal::InvalidArgument(
-                "success_action_redirect cannot stand in a header.".to_owned(),
+            return Err(CosError::InvalidArgument(
+                "success_action_redirect is not a valid header value.".to_owned(),
             ));
         }
-        self.check_new(&call, &call.address.key)?;
-        let headers = call.kept_headers()?;
-        let blob = self.storage.receive(&mut file, range.map_or(object::LARGEST, |(_, most)| most)).await?;
-        call.check_digest(&blob)?;
-        if range.is_some_and(|(least, _)| blob.length < least) {
-            return Err(Refusal::FormPolicy("content-length-range".to_owned()));
+        self.check_new_key(&request, &request.address.key)?;
+        let headers = request.stored_headers()?;
+        let max_bytes = range.as_ref().map_or(MAX_OBJECT_BYTES, |range| *range.end());
+        let blob = self.storage.receive(&mut file, max_bytes).await?;
+        request.check_digest(&blob)?;
+        if range.is_some_and(|range: RangeInclusive<u64>| blob.length < *range.start()) {
+            return Err(CosError::FormPolicy("content-length-range".to_owned()));
         }
         drop(file);
-        ended(form).await.map_err(|what| malformed(&what))?;
-        let (bucket, key) = (&call.address.bucket, &call.address.key);
-        let object = self.storage.put(bucket, key, Object::of(headers, blob, call.at))?;
-        Ok(posted(&call, &object))
+        expect_end(form).await?;
+        let object = Object::new(headers, blob, request.received_at);
+        let object = self.storage.put(&request.address.bucket, &request.address.key, object)?;
+        Ok(posted(&request, &object))
     }
 
-    /// The form's policy, once its signer is known and may put the object.
-    fn signed_policy(&self, call: &Call) -> Result<FormPolicy, Refusal> {
-        let needed = |name: &'static str| call.header(name).ok_or(Malformed(name));
-        let policy = call
+    /// Returns the form's policy, if it is signed by a key that may put the object.
+    fn signed_policy(&self, request: &CosRequest) -> Result<FormPolicy, CosError> {
+        let policy = request
             .header("policy")
-            .ok_or_else(|| Refusal::AccessDenied("the form is not signed".to_owned()))?;
+            .ok_or_else(|| CosError::AccessDenied("the form is not signed".to_owned()))?;
         let policy = STANDARD.decode(policy).map_err(|_| Malformed("policy"))?;
-        let (key_time, given) = (needed("q-key-time")?, needed("q-signature")?);
-        let claimed = Claimed {
-            secret_id: needed("q-ak")?,
-            token: call.header("x-cos-security-token"),
-            window: key_time.parse().map_err(|()| Malformed("q-key-time"))?,
+        let key_time = required_field(request, "q-key-time")?;
+        let signature = required_field(request, "q-signature")?;
+        let claimed = ClaimedKey {
+            secret_id: required_field(request, "q-ak")?,
+            token: request.header("x-cos-security-token"),
+            window: key_time.parse().map_err(|_| Malformed("q-key-time"))?,
         };
-        let caller = self.authority.holder(&claimed, call.at, |secret_key| {
-            form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(given.as_bytes()).into()
+        let caller = self.authenticator.caller(&claimed, request.received_at, |secret_key| {
+            form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(signature.as_bytes()).into()
         })?;
         let operation = Operation::PostObject;
-        caller.may(operation.action(), &call.resource(operation), &call.context(operation))?;
-        serde_json::from_slice(&policy).map_err(|error| Refusal::FormPolicy(error.to_string()))
+        caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
+        FormPolicy::parse(&policy)
     }
 }
 
-impl Call {
-    /// The same call with what the form's fields say: they are to a form what headers are to a `PUT`.
-    fn of_form(self, fields: Vec<(String, String)>, filename: &str) -> Result<Self, Refusal> {
+fn required_field<'a>(request: &'a CosRequest, name: &'static str) -> Result<&'a str, Malformed> {
+    request.header(name).ok_or(Malformed(name))
+}
+
+/// Reads the fields before the file, and returns the file's field unread.
+async fn read_fields(form: &mut Multipart) -> Result<(Vec<(String, String)>, Field), FormError> {
+    let mut fields = Vec::new();
+    let mut remaining_bytes = MAX_FIELDS_BYTES;
+    loop {
+        let mut field = form.next().await.ok_or(FormError::NoFile)??;
+        let name = field.name().unwrap_or_default().to_ascii_lowercase();
+        if name == "file" {
+            return Ok((fields, field));
+        }
+        let value = field.bytes(remaining_bytes).await.map_err(|_| FormError::FieldsTooLong)??;
+        remaining_bytes -= value.len();
+        fields.push((name, std::str::from_utf8(&value)?.to_owned()));
+    }
+}
+
+/// Reads to the form's end, so that an incomplete form is not taken for a complete one.
+async fn expect_end(form: &mut Multipart) -> Result<(), FormError> {
+    match form.next().await {
+        None => Ok(()),
+        Some(Ok(_)) => Err(FormError::FileNotLast),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+async fn drain(form: &mut Multipart) {
+    while let Some(Ok(mut field)) = form.next().await {
+        while let Some(Ok(_)) = field.next().await {}
+    }
+}
+
+/// The headers that a form's fields do not replace. A form sent in chunks has no length, and no field sets one.
+const KEPT_HEADERS: [&str; 2] = ["host", "content-length"];
+
+impl CosRequest {
+    /// Returns the request with the form's fields in place of headers.
+    fn with_form_fields(self, fields: Vec<(String, String)>, filename: &str) -> Result<Self, CosError> {
         let key = fields
             .iter()
             .find(|(name, _)| name == "key")
-            .map(|(_, key)| key.replace("${filename}", filename));
-        let key = key.filter(|key| !key.is_empty());
-        let key = key.ok_or_else(|| Refusal::InvalidArgument("The form has no field `key`.".to_owned()))?;
-        let own = ["host", "content-length"];
+            .map(|(_, key)| key.replace("${filename}", filename))
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| CosError::InvalidArgument("The form has no field `key`.".to_owned()))?;
         let mut headers = fields;
-        // A form sent in chunks has no length, and no field gives it one.
-        headers.retain(|(name, _)| !own.contains(&name.as_str()));
+        headers.retain(|(name, _)| !KEPT_HEADERS.contains(&name.as_str()));
         for (name, _) in &mut headers {
             if name == "acl" {
                 "x-cos-acl".clone_into(name);
             }
         }
-        once("field", headers.iter().map(|(name, _)| name.as_str()))?;
-        headers.extend(self.headers.into_iter().filter(|(name, _)| own.contains(&name.as_str())));
+        refuse_duplicates_of("field", headers.iter().map(|(name, _)| name.as_str()))?;
+        headers.extend(self.headers.into_iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str())));
         let mut address = self.address;
         address.key = key;
         Ok(Self { address, headers, ..self })
     }
 }
 
-impl FormPolicy {
-    /// The least and the most bytes that a file may have, if every other condition holds.
-    fn check(&self, call: &Call) -> Result<Option<(u64, u64)>, Refusal> {
-        if self.expiration <= call.at {
-            return Err(Refusal::FormPolicy("it has expired".to_owned()));
-        }
-        let mut range = None;
-        for condition in &self.conditions {
-            let unmet = || Refusal::FormPolicy(condition.to_string());
-            let holds = match condition {
-                Value::Object(map) => map.iter().all(|(name, value)| value.as_str() == call.field(name)),
-                Value::Array(parts) => match parts.as_slice() {
-                    [Value::String(kind), least, most] if kind == "content-length-range" => {
-                        range = least.as_u64().zip(most.as_u64());
-                        range.is_some()
-                    }
-                    [Value::String(kind), Value::String(name), Value::String(value)] => {
-                        let found = call.field(name.trim_start_matches('$'));
-                        match kind.as_str() {
-                            "eq" => found == Some(value),
-                            "starts-with" => found.is_some_and(|found| found.starts_with(value.as_str())),
-                            _ => false,
-                        }
-                    }
-                    _ => false,
-                },
-                _ => false,
-            };
-            if !holds {
-                return Err(unmet());
-            }
-        }
-        Ok(range)
-    }
-}
-
-impl Call {
-    /// What a form's policy may speak of.
-    fn field(&self, name: &str) -> Option<&str> {
-        match name.to_ascii_lowercase().as_str() {
-            "bucket" => Some(&self.address.bucket),
-            "key" => Some(&self.address.key),
-            "acl" => self.header("x-cos-acl"),
-            // The policy calls it by its other name (docs 436/14690).
-            "q-sign-time" => self.header("q-key-time"),
-            name => self.header(name),
-        }
-    }
-}
-
-/// Whether a body of this type can be read as a form: its parts are told apart by a boundary (RFC 7578 §4.1).
-fn is_form(kind: &str) -> bool {
-    kind.parse::<Mime>().is_ok_and(|kind| {
-        kind.essence_str() == "multipart/form-data"
-            && kind.get_param(mime::BOUNDARY).is_some_and(|boundary| !boundary.as_str().is_empty())
+/// Whether a content type is a form with a boundary between its parts (RFC 7578 §4.1).
+fn is_form(content_type: &str) -> bool {
+    content_type.parse::<Mime>().is_ok_and(|content_type| {
+        content_type.essence_str() == "multipart/form-data"
+            && content_type.get_param(mime::BOUNDARY).is_some_and(|boundary| !boundary.as_str().is_empty())
     })
 }
 
-/// Reads to the form's end, so that one that broke off is not taken for whole.
-async fn ended(form: &mut Multipart) -> Result<(), String> {
-    match form.next().await {
-        None => Ok(()),
-        Some(Ok(_)) => Err("`file` is not its last field".to_owned()),
-        Some(Err(error)) => Err(error.to_string()),
-    }
-}
-
-/// The answer that the form asks for.
-fn posted(call: &Call, object: &Object) -> HttpResponse {
-    let (bucket, key) = (&call.address.bucket, &call.address.key);
-    let host = call.header("host").unwrap_or_default();
-    let location = format!("http://{host}{}{}", call.path, encoded(key).replace("%2F", "/"));
-    if let Some(page) = call.header("success_action_redirect").filter(|page| page.starts_with("http")) {
-        let joint = if page.contains('?') { '&' } else { '?' };
-        let told = format!("bucket={bucket}&key={}&etag={}", encoded(key), encoded(&object.etag));
+/// Returns the response that the form selects: a redirect, or a status.
+fn posted(request: &CosRequest, object: &Object) -> HttpResponse {
+    let (bucket, key) = (&request.address.bucket, &request.address.key);
+    let host = request.header("host").unwrap_or_default();
+    let location = format!("http://{host}{}{}", request.path, encoded(key).replace("%2F", "/"));
+    if let Some(page) = request.header("success_action_redirect").filter(|page| page.starts_with("http")) {
+        let separator = if page.contains('?') { '&' } else { '?' };
+        let query = format!("bucket={bucket}&key={}&etag={}", encoded(key), encoded(&object.etag));
         return HttpResponse::SeeOther()
-            .insert_header((header::LOCATION, format!("{page}{joint}{told}")))
+            .insert_header((header::LOCATION, format!("{page}{separator}{query}")))
             .finish();
     }
-    match call.header("success_action_status") {
+    let status = match request.header("success_action_status") {
         Some("201") => {
-            let (etag, location) = (object.etag.clone(), location);
-            let told = xml::Posted { bucket: bucket.clone(), location, key: key.clone(), etag };
-            xml::answer(StatusCode::CREATED, &told)
+            let (bucket, key, etag) = (bucket.clone(), key.clone(), object.etag.clone());
+            return response::xml(StatusCode::CREATED, &xml::Posted { bucket, location, key, etag });
         }
-        wanted => {
-            let response = if wanted == Some("200") { HttpResponse::Ok() } else { HttpResponse::NoContent() };
-            stored(response, object).insert_header((header::LOCATION, location)).finish()
-        }
-    }
+        Some("200") => StatusCode::OK,
+        _ => StatusCode::NO_CONTENT,
+    };
+    with_checksums(HttpResponse::build(status), object).insert_header((header::LOCATION, location)).finish()
 }

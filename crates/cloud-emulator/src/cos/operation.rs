@@ -1,11 +1,10 @@
-//! What a request wants, by its method, whether it has a key, and its query; and what CAM calls that
-//! (docs 436/30580).
+//! The operation of a request, by its method, its key and its query, and the CAM action of it (docs 436/30580).
 
 use actix_web::http::Method;
 
-use super::refusal::Refusal;
+use super::error::CosError;
 
-/// What the emulator does.
+/// An operation that the emulator has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     /// `GET /`
@@ -38,8 +37,8 @@ pub(super) enum Operation {
     AbortUpload,
 }
 
-/// Parts of a bucket or object that have a meaning of their own, which the emulator lacks. Were they taken
-/// for no more than parameters, `GET /key?acl` would be answered with the object.
+/// Parameters that select an operation which the emulator does not have. They are refused; ignored, `GET /key?acl`
+/// would return the object.
 const SUBRESOURCES: [&str; 30] = [
     "accelerate",
     "acl",
@@ -73,7 +72,7 @@ const SUBRESOURCES: [&str; 30] = [
     "website",
 ];
 
-/// What policies call what the emulator does, without `name/cos:`.
+/// The CAM actions of all operations, without `name/cos:`.
 pub(crate) const ACTIONS: [&str; 13] = [
     "GetBucket",
     "ListMultipartUploads",
@@ -91,25 +90,25 @@ pub(crate) const ACTIONS: [&str; 13] = [
 ];
 
 impl Operation {
-    /// What a request wants.
-    pub(super) fn of(
+    /// Returns the operation of a request.
+    pub(super) fn parse(
         method: &Method,
         has_key: bool,
         copies: bool,
         query: &[(String, String)],
-    ) -> Result<Self, Refusal> {
-        let has = |name: &str| query.iter().any(|(one, _)| one == name);
-        if let Some(name) = SUBRESOURCES.into_iter().find(|name| has(name)) {
-            return Err(Refusal::NotImplemented(format!("?{name}")));
+    ) -> Result<Self, CosError> {
+        if let Some(name) = SUBRESOURCES.into_iter().find(|name| has(query, name)) {
+            return Err(CosError::NotImplemented(format!("?{name}")));
         }
-        let (upload, part, uploads) = (has("uploadId"), has("partNumber"), has("uploads"));
+        let (upload, part, uploads) =
+            (has(query, "uploadId"), has(query, "partNumber"), has(query, "uploads"));
         Ok(match (method.as_str(), has_key) {
             ("GET", false) if uploads => Self::ListUploads,
             ("GET", false) => Self::ListObjects,
             ("HEAD", false) => Self::HeadBucket,
             ("POST", false) => Self::PostObject,
             ("PUT", true) if copies && (upload || part) => {
-                return Err(Refusal::NotImplemented("a part copied from an object".to_owned()));
+                return Err(CosError::NotImplemented("a part copied from an object".to_owned()));
             }
             ("PUT", true) if upload && part => Self::UploadPart,
             ("PUT", true) if copies => Self::CopyObject,
@@ -121,11 +120,11 @@ impl Operation {
             ("DELETE", true) => Self::DeleteObject,
             ("POST", true) if uploads => Self::InitiateUpload,
             ("POST", true) if upload => Self::CompleteUpload,
-            (method, _) => return Err(Refusal::NotImplemented(method.to_owned())),
+            (method, _) => return Err(CosError::NotImplemented(method.to_owned())),
         })
     }
 
-    /// The action that a policy must allow.
+    /// Returns the action that a policy must allow.
     pub(super) fn action(self) -> &'static str {
         match self {
             Self::ListObjects => "name/cos:GetBucket",
@@ -145,17 +144,21 @@ impl Operation {
     }
 }
 
+fn has(query: &[(String, String)], parameter: &str) -> bool {
+    query.iter().any(|(name, _)| name == parameter)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn operation(method: &str, has_key: bool, copies: bool, query: &str) -> Result<Operation, Refusal> {
+    fn operation(method: &str, has_key: bool, copies: bool, query: &str) -> Result<Operation, CosError> {
         let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Operation::of(&method.parse().unwrap(), has_key, copies, &query)
+        Operation::parse(&method.parse().unwrap(), has_key, copies, &query)
     }
 
     #[test]
-    fn a_request_is_what_the_documents_say_it_is() {
+    fn each_operation_is_recognised_as_documented() {
         for (method, has_key, query, expected) in [
             ("GET", false, "", "GetBucket"),
             ("GET", false, "prefix=a&marker=acl", "GetBucket"),
@@ -180,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_emulator_lacks_is_refused_and_never_taken_for_something_else() {
+    fn unknown_operations_are_refused_and_not_taken_for_others() {
         for name in SUBRESOURCES {
             for method in ["GET", "PUT", "POST", "DELETE"] {
                 for query in [name.to_owned(), format!("{name}=1")] {
                     assert!(matches!(
                         operation(method, true, false, &query),
-                        Err(Refusal::NotImplemented(_))
+                        Err(CosError::NotImplemented(_))
                     ));
                 }
             }

@@ -1,27 +1,26 @@
-//! The XML that COS answers with and is told.
+//! The XML of COS's requests and responses.
 
 #![expect(clippy::struct_field_names, reason = "the names are COS's")]
 
-use actix_web::{HttpResponse, http::StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// An answer in XML.
-pub(super) fn answer(status: StatusCode, told: &impl Serialize) -> HttpResponse {
-    match quick_xml::se::to_string(told) {
-        Ok(text) => HttpResponse::build(status)
-            .content_type("application/xml")
-            .body(format!("<?xml version='1.0' encoding='utf-8' ?>\n{text}")),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+/// Why a client's XML cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum XmlError {
+    #[error("more than {0} bytes")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Utf8(#[from] std::str::Utf8Error),
+    #[error("{0}")]
+    Syntax(#[from] quick_xml::DeError),
 }
 
-/// What a client told in XML, or what is wrong with it.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    quick_xml::de::from_str(text).map_err(|error| error.to_string())
+/// Parses the XML of a request.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, XmlError> {
+    Ok(quick_xml::de::from_str(std::str::from_utf8(body)?)?)
 }
 
-/// Whoever something is said to belong to.
+/// The owner of an object or upload.
 #[derive(Serialize, Clone)]
 pub(super) struct Owner {
     #[serde(rename = "ID")]
@@ -30,7 +29,7 @@ pub(super) struct Owner {
     display_name: &'static str,
 }
 
-/// The sandbox's account.
+/// The emulator's account, which owns everything.
 pub(super) const OWNER: Owner =
     Owner { id: "qcs::cam::uin/100000000001:uin/100000000001", display_name: "100000000001" };
 
@@ -40,7 +39,7 @@ pub(super) struct CommonPrefix {
     pub(super) prefix: String,
 }
 
-/// `GET /`
+/// The response to `GET /`.
 #[derive(Serialize)]
 #[serde(rename = "ListBucketResult", rename_all = "PascalCase")]
 pub(super) struct Objects {
@@ -71,7 +70,7 @@ pub(super) struct Content {
     pub(super) storage_class: String,
 }
 
-/// `GET /?uploads`
+/// The response to `GET /?uploads`.
 #[derive(Serialize)]
 #[serde(rename = "ListMultipartUploadsResult", rename_all = "PascalCase")]
 pub(super) struct Uploads {
@@ -104,7 +103,7 @@ pub(super) struct Upload {
     pub(super) initiated: String,
 }
 
-/// `POST /key?uploads`
+/// The response to `POST /key?uploads`.
 #[derive(Serialize)]
 #[serde(rename = "InitiateMultipartUploadResult", rename_all = "PascalCase")]
 pub(super) struct Initiated {
@@ -113,7 +112,7 @@ pub(super) struct Initiated {
     pub(super) upload_id: String,
 }
 
-/// `GET /key?uploadId=`
+/// The response to `GET /key?uploadId=`.
 #[derive(Serialize)]
 #[serde(rename = "ListPartsResult", rename_all = "PascalCase")]
 pub(super) struct Parts {
@@ -143,7 +142,7 @@ pub(super) struct Part {
     pub(super) size: u64,
 }
 
-/// What a client sends with `POST /key?uploadId=`.
+/// The request body of `POST /key?uploadId=`.
 #[derive(Deserialize)]
 pub(super) struct Complete {
     #[serde(rename = "Part", default)]
@@ -158,7 +157,7 @@ pub(super) struct NamedPart {
     pub(super) etag: String,
 }
 
-/// What it is answered.
+/// The response to `POST /key?uploadId=`.
 #[derive(Serialize)]
 #[serde(rename = "CompleteMultipartUploadResult", rename_all = "PascalCase")]
 pub(super) struct Completed {
@@ -169,7 +168,7 @@ pub(super) struct Completed {
     pub(super) etag: String,
 }
 
-/// `PUT /key` with `x-cos-copy-source`
+/// The response to `PUT /key` with `x-cos-copy-source`.
 #[derive(Serialize)]
 #[serde(rename = "CopyObjectResult", rename_all = "PascalCase")]
 pub(super) struct Copied {
@@ -180,7 +179,7 @@ pub(super) struct Copied {
     pub(super) crc64: u64,
 }
 
-/// `POST /` with `success_action_status=201`
+/// The response to `POST /` with `success_action_status=201`.
 #[derive(Serialize)]
 #[serde(rename = "PostResponse", rename_all = "PascalCase")]
 pub(super) struct Posted {

@@ -6,22 +6,22 @@ const $ = (id) => document.getElementById(id);
 
 let broker;
 let session;
-let silence;
+let statusTimer;
 
-// ---- asking
+// ---- requests
 
-/** Fetches; what goes wrong is an error in words. */
-async function call(url, token, whom) {
+/** Fetches a URL. Throws an error with a message for the user. */
+async function call(url, token, service) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const response = await fetch(url, { headers }).catch(() => {
-    throw new Error(`${whom} does not answer. See whether the sandbox still runs, and whether this page's ` +
+    throw new Error(`${service} does not answer. Check that the sandbox is running, and that this page's ` +
       `address (${location.origin}) is one of the broker's allowed origins (--allow-origin).`);
   });
   if (response.ok) return response;
   const body = await response.text();
   const problem = response.headers.get('content-type')?.includes('json') ? JSON.parse(body) : { detail: body };
   const again = response.status === 401 && 'sign in again';
-  throw new Error([`${whom} says no (${response.status})`, problem.title, problem.detail, again].filter(Boolean).join(': '));
+  throw new Error([`${service} refused the request (${response.status})`, problem.title, problem.detail, again].filter(Boolean).join(': '));
 }
 
 async function tokenFor(user, claims) {
@@ -31,13 +31,13 @@ async function tokenFor(user, claims) {
 
 const keyUrl = ({ template }) => `${broker}/v1/credentials/${encodeURIComponent(template)}`;
 
-/** A key from the broker, shown. The SDK comes through here too, whenever it needs one. */
-async function ask(mine) {
+/** Requests a key from the broker and shows it. The SDK calls this whenever it needs a key. */
+async function requestKey(mine) {
   const response = await call(keyUrl(mine), mine.token, 'The broker');
   mine.key = await response.json();
   mine.cacheStatus = response.headers.get('cache-status') ?? '';
   mine.clockOffset = mine.key.serverTime - Date.now() / 1000;
-  mine.asks += 1;
+  mine.requests += 1;
   mine.hits += /; hit\b/.test(mine.cacheStatus);
   if (mine === session) showKey();
   return mine.key;
@@ -49,10 +49,10 @@ async function explain(mine, action, key, request = {}) {
   return (await call(url, mine.token, 'The broker')).json();
 }
 
-/** Tencent's SDK, with the broker behind it. */
+/** Returns Tencent's SDK, which gets its keys from the broker. */
 function client(mine) {
   return new COS({
-    // By path on this page's own origin: bucket names under `localhost` are not found by every browser.
+    // The bucket is in the path of this page's own origin: not every browser resolves names under `localhost`.
     Domain: `${location.host}/{Bucket}`,
     Protocol: location.protocol,
     SliceSize: 5 * MiB,
@@ -60,7 +60,7 @@ function client(mine) {
     ProgressInterval: 200,
     getAuthorization: async (_, callback) => {
       try {
-        const { credentials, startTime, expiredTime } = await ask(mine);
+        const { credentials, startTime, expiredTime } = await requestKey(mine);
         callback({
           TmpSecretId: credentials.tmpSecretId,
           TmpSecretKey: credentials.tmpSecretKey,
@@ -76,24 +76,24 @@ function client(mine) {
   });
 }
 
-/** Where a request to COS goes. */
+/** The bucket and region of a request to COS. */
 const at = (mine, rest) => ({ Bucket: mine.key.bucket, Region: mine.key.region, ...rest });
 
-/** An error of the SDK, in words. */
-function inWords(error, mine) {
+/** Describes an error of the SDK. */
+function describe(error, mine) {
   if (/callback params missing/.test(error.message)) return mine.noKey?.message ?? error.message;
-  if (!error.statusCode) return 'The cloud does not answer. See whether the sandbox still runs, then try again.';
+  if (!error.statusCode) return 'The cloud does not answer. Check that the sandbox is running, then try again.';
   const code = /\D/.test(error.code ?? '') && error.code !== 'Error' ? ` ${error.code}` : '';
   return `COS says ${error.statusCode}${code}${error.RequestId ? `, request ${error.RequestId}` : ''}`;
 }
 
-/** The same, and if the key is what it failed on, the broker's word on why. */
-async function withReason(error, mine, action, key, request) {
+/** Describes an error of the SDK. For a refusal, adds the broker's explanation. */
+async function describeWithReason(error, mine, action, key, request) {
   const why = error.statusCode === 403 && (await explain(mine, action, key, request).catch(() => null));
-  return `${inWords(error, mine)}${why && !why.allowed ? `: ${why.reason}` : ''}.`;
+  return `${describe(error, mine)}${why && !why.allowed ? `: ${why.reason}` : ''}.`;
 }
 
-// ---- showing
+// ---- display
 
 const size = (bytes) => {
   const units = ['bytes', 'KiB', 'MiB', 'GiB'];
@@ -102,40 +102,40 @@ const size = (bytes) => {
   return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 };
 
-function tell(text) {
-  clearTimeout(silence);
+function showStatus(text) {
+  clearTimeout(statusTimer);
   $('status').textContent = text;
-  silence = setTimeout(tell, 6000, '');
+  statusTimer = setTimeout(showStatus, 6000, '');
 }
 
-function warn(text = '') {
-  tell('');
+function showAlert(text = '') {
+  showStatus('');
   $('alert').textContent = text;
   $('alert').hidden = !text;
 }
 
-/** A copy of a template's row, with its parts found by selector. */
-function row(template, list, ...selectors) {
+/** Appends a copy of a template's row, and returns it with its parts found by selectors. */
+function appendRow(template, list, ...selectors) {
   const item = $(template).content.firstElementChild.cloneNode(true);
   $(list).append(item);
   return [item, ...selectors.map((selector) => item.querySelector(selector))];
 }
 
-/** Runs what a button stands for, once at a time; what goes wrong is told. */
-async function doing(button, work) {
+/** Runs a button's action, one at a time, and shows its error. */
+async function runAction(button, work) {
   button.disabled = true;
-  warn();
+  showAlert();
   try {
     await work();
   } catch (error) {
-    warn(error.message);
+    showAlert(error.message);
   } finally {
     button.disabled = false;
   }
 }
 
 function showKey() {
-  const { key, cacheStatus, asks, hits, token } = session;
+  const { key, cacheStatus, requests, hits, token } = session;
   const hit = /; hit\b/.test(cacheStatus);
   $('cache').textContent = hit ? 'hit' : /stale/.test(cacheStatus) ? 'stale' : 'miss';
   $('cache').className = `badge ${hit ? 'good' : ''}`;
@@ -144,8 +144,8 @@ function showKey() {
   $('region').textContent = key.region;
   $('secret-id').textContent = key.credentials.tmpSecretId;
   $('cache-status').textContent = cacheStatus;
-  $('asks').textContent = `Asked ${asks === 1 ? 'once' : `${asks} times`}; ${hits} answered from memory, without STS.`;
-  $('life').max = key.expiredTime - key.startTime;
+  $('requests').textContent = `${requests} ${requests === 1 ? 'request' : 'requests'}; ${hits} answered from the cache, without STS.`;
+  $('time-left').max = key.expiredTime - key.startTime;
   $('curl').textContent = `curl -i -H 'Authorization: Bearer ${token}' '${keyUrl(session)}'`;
   $('key').hidden = false;
   countDown();
@@ -155,17 +155,17 @@ function countDown() {
   if (!session?.key) return;
   const left = Math.max(0, Math.floor(session.key.expiredTime - session.clockOffset - Date.now() / 1000));
   const two = (number) => String(number).padStart(2, '0');
-  $('left').textContent = left ? `${Math.floor(left / 60)}:${two(left % 60)}` : 'it has ended; ask again';
-  $('life').value = left;
+  $('left').textContent = left ? `${Math.floor(left / 60)}:${two(left % 60)}` : 'expired; request again';
+  $('time-left').value = left;
 }
 
 async function showList() {
   const mine = session;
   const { prefix } = mine.key;
-  const asked = mine.cos.getBucket(at(mine, { Prefix: prefix, MaxKeys: 1000 }));
-  const [answer, note] = await asked.then(
+  const listed = mine.cos.getBucket(at(mine, { Prefix: prefix, MaxKeys: 1000 }));
+  const [answer, note] = await listed.then(
     (answer) => [answer, answer.IsTruncated === 'true' ? 'These are the first 1000 by name.' : ''],
-    async (error) => [null, `This key cannot list its folder. ${await withReason(error, mine, 'GetBucket', prefix)}`],
+    async (error) => [null, `This key cannot list its folder. ${await describeWithReason(error, mine, 'GetBucket', prefix)}`],
   );
   if (mine !== session) return;
   mine.lists = Boolean(answer);
@@ -177,26 +177,26 @@ async function showList() {
 
 function showFile(mine, { Key, Size, LastModified }) {
   const [, name, facts, download, remove] =
-    row('file', 'list', '.name', '.hint', 'button', '.danger');
+    appendRow('file', 'list', '.name', '.hint', 'button', '.danger');
   name.textContent = name.title = Key.slice(mine.key.prefix.length);
   facts.textContent = `${size(Number(Size))} · ${new Date(LastModified).toLocaleTimeString([], { timeStyle: 'short' })}`;
   download.ariaLabel = `Download ${name.textContent}`;
   remove.ariaLabel = `Delete ${name.textContent}`;
-  download.onclick = () => doing(download, () => save(mine, Key));
-  remove.onclick = () => doing(remove, async () => {
+  download.onclick = () => runAction(download, () => save(mine, Key));
+  remove.onclick = () => runAction(remove, async () => {
     await mine.cos.deleteObject(at(mine, { Key })).catch(async (error) => {
-      throw new Error(await withReason(error, mine, 'DeleteObject', Key));
+      throw new Error(await describeWithReason(error, mine, 'DeleteObject', Key));
     });
-    tell(`${name.textContent} is deleted.`);
+    showStatus(`${name.textContent} is deleted.`);
     await showList();
   });
 }
 
-/** Hands a file to the browser's downloads. It is never opened here: it would run as this page. */
+/** Saves a file with the browser. It is never opened, because it would run as part of this page. */
 async function save(mine, Key) {
-  // A refusal of the link itself would be saved as if it were the file.
+  // If COS refused the link, the browser would save the error as the file.
   await mine.cos.headObject(at(mine, { Key })).catch(async (error) => {
-    throw new Error(await withReason(error, mine, 'GetObject', Key));
+    throw new Error(await describeWithReason(error, mine, 'GetObject', Key));
   });
   const link = document.createElement('a');
   link.download = Key.split('/').pop();
@@ -207,12 +207,12 @@ async function save(mine, Key) {
   });
 }
 
-// ---- uploading
+// ---- uploads
 
 function upload(mine, file) {
   const Key = mine.key.prefix + file.name;
   const [item, name, button, bar, facts] =
-    row('transfer', 'transfers', '.name', 'button', 'progress', '.hint');
+    appendRow('transfer', 'transfers', '.name', 'button', 'progress', '.hint');
   name.textContent = name.title = file.name;
   bar.ariaLabel = `Upload of ${file.name}`;
   let task;
@@ -222,24 +222,24 @@ function upload(mine, file) {
   };
   const cancel = () => {
     mine.cos.cancelTask(task);
-    // The SDK leaves the parts that are there already; COS would charge for them.
+    // The SDK keeps the parts that are already uploaded; COS would charge for them.
     if (file.size > 5 * MiB) mine.cos.abortUploadTask(at(mine, { Key, Level: 'file' }), () => {});
     drop();
-    tell(`The upload of ${file.name} is cancelled.`);
+    showStatus(`The upload of ${file.name} is cancelled.`);
   };
   mine.transfers.add(cancel);
   button.onclick = cancel;
-  const end = (words, className) => {
+  const end = (message, className) => {
     mine.transfers.delete(cancel);
     bar.remove();
     button.textContent = 'Dismiss';
     button.onclick = drop;
     facts.className = className;
-    facts.textContent = words;
+    facts.textContent = message;
   };
   const done = async (error) => {
-    if (error) return end(await withReason(error, mine, 'PutObject', Key, about(file)), 'bad');
-    tell(`${file.name} is uploaded: ${size(file.size)}.`);
+    if (error) return end(await describeWithReason(error, mine, 'PutObject', Key, about(file)), 'bad');
+    showStatus(`${file.name} is uploaded: ${size(file.size)}.`);
     if (!mine.lists) return end(`uploaded, ${size(file.size)}`, 'hint');
     drop();
     return showList();
@@ -255,25 +255,25 @@ function upload(mine, file) {
   }), done);
 }
 
-/** What a policy may ask about a file. */
+/** The properties of a file that a policy can check. */
 const about = ({ size: bytes, type }) => ({ size: bytes, ...(type && { content_type: type }) });
 
 function accept(files) {
-  warn();
+  showAlert();
   for (const file of files) upload(session, file);
 }
 
-// ---- trespassing
+// ---- another user's folder
 
 async function trespass() {
   const mine = session;
   const other = mine.user === 'bob' ? 'alice' : 'bob';
   const theirs = { ...mine, token: await tokenFor(other, mine.claims) };
   const { prefix } = await explain(theirs, 'GetObject', 'any');
-  if (prefix === mine.key.prefix) throw new Error(`${other} shares ${prefix} with you; choose a template of users' own folders.`);
+  if (prefix === mine.key.prefix) throw new Error(`${other} shares ${prefix} with you; choose a template in which each user has their own folder.`);
   const Key = `${prefix}uninvited.txt`;
   const Body = new Blob([`${mine.user} was here\n`], { type: 'text/plain' });
-  $('tries').replaceChildren();
+  $('attempts').replaceChildren();
   await attempt(mine, `Upload ${Key}`, 'PutObject', Key, about(Body), () => mine.cos.putObject(at(mine, { Key, Body })));
   await attempt(mine, `Read ${Key}`, 'GetObject', Key, {}, () => mine.cos.getObject(at(mine, { Key })));
   await attempt(mine, `List ${prefix}`, 'GetBucket', prefix, {}, () => mine.cos.getBucket(at(mine, { Prefix: prefix })));
@@ -283,58 +283,58 @@ async function attempt(mine, label, action, key, request, run) {
   const error = await run().then(() => null, (error) => error);
   const why = await explain(mine, action, key, request);
   if (mine !== session) return;
-  const [, badge, name, outcome, reason] = row('try', 'tries', '.badge', '.name', 'p', '.hint');
+  const [, badge, name, outcome, reason] = appendRow('attempt', 'attempts', '.badge', '.name', 'p', '.hint');
   const refused = error?.statusCode === 403;
-  badge.textContent = refused ? 'refused' : error ? 'failed' : 'let in';
+  badge.textContent = refused ? 'refused' : error ? 'failed' : 'allowed';
   badge.className = `badge ${refused ? 'good' : 'bad'}`;
   name.textContent = label;
-  outcome.textContent = error ? `${inWords(error, mine)}.` : 'COS let it through. This must never happen: please report it.';
+  outcome.textContent = error ? `${describe(error, mine)}.` : 'COS allowed it. This must never happen: please report it.';
   reason.textContent = `${why.allowed ? 'The broker says the policy allows it' : 'Why'}: ${why.reason}.`;
 }
 
-// ---- signing in
+// ---- sign in
 
 async function signIn() {
-  const { user, template, claims } = Object.fromEntries(new FormData($('who')));
+  const { user, template, claims } = Object.fromEntries(new FormData($('sign-in')));
   const name = user.trim();
   const token = await tokenFor(name, claims.trim());
-  const mine = { user: name, template, claims: claims.trim(), token, asks: 0, hits: 0, transfers: new Set() };
-  await ask(mine);
+  const mine = { user: name, template, claims: claims.trim(), token, requests: 0, hits: 0, transfers: new Set() };
+  await requestKey(mine);
   session?.transfers.forEach((cancel) => cancel());
   session = mine;
-  for (const list of ['transfers', 'list', 'tries']) $(list).replaceChildren();
+  for (const list of ['transfers', 'list', 'attempts']) $(list).replaceChildren();
   showKey();
-  $('who-title').textContent = `Signed in as ${name}, ${template}`;
+  $('sign-in-title').textContent = `Signed in as ${name}, ${template}`;
   $('files-title').textContent = `Files of ${name}`;
-  $('leave').hidden = false;
+  $('sign-out').hidden = false;
   $('intro').hidden = true;
   $('files').hidden = $('others').hidden = false;
-  tell(`${name} has a key.`);
+  showStatus(`${name} has a key.`);
   if (!COS) return;
   mine.cos = client(mine);
   await showList();
 }
 
 function wire() {
-  const submit = $('who').querySelector('button');
-  $('who').onsubmit = (event) => {
+  const submit = $('sign-in').querySelector('button');
+  $('sign-in').onsubmit = (event) => {
     event.preventDefault();
-    doing(submit, signIn);
+    runAction(submit, signIn);
   };
-  $('leave').onclick = () => location.reload(); // nothing is kept but in this page's memory
-  $('again').onclick = () => doing($('again'), () => ask(session));
-  $('copy').onclick = () => doing($('copy'), async () => {
+  $('sign-out').onclick = () => location.reload(); // all state is in this page's memory
+  $('again').onclick = () => runAction($('again'), () => requestKey(session));
+  $('copy').onclick = () => runAction($('copy'), async () => {
     await navigator.clipboard.writeText($('curl').textContent);
-    tell('The curl is copied: it asks the broker for this key.');
+    showStatus('The curl command is copied. It requests this key from the broker.');
   });
-  $('trespass').onclick = () => doing($('trespass'), trespass);
+  $('trespass').onclick = () => runAction($('trespass'), trespass);
   $('pick').onchange = ({ target }) => {
     accept(target.files);
     target.value = ''; // so that the same file can be chosen again
   };
   for (const type of ['dragover', 'dragleave', 'drop']) {
     document.addEventListener(type, (event) => {
-      event.preventDefault(); // a file dropped beside the field would replace the page
+      event.preventDefault(); // a file dropped outside of the field would replace the page
       $('drop').classList.toggle('over', type === 'dragover');
       if (type === 'drop' && session?.cos) accept(event.dataTransfer.files);
     });
@@ -345,15 +345,15 @@ function wire() {
 async function start() {
   const facts = await (await call('/demo.json', null, 'The sandbox')).json();
   broker = facts.broker;
-  $('who').template.append(...facts.templates.map((name) => new Option(name)));
-  if (facts.templates.includes('files')) $('who').template.value = 'files';
+  $('sign-in').template.append(...facts.templates.map((name) => new Option(name)));
+  if (facts.templates.includes('files')) $('sign-in').template.value = 'files';
   if (!COS) {
-    const words = await (await fetch('/cos-js-sdk-v5.js')).text();
-    $('no-sdk').textContent = `Keys work, uploads do not. ${words}`;
+    const note = await (await fetch('/cos-js-sdk-v5.js')).text();
+    $('no-sdk').textContent = `Keys work, uploads do not. ${note}`;
     $('no-sdk').hidden = false;
     $('pick').disabled = $('trespass').disabled = true;
   }
 }
 
 wire();
-start().catch((error) => warn(error.message));
+start().catch((error) => showAlert(error.message));

@@ -1,5 +1,5 @@
-//! Objects in a folder: `objects/<bucket>/<sha256 of the key>.json` tells an object, and names the files of
-//! `blobs/` that have its bytes. A key is anything; a file's name is not.
+//! Objects in a folder: `objects/<bucket>/<sha256 of the key>.json` describes an object and names the files in
+//! `blobs/` that hold its bytes. A key may be any text, a file name may not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,9 +14,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Headers, Object, blob::Blob};
+use super::{
+    blob::Blob,
+    object::{Headers, Object},
+};
 
-/// An object as it is written down.
+/// The JSON file of an object.
 #[derive(Serialize, Deserialize)]
 struct Record {
     key: String,
@@ -35,60 +38,60 @@ struct BlobRecord {
     crc64: u64,
 }
 
-/// Says that a folder is a sandbox's, and is locked while one keeps its objects there.
-const MARK: &str = "cosbroker-sandbox.lock";
+/// Marks a folder as a sandbox's, and is locked while a sandbox uses the folder.
+const LOCK_FILE: &str = "cosbroker-sandbox.lock";
 
-/// The folder.
+/// A folder with objects.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
-    /// Holds the lock.
-    _mark: File,
+    /// Holds the lock until it is dropped.
+    _lock: File,
 }
 
-type Buckets = BTreeMap<String, BTreeMap<String, Arc<Object>>>;
+/// Objects by bucket and key.
+pub(super) type Buckets = BTreeMap<String, BTreeMap<String, Arc<Object>>>;
 
 impl Folder {
-    /// Opens it, makes it if need be, and reads the objects it tells. Bytes that no object names go; nobody
-    /// else has files in this folder or uses it.
+    /// Opens or creates the folder and reads its objects. Deletes blobs that no object names: no other program
+    /// has files in this folder.
     pub(super) fn open(dir: &Path) -> io::Result<(Self, Buckets)> {
-        let folder = Self { dir: dir.to_owned(), _mark: claimed(dir)? };
+        let folder = Self { dir: dir.to_owned(), _lock: lock(dir)? };
         fs::create_dir_all(folder.objects())?;
         fs::create_dir_all(folder.blobs())?;
         let mut buckets = Buckets::new();
-        let mut named = BTreeSet::new();
+        let mut named_blobs = BTreeSet::new();
         for bucket in fs::read_dir(folder.objects())? {
             let bucket = bucket?;
             if !bucket.file_type()?.is_dir() {
                 continue;
             }
-            let objects: &mut BTreeMap<_, _> =
-                buckets.entry(bucket.file_name().to_string_lossy().into_owned()).or_default();
+            let objects = buckets.entry(bucket.file_name().to_string_lossy().into_owned()).or_default();
             for file in fs::read_dir(bucket.path())? {
                 let file = file?.path();
                 if file.extension().is_none_or(|extension| extension != "json") {
                     continue;
                 }
-                let broken = |why: &str| io::Error::other(format!("{}: {why}", file.display()));
-                let record = serde_json::from_slice::<Record>(&fs::read(&file)?)
-                    .map_err(|error| broken(&error.to_string()))?;
-                if let Some(blob) = record.blobs.iter().find(|blob| !is_name(&blob.file)) {
-                    return Err(broken(&format!("`{}` names no file of `blobs`", blob.file)));
-                }
-                named.extend(record.blobs.iter().map(|blob| OsString::from(&blob.file)));
+                let record = Record::read(&file)?;
+                named_blobs.extend(record.blobs.iter().map(|blob| OsString::from(&blob.file)));
                 objects.insert(record.key.clone(), Arc::new(folder.object(record)));
             }
         }
-        for blob in fs::read_dir(folder.blobs())? {
-            let blob = blob?;
-            if !named.contains(&blob.file_name()) {
-                fs::remove_file(blob.path())?;
-            }
-        }
+        folder.delete_blobs_except(&named_blobs)?;
         Ok((folder, buckets))
     }
 
-    /// Where bytes go.
+    fn delete_blobs_except(&self, named_blobs: &BTreeSet<OsString>) -> io::Result<()> {
+        for blob in fs::read_dir(self.blobs())? {
+            let blob = blob?;
+            if !named_blobs.contains(&blob.file_name()) {
+                fs::remove_file(blob.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the folder of the blobs.
     pub(super) fn blobs(&self) -> PathBuf {
         self.dir.join("blobs")
     }
@@ -97,67 +100,87 @@ impl Folder {
         self.dir.join("objects")
     }
 
-    fn record_of(&self, bucket: &str, key: &str) -> PathBuf {
+    fn record_path(&self, bucket: &str, key: &str) -> PathBuf {
         let name = hex::encode(Sha256::digest(key));
         self.objects().join(bucket).join(format!("{name}.json"))
     }
 
-    /// Writes an object down, in place of the one of that key.
+    /// Writes an object's record, in place of the previous one of that key.
     pub(super) fn put(&self, bucket: &str, key: &str, object: &Object) -> io::Result<()> {
-        let path = self.record_of(bucket, key);
-        let dir = self.objects().join(bucket);
-        fs::create_dir_all(&dir)?;
+        let path = self.record_path(bucket, key);
+        fs::create_dir_all(self.objects().join(bucket))?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        serde_json::to_writer(&mut file, &Record::new(key, object))?;
+        file.persist(path).map_err(|error| error.error)?;
+        object.set_persistent(true);
+        Ok(())
+    }
+
+    /// Deletes an object's record.
+    pub(super) fn delete(&self, bucket: &str, key: &str) -> io::Result<()> {
+        fs::remove_file(self.record_path(bucket, key))
+    }
+
+    fn object(&self, record: Record) -> Object {
+        let blobs: Vec<_> = record
+            .blobs
+            .into_iter()
+            .map(|blob| {
+                let path = self.blobs().join(blob.file);
+                Arc::new(Blob::of_file(path, blob.length, blob.md5, blob.crc64))
+            })
+            .collect();
+        Object {
+            headers: record.headers,
+            etag: record.etag,
+            crc64: record.crc64,
+            modified: record.modified,
+            length: blobs.iter().map(|blob| blob.length).sum(),
+            blobs,
+        }
+    }
+}
+
+impl Record {
+    fn new(key: &str, object: &Object) -> Self {
         let blobs = object.blobs.iter().filter_map(|blob| {
             let file = blob.file()?.file_name()?.to_str()?.to_owned();
             Some(BlobRecord { file, length: blob.length, md5: blob.md5, crc64: blob.crc64 })
         });
-        let record = Record {
+        Self {
             key: key.to_owned(),
             headers: object.headers.clone(),
             etag: object.etag.clone(),
             crc64: object.crc64,
             modified: object.modified,
             blobs: blobs.collect(),
-        };
-        let mut written = tempfile::NamedTempFile::new_in(&self.dir)?;
-        serde_json::to_writer(&mut written, &record)?;
-        written.persist(path).map_err(|error| error.error)?;
-        object.blobs.iter().for_each(|blob| blob.keep(true));
-        Ok(())
+        }
     }
 
-    /// Lets an object go.
-    pub(super) fn delete(&self, bucket: &str, key: &str) -> io::Result<()> {
-        fs::remove_file(self.record_of(bucket, key))
-    }
-
-    fn object(&self, record: Record) -> Object {
-        let blob = |blob: BlobRecord| {
-            let path = self.blobs().join(blob.file);
-            Arc::new(Blob::of_file(path, blob.length, blob.md5, blob.crc64))
-        };
-        let length = record.blobs.iter().map(|blob| blob.length).sum();
-        Object {
-            headers: record.headers,
-            etag: record.etag,
-            crc64: record.crc64,
-            modified: record.modified,
-            length,
-            blobs: record.blobs.into_iter().map(blob).collect(),
+    fn read(file: &Path) -> io::Result<Self> {
+        let record: Self = serde_json::from_slice(&fs::read(file)?)
+            .map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
+        match record.blobs.iter().find(|blob| !is_file_name(&blob.file)) {
+            Some(blob) => Err(io::Error::other(format!(
+                "{}: `{}` is not the name of a file in `blobs`",
+                file.display(),
+                blob.file
+            ))),
+            None => Ok(record),
         }
     }
 }
 
-/// Takes a folder for this sandbox, if it is empty or was one's before, and no other uses it.
-fn claimed(dir: &Path) -> io::Result<File> {
+/// Locks a folder for this sandbox, if it is empty or was a sandbox's before.
+fn lock(dir: &Path) -> io::Result<File> {
     fs::create_dir_all(dir)?;
-    let mark = dir.join(MARK);
-    if !mark.try_exists()? && fs::read_dir(dir)?.next().is_some() {
-        return Err(io::Error::other("it holds something else; give a folder that is empty or not there"));
+    let lock_file = dir.join(LOCK_FILE);
+    if !lock_file.try_exists()? && fs::read_dir(dir)?.next().is_some() {
+        return Err(io::Error::other("it holds other files; give a folder that is empty or does not exist"));
     }
-    let mark = File::options().create(true).truncate(false).write(true).open(mark)?;
-    match mark.try_lock() {
-        Ok(()) => Ok(mark),
+    let lock_file = File::options().create(true).truncate(false).write(true).open(lock_file)?;
+    match lock_file.try_lock() {
+        Ok(()) => Ok(lock_file),
         Err(TryLockError::WouldBlock) => {
             Err(io::Error::other("another sandbox keeps its objects there; stop it, or give another folder"))
         }
@@ -165,7 +188,7 @@ fn claimed(dir: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether it names a file and no way to one.
-fn is_name(file: &str) -> bool {
+/// Whether the text is a plain file name without a path.
+fn is_file_name(file: &str) -> bool {
     Path::new(file).file_name().is_some_and(|name| name == file)
 }

@@ -1,34 +1,31 @@
-//! One page of a sorted list of keys, as COS pages them: by prefix, delimiter and marker (docs 436/7734).
+//! One page of a sorted list of keys, by prefix, delimiter and marker as in COS (docs 436/7734).
 
 use std::ops::Bound;
 
-/// What is asked for.
+/// Which keys a list request wants.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
-    /// Keys that begin with this.
+pub(crate) struct ListQuery {
     pub(crate) prefix: String,
-    /// Keys that have this after the prefix are told as one, up to it.
+    /// Keys with this text after the prefix are grouped into a common prefix that ends with it.
     pub(crate) delimiter: Option<String>,
-    /// Keys after this one.
+    /// The page starts after this key.
     pub(crate) marker: String,
-    /// How many keys and common prefixes at most.
-    pub(crate) most: usize,
+    /// The maximum number of keys and common prefixes together.
+    pub(crate) max_entries: usize,
 }
 
-/// What is told.
+/// One page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page<T> {
-    /// Keys.
     pub(crate) entries: Vec<T>,
-    /// What keys with the delimiter have in common.
     pub(crate) common_prefixes: Vec<String>,
-    /// The marker of the next page, if there is one.
+    /// The marker of the next page; `None` on the last page.
     pub(crate) next_marker: Option<String>,
 }
 
-impl Wanted {
-    /// Where in a sorted map the keys begin that can be in the page.
-    pub(super) fn from(&self) -> Bound<&str> {
+impl ListQuery {
+    /// Returns where the page's keys start in a sorted map.
+    pub(super) fn start(&self) -> Bound<&str> {
         if self.marker < self.prefix {
             Bound::Included(self.prefix.as_str())
         } else {
@@ -36,25 +33,25 @@ impl Wanted {
         }
     }
 
-    /// The page that sorted keys from [`Wanted::from`] on make.
+    /// Returns the page of these sorted keys, which begin at [`ListQuery::start`].
     pub(super) fn page<'a, T>(&self, keys: impl Iterator<Item = (&'a str, T)>) -> Page<T> {
         let mut page = Page { entries: Vec::new(), common_prefixes: Vec::new(), next_marker: None };
         let mut last: Option<String> = None;
         for (key, entry) in keys.take_while(|(key, _)| key.starts_with(&self.prefix)) {
-            let common = self.common_prefix(key);
-            let told = common.unwrap_or(key);
-            // A marker that is itself a common prefix stands for all the keys under it.
-            let known = told <= self.marker.as_str() || last.as_deref() == Some(told);
-            if common.is_some() && known {
+            let common_prefix = self.common_prefix(key);
+            let name = common_prefix.unwrap_or(key);
+            // A marker that is a common prefix stands for all keys below it.
+            let is_listed = name <= self.marker.as_str() || last.as_deref() == Some(name);
+            if common_prefix.is_some() && is_listed {
                 continue;
             }
-            if page.entries.len() + page.common_prefixes.len() == self.most {
+            if page.entries.len() + page.common_prefixes.len() == self.max_entries {
                 page.next_marker = last;
                 break;
             }
-            last = Some(told.to_owned());
-            match common {
-                Some(common) => page.common_prefixes.push(common.to_owned()),
+            last = Some(name.to_owned());
+            match common_prefix {
+                Some(common_prefix) => page.common_prefixes.push(common_prefix.to_owned()),
                 None => page.entries.push(entry),
             }
         }
@@ -77,55 +74,55 @@ mod tests {
 
     const KEYS: [&str; 7] = ["a/1", "a/2", "a/b/3", "a/b/4", "a/c/5", "a1", "b/6"];
 
-    fn page(wanted: &Wanted) -> Page<String> {
+    fn page(query: &ListQuery) -> Page<String> {
         let keys = BTreeSet::from(KEYS);
-        let range = keys.range::<str, _>((wanted.from(), Bound::Unbounded));
-        wanted.page(range.map(|key| (*key, (*key).to_owned())))
+        let range = keys.range::<str, _>((query.start(), Bound::Unbounded));
+        query.page(range.map(|key| (*key, (*key).to_owned())))
     }
 
-    fn wanted(prefix: &str, delimiter: Option<&str>, most: usize) -> Wanted {
+    fn query(prefix: &str, delimiter: Option<&str>, max_entries: usize) -> ListQuery {
         let delimiter = delimiter.map(str::to_owned);
-        Wanted { prefix: prefix.to_owned(), delimiter, marker: String::new(), most }
+        ListQuery { prefix: prefix.to_owned(), delimiter, marker: String::new(), max_entries }
     }
 
     #[test]
-    fn a_folder_is_its_keys_and_its_folders() {
-        let page = page(&wanted("a/", Some("/"), 1000));
+    fn with_a_delimiter_a_folder_has_its_keys_and_its_subfolders() {
+        let page = page(&query("a/", Some("/"), 1000));
         assert_eq!(page.entries, ["a/1", "a/2"]);
         assert_eq!(page.common_prefixes, ["a/b/", "a/c/"]);
         assert_eq!(page.next_marker, None);
     }
 
     #[test]
-    fn a_prefix_is_of_the_key_not_of_the_folder() {
-        assert_eq!(page(&wanted("a", None, 1000)).entries, &KEYS[..6]);
-        assert_eq!(page(&wanted("", None, 1000)).entries, KEYS);
-        assert_eq!(page(&wanted("c", None, 1000)).entries, Vec::<String>::new());
+    fn a_prefix_may_end_inside_a_folder_name() {
+        assert_eq!(page(&query("a", None, 1000)).entries, &KEYS[..6]);
+        assert_eq!(page(&query("", None, 1000)).entries, KEYS);
+        assert_eq!(page(&query("c", None, 1000)).entries, Vec::<String>::new());
     }
 
     #[test]
-    fn pages_of_any_size_tell_everything_once() {
+    fn pages_of_any_size_list_everything_once() {
         for delimiter in [None, Some("/"), Some("b/")] {
-            let all = page(&wanted("a", delimiter, 1000));
-            for most in 1..8 {
-                let mut wanted = wanted("a", delimiter, most);
+            let all = page(&query("a", delimiter, 1000));
+            for max_entries in 1..8 {
+                let mut query = query("a", delimiter, max_entries);
                 let (mut entries, mut common) = (Vec::new(), Vec::new());
                 loop {
-                    let page = page(&wanted);
-                    assert!(page.entries.len() + page.common_prefixes.len() <= most);
+                    let page = page(&query);
+                    assert!(page.entries.len() + page.common_prefixes.len() <= max_entries);
                     entries.extend(page.entries);
                     common.extend(page.common_prefixes);
                     let Some(marker) = page.next_marker else { break };
-                    wanted.marker = marker;
+                    query.marker = marker;
                 }
-                assert_eq!((&entries, &common), (&all.entries, &all.common_prefixes), "{most}");
+                assert_eq!((&entries, &common), (&all.entries, &all.common_prefixes), "{max_entries}");
             }
         }
     }
 
     #[test]
-    fn nothing_asked_for_is_nothing_told() {
-        let page = page(&wanted("a", None, 0));
+    fn a_page_of_zero_entries_is_empty_and_the_last() {
+        let page = page(&query("a", None, 0));
         assert_eq!((page.entries.len(), page.next_marker), (0, None));
     }
 }

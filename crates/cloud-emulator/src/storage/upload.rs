@@ -1,100 +1,95 @@
-//! An upload in parts, and what its parts must be to make an object (docs 436/7742).
+//! An upload in parts, and the rules for making an object of its parts (docs 436/7742).
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 
-use super::{Blob, Headers, Object, blob};
+use super::{
+    blob::{self, Blob},
+    error::UploadError,
+    object::{Headers, Object},
+};
 
-/// The least that a part may have, save for the last (docs 436/14112).
-const SMALLEST_PART: u64 = 1 << 20;
+/// The minimum size of all parts but the last (docs 436/14112).
+const MIN_PART_BYTES: u64 = 1 << 20;
 
-/// An upload that has not ended.
+/// Names an upload: its bucket, key and id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UploadRef<'a> {
+    pub(crate) bucket: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) id: &'a str,
+}
+
+/// An unfinished upload.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(super) bucket: String,
     pub(super) key: String,
-    /// What the object will be told with.
+    /// The headers of the future object.
     headers: Headers,
-    /// When it began.
     pub(crate) initiated: Timestamp,
     parts: BTreeMap<u16, Part>,
 }
 
-/// One part.
+/// One part of an upload.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// Its bytes.
     blob: Arc<Blob>,
-    /// When it came.
     pub(crate) modified: Timestamp,
 }
 
-/// Why there is no object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Incomplete {
-    /// It never began, or has ended, or is another object's.
-    #[error("The specified multipart upload does not exist.")]
-    NoSuchUpload,
-    /// One that was named is not there, or is another.
-    #[error("One or more of the specified parts could not be found.")]
-    InvalidPart,
-    /// They are not named from the first to the last.
-    #[error("The list of parts was not in ascending order.")]
-    InvalidPartOrder,
-    /// One before the last is less than a part may be.
-    #[error("Your proposed upload is smaller than the minimum allowed size.")]
-    EntityTooSmall,
-}
-
 impl Part {
-    /// With its quotes.
+    /// Returns the ETag with its quotes.
     pub(crate) fn etag(&self) -> String {
-        format!("\"{}\"", hex::encode(self.blob.md5))
+        self.blob.etag()
     }
 
-    /// In bytes.
+    /// Returns the length in bytes.
     pub(crate) fn length(&self) -> u64 {
         self.blob.length
     }
 }
 
 impl Upload {
-    /// An upload that begins.
-    pub(crate) fn of(bucket: &str, key: &str, headers: Headers, initiated: Timestamp) -> Self {
+    /// Creates an upload without parts.
+    pub(crate) fn new(bucket: &str, key: &str, headers: Headers, initiated: Timestamp) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         Self { bucket, key, headers, initiated, parts: BTreeMap::new() }
     }
 
-    pub(super) fn is_of(&self, bucket: &str, key: &str) -> bool {
-        self.bucket == bucket && self.key == key
+    pub(super) fn is_at(&self, at: UploadRef<'_>) -> bool {
+        self.bucket == at.bucket && self.key == at.key
     }
 
-    /// Takes a part, in place of the one of that number.
+    /// Stores a part, in place of the previous part of that number.
     pub(crate) fn put(&mut self, number: u16, blob: Blob, modified: Timestamp) {
         self.parts.insert(number, Part { blob: Arc::new(blob), modified });
     }
 
-    /// Its parts after a number.
+    /// Iterates over the parts after a number.
     pub(crate) fn parts_after(&self, number: u16) -> impl Iterator<Item = (u16, &Part)> {
         self.parts.iter().filter(move |(one, _)| **one > number).map(|(one, part)| (*one, part))
     }
 
-    /// The object that the parts named make.
-    pub(super) fn complete(&self, named: &[(u16, String)], now: Timestamp) -> Result<Object, Incomplete> {
-        if !named.is_sorted_by(|(one, _), (next, _)| one < next) {
-            return Err(Incomplete::InvalidPartOrder);
+    /// Returns the object made of the named parts.
+    pub(super) fn complete(
+        &self,
+        named_parts: &[(u16, String)],
+        now: Timestamp,
+    ) -> Result<Object, UploadError> {
+        if !named_parts.is_sorted_by(|(one, _), (next, _)| one < next) {
+            return Err(UploadError::InvalidPartOrder);
         }
-        let found = |(number, etag): &(u16, String)| {
-            let part = self.parts.get(number)?;
-            (etag.trim_matches('"') == hex::encode(part.blob.md5)).then(|| Arc::clone(&part.blob))
-        };
-        let blobs: Vec<Arc<Blob>> =
-            named.iter().map(found).collect::<Option<_>>().ok_or(Incomplete::InvalidPart)?;
-        let (_, before) = blobs.split_last().ok_or(Incomplete::InvalidPart)?;
-        if before.iter().any(|blob| blob.length < SMALLEST_PART) {
-            return Err(Incomplete::EntityTooSmall);
+        let blobs: Vec<Arc<Blob>> = named_parts
+            .iter()
+            .map(|(number, etag)| self.blob_of_part(*number, etag))
+            .collect::<Option<_>>()
+            .ok_or(UploadError::InvalidPart)?;
+        let (_, before_last) = blobs.split_last().ok_or(UploadError::InvalidPart)?;
+        if before_last.iter().any(|blob| blob.length < MIN_PART_BYTES) {
+            return Err(UploadError::EntityTooSmall);
         }
         let md5 = blobs.iter().fold(Md5::new(), |md5, blob| md5.chain_update(blob.md5)).finalize();
         Ok(Object {
@@ -105,5 +100,10 @@ impl Upload {
             length: blobs.iter().map(|blob| blob.length).sum(),
             blobs,
         })
+    }
+
+    fn blob_of_part(&self, number: u16, etag: &str) -> Option<Arc<Blob>> {
+        let part = self.parts.get(&number)?;
+        (etag.trim_matches('"') == part.etag().trim_matches('"')).then(|| Arc::clone(&part.blob))
     }
 }

@@ -1,4 +1,4 @@
-//! TC3-HMAC-SHA256: a JSON body, all else in headers.
+//! Authenticates a call with a TC3-HMAC-SHA256 signature: a JSON body, everything else in headers.
 
 use actix_web::HttpRequest;
 use jiff::Timestamp;
@@ -6,49 +6,56 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Account, Fault,
-    call::{Call, Parameters},
-    missing, signature_failure, signed_at,
+    action::{AuthenticatedCall, Parameters},
+    auth::{check_secret_id, check_timestamp},
+    error::StsError,
 };
+use crate::account::Account;
 use tencent_sign::tc3::{Signing, authorization};
 
-/// The call of a request that this account signed.
+/// Returns the call of a request, if this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
     account: &Account,
     now: Timestamp,
-) -> Result<Call, Fault> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let needed = |name: &str| header(name).ok_or_else(|| missing(&format!("the header {name}")));
-    let action = needed("x-tc-action")?;
-    let version = needed("x-tc-version")?;
-    let region = needed("x-tc-region")?;
-    let at = signed_at(header("x-tc-timestamp").unwrap_or_default(), now)?;
-    let given = header("authorization").unwrap_or_default();
+) -> Result<AuthenticatedCall, StsError> {
+    let action = required_header(request, "x-tc-action")?;
+    let version = required_header(request, "x-tc-version")?;
+    let region = required_header(request, "x-tc-region")?;
+    let at = check_timestamp(header(request, "x-tc-timestamp").unwrap_or_default(), now)?;
+    let given = header(request, "authorization").unwrap_or_default();
     let id = given
         .strip_prefix("TC3-HMAC-SHA256 Credential=")
         .and_then(|rest| rest.split_once('/'))
         .map(|(id, _)| id)
         .ok_or_else(|| {
-            Fault("AuthFailure.InvalidAuthorization", "Authorization is not TC3-HMAC-SHA256".to_owned())
+            StsError::new("AuthFailure.InvalidAuthorization", "Authorization is not TC3-HMAC-SHA256")
         })?;
-    account.is_named(id)?;
+    check_secret_id(account, id)?;
     let signing = Signing {
         service: "sts",
-        host: header("host").unwrap_or_default(),
-        content_type: header("content-type").unwrap_or_default(),
+        host: header(request, "host").unwrap_or_default(),
+        content_type: header(request, "content-type").unwrap_or_default(),
         body,
         at,
     };
     let expected = authorization(&signing, &account.secret_id, &account.secret_key);
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
-        return Err(signature_failure());
+        return Err(StsError::signature_failure());
     }
-    match strict_json::strict(body) {
-        Ok(Value::Object(map)) => Call::new(action, version, region, Parameters::Json(map)),
-        _ => Err(Fault("InvalidParameter", "the body is not a JSON object".to_owned())),
+    match strict_json::from_slice(body) {
+        Ok(Value::Object(map)) => AuthenticatedCall::new(action, version, region, Parameters::Json(map)),
+        _ => Err(StsError::new("InvalidParameter", "the body is not a JSON object")),
     }
+}
+
+fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn required_header<'a>(request: &'a HttpRequest, name: &str) -> Result<&'a str, StsError> {
+    header(request, name).ok_or_else(|| StsError::missing(&format!("the header {name}")))
 }
 
 #[cfg(test)]
@@ -59,8 +66,8 @@ mod tests {
 
     const BODY: &str = r#"{"Name":"uploader","Policy":"%7B%7D","DurationSeconds":900}"#;
 
-    /// The code that a request signed at `at` is answered with, after a header was changed.
-    fn refusal(
+    /// Returns the error code for a request signed at `at` with one header changed afterwards.
+    fn error_code(
         at: i64,
         key: (&str, &str),
         change: Option<(&'static str, &str)>,
@@ -90,19 +97,19 @@ mod tests {
             request.headers_mut().remove(name);
         }
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
-        call(request.request(), body.as_bytes(), &account, now).err().map(|fault| fault.0)
+        call(request.request(), body.as_bytes(), &account, now).err().map(|error| error.code)
     }
 
     #[test]
-    fn what_is_wrong_is_refused_in_tencents_codes() {
+    fn a_wrong_call_is_refused_with_tencents_codes() {
         const GOOD: (&str, &str) = ("AKIDaccount", "secret");
         let now = 1_800_000_000;
-        assert_eq!(refusal(now, GOOD, None, BODY), None);
+        assert_eq!(error_code(now, GOOD, None, BODY), None);
         for (at, key, change, body, code) in [
             (now, ("AKIDaccount", "wrong"), None, BODY, "AuthFailure.SignatureFailure"),
             (now, GOOD, None, "{}", "AuthFailure.SignatureFailure"),
             (now, GOOD, Some(("host", "other.test")), BODY, "AuthFailure.SignatureFailure"),
-            (now, ("AKIDnobody", "secret"), None, BODY, "AuthFailure.SecretIdNotFound"),
+            (now, ("AKIDunknown", "secret"), None, BODY, "AuthFailure.SecretIdNotFound"),
             (now - 301, GOOD, None, BODY, "AuthFailure.SignatureExpire"),
             (now + 301, GOOD, None, BODY, "AuthFailure.SignatureExpire"),
             (now, GOOD, Some(("x-tc-timestamp", "soon")), BODY, "InvalidParameter"),
@@ -114,7 +121,7 @@ mod tests {
             (now, GOOD, Some(("x-tc-version", "")), BODY, "MissingParameter"),
             (now, GOOD, Some(("x-tc-action", "")), BODY, "MissingParameter"),
         ] {
-            assert_eq!(refusal(at, key, change, body), Some(code), "{at} {change:?} {body}");
+            assert_eq!(error_code(at, key, change, body), Some(code), "{at} {change:?} {body}");
         }
     }
 }

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::{
-    Account, Fault,
-    call::{Call, Parameters},
-    missing, signature_failure, signed_at,
+    action::{AuthenticatedCall, Parameters},
+    auth::{check_secret_id, check_timestamp},
+    error::StsError,
 };
+use crate::account::Account;
 use tencent_sign::sts_v1::{Request, SignatureMethod, UnknownSignatureMethod};
 
 /// Hosts that a request may always be signed for: a client may reach the emulator through a proxy, or sign
@@ -36,7 +37,7 @@ pub(super) fn call(
     body: &[u8],
     account: &Account,
     now: Timestamp,
-) -> Result<Call, Fault> {
+) -> Result<AuthenticatedCall, StsError> {
     let encoded = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
     let mut form = read_form(encoded)?;
     let signature = take(&mut form, "Signature")?;
@@ -47,25 +48,26 @@ pub(super) fn call(
     let secret_id = take(&mut form, "SecretId")?;
     let timestamp = take(&mut form, "Timestamp")?;
     if take(&mut form, "Nonce")?.parse::<u64>().is_err() {
-        return Err(Fault("InvalidParameter", "Nonce is not a positive integer".to_owned()));
+        return Err(StsError::new("InvalidParameter", "Nonce is not a positive integer"));
     }
     let method = signature_method(form.remove("SignatureMethod"))?;
-    signed_at(&timestamp, now)?;
-    account.is_named(&secret_id)?;
+    check_timestamp(&timestamp, now)?;
+    check_secret_id(account, &secret_id)?;
     let is_signed = signable_hosts(request).into_iter().any(|host| {
         let signed = Request { method: request.method().as_str(), host, parameters: &signed };
         signed.verify(method, &account.secret_key, &signature)
     });
     if !is_signed {
-        return Err(signature_failure());
+        return Err(StsError::signature_failure());
     }
-    Call::new(&action, &version, &region, Parameters::Form(form))
+    AuthenticatedCall::new(&action, &version, &region, Parameters::Form(form))
 }
 
-fn signature_method(name: Option<String>) -> Result<SignatureMethod, Fault> {
+fn signature_method(name: Option<String>) -> Result<SignatureMethod, StsError> {
     let Some(name) = name else { return Ok(SignatureMethod::default()) };
-    name.parse()
-        .map_err(|UnknownSignatureMethod| Fault("InvalidParameter", format!("no SignatureMethod {name}")))
+    name.parse().map_err(|UnknownSignatureMethod| {
+        StsError::new("InvalidParameter", format!("there is no SignatureMethod {name}"))
+    })
 }
 
 /// Returns the hosts that a client may have signed for.
@@ -77,18 +79,18 @@ fn signable_hosts(request: &HttpRequest) -> [&str; 4] {
 }
 
 /// Reads a form in which each name stands once.
-fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, Fault> {
+fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-            return Err(Fault("InvalidParameter", format!("{name} is given twice")));
+            return Err(StsError::new("InvalidParameter", format!("{name} is given twice")));
         }
     }
     Ok(form)
 }
 
-fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, Fault> {
-    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
+fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, StsError> {
+    form.remove(name).filter(|text| !text.is_empty()).ok_or_else(|| StsError::missing(name))
 }
 
 #[cfg(test)]
@@ -119,7 +121,7 @@ mod tests {
         file.vectors
     }
 
-    fn read(request: TestRequest, host: &str, body: &str) -> Result<Call, &'static str> {
+    fn read(request: TestRequest, host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
         let request = request
             .insert_header((header::HOST, host.to_owned()))
             .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
@@ -127,10 +129,10 @@ mod tests {
         assert!(is_used(&request));
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
         call(&request, body.as_bytes(), &account, Timestamp::from_second(NOW).unwrap())
-            .map_err(|fault| fault.0)
+            .map_err(|error| error.code)
     }
 
-    fn posted(host: &str, body: &str) -> Result<Call, &'static str> {
+    fn posted(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
         read(TestRequest::post(), host, body)
     }
 
@@ -170,8 +172,8 @@ mod tests {
     fn requests_of_the_vendors_older_sdks_are_accepted() {
         for vector in vectors() {
             let call = posted(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
-            assert_eq!(call.duration(), Ok(1800), "text is a number in a form");
-            let policy = super::super::policy::read(call.policy().unwrap()).unwrap();
+            assert_eq!(call.duration_seconds(), Ok(1800), "text is a number in a form");
+            let policy = super::super::policy::decode(call.policy().unwrap()).unwrap();
             assert!(
                 policy.contains("ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"),
                 "{policy}"
@@ -244,7 +246,7 @@ mod tests {
     fn a_duration_is_a_number_that_the_action_allows() {
         let duration = |text| {
             let body = signed("POST", HOST, &[("DurationSeconds", text)]);
-            posted(HOST, &body).unwrap().duration().map_err(|fault| fault.0)
+            posted(HOST, &body).unwrap().duration_seconds().map_err(|error| error.code)
         };
         assert_eq!(duration(None), Ok(1800));
         assert_eq!(duration(Some("129600")), Ok(129_600));

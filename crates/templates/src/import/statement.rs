@@ -197,5 +197,5 @@ impl Elements {
 }
 
 fn not_a_policy(place: &str, fault: &str, help: &'static str) -> ImportFault {
-    ImportFault::NotAPolicy { place: place.to_owned(), fault: diagnostics::one_line(fault), help }
+    ImportFault::NotAPolicy { place: place.to_owned(), fault: diagnostics::to_single_line(fault), help }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActiveTemplate, Shadow, ShadowReport, TemplateSet};
 use crate::{revision::Revision, template::Template};
-use diagnostics::one_line;
+use diagnostics::to_single_line;
 
 /// An active template, as operators see it. Every active template is proved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl TemplateSet {
     pub fn summaries(&self) -> impl Iterator<Item = String> {
         self.templates.values().map(|active| {
             let Template { name, description, bucket, home, .. } = active.proved.template();
-            one_line(&format!("{name}: {home} in {}; {description}", bucket.name))
+            to_single_line(&format!("{name}: {home} in {}; {description}", bucket.name))
         })
     }
 

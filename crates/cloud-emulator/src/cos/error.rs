@@ -1,0 +1,143 @@
+//! Why COS refuses a request, with COS's own codes and messages (docs 436/7730).
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde::Serialize;
+
+use super::{form_error::FormError, response, xml::XmlError};
+use crate::storage::{CompleteError, StorageError, UploadError};
+use tencent_sign::cos::Malformed;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CosError {
+    /// The request is unsigned or not allowed by the key's policy. The reason goes only to the sandbox's log.
+    #[error("Access Denied.")]
+    AccessDenied(String),
+    /// The SDKs recognise exactly this message, and correct their clock.
+    #[error("Request has expired")]
+    Expired,
+    #[error("The difference between the request time and the server's time is too large.")]
+    RequestTimeTooSkewed,
+    #[error("The provided token has expired.")]
+    ExpiredToken,
+    #[error("The Access Key Id you provided does not exist in our records.")]
+    InvalidAccessKeyId,
+    #[error(
+        "The Signature you specified is invalid. The HttpString and the StringToSign of the sandbox differ from yours."
+    )]
+    SignatureDoesNotMatch,
+    #[error("The authorization is malformed: {0}.")]
+    Authorization(#[from] Malformed),
+    #[error("The specified key does not exist.")]
+    NoSuchKey,
+    #[error("{0}")]
+    Upload(#[from] UploadError),
+    #[error("{0}")]
+    InvalidArgument(String),
+    #[error("The form is malformed: {0}.")]
+    Form(#[from] FormError),
+    #[error("Your key is too long: at most {0} bytes")]
+    KeyTooLong(usize),
+    /// The request has `x-cos-forbid-overwrite`.
+    #[error("The object you specified already exists and can not be overwritten.")]
+    FileAlreadyExists,
+    #[error("The XML you provided was not well-formed: {0}")]
+    MalformedXml(#[from] XmlError),
+    #[error("The Content-MD5 you specified did not match what we received.")]
+    BadDigest,
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    #[error("The requested range is not satisfiable")]
+    InvalidRange,
+    #[error("At least one of the pre-conditions you specified did not hold")]
+    PreconditionFailed,
+    #[error("The body of your POST request is not well-formed multipart/form-data.")]
+    NotAForm,
+    #[error("Your metadata headers exceed the maximum allowed metadata size: {0} bytes")]
+    MetadataTooLarge(usize),
+    /// The policy of a form upload does not allow the form.
+    #[error("Invalid according to Policy: {0}")]
+    FormPolicy(String),
+    #[error("The sandbox does not have this: {0}")]
+    NotImplemented(String),
+}
+
+impl From<CompleteError> for CosError {
+    fn from(error: CompleteError) -> Self {
+        match error {
+            CompleteError::Upload(error) => error.into(),
+            CompleteError::Storage(error) => error.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename = "Error", rename_all = "PascalCase")]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    resource: &'a str,
+    request_id: &'a str,
+    trace_id: &'a str,
+}
+
+impl CosError {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::AccessDenied(_) | Self::Expired | Self::FormPolicy(_) => {
+                (StatusCode::FORBIDDEN, "AccessDenied")
+            }
+            Self::RequestTimeTooSkewed => (StatusCode::FORBIDDEN, "RequestTimeTooSkewed"),
+            Self::ExpiredToken => (StatusCode::FORBIDDEN, "ExpiredToken"),
+            Self::InvalidAccessKeyId => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
+            Self::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+            Self::Authorization(_) | Self::InvalidArgument(_) | Self::Form(_) => {
+                (StatusCode::BAD_REQUEST, "InvalidArgument")
+            }
+            Self::NoSuchKey => (StatusCode::NOT_FOUND, "NoSuchKey"),
+            Self::Upload(UploadError::NoSuchUpload) => (StatusCode::NOT_FOUND, "NoSuchUpload"),
+            Self::Upload(UploadError::InvalidPart) => (StatusCode::BAD_REQUEST, "InvalidPart"),
+            Self::Upload(UploadError::InvalidPartOrder) => (StatusCode::BAD_REQUEST, "InvalidPartOrder"),
+            Self::Upload(UploadError::EntityTooSmall) => (StatusCode::BAD_REQUEST, "EntityTooSmall"),
+            Self::KeyTooLong(_) => (StatusCode::BAD_REQUEST, "KeyTooLong"),
+            Self::FileAlreadyExists => (StatusCode::CONFLICT, "FileAlreadyExists"),
+            Self::NotAForm => (StatusCode::BAD_REQUEST, "MalformedPOSTRequest"),
+            Self::MetadataTooLarge(_) => (StatusCode::BAD_REQUEST, "MetadataTooLarge"),
+            Self::MalformedXml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
+            Self::BadDigest => (StatusCode::BAD_REQUEST, "BadDigest"),
+            Self::Storage(StorageError::BodyIncomplete) => (StatusCode::BAD_REQUEST, "IncompleteBody"),
+            Self::Storage(StorageError::TooLarge(_)) => (StatusCode::BAD_REQUEST, "EntityTooLarge"),
+            Self::Storage(StorageError::MemoryFull(_)) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
+            }
+            Self::Storage(StorageError::Disk(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+            Self::InvalidRange => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+        }
+    }
+
+    /// Returns the error as a response, and logs it. The server sends no body in response to `HEAD`.
+    pub(super) fn response(&self, resource: Option<&str>, request_id: &str) -> HttpResponse {
+        let (status, code) = self.status_and_code();
+        if let Self::AccessDenied(reason) = self {
+            tracing::info!(request_id, resource, reason, "COS refused a request: AccessDenied");
+        } else {
+            tracing::info!(request_id, resource, reason = %self, "COS refused a request: {code}");
+        }
+        error_response(status, code, &self.to_string(), resource, request_id)
+    }
+}
+
+/// Returns an error response as COS writes it.
+pub(crate) fn error_response(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    resource: Option<&str>,
+    request_id: &str,
+) -> HttpResponse {
+    let resource = resource.unwrap_or_default();
+    let body = ErrorBody { code, message, resource, request_id, trace_id: request_id };
+    response::with_common_headers(response::xml(status, &body), request_id)
+}

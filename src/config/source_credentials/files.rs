@@ -1,0 +1,136 @@
+//! The files that hold the source credentials. They are read at the start, and again when they are rotated.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{super::secrets::secret_of, is_valid_key_part};
+use tencent_sts::SourceCredentials;
+
+/// The files that hold the source credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialFiles {
+    /// One file for each part: `sts.secret_id_file` and `sts.secret_key_file`.
+    Pair {
+        /// The file of the `SecretId`.
+        id: PathBuf,
+        /// The file of the `SecretKey`.
+        key: PathBuf,
+    },
+    /// The profile of Tencent's SDKs.
+    Profile(PathBuf),
+}
+
+/// A file that holds no source credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {fault}", file.display())]
+pub struct MissingCredentials {
+    file: PathBuf,
+    fault: FileFault,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum FileFault {
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("{0}")]
+    NotText(#[from] std::str::Utf8Error),
+    #[error("holds something else than a key")]
+    NotAKey,
+    #[error("its section [default] has not both secret_id and secret_key")]
+    IncompleteProfile,
+}
+
+impl CredentialFiles {
+    /// Reads the present credentials.
+    ///
+    /// # Errors
+    /// The file that cannot be read or holds none.
+    pub fn read(&self) -> Result<SourceCredentials, MissingCredentials> {
+        match self {
+            Self::Pair { id, key } => {
+                Ok(SourceCredentials { secret_id: key_part(id)?, secret_key: key_part(key)?, token: None })
+            }
+            Self::Profile(path) => {
+                let (secret_id, secret_key) = default_section(&text(path)?).ok_or_else(|| {
+                    MissingCredentials { file: path.clone(), fault: FileFault::IncompleteProfile }
+                })?;
+                Ok(SourceCredentials { secret_id, secret_key, token: None })
+            }
+        }
+    }
+}
+
+fn text(path: &Path) -> Result<SecretString, MissingCredentials> {
+    std::fs::read(path)
+        .map_err(|error| FileFault::Unreadable(error.to_string()))
+        .and_then(|bytes| Ok(secret_of(bytes)?))
+        .map_err(|fault| MissingCredentials { file: path.to_owned(), fault })
+}
+
+fn key_part(path: &Path) -> Result<SecretString, MissingCredentials> {
+    let part = text(path)?;
+    if is_valid_key_part(&part) {
+        Ok(part)
+    } else {
+        Err(MissingCredentials { file: path.to_owned(), fault: FileFault::NotAKey })
+    }
+}
+
+/// Returns `secret_id` and `secret_key` of the section `[default]` of the SDK's INI profile.
+fn default_section(profile: &SecretString) -> Option<(SecretString, SecretString)> {
+    let section: Vec<(&str, &str)> = profile
+        .expose_secret()
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| *line != "[default]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .collect();
+    Some((value_of(&section, "secret_id")?, value_of(&section, "secret_key")?))
+}
+
+/// The first value of a name that is not empty, if it is a valid part of a key.
+fn value_of(section: &[(&str, &str)], name: &str) -> Option<SecretString> {
+    let (_, value) = section.iter().find(|(found, value)| *found == name && !value.is_empty())?;
+    Some(SecretString::from(*value)).filter(is_valid_key_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(read: Result<SourceCredentials, MissingCredentials>) -> Result<(String, String), String> {
+        read.map(|read| {
+            (read.secret_id.expose_secret().to_owned(), read.secret_key.expose_secret().to_owned())
+        })
+        .map_err(|missing| missing.to_string())
+    }
+
+    #[test]
+    fn credentials_are_read_from_their_files_or_the_faulty_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let [id, key, ini] = ["id", "key", "credentials"].map(|name| dir.path().join(name));
+        let pair = CredentialFiles::Pair { id: id.clone(), key: key.clone() };
+        std::fs::write(&id, "AKIDone\r\n").unwrap();
+        assert!(shown(pair.read()).unwrap_err().contains("key: No such file"), "{:?}", pair.read());
+        for (text, what) in [("", "something else"), ("two words", "something else"), ("ü", "something else")]
+        {
+            std::fs::write(&key, text).unwrap();
+            assert!(shown(pair.read()).unwrap_err().contains(what), "{text}: {:?}", pair.read());
+        }
+        std::fs::write(&key, [0xff]).unwrap();
+        assert!(shown(pair.read()).unwrap_err().contains("utf-8"), "{:?}", pair.read());
+        std::fs::write(&key, "secret\n").unwrap();
+        assert_eq!(shown(pair.read()), Ok(("AKIDone".to_owned(), "secret".to_owned())));
+
+        let profile = CredentialFiles::Profile(ini.clone());
+        std::fs::write(&ini, "[other]\nsecret_id = x\nsecret_key = y\n[default]\nsecret_id = AKIDtwo\n")
+            .unwrap();
+        assert!(shown(profile.read()).unwrap_err().contains("[default]"));
+        std::fs::write(&ini, "[default]\nsecret_id = AKIDtwo\nsecret_key=s2\n[other]\n").unwrap();
+        assert_eq!(shown(profile.read()), Ok(("AKIDtwo".to_owned(), "s2".to_owned())));
+    }
+}

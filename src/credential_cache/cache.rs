@@ -1,0 +1,190 @@
+//! The cached credentials, bounded in bytes, and the reason of each miss.
+//!
+//! moka bounds and evicts. Whether a credential may be served is decided against the wall clock at every
+//! lookup, because moka's own clock stops while a machine sleeps.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use moka::notification::RemovalCause;
+
+use super::{
+    cached_credential::CachedCredential,
+    coverage::{StaleCoverage, Users},
+    freshness::FreshnessRequirement,
+    metrics::Metrics,
+    outcome::MissReason,
+};
+use runtime::clock::{Clock, time_until};
+use templates::{Grant, fingerprint::Fingerprint};
+
+/// Past credentials remembered, to tell the reason of a miss; a few MiB.
+const MAX_REMEMBERED: u64 = 50_000;
+
+/// The cached credentials, by the fingerprint of their grant.
+#[derive(Debug)]
+pub(super) struct Cache {
+    credentials: moka::sync::Cache<Fingerprint, Arc<CachedCredential>>,
+    /// Why a credential left the cache.
+    removed: moka::sync::Cache<Fingerprint, MissReason>,
+    /// Latest grant of each user, template and scope, to notice a changed policy.
+    latest_by_lineage: moka::sync::Cache<Fingerprint, Fingerprint>,
+    users: Arc<Users>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Result of a lookup.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// A credential that meets the requirement.
+    Fresh(Arc<CachedCredential>),
+    /// None.
+    Miss(Miss),
+}
+
+/// A failed lookup.
+#[derive(Debug)]
+pub(super) struct Miss {
+    pub(super) reason: MissReason,
+    /// An older credential that may be served if STS fails.
+    pub(super) stale: Option<Arc<CachedCredential>>,
+}
+
+/// Expires a cache entry with its credential.
+struct ExpireWithCredential(Arc<dyn Clock>);
+
+impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
+    fn expire_after_create(
+        &self,
+        _: &Fingerprint,
+        cached: &Arc<CachedCredential>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(time_until(cached.credential().expires_at, self.0.now()))
+    }
+
+    fn expire_after_update(
+        &self,
+        fingerprint: &Fingerprint,
+        cached: &Arc<CachedCredential>,
+        at: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(fingerprint, cached, at)
+    }
+}
+
+impl Cache {
+    pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let removed = moka::sync::Cache::new(MAX_REMEMBERED);
+        let users: Arc<Users> = Arc::default();
+        let removals =
+            Removals { removed: removed.clone(), users: Arc::clone(&users), clock: Arc::clone(&clock), metrics };
+        let credentials = moka::sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, cached: &Arc<CachedCredential>| cached.weight())
+            .expire_after(ExpireWithCredential(Arc::clone(&clock)))
+            .eviction_listener(move |fingerprint, cached, cause| removals.note(*fingerprint, &cached, cause))
+            .build();
+        let latest_by_lineage = moka::sync::Cache::new(MAX_REMEMBERED);
+        Self { credentials, removed, latest_by_lineage, users, clock }
+    }
+
+    /// Looks up a credential that meets a requirement.
+    pub(super) fn find(&self, grant: &Grant, required: FreshnessRequirement, now: Timestamp) -> Lookup {
+        let Some(cached) = self.peek(grant) else {
+            return Lookup::Miss(Miss { reason: self.absence(grant), stale: None });
+        };
+        match required.check(cached.freshness(now)) {
+            Ok(()) => Lookup::Fresh(cached),
+            Err(reason) => {
+                let stale = Some(cached).filter(|cached| cached.is_servable_stale(now));
+                Lookup::Miss(Miss { reason, stale })
+            }
+        }
+    }
+
+    /// Returns the cached credential of a grant, fresh or not.
+    pub(super) fn peek(&self, grant: &Grant) -> Option<Arc<CachedCredential>> {
+        self.credentials.get(&grant.fingerprint())
+    }
+
+    /// Marks all credentials of a principal as superseded. Iterates over the whole cache: not for an async
+    /// worker thread.
+    pub(super) fn mark_superseded(&self, principal: Fingerprint) {
+        for (_, cached) in &self.credentials {
+            if cached.grant().principal().fingerprint() == principal {
+                cached.mark_superseded();
+            }
+        }
+    }
+
+    fn absence(&self, grant: &Grant) -> MissReason {
+        let fingerprint = grant.fingerprint();
+        if let Some(reason) = self.removed.get(&fingerprint) {
+            return reason;
+        }
+        match self.latest_by_lineage.get(&grant.lineage()) {
+            Some(latest) if latest != fingerprint => MissReason::PolicyChanged,
+            // It was cached; moka has not reported its expiry yet.
+            Some(_) => MissReason::Expired,
+            None => MissReason::Cold,
+        }
+    }
+
+    pub(super) fn insert(&self, cached: Arc<CachedCredential>) {
+        let grant = cached.grant();
+        let fingerprint = grant.fingerprint();
+        self.latest_by_lineage.insert(grant.lineage(), fingerprint);
+        self.removed.invalidate(&fingerprint);
+        self.users.record_covered(
+            grant.principal().fingerprint(),
+            cached.servable_until(),
+            self.clock.now(),
+        );
+        self.credentials.insert(fingerprint, cached);
+    }
+
+    /// Records that a user requested a credential and got none.
+    pub(super) fn record_unserved(&self, grant: &Grant, now: Timestamp) {
+        let until = now.checked_add(grant.duration()).unwrap_or(now);
+        self.users.record_uncovered(grant.principal().fingerprint(), until, now);
+    }
+
+    /// How long the cache could serve the active users without STS.
+    pub(super) fn stale_coverage(&self, now: Timestamp) -> StaleCoverage {
+        self.users.stale_coverage(now)
+    }
+
+    /// Number of credentials, and their size in bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.credentials.run_pending_tasks();
+        (self.credentials.entry_count(), self.credentials.weighted_size())
+    }
+}
+
+/// Records why credentials leave the cache.
+struct Removals {
+    removed: moka::sync::Cache<Fingerprint, MissReason>,
+    users: Arc<Users>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Removals {
+    fn note(&self, fingerprint: Fingerprint, cached: &CachedCredential, cause: RemovalCause) {
+        match cause {
+            RemovalCause::Size => {
+                self.metrics.evicted();
+                let principal = cached.grant().principal().fingerprint();
+                self.users.record_uncovered(principal, cached.servable_until(), self.clock.now());
+                self.removed.insert(fingerprint, MissReason::Evicted);
+            }
+            RemovalCause::Expired => self.removed.insert(fingerprint, MissReason::Expired),
+            RemovalCause::Explicit | RemovalCause::Replaced => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Limits of one user: requests, hits included, and credentials for scopes of their own choice.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
+};
+
+use diagnostics::Rate;
+use runtime::{
+    clock::Clock,
+    rate_limit::{QuotaClock, quota},
+};
+use templates::{Grant, fingerprint::Fingerprint};
+
+type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
+
+/// Pause between two removals of users whose quota is full again.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// Users whose scopes are tracked. A user dropped from the table starts with no scopes.
+const MAX_TRACKED_USERS: u64 = 50_000;
+
+/// A rate limit for each user.
+#[derive(Debug)]
+pub(super) struct UserRateLimit {
+    limiter: Option<Limiter>,
+    clock: Arc<dyn Clock>,
+    /// In seconds of the monotonic clock.
+    next_sweep: AtomicU64,
+}
+
+impl UserRateLimit {
+    pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
+        let limiter = quota(rate).map(|quota| {
+            RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
+        });
+        Self { limiter, clock, next_sweep: AtomicU64::new(0) }
+    }
+
+    /// Counts one request; `Err` with the time until the next one is allowed.
+    pub(super) fn admit(&self, principal: Fingerprint) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        self.sweep(limiter);
+        limiter.check_key(&principal).map_err(|not_until| {
+            let now = Nanos::from(self.clock.monotonic());
+            Duration::from(not_until.earliest_possible().duration_since(now))
+        })
+    }
+
+    /// Removes users whose quota is full again.
+    fn sweep(&self, limiter: &Limiter) {
+        let now = self.clock.monotonic().as_secs();
+        let due = self.next_sweep.load(Ordering::Relaxed);
+        let next = now + SWEEP_INTERVAL.as_secs();
+        if now >= due
+            && self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// A limit on the scopes for which one user holds credentials. Each scope costs an STS call and a cache entry,
+/// and a user can choose any number of them.
+#[derive(Debug)]
+pub(super) struct ScopeLimit {
+    max_per_user: NonZeroU32,
+    users: moka::sync::Cache<Fingerprint, Arc<Mutex<UserScopes>>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Scopes of one user, by the fingerprint of their grant, and when each credential expires on the monotonic
+/// clock.
+type UserScopes = HashMap<Fingerprint, Duration>;
+
+impl ScopeLimit {
+    pub(super) fn new(max_per_user: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
+        Self { max_per_user, users: moka::sync::Cache::new(MAX_TRACKED_USERS), clock }
+    }
+
+    /// Counts the scope of a grant, and says whether it is a new one. `Err` with the time until the next one is
+    /// allowed. Called only for cache misses.
+    pub(super) fn admit(&self, grant: &Grant) -> Result<bool, Duration> {
+        if !grant.is_narrowed() {
+            return Ok(false);
+        }
+        let now = self.clock.monotonic();
+        let user = self.users.get_with(grant.principal().fingerprint(), Arc::default);
+        let mut scopes = user.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.retain(|_, expires_at| *expires_at > now);
+        let is_full = u32::try_from(scopes.len()).is_ok_and(|count| count >= self.max_per_user.get());
+        if is_full && !scopes.contains_key(&grant.fingerprint()) {
+            let first_expiry = scopes.values().min().copied().unwrap_or(now);
+            return Err(first_expiry.saturating_sub(now));
+        }
+        Ok(scopes.insert(grant.fingerprint(), now + grant.duration()).is_none())
+    }
+
+    /// Stops counting a new scope for which no credential was issued.
+    pub(super) fn release(&self, grant: &Grant) {
+        if let Some(user) = self.users.get(&grant.principal().fingerprint()) {
+            user.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.fingerprint());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::clock::TestClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_is_limited_and_learns_when_the_next_request_is_allowed() {
+        let limit = UserRateLimit::new("3/minute".parse().unwrap(), TestClock::at(0));
+        let (alice, bob) = (Fingerprint::of(&["alice"]), Fingerprint::of(&["bob"]));
+        for _ in 0..3 {
+            assert_eq!(limit.admit(alice), Ok(()));
+        }
+        assert_eq!(limit.admit(alice), Err(Duration::from_secs(20)));
+        assert_eq!(limit.admit(bob), Ok(()));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(limit.admit(alice), Ok(()));
+        assert!(limit.admit(alice).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_without_recent_requests_are_removed() {
+        let limit = UserRateLimit::new("60/minute".parse().unwrap(), TestClock::at(0));
+        for n in 0..1000 {
+            limit.admit(Fingerprint::of(&[n.to_string()])).unwrap();
+        }
+        tokio::time::advance(SWEEP_INTERVAL * 2).await;
+        limit.admit(Fingerprint::of(&["another"])).unwrap();
+        assert_eq!(limit.limiter.as_ref().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,74 @@
+//! Middleware around every request: its id and trace, the headers of every answer, and the observation of how it
+//! ended.
+
+use actix_web::{
+    Error, HttpMessage,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    middleware::Next,
+    web,
+};
+
+use super::{
+    Api,
+    client_address::{client, is_trusted, peer},
+    observe::Observer,
+    route::Route,
+    state::RequestState,
+};
+use crate::{
+    request::RequestContext,
+    telemetry::{Span, TraceContext},
+};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request its context, sets the headers of every answer, and observes the outcome.
+pub(super) async fn request_context(
+    api: web::Data<Api>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = api.clock.monotonic();
+    let (context, span) = begin(&api, &request);
+    let state = RequestState::new(context, Route::of(request.path()), span);
+    tracing::debug!(
+        request_id = %context.request_id,
+        trace_id = context.trace.map(|trace| tracing::field::display(trace.trace_id())),
+        method = %request.method(),
+        path = request.path(),
+        client = ?context.client,
+        "request"
+    );
+    request.extensions_mut().insert(state.clone());
+    let observer = Observer::start(api, state, started);
+    let mut response = next.call(request).await?;
+    observer.finish(&response);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&context.request_id.to_string()) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// The request's context, and its span if it is sampled. `tracestate` and `baggage` are ignored: they belong to
+/// the app, and STS does not need them.
+fn begin(api: &Api, request: &ServiceRequest) -> (RequestContext, Option<Box<Span>>) {
+    let random = api.entropy.bytes();
+    let (trace, span) = api.tracer.start_request(random, traceparent(request), || {
+        peer(request).is_some_and(|peer| is_trusted(peer, &api.trusted_proxies))
+    });
+    let client = client(request, &api.trusted_proxies);
+    (RequestContext { request_id: random.into(), client, trace }, span)
+}
+
+/// The trace that the caller names. Several headers count as none.
+fn traceparent(request: &ServiceRequest) -> Option<TraceContext> {
+    let mut headers = request.headers().get_all(TRACEPARENT);
+    let only = headers.next().filter(|_| headers.next().is_none())?;
+    TraceContext::parse(only.as_bytes())
+}

@@ -1,0 +1,83 @@
+//! A call to STS for a grant, by the configured action.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::{TemporaryCredential, failure::Failure};
+use crate::{config::StsAction, telemetry::TraceContext};
+use templates::Grant;
+use tencent_sts::{
+    AssumeRole, Call, Client, ClientConfig, GetFederationToken, InvalidConfig, Policy, SourceCredentials,
+};
+
+/// A lost connection is tried again within `sts.timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Calls STS by one action.
+#[derive(Debug)]
+pub(super) struct Caller {
+    client: Client,
+    action: StsAction,
+}
+
+impl Caller {
+    pub(super) fn new(
+        endpoint: &Url,
+        region: String,
+        timeout: Duration,
+        action: StsAction,
+    ) -> Result<Self, InvalidConfig> {
+        let endpoint = endpoint.to_string();
+        let config = ClientConfig { endpoint, region, connect_timeout: CONNECT_TIMEOUT, timeout };
+        Ok(Self { client: Client::new(&config)?, action })
+    }
+
+    /// The name of the action, which names the span of a call.
+    pub(super) fn action(&self) -> &'static str {
+        match self.action {
+            StsAction::GetFederationToken => "GetFederationToken",
+            StsAction::AssumeRole { .. } => "AssumeRole",
+        }
+    }
+
+    /// The host that is called, with its port unless it is the usual one.
+    pub(super) fn host(&self) -> &str {
+        self.client.host()
+    }
+
+    /// Requests one temporary key. `context` is the call's place in a trace.
+    pub(super) async fn call(
+        &self,
+        grant: &Grant,
+        source_credentials: &SourceCredentials,
+        context: Option<TraceContext>,
+        now: Timestamp,
+    ) -> Result<TemporaryCredential, Failure> {
+        // A third party gets random ids and two flags of a trace; `tracestate` and `baggage` belong to the app.
+        let traceparent = context.map(|context| context.to_string());
+        let call = Call { source_credentials, now, traceparent: traceparent.as_deref() };
+        let name = grant.id().to_string();
+        // Byte for byte what the verifier passed.
+        let policy = Policy::from_encoded(grant.policy().wire());
+        let duration = grant.duration();
+        let outcome = match &self.action {
+            StsAction::GetFederationToken => {
+                let request = GetFederationToken { name: &name, policy: &policy, duration };
+                self.client.get_federation_token(&request, &call).await
+            }
+            StsAction::AssumeRole { role_arn, external_id } => {
+                let request = AssumeRole {
+                    role_arn,
+                    role_session_name: &name,
+                    policy: &policy,
+                    duration,
+                    external_id: external_id.as_deref(),
+                };
+                self.client.assume_role(&request, &call).await
+            }
+        };
+        outcome.map_err(Failure::from)
+    }
+}

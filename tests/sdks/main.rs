@@ -1,0 +1,12 @@
+//! Tencent's own SDKs, curl and browsers as the judges. `make test` installs them.
+#![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
+#![expect(clippy::panic, reason = "a failed helper should stop the test")]
+#![expect(clippy::indexing_slicing, reason = "a missing part should stop the test")]
+
+use cosbroker_test_support as support;
+
+mod curl;
+mod demo;
+mod oracle;
+mod page;
+mod sdks;

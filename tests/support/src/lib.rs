@@ -1,0 +1,521 @@
+//! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a failed helper stops the test"
+)]
+
+pub mod log;
+pub mod metrics_page;
+pub mod sandbox;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use cloud_emulator::{
+    Account, CloudEmulator, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator,
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use runtime::{
+    clock::{Clock, SystemClock},
+    entropy::{Entropy, SystemEntropy},
+};
+use serde_json::{Value, json};
+
+use self::log::Log;
+
+pub const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
+pub const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
+pub const SECRET_KEY: &str = "canaryKeyOfTheOperator0123456789";
+pub const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The program under test. Cargo builds it and names it to the tests of its package.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("CARGO_BIN_EXE_cosbroker");
+    path.expect("CARGO_BIN_EXE_cosbroker is not set: run the tests with Cargo").into()
+}
+
+/// A running `cosbroker serve`, ended with the test.
+#[derive(Debug)]
+pub struct Broker {
+    child: Child,
+    dir: tempfile::TempDir,
+    pub public: SocketAddr,
+    pub operators: SocketAddr,
+    log: Log,
+    reader: Option<JoinHandle<()>>,
+    pub http: reqwest::Client,
+}
+
+/// What a test's broker is told.
+#[derive(Debug)]
+pub struct Setup {
+    pub sts: SocketAddr,
+    pub config: String,
+    pub templates: Vec<(String, String)>,
+    pub log_level: &'static str,
+    /// Where its stdout goes; nowhere without.
+    pub stdout: Option<std::fs::File>,
+}
+
+impl Setup {
+    /// The shipped templates, one HS256 issuer, no limit per user.
+    pub fn new(sts: SocketAddr) -> Self {
+        let shipped = ["upload", "files"].map(|name| {
+            let file = format!("{name}.toml");
+            let text = std::fs::read_to_string(repository("policies").join(&file)).unwrap();
+            (file, text)
+        });
+        Self {
+            sts,
+            config: r#"
+[server]
+listen = "127.0.0.1:0"
+cors_origins = ["https://app.example.com"]
+[admin]
+listen = "127.0.0.1:0"
+[[issuer]]
+issuer = "https://id.test/"
+audience = ["app"]
+algorithms = ["HS256"]
+secret_env = "JWT_SECRET"
+trusted_claims = ["tenant"]
+[templates]
+dir = "policies"
+default = "upload"
+[sts]
+region = "ap-guangzhou"
+endpoint = "http://STS"
+secret_id_env = "SECRET_ID"
+secret_key_env = "SECRET_KEY"
+calls_per_second = 600
+[limits]
+per_user = "off"
+"#
+            .to_owned(),
+            templates: shipped.into(),
+            log_level: "info",
+            stdout: None,
+        }
+    }
+
+    /// Replaces a line of the configuration.
+    pub fn with(mut self, from: &str, to: &str) -> Self {
+        assert!(self.config.contains(from), "{from}");
+        self.config = self.config.replace(from, to);
+        self
+    }
+
+    /// Writes it down, for `serve` or `check`.
+    pub fn write(&self) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("policies")).unwrap();
+        for (name, text) in &self.templates {
+            std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+        }
+        let config = self.config.replace("STS", &self.sts.to_string());
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
+        dir
+    }
+
+    pub fn start(self) -> Broker {
+        self.start_with(|_| {})
+    }
+
+    /// Starts it where something more was put beside its configuration.
+    pub fn start_with(self, put: impl FnOnce(&Path)) -> Broker {
+        let dir = self.write();
+        put(dir.path());
+        let mut child = cosbroker(dir.path())
+            .args(["serve", "--log", "json", "--config", "config.toml"])
+            .env("RUST_LOG", self.log_level)
+            .stdout(self.stdout.map_or_else(Stdio::null, Stdio::from))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::default();
+        let (found, serving) = mpsc::channel();
+        let reader = log.follow(child.stderr.take().unwrap(), move |line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            if event["fields"]["message"] == "serving" {
+                let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
+                let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
+                found.send(addresses).unwrap();
+            }
+        });
+        let Ok((public, operators)) = serving.recv_timeout(Duration::from_secs(30)) else {
+            child.kill().unwrap();
+            panic!("the broker did not start: {}", log.text());
+        };
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Broker { child, dir, public, operators, log, reader: Some(reader), http }
+    }
+}
+
+/// The binary, with the environment a test's configuration names and no other.
+pub fn cosbroker(dir: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(dir).env_clear().envs([
+        ("JWT_SECRET", JWT_SECRET),
+        ("SECRET_ID", SECRET_ID),
+        ("SECRET_KEY", SECRET_KEY),
+    ]);
+    command
+}
+
+/// The template files of a row of `homes.json`: the shipped one with other homes.
+pub fn templates_of(row: &Value) -> Vec<(String, String)> {
+    let upload = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
+    let homes = row["homes"].as_array().unwrap().iter().enumerate();
+    let template = |(index, home): (usize, &Value)| {
+        let mut text = upload.replace("\"users/${sub}/\"", &home["home"].to_string());
+        if home["owner"].is_array() {
+            text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
+        }
+        (format!("t{index}.toml"), text)
+    };
+    homes.map(template).collect()
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap() }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Broker {
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        Answer::of(self.http.get(self.url(path)).bearer_auth(token)).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: impl Into<String>) -> Answer {
+        Answer::of(self.http.post(self.url(path)).bearer_auth(token).body(body.into())).await
+    }
+
+    /// Where its configuration lies, and in `policies` its templates.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts a template there as an editor does: written beside it, then renamed over it.
+    pub fn put_template(&self, name: &str, text: &str) {
+        let policies = self.dir().join("policies");
+        std::fs::write(policies.join(".being-written"), text).unwrap();
+        std::fs::rename(policies.join(".being-written"), policies.join(name)).unwrap();
+    }
+
+    /// `POST /api/reload`: the status, and what became of it.
+    pub async fn reload(&self) -> (u16, Value) {
+        let answer = Answer::of(self.http.post(format!("http://{}/api/reload", self.operators))).await;
+        (answer.status, answer.json())
+    }
+
+    /// `GET /api/templates`
+    pub async fn templates(&self) -> Value {
+        Answer::of(self.http.get(format!("http://{}/api/templates", self.operators))).await.json()
+    }
+
+    pub async fn operators_get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("http://{}{path}", self.operators))).await
+    }
+
+    pub async fn operators_post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.http.post(format!("http://{}{path}", self.operators)).body(body.to_string())).await
+    }
+
+    /// `cosbroker keys …` beside it: the exit code, what it said, and its notes.
+    pub fn keys(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = cosbroker(self.dir())
+            .arg("keys")
+            .args(arguments)
+            .args(["--operators", &format!("http://{}", self.operators)])
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    pub async fn metrics(&self) -> String {
+        metrics(&self.http, self.operators).await
+    }
+
+    /// The sum of a metric's samples whose line holds every one of `parts`.
+    pub async fn figure(&self, parts: &[&str]) -> u64 {
+        figure(&self.http, self.operators, parts).await
+    }
+
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    pub fn says(&self, words: &str) {
+        self.log.says(words);
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Sets the size that files it writes may have.
+    pub fn may_write_files_of(&self, bytes: u64) {
+        let id = self.child.id().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself, and for its last words.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        status.code()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log();
+        assert!(!log.contains("panicked") || std::thread::panicking(), "the broker panicked: {log}");
+    }
+}
+
+async fn metrics(http: &reqwest::Client, operators: SocketAddr) -> String {
+    Answer::of(http.get(format!("http://{operators}/metrics"))).await.body
+}
+
+async fn figure(http: &reqwest::Client, operators: SocketAddr, parts: &[&str]) -> u64 {
+    let metrics = metrics(http, operators).await;
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let matching = samples.filter(|line| parts.iter().all(|part| line.contains(part)));
+    matching.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// A token of the test's issuer, good for ten minutes.
+pub fn token(subject: &str) -> String {
+    token_of(&json!({"sub": subject}))
+}
+
+/// A token with these claims over the usual ones.
+pub fn token_of(claims: &Value) -> String {
+    let now = SystemClock::start().now().as_second();
+    let mut all = json!({"iss": "https://id.test/", "aud": "app", "exp": now + 600, "iat": now});
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &all, &key).unwrap()
+}
+
+/// A cloud with the operator's account.
+pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> CloudEmulator {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let config = EmulatorConfig {
+        issuer_url: issuer.to_owned(),
+        audience: "app".to_owned(),
+        account: Account { secret_id: SECRET_ID.to_owned(), secret_key: SECRET_KEY.to_owned() },
+        session_key: SessionKey::new([7; 32]),
+        storage: Storage::in_memory(1 << 20),
+        default_region: "ap-guangzhou".to_owned(),
+    };
+    CloudEmulator::new(config, clock, &entropy).unwrap()
+}
+
+/// The strict emulator, for as long as the test process lives.
+pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
+    let cloud = cloud("http://issuer.test/", &clock);
+    let sts = Arc::clone(cloud.sts());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            cloud.serve(listener).unwrap().await.unwrap();
+        });
+    });
+    (address, sts)
+}
+
+/// How a [`CannedSts`] answers.
+#[derive(Debug, Clone)]
+pub enum Answers {
+    /// A key that lives so many seconds.
+    Key(i64),
+    /// A key that lives half an hour, after so long.
+    Late(Duration),
+    /// HTTP 200 with this body.
+    Body(String),
+    /// These bytes, whatever they are, and the end of the connection.
+    Raw(Vec<u8>),
+    /// The connection is reset.
+    Reset,
+    /// Nothing, for so long.
+    Silence(Duration),
+}
+
+/// A request as it came over the wire.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// An STS that answers what it is told, and remembers what it was asked.
+#[derive(Debug, Clone)]
+pub struct CannedSts {
+    pub address: SocketAddr,
+    answers: Arc<Mutex<Answers>>,
+    calls: Arc<AtomicUsize>,
+    recorded: Arc<Mutex<Vec<Recorded>>>,
+}
+
+impl CannedSts {
+    pub fn start(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sts = Self {
+            address: listener.local_addr().unwrap(),
+            answers: Arc::new(Mutex::new(answers)),
+            calls: Arc::default(),
+            recorded: Arc::default(),
+        };
+        let serving = sts.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let serving = serving.clone();
+                std::thread::spawn(move || serving.answer(stream));
+            }
+        });
+        sts
+    }
+
+    pub fn answers(&self, answers: Answers) {
+        *self.answers.lock().unwrap() = answers;
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.recorded.lock().unwrap().clone()
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let Some(request) = read_request(&mut stream) else {
+            return;
+        };
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        self.recorded.lock().unwrap().push(request);
+        let answers = self.answers.lock().unwrap().clone();
+        let body = match answers {
+            Answers::Key(seconds) => key(call, seconds),
+            Answers::Late(long) => {
+                std::thread::sleep(long);
+                key(call, 1800)
+            }
+            Answers::Body(body) => body,
+            Answers::Raw(bytes) => {
+                let _ = stream.write_all(&bytes);
+                return;
+            }
+            Answers::Reset => {
+                // Closing with unread data makes the kernel send a reset.
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            Answers::Silence(long) => {
+                std::thread::sleep(long);
+                return;
+            }
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(body.as_bytes());
+    }
+}
+
+fn key(call: usize, seconds: i64) -> String {
+    let expires = SystemClock::start().now().as_second() + seconds;
+    json!({"Response": {
+        "Credentials": {
+            "Token": format!("token-canary-{call}"),
+            "TmpSecretId": format!("AKIDtemporary{call}"),
+            "TmpSecretKey": format!("temporary-key-canary-{call}"),
+        },
+        "ExpiredTime": expires,
+        "Expiration": null,
+        "RequestId": format!("request-{call}"),
+    }})
+    .to_string()
+}
+
+fn read_request(stream: &mut TcpStream) -> Option<Recorded> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let headers: Vec<(String, String)> = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse::<usize>().ok()?;
+        if body.len() >= length {
+            return Some(Recorded { headers, body: body.to_owned() });
+        }
+    }
+}
