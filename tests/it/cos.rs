@@ -418,11 +418,13 @@ async fn header_names_have_the_case_of_cos() {
 async fn answers_on_a_kept_alive_connection_are_not_delayed() {
     let sandbox = Sandbox::start();
     let mut durations = Vec::new();
-    for _ in 0..21 {
+    for _ in 0..60 {
         let started = std::time::Instant::now();
         assert_eq!(Answer::of(sandbox.http.get(sandbox.url("/clock"))).await.status, 200);
         durations.push(started.elapsed());
     }
-    durations.sort_unstable();
-    assert!(durations[10] < Duration::from_millis(30), "{durations:?}");
+    // The first acknowledgements are never delayed. Of the later responses each would be, so one fast response is
+    // enough, however busy the machine is.
+    let fastest = durations[40..].iter().min().unwrap();
+    assert!(*fastest < Duration::from_millis(30), "{durations:?}");
 }
