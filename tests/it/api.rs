@@ -307,7 +307,7 @@ async fn health_readiness_and_the_api_description_need_no_token() {
 async fn the_admin_listener_requires_its_token_if_one_is_configured() {
     let dir_token = "operators-canary-token";
     let sts = CannedSts::start(Answers::Key(1800));
-    let setup = Setup::new(sts.address).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"");
+    let setup = Setup::new(sts.address).with_section("admin", "token_env = \"SECRET_KEY\"");
     let broker = setup.start();
     let url = format!("http://{}/metrics", broker.operators);
     assert_eq!(Answer::of(broker.http.get(&url)).await.status, 401);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Answer, Answers, Broker, CannedSts, Setup, token};
+use crate::support::{Answer, Answers, Broker, CannedSts, DEADLINE, Setup, token};
 
 const KEY: &str = r#"{"Response":{"Credentials":{"Token":"t","TmpSecretId":"i","TmpSecretKey":"k"},"ExpiredTime":EXP,"Expiration":null,"RequestId":"r"}}"#;
 
@@ -120,13 +120,13 @@ async fn after_sts_recovers_users_get_credentials_again() {
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
     assert_eq!((ready.status, ready.json()["sts"].clone()), (503, false.into()));
     sts.answers(Answers::Key(1800));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let answer = broker.get("/v1/credentials", &token("alice")).await;
         if answer.status == 200 {
             break;
         }
-        assert!(Instant::now() < deadline, "not back after ten seconds: {answer:?}");
+        assert!(Instant::now() < deadline, "it is not back: {answer:?}");
         let after: u64 = answer.header("retry-after").parse().unwrap();
         // The cooldown is the service's; a client can only wait for Retry-After.
         tokio::time::sleep(Duration::from_secs(after.min(2))).await;
@@ -139,10 +139,13 @@ async fn rejected_source_credentials_are_not_tried_for_the_next_user() {
     let sts = CannedSts::start(error("AuthFailure.SecretIdNotFound"));
     let broker = broker(&sts);
     let users = ["alice", "bob", "carol"].map(token);
+    let started = Instant::now();
     for user in &users {
         assert_eq!(broker.get("/v1/credentials", user).await.status, 503);
     }
-    assert_eq!(sts.calls(), 1);
+    // They are tried again after a second at the earliest, which is long unless the machine is very busy.
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    assert!(sts.calls() <= 1 + seconds, "{} calls in {seconds} s", sts.calls());
 }
 
 #[tokio::test]
@@ -169,7 +172,7 @@ async fn a_probe_that_sts_rejects_closes_the_circuit() {
         broker.get("/v1/credentials", &token(&format!("user{user}"))).await;
     }
     sts.answers(error("InvalidParameter.StrategyFormatError"));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     while broker.get("/v1/credentials", &token("alice")).await.status != 500 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(200)).await;

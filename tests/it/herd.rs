@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Setup, emulator, token};
+use crate::support::{Setup, emulator, raise_open_file_limit, token};
 
 /// Opens the connections first, so that the requests arrive together.
 async fn request_together(public: std::net::SocketAddr, tokens: Vec<String>) -> Vec<String> {
@@ -29,8 +29,9 @@ async fn request_together(public: std::net::SocketAddr, tokens: Vec<String>) -> 
 #[tokio::test]
 async fn ten_thousand_concurrent_first_requests_of_one_user_make_exactly_one_call() {
     const REQUESTS: usize = 10_000;
+    raise_open_file_limit();
     let (address, sts) = emulator();
-    let broker = Setup::new(address).with("[server]", "[server]\nmax_connections = 20000").start();
+    let broker = Setup::new(address).with_section("server", "max_connections = 20000").start();
     let answers = request_together(broker.public, vec![token("alice"); REQUESTS]).await;
     let failed: Vec<&String> = answers.iter().filter(|answer| !answer.starts_with("HTTP/1.1 200 ")).collect();
     assert!(failed.is_empty(), "{} of {REQUESTS} failed, the first: {:?}", failed.len(), failed.first());

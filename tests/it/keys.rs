@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, token, token_of};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, token, token_of};
 
 /// Routes that serve a credential or explain a grant.
 const ROUTES: [&str; 7] = [
@@ -55,7 +55,7 @@ async fn active_credentials_are_listed_by_user_and_by_prefix_without_secrets() {
     let ends = lines[0].find("ENDS").unwrap();
     assert!(lines[1..4].iter().all(|line| line[ends..].starts_with("20")), "columns are aligned: {told}");
     assert!(told.contains("users/alice/ (part)") && told.contains("AKIDtemporary"), "{told}");
-    assert!(lines[5].starts_with("3 keys alive, the last until 20") && lines[5].ends_with("m)"), "{told}");
+    assert!(lines[5].starts_with("3 active keys, the last expires 20") && lines[5].ends_with("m)"), "{told}");
     assert!(notes.contains("other replicas"), "{notes}");
     let (_, told, _) = broker.keys(&["list", "--limit", "2", "--format", "json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -63,7 +63,7 @@ async fn active_credentials_are_listed_by_user_and_by_prefix_without_secrets() {
     let (_, told, _) = broker.keys(&["list", "--limit", "2"]);
     assert!(told.contains("listed are the 2 that live longest"), "{told}");
     let (code, told, _) = broker.keys(&["list", "--subject", "nobody"]);
-    assert_eq!((code, told.as_str()), (Some(0), "no such key lives\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "no active key\n"));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_host_name_that_resolves_to_loopback_is_refused_without_a_token() {
         let url = format!("http://{}/api/keys", broker.operators);
         assert_eq!(Answer::of(broker.http.get(&url).header("host", &host)).await.status, status, "{host}");
     }
-    let guarded = Setup::new(emulator().0).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"").start();
+    let guarded = Setup::new(emulator().0).with_section("admin", "token_env = \"SECRET_KEY\"").start();
     let request = guarded.http.get(format!("http://{}/api/keys", guarded.operators));
     let request = request.header("host", "ops.example.com").bearer_auth(crate::support::SECRET_KEY);
     assert_eq!(Answer::of(request).await.status, 200);
@@ -179,19 +179,19 @@ async fn an_operator_revokes_and_restores_a_user_on_the_command_line() {
     broker.get("/v1/credentials", &token("alice")).await;
     let (code, _, said) = broker.keys(&["revoke", "--subject", "alice"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("say --yes"), "no terminal to ask back on: {said}");
+    assert!(said.contains("give --yes"), "no terminal to ask for confirmation: {said}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let (code, told, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
     assert_eq!(code, Some(0), "{notes}");
-    assert!(told.contains("revoked: `alice` of https://id.test/ is given no key from now on\n"), "{told}");
-    assert!(told.contains("1 key already out cannot be called back: the last lives until 20"), "{told}");
+    assert!(told.contains("revoked: `alice` of https://id.test/ gets no more keys\n"), "{told}");
+    assert!(told.contains("1 active key cannot be revoked: the last expires 20"), "{told}");
     assert!(notes.contains("until the broker restarts") && notes.contains("replicas"), "{notes}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
     let (code, told, _) = broker.keys(&["revoked"]);
     assert!(code == Some(0) && told.contains("alice    https://id.test/  20"), "{told}");
     let (_, told, _) =
         broker.keys(&["revoke", "--subject", "alcie", "--issuer", "https://id.test/", "--yes"]);
-    assert!(told.contains("look at the spelling"), "{told}");
+    assert!(told.contains("check the spelling"), "{told}");
     let (code, told, _) = broker.keys(&["restore", "--subject", "alice"]);
     assert!(code == Some(0) && told.contains("`alice` of https://id.test/ is served again"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
@@ -223,7 +223,7 @@ async fn with_several_issuers_one_is_named_and_equal_subjects_are_distinct() {
     assert!(code == Some(1) && said.contains("name one of: https://id.test/, https://two.test/"), "{said}");
     let (code, told, _) =
         broker.keys(&["revoke", "--subject", "alice", "--issuer", "https://two.test/", "--yes"]);
-    assert!(code == Some(0) && told.contains("1 key already out"), "{told}");
+    assert!(code == Some(0) && told.contains("1 active key cannot be revoked"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &other).await.status, 403);
     let (_, told, _) = broker.keys(&["list", "--subject", "alice"]);
@@ -270,7 +270,7 @@ async fn a_subject_that_looks_like_an_option_is_a_subject() {
 
 #[tokio::test]
 async fn a_revocation_outlives_the_process_if_a_file_is_configured() {
-    let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
+    let with_file = |setup: Setup| setup.with_section("limits", "revoked_file = \"state/revoked.toml\"");
     let (sts, _) = emulator();
     let (code, said) = {
         let dir = with_file(Setup::new(sts)).write();
@@ -284,7 +284,7 @@ async fn a_revocation_outlives_the_process_if_a_file_is_configured() {
     assert!(code == Some(0) && !notes.contains("restarts"), "{notes}");
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("subject = \"alice\""), "{kept}");
-    broker.signal("-KILL");
+    broker.signal(Signal::KILL);
     broker.ended();
     let broker = with_file(Setup::new(sts)).start_with(|dir| {
         std::fs::create_dir(dir.join("state")).unwrap();

@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, token};
+use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, Signal, token};
 
 #[tokio::test]
 async fn no_secret_is_in_logs_metrics_audit_lines_or_refusals_at_any_log_level() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let section = "[audit]\npath = \"audit.jsonl\"\nhits = true\n[limits]";
-    let mut setup = Setup::new(sts.address).with("[limits]", section);
+    let mut setup = Setup::new(sts.address).with_section("audit", "path = \"audit.jsonl\"\nhits = true");
     setup.log_level = "trace";
     let mut broker = setup.start();
     let (alice, mallory) = (token("alice"), token("*"));
@@ -36,7 +35,7 @@ async fn no_secret_is_in_logs_metrics_audit_lines_or_refusals_at_any_log_level()
     write!(written, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
     written += &broker.metrics().await;
     written += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     let broker = tokio::task::spawn_blocking(move || (broker.ended(), broker).1).await.unwrap();
     written += &broker.log();
     written += &std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();

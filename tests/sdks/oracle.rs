@@ -22,10 +22,10 @@ fn python() -> PathBuf {
 #[tokio::test]
 async fn the_official_sdk_would_have_sent_the_same_requests() {
     let mut recorded = Vec::new();
-    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"\n[limits]";
-    for extra in ["[limits]", assume] {
+    let assume = "action = \"AssumeRole\"\nrole_arn = \"qcs::cam::uin/12345678:roleName/uploader\"\nexternal_id = \"ext-1\"";
+    for extra in ["", assume] {
         let sts = CannedSts::start(Answers::Key(1800));
-        let broker = Setup::new(sts.address).with("[limits]", extra).start();
+        let broker = Setup::new(sts.address).with_section("sts", extra).start();
         for subject in ["alice", "a.b_c-d", "10001"] {
             for path in ["/v1/credentials/upload", "/v1/credentials/files"] {
                 assert_eq!(broker.get(path, &token(subject)).await.status, 200);
@@ -44,8 +44,11 @@ async fn the_official_sdk_would_have_sent_the_same_requests() {
         .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), json!(written).to_string()).unwrap();
-    let judged =
-        Command::new(python()).arg(repository("tests/oracle/judge.py")).arg(file.path()).output().unwrap();
+    let judged = Command::new(python())
+        .arg(repository("tests/sdks/oracle/judge.py"))
+        .arg(file.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{said}{}", String::from_utf8_lossy(&judged.stderr));
     assert!(said.contains("12 passed, 0 failed"), "{said}");
@@ -72,7 +75,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
         expected.push((path, good));
     }
     let mut android = Command::new("python3")
-        .arg(repository("tests/oracle/android.py"))
+        .arg(repository("tests/sdks/oracle/android.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -94,7 +97,7 @@ async fn the_android_sdk_reads_our_answers_in_both_modes() {
 fn the_official_sdk_gets_keys_and_tencents_own_codes_from_the_emulator() {
     let (address, _) = emulator();
     let output = Command::new(python())
-        .arg(repository("tests/oracle/emulator.py"))
+        .arg(repository("tests/sdks/oracle/emulator.py"))
         .args([&address.to_string(), SECRET_ID, SECRET_KEY])
         .output()
         .unwrap();

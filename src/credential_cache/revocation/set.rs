@@ -84,7 +84,7 @@ impl RevokedUsers {
     pub(in crate::credential_cache) fn new(file: Option<RevokedFile>) -> Self {
         let mut users = Users::new();
         if let Some(file) = &file {
-            for user in file.people() {
+            for user in file.principals() {
                 let principal = Principal::new(user.issuer.as_str(), user.subject.as_str());
                 users.insert(principal.fingerprint(), Arc::new(user.clone()));
             }
