@@ -1,8 +1,8 @@
-//! What a cached hit costs the broker's processor, and what each part of observing adds to that.
+//! Processor time of a cache hit, and what audit log and traces add to it.
 //!
-//! `cargo bench --bench hit` drives the real binary over loopback; with the path of another build behind `--`, that one
-//! too. All are measured in turn, round after round, since a machine's pace drifts. Linux only: processor time is
-//! read from `/proc`.
+//! `cargo bench --bench hit` drives the real binary over loopback; with the path of another build behind `--`, that
+//! one too. All are measured in turn, round after round, because a machine's speed drifts. Linux only: processor time
+//! is read from `/proc`.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
@@ -21,15 +21,15 @@ use std::{
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-type Failed = Box<dyn Error>;
+type BenchError = Box<dyn Error>;
 
 const ROUNDS: usize = 7;
-const WARM_UP: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(3);
-/// Enough that the broker's one worker always has something to do.
+const WARM_UP_TIME: Duration = Duration::from_millis(500);
+const MEASURED_TIME: Duration = Duration::from_secs(3);
+/// Enough to keep the broker's one worker busy.
 const CONNECTIONS: usize = 8;
 /// Linux counts processor time in hundredths of a second, whatever its own clock (`man 5 proc`, `USER_HZ`).
-const TICK: Duration = Duration::from_millis(10);
+const CPU_TIME_UNIT: Duration = Duration::from_millis(10);
 const SECRET: &str = "a-secret-of-a-bench-0123456789abcdef";
 const CONFIG: &str = r#"
 [server]
@@ -55,38 +55,35 @@ per_user = "60000000/minute"
 "#;
 const TRACEPARENT: &str = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
 
-/// One way to run it.
+/// A build and a configuration to measure.
 struct Case<'a> {
     name: String,
     binary: &'a Path,
-    /// What the configuration says besides.
+    /// Appended to the configuration.
     config: &'a str,
-    /// What each ask carries besides.
+    /// Added to each request.
     headers: &'a str,
 }
 
-fn main() -> Result<(), Failed> {
+fn main() -> Result<(), BenchError> {
     let ours = Path::new(env!("CARGO_BIN_EXE_cosbroker"));
     let other = env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let cloud = cloud()?;
-    let traced =
-        |sample| format!("[tracing]\notlp_endpoint = \"http://{cloud}/v1/traces\"\nsample = {sample}\n");
     let audited = "[audit]\npath = \"audit.jsonl\"\n";
-    let both = traced("0.01") + audited;
-    let case = |name: &str, config, headers| Case { name: name.to_owned(), binary: ours, config, headers };
-    let (some, all) = (traced("0.01"), traced("1.0"));
+    let both = traced(&cloud, "0.01") + audited;
+    let (some, all) = (traced(&cloud, "0.01"), traced(&cloud, "1.0"));
     let hits = format!("{audited}hits = true\n");
     let mut cases = vec![
-        case("as shipped", "", ""),
-        case("audit log", audited, ""),
-        case("traces of 1 in 100", &some, ""),
-        case("both", &both, ""),
-        case("both, asked with a traceparent", &both, TRACEPARENT),
-        case("traces of all", &all, ""),
-        case("audit log with hits", &hits, ""),
+        Case::new("as shipped", ours, "", ""),
+        Case::new("audit log", ours, audited, ""),
+        Case::new("traces of 1 in 100", ours, &some, ""),
+        Case::new("both", ours, &both, ""),
+        Case::new("both, with a traceparent", ours, &both, TRACEPARENT),
+        Case::new("traces of all", ours, &all, ""),
+        Case::new("audit log with hits", ours, &hits, ""),
     ];
     if let Some(other) = &other {
-        cases.insert(0, Case { name: other.clone(), binary: Path::new(other), config: "", headers: "" });
+        cases.insert(0, Case::new(other, Path::new(other), "", ""));
     }
     let mut costs = vec![Vec::with_capacity(ROUNDS); cases.len()];
     for round in 0..ROUNDS {
@@ -111,9 +108,18 @@ fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-impl Case<'_> {
+/// The configuration section for traces.
+fn traced(cloud: &str, sample: &str) -> String {
+    format!("[tracing]\notlp_endpoint = \"http://{cloud}/v1/traces\"\nsample = {sample}\n")
+}
+
+impl<'a> Case<'a> {
+    fn new(name: &str, binary: &'a Path, config: &'a str, headers: &'a str) -> Self {
+        Self { name: name.to_owned(), binary, config, headers }
+    }
+
     /// Processor time of one hit.
-    fn cost(&self, cloud: &str) -> Result<Duration, Failed> {
+    fn cost(&self, cloud: &str) -> Result<Duration, BenchError> {
         let dir = tempfile::tempdir()?;
         fs::create_dir(dir.path().join("policies"))?;
         fs::write(dir.path().join("policies/upload.toml"), include_str!("../policies/upload.toml"))?;
@@ -132,29 +138,30 @@ impl Case<'_> {
     }
 }
 
-fn measure(broker: &mut Child, headers: &str) -> Result<Duration, Failed> {
+fn measure(broker: &mut Child, headers: &str) -> Result<Duration, BenchError> {
     let stat = format!("/proc/{}/stat", broker.id());
     let mut log = BufReader::new(broker.stderr.take().ok_or("no log")?);
     let address = serving(&mut log)?;
     thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let ask = format!(
+    let request = format!(
         "GET /v1/credentials HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\n{headers}\r\n",
         token()?
     );
-    let connect = || TcpStream::connect(&address).map(BufReader::new);
-    let mut connections = (0..CONNECTIONS).map(|_| connect()).collect::<Result<Vec<_>, _>>()?;
-    asks(&mut connections, &ask, WARM_UP)?;
+    let mut connections = (0..CONNECTIONS)
+        .map(|_| TcpStream::connect(&address).map(BufReader::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    send(&mut connections, &request, WARM_UP_TIME)?;
     let before = processor_time(&stat)?;
-    let answered = asks(&mut connections, &ask, MEASURED)?;
+    let answered = send(&mut connections, &request, MEASURED_TIME)?;
     Ok(processor_time(&stat)?.saturating_sub(before) / answered)
 }
 
-/// Asks on all connections again and again, and says how many were answered.
-fn asks(connections: &mut [BufReader<TcpStream>], ask: &str, during: Duration) -> Result<u32, Failed> {
+/// Sends requests on all connections for some time, and returns how many were answered.
+fn send(connections: &mut [BufReader<TcpStream>], request: &str, during: Duration) -> Result<u32, BenchError> {
     let (began, mut answered) = (Instant::now(), 0);
     while began.elapsed() < during {
         for connection in &mut *connections {
-            connection.get_mut().write_all(ask.as_bytes())?;
+            connection.get_mut().write_all(request.as_bytes())?;
         }
         for connection in &mut *connections {
             let (status, _) = message(connection)?;
@@ -167,8 +174,8 @@ fn asks(connections: &mut [BufReader<TcpStream>], ask: &str, during: Duration) -
     Ok(answered)
 }
 
-/// A message's first line and body.
-fn message(from: &mut impl BufRead) -> Result<(String, Vec<u8>), Failed> {
+/// Reads a message, and returns its first line and body.
+fn message(from: &mut impl BufRead) -> Result<(String, Vec<u8>), BenchError> {
     let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
     from.read_line(&mut first)?;
     while from.read_line(&mut line)? > 2 {
@@ -184,16 +191,16 @@ fn message(from: &mut impl BufRead) -> Result<(String, Vec<u8>), Failed> {
     Ok((first, body))
 }
 
-/// User and kernel time so far: the 14th and 15th field, of which the second may hold spaces.
-fn processor_time(stat: &str) -> Result<Duration, Failed> {
+/// User and kernel time so far: fields 14 and 15. Field 2, the name, may hold spaces.
+fn processor_time(stat: &str) -> Result<Duration, BenchError> {
     let stat = fs::read_to_string(stat)?;
     let (_, behind_name) = stat.rsplit_once(')').ok_or("no name")?;
     let ticks = behind_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+    Ok(CPU_TIME_UNIT * ticks.sum::<Result<u32, _>>()?)
 }
 
-/// Where it serves, as its log says.
-fn serving(log: &mut impl BufRead) -> Result<String, Failed> {
+/// Address of the public listener, from the broker's log.
+fn serving(log: &mut impl BufRead) -> Result<String, BenchError> {
     for line in log.lines() {
         let line = line?;
         let event: Value = serde_json::from_str(&line)?;
@@ -204,19 +211,19 @@ fn serving(log: &mut impl BufRead) -> Result<String, Failed> {
     Err("the broker did not start; run `cosbroker check`".into())
 }
 
-/// An STS that makes one key as good as another, and a collector that takes every span.
-fn cloud() -> Result<String, Failed> {
+/// Starts an STS that issues the same credential each time, which is also a collector that accepts every span.
+fn cloud() -> Result<String, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || serve(stream).map_err(|error| println!("the cloud: {error}")));
+            thread::spawn(move || serve(stream).map_err(|error| println!("the emulated cloud: {error}")));
         }
     });
     Ok(address)
 }
 
-fn serve(stream: TcpStream) -> Result<(), Failed> {
+fn serve(stream: TcpStream) -> Result<(), BenchError> {
     let mut stream = BufReader::new(stream);
     while !stream.fill_buf()?.is_empty() {
         let (called, _) = message(&mut stream)?;
@@ -230,11 +237,11 @@ fn serve(stream: TcpStream) -> Result<(), Failed> {
     Ok(())
 }
 
-fn token() -> Result<String, Failed> {
+fn token() -> Result<String, BenchError> {
     let claims = json!({"iss": "https://id.test/", "aud": "app", "sub": "alice", "exp": now()? + 3600});
     Ok(encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?)
 }
 
-fn now() -> Result<u64, Failed> {
+fn now() -> Result<u64, BenchError> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }

@@ -138,8 +138,9 @@ impl Canary {
     /// # Errors
     /// When no HTTP client can be built.
     pub fn new(config: config::Canary, deps: CanaryDeps) -> Result<Self, NoClient> {
+        let config = config.into_parts();
         Ok(Self {
-            interval: config.every,
+            interval: config.interval,
             template: config.template,
             deps,
             client: Client::new(config.endpoint)?,

@@ -1,9 +1,10 @@
-//! The command line: which command, and how its failure is told.
+//! The command line: one module per command, and how failures are reported.
 
+mod admin_client;
 mod advise;
 mod check;
 mod keys;
-mod operators;
+mod log;
 mod policy;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -13,11 +14,12 @@ mod verify_isolation;
 
 use std::{io::Write, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use diagnostics::{nearest, printable, to_single_line};
 
-/// Temporary Tencent Cloud COS keys for logged-in users: each reaches that user's own folder, nothing else.
+/// Issue temporary Tencent Cloud COS keys to logged-in users: each key reaches its user's own folder, nothing else.
 #[derive(Debug, Parser)]
 #[command(name = "cosbroker", version, about, arg_required_else_help = true)]
 struct Cli {
@@ -37,57 +39,70 @@ enum Command {
     Advise(advise::Options),
 }
 
-/// Parses the command line and runs what it names: exit code 0, 1 on failure, 2 on bad usage.
+/// Parses the command line and runs the command: exit code 0, 1 on failure, 2 on bad usage.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("the runtime cannot start: {error}")),
+        Err(error) => return report_failure(&format!("the runtime cannot start: {error}")),
     };
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(options) => options.run().await,
-            #[cfg(feature = "sandbox")]
-            Command::Sandbox(options) => options.run().await,
-            Command::Check(options) => options.run().await,
-            Command::VerifyIsolation(options) => options.run().await,
-            Command::Policy(options) => options.run().await,
-            Command::Keys(options) => options.run().await,
-            Command::Advise(options) => options.run().await,
-        }
-    });
-    match outcome {
+    match runtime.block_on(cli.command.run()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough of it.
+        // The reader of our output has closed it, such as `head`.
         Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("{error:#}")),
+        Err(error) => report_failure(&format!("{error:#}")),
     }
 }
 
-/// One line for each problem, to stderr.
-#[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
-fn failed(message: &str) -> ExitCode {
+/// The definition of the command line, from which its reference is generated.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(options) => options.run().await,
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(options) => options.run().await,
+            Self::Check(options) => options.run().await,
+            Self::VerifyIsolation(options) => options.run().await,
+            Self::Policy(options) => options.run().await,
+            Self::Keys(options) => options.run().await,
+            Self::Advise(options) => options.run().await,
+        }
+    }
+}
+
+/// Prints why a command failed to stderr, one line for each problem.
+#[expect(clippy::print_stderr, reason = "the one place that reports the failure of a command")]
+fn report_failure(message: &str) -> ExitCode {
     for line in message.lines() {
         eprintln!("cosbroker: {}", printable(line));
     }
     ExitCode::FAILURE
 }
 
-/// What a person should know beside the result, to stderr.
-#[expect(clippy::print_stderr, reason = "this is where a command's notes are told")]
+/// Prints a note beside the result to stderr.
+#[expect(clippy::print_stderr, reason = "the one place that prints notes of a command")]
 fn note(text: &str) {
     eprintln!("note: {}", to_single_line(text));
 }
 
-/// How to mend the name of a template that is not there.
-fn meant<'a>(unknown: &str, there: impl Iterator<Item = &'a str>) -> String {
-    let there: Vec<&str> = there.collect();
-    let help = match nearest(unknown, there.iter().copied()) {
+/// Prints a line of a command's result to stdout.
+fn print(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
+}
+
+/// How to fix the name of a template that does not exist.
+fn unknown_template_help<'a>(unknown: &str, existing: impl Iterator<Item = &'a str>) -> String {
+    let existing: Vec<&str> = existing.collect();
+    let help = match nearest(unknown, existing.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if there.is_empty() => format!("there is none; put {unknown}.toml there"),
-        None => format!("there are {}", there.join(", ")),
+        None if existing.is_empty() => format!("there is none; put {unknown}.toml there"),
+        None => format!("there are {}", existing.join(", ")),
     };
-    // Files' names are anybody's.
+    // The names of files are not trusted.
     to_single_line(&help)
 }
 
@@ -95,32 +110,36 @@ fn is_broken_pipe(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
-/// What a command has to tell, to stdout.
-fn say(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{text}")
-}
-
-/// Comes when the process is asked to stop, from now on.
-fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+/// Returns a token that SIGTERM or Ctrl-C cancels, from now on.
+fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+    let shutdown = CancellationToken::new();
+    let received = shutdown.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+        received.cancel();
+    });
+    Ok(shutdown)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    #[test]
+    fn without_the_sandbox_feature_its_command_is_unknown() {
+        let error = Cli::try_parse_from(["cosbroker", "sandbox"]).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::InvalidSubcommand);
     }
 
     #[test]

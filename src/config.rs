@@ -1,283 +1,124 @@
-//! `config.toml` becomes one validated [`Config`]: nothing in it is optional by accident, nothing is
-//! left to check, and every secret came from the environment or a file, never from the text.
+//! The configuration: `config.toml` becomes one [`Config`], checked once. Each section has its own file, with its
+//! keys as written (`Raw…`), its checked values and its check.
 //!
-//! The only room that reads the environment and the files that the configuration names. It knows
-//! plain types only: no template, no network.
+//! Only this module reads the environment, and the files that the configuration names. A secret comes from either,
+//! never from the text.
 
+mod admin;
 mod audit;
+mod cache;
 mod canary;
-mod file;
-mod outline;
-mod reader;
+mod context;
+mod issuer;
+mod limits;
 mod revoked;
 mod secrets;
+mod server;
 mod source_credentials;
-mod trace;
+mod sts;
+mod template_settings;
+mod templates;
+mod tracing;
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::Path;
 
-use ipnet::IpNet;
-use jsonwebtoken::Algorithm;
-use secrecy::{SecretSlice, SecretString};
-use url::Url;
+use serde::Deserialize;
+use toml::Spanned;
 
-use self::{file::File, reader::Reader, secrets::Secrets};
+use self::context::{AllowedAlgorithms, Context};
 pub use self::{
-    outline::TemplateSettings,
+    admin::Admin,
+    audit::{Audit, AuditTarget, Rotation},
+    cache::Cache,
+    canary::{Canary, CanaryParts},
+    issuer::{Issuer, Issuers, KeySource},
+    limits::Limits,
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
+    server::{Server, Tls},
     source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
+    sts::{Sts, StsAction, StsParts},
+    template_settings::TemplateSettings,
+    templates::Templates,
+    tracing::Tracing,
 };
-use diagnostics::{Diagnostic, Rate, Source};
+use diagnostics::{Diagnostic, Source};
 
-/// All that `serve` needs to know, checked.
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    #[serde(default)]
+    server: server::RawServer,
+    #[serde(default)]
+    admin: admin::RawAdmin,
+    #[serde(default)]
+    issuer: Vec<Spanned<issuer::RawIssuer>>,
+    templates: templates::RawTemplates,
+    sts: Spanned<sts::RawSts>,
+    #[serde(default)]
+    cache: cache::RawCache,
+    #[serde(default)]
+    limits: limits::RawLimits,
+    redis: Option<Spanned<toml::Table>>,
+    audit: Option<audit::RawAudit>,
+    tracing: Option<tracing::RawTracing>,
+    canary: Option<Spanned<canary::RawCanary>>,
+}
+
+/// A checked configuration. Only [`Config::load`] and [`Config::parse`] make one.
 #[derive(Debug)]
 pub struct Config {
+    server: Server,
+    admin: Admin,
+    issuers: Issuers,
+    templates: Templates,
+    sts: Sts,
+    cache: Cache,
+    limits: Limits,
+    audit: Option<Audit>,
+    tracing: Option<Tracing>,
+    canary: Option<Canary>,
+}
+
+/// The sections of a checked configuration, for the modules that they configure.
+#[derive(Debug)]
+pub struct ConfigParts {
     /// The public listener.
     pub server: Server,
     /// The operators' listener.
     pub admin: Admin,
-    /// Who may sign tokens; at least one, each named once.
-    pub issuers: Vec<Issuer>,
-    /// Where templates lie.
+    /// Who signs tokens.
+    pub issuers: Issuers,
+    /// Where templates are.
     pub templates: Templates,
-    /// How keys are made.
+    /// How temporary keys are issued.
     pub sts: Sts,
-    /// How keys are kept.
+    /// How temporary keys are kept.
     pub cache: Cache,
-    /// How much one user may ask.
+    /// Bounds for each user.
     pub limits: Limits,
-    /// What is kept of it all, if the operator wants a log.
+    /// The audit log, if configured.
     pub audit: Option<Audit>,
-    /// Where spans of asks are exported to, if the operator wants them.
+    /// The export of traces, if configured.
     pub tracing: Option<Tracing>,
-    /// Whether isolation is tried out now and then.
+    /// The isolation canary, if configured.
     pub canary: Option<Canary>,
 }
 
-/// `[server]`.
-#[derive(Debug)]
-pub struct Server {
-    /// Where the public API listens.
-    pub listen: SocketAddr,
-    /// Certificate chain and key, PEM; plain HTTP without.
-    pub tls: Option<Tls>,
-    /// Peers whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Origins allowed by CORS; none by default.
-    pub cors_origins: Vec<String>,
-    /// Worker threads; one per core without.
-    pub workers: Option<usize>,
-    /// Connections per worker.
-    pub max_connections: usize,
-    /// How long running asks may take to finish after a signal to stop.
-    pub shutdown_timeout: Duration,
-}
+/// The problems found so far.
+#[derive(Default)]
+struct Problems(Vec<Diagnostic>);
 
-/// A certificate chain and its private key, as PEM bytes.
-#[derive(Debug)]
-pub struct Tls {
-    /// The chain, leaf first.
-    pub cert: Vec<u8>,
-    /// The key.
-    pub key: SecretSlice<u8>,
-    /// Where the configuration names them, for messages: `file:line:column`.
-    pub place: String,
-}
-
-/// `[admin]`.
-#[derive(Debug)]
-pub struct Admin {
-    /// Where the operators' listener stands.
-    pub listen: SocketAddr,
-    /// The bearer token it asks for; only a loopback listener may go without.
-    pub token: Option<SecretString>,
-}
-
-/// One `[[issuer]]`.
-#[derive(Debug)]
-pub struct Issuer {
-    /// Where the configuration has this section, for messages: `file:line:column`.
-    pub place: String,
-    /// Must equal the token's `iss`.
-    pub issuer: String,
-    /// One of these must be in the token's `aud`; never empty.
-    pub audience: Vec<String>,
-    /// The algorithms allowed, all of one family; never empty.
-    pub algorithms: Vec<Algorithm>,
-    /// Where its keys come from.
-    pub keys: KeySource,
-    /// Claims, besides `sub` and `iss`, that users of this issuer cannot choose for themselves.
-    pub trusted_claims: Vec<String>,
-    /// Tolerance for clocks that differ; at most a minute.
-    pub leeway: Duration,
-    /// What the token header's `typ` must be, if anything (RFC 9068 uses `at+jwt`).
-    pub required_typ: Option<String>,
-}
-
-/// Where an issuer's verification keys come from.
-#[derive(Debug)]
-pub enum KeySource {
-    /// A JWK set over HTTPS (plain HTTP on loopback only).
-    JwksUrl(Url),
-    /// A JWK set in a file, read again when an unknown key id shows up.
-    JwksFile(PathBuf),
-    /// One public key.
-    PublicKey {
-        /// Where it was read from.
-        path: PathBuf,
-        /// The file's bytes.
-        pem: Vec<u8>,
-    },
-    /// An HMAC secret.
-    Secret(SecretSlice<u8>),
-}
-
-/// `[templates]`.
-#[derive(Debug, Clone)]
-pub struct Templates {
-    /// The folder of `*.toml` templates.
-    pub dir: PathBuf,
-    /// The template used when an ask names none.
-    pub default: Option<String>,
-}
-
-/// `[sts]`.
-#[derive(Debug)]
-pub struct Sts {
-    /// Which call makes a key.
-    pub action: StsAction,
-    /// Sent as `X-TC-Region`.
-    pub region: String,
-    /// Where STS answers.
-    pub endpoint: Url,
-    /// The operator's own keys.
-    pub keys: SourceCredentialsConfig,
-    /// Calls this process may make in any second.
-    pub calls_per_second: NonZeroU32,
-    /// The whole of one ask's STS work: waiting for quota, calls and retries.
-    pub timeout: Duration,
-}
-
-/// Which STS call makes a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StsAction {
-    /// Needs permanent keys; at most 129,600 s.
-    GetFederationToken,
-    /// Takes permanent or temporary keys; at most 43,200 s.
-    AssumeRole {
-        /// The role assumed.
-        role_arn: String,
-        /// For roles of other accounts.
-        external_id: Option<String>,
-    },
-}
-
-impl StsAction {
-    /// The longest life a key of this action may be asked for (`docs/tencent.md`; docs 1312/48195).
-    pub fn longest(&self) -> Duration {
-        Duration::from_secs(match self {
-            Self::GetFederationToken => 129_600,
-            Self::AssumeRole { .. } => 43_200,
-        })
+impl Problems {
+    fn push(&mut self, problem: Diagnostic) {
+        self.0.push(problem);
     }
-}
 
-/// `[cache]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Cache {
-    /// Bound on the memory that keys take.
-    pub max_bytes: u64,
-    /// The least life a key is handed out with, if the operator set one.
-    pub min_remaining: Option<Duration>,
-    /// The share of a key's life at which a hit starts a refresh; in `0.0..1.0`.
-    pub refresh_at: f64,
-    /// Memory for the asks that advice is made from; none are recorded without.
-    pub advice_bytes: Option<u64>,
-}
-
-impl Cache {
-    /// The least life a key of this duration is handed out with: what the operator set, else five
-    /// minutes, else (for short keys) a third of the life.
-    pub fn min_remaining(&self, duration: Duration) -> Duration {
-        self.min_remaining.unwrap_or_else(|| Duration::from_mins(5).min(duration / 3))
+    /// Returns the value of a section without problems, else keeps its problem.
+    fn keep<T>(&mut self, checked: Result<T, Diagnostic>) -> Option<T> {
+        checked.map_err(|problem| self.push(problem)).ok()
     }
-}
-
-/// `[limits]`.
-#[derive(Debug)]
-pub struct Limits {
-    /// Asks of one user, hits included.
-    pub per_user: Rate,
-    /// Keys for scopes of their own choosing that one user may hold at once.
-    pub scopes_per_user: NonZeroU32,
-    /// Who is given no key, kept over restarts; only in memory without.
-    pub revoked: Option<RevokedFile>,
-}
-
-/// `[audit]`.
-#[derive(Debug, Clone)]
-pub struct Audit {
-    /// Where lines go.
-    pub target: AuditTarget,
-    /// Whether keys have a line each time they are handed out, not only when they are made.
-    pub hits: bool,
-    /// Refusals of one kind that have a line of their own.
-    pub refusals: Rate,
-}
-
-/// Where the audit log is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuditTarget {
-    /// What started this process takes it.
-    Stdout,
-    /// A file.
-    File {
-        /// The one written now; older ones have a number behind.
-        path: PathBuf,
-        /// When it is turned over; never without.
-        rotation: Option<Rotation>,
-        /// Where the configuration names it, for messages: `file:line:column`.
-        place: String,
-    },
-}
-
-/// How a log is bounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation {
-    /// The most that a file holds, save for one line that is longer.
-    pub max_bytes: u64,
-    /// Older files kept.
-    pub keep: NonZeroU32,
-}
-
-/// `[tracing]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tracing {
-    /// Where an OTLP collector takes traces.
-    pub otlp_endpoint: Url,
-    /// What this service is called there; never empty.
-    pub service_name: String,
-    /// The share of traces begun here that are kept; in `0.0..=1.0`.
-    pub sample: f64,
-}
-
-/// `[canary]`.
-#[derive(Debug, Clone)]
-pub struct Canary {
-    /// From one run to the next.
-    pub every: Duration,
-    /// The template whose keys it takes.
-    pub template: String,
-    /// Where COS is reached, under the bucket's own name; at that name without.
-    pub endpoint: Option<Url>,
-    /// Where the configuration has the section, for messages: `file:line:column`.
-    pub place: String,
 }
 
 impl Config {
@@ -290,17 +131,117 @@ impl Config {
         Self::parse(&source, environment)
     }
 
-    /// Checks a configuration text.
+    /// Checks the text of a configuration.
     ///
     /// # Errors
     /// Every problem found, each with its line.
     pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
-        let file: File = source.parse().map_err(|problem| vec![problem])?;
-        let base = source.path().parent().unwrap_or(Path::new("")).to_owned();
-        let reader = Reader { source, secrets: Secrets { source, base: &base, environment }, base: &base };
-        reader.config(file)
+        Self::checked(&Context { source, environment, algorithms: AllowedAlgorithms::OneFamily })
+    }
+
+    /// Checks the text of the sandbox's configuration, whose issuer may list algorithms of several families.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line.
+    #[cfg(feature = "sandbox")]
+    pub fn parse_sandbox(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
+        Self::checked(&Context { source, environment, algorithms: AllowedAlgorithms::AnyPublicKey })
+    }
+
+    fn checked(context: &Context<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let raw: RawConfig = context.source.parse().map_err(|problem| vec![problem])?;
+        let mut problems = Problems::default();
+        match raw.check(context, &mut problems) {
+            Some(config) if problems.0.is_empty() => Ok(config),
+            _ => Err(problems.0),
+        }
+    }
+
+    /// The public listener.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The operators' listener.
+    #[cfg(test)]
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Who signs tokens.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// Where templates are.
+    pub(crate) fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// The audit log, if configured.
+    pub(crate) fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+
+    /// The isolation canary, if configured.
+    pub(crate) fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
+    }
+
+    /// Its sections. They cannot be put together again.
+    pub fn into_parts(self) -> ConfigParts {
+        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, canary } = self;
+        ConfigParts { server, admin, issuers, templates, sts, cache, limits, audit, tracing, canary }
     }
 }
 
+impl RawConfig {
+    /// Checks every section; nothing if one has a problem.
+    fn check(self, context: &Context<'_>, problems: &mut Problems) -> Option<Config> {
+        if let Some(section) = &self.redis {
+            problems.push(context.problem(section.span(), "[redis] is not built yet", "remove the section"));
+        }
+        let server = problems.keep(self.server.check(context));
+        let admin = problems.keep(self.admin.check(context));
+        let sts = problems.keep(sts::RawSts::check(self.sts, context));
+        let cache = problems.keep(self.cache.check(context));
+        let limits = problems.keep(self.limits.check(context));
+        let audit = problems.keep(self.audit.map(|audit| audit.check(context)).transpose());
+        let tracing = problems.keep(self.tracing.map(|tracing| tracing.check(context)).transpose());
+        let issuers = issuer::check_all(self.issuer, context, problems);
+        if let (Some(server), Some(admin)) = (&server, &admin) {
+            problems.keep(different_listeners(server, admin, context));
+        }
+        let templates = self.templates.check(context);
+        let canary = self.canary.map(|canary| canary::RawCanary::check(canary, &templates, context));
+        let canary = problems.keep(canary.transpose());
+        Some(Config {
+            server: server?,
+            admin: admin?,
+            issuers: issuers?,
+            templates,
+            sts: sts?,
+            cache: cache?,
+            limits: limits?,
+            audit: audit?,
+            tracing: tracing?,
+            canary: canary?,
+        })
+    }
+}
+
+fn different_listeners(server: &Server, admin: &Admin, context: &Context<'_>) -> Result<(), Diagnostic> {
+    if server.listen() != admin.listen() || server.listen().port() == 0 {
+        return Ok(());
+    }
+    Err(context.problem(
+        0..0,
+        format!("server.listen and admin.listen are both {}", server.listen()),
+        "give the operators' listener its own port",
+    ))
+}
+
+#[cfg(test)]
+mod test_support;
 #[cfg(test)]
 mod tests;

@@ -25,21 +25,18 @@ mod state;
 mod tls;
 mod v1;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpResponse, HttpServer, Resource, dev::Server, guard,
+    App, HttpResponse, HttpServer, Resource,
+    dev::Server,
+    guard,
     middleware::{Condition, from_fn},
     web,
 };
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::query::query;
 use self::{call::Call, refusal::Refusal};
@@ -78,13 +75,13 @@ pub struct Api {
     pub metrics: Metrics,
     /// The latest refusals, for operators.
     pub recent: RecentRefusals,
-    /// Set while the process drains before it stops.
-    pub draining: Arc<AtomicBool>,
+    /// Cancelled when the process begins to drain before it stops.
+    pub shutdown: CancellationToken,
 }
 
 impl Api {
     fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.shutdown.is_cancelled()
     }
 }
 
@@ -99,9 +96,9 @@ const CORS_MAX_AGE_SECONDS: usize = 600;
 ///
 /// # Errors
 /// If the socket or the certificate cannot be used.
-pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) -> std::io::Result<Server> {
+pub fn serve(api: Api, listener: std::net::TcpListener, config: &config::Server) -> std::io::Result<Server> {
     let api = web::Data::new(api);
-    let origins = config.cors_origins;
+    let origins = config.cors_origins().to_vec();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&api))
@@ -111,17 +108,17 @@ pub fn serve(api: Api, listener: std::net::TcpListener, config: config::Server) 
     })
     .client_request_timeout(HEAD_READ_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
-    .max_connections(config.max_connections)
+    .max_connections(config.max_connections())
     .shutdown_timeout(
-        config.shutdown_timeout.as_secs() + u64::from(config.shutdown_timeout.subsec_nanos() > 0),
+        config.shutdown_timeout().as_secs() + u64::from(config.shutdown_timeout().subsec_nanos() > 0),
     )
     .disable_signals();
-    let server = match config.workers {
+    let server = match config.workers() {
         Some(workers) => server.workers(workers),
         None => server,
     };
-    let server = match config.tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls::server(&tls)?)?,
+    let server = match config.tls() {
+        Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
         None => server.listen(listener)?,
     };
     Ok(server.run())
@@ -155,9 +152,7 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(
-            resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)),
-        )
+        .service(resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)))
         .service(resource("/openapi.json", "GET").route(web::get().to(health::openapi)))
         .default_service(web::to(no_route));
 }

@@ -1,4 +1,4 @@
-//! cosbroker: a logged-in user gets a temporary Tencent Cloud COS key that reaches their own folder and
+//! cosbroker: logged-in users get temporary Tencent Cloud COS keys, each of which reaches its user's own folder and
 //! nothing else.
 
 pub mod admin;
@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod reload;
 pub mod request;
 pub mod sts;
+mod systemd;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The binary: hands the command line over, and gives its exit code back.
+//! The binary: runs the command line.
 
 use std::process::ExitCode;
 

@@ -67,7 +67,7 @@ impl Collector for MetricsCollector {
         let mut writer = MetricsWriter::new(encoder);
         writer.gauge(
             "cosbroker_canary_interval_seconds",
-            "How often the isolation canary runs, as canary.every says",
+            "How often the isolation canary runs, as canary.interval says",
             now.every_seconds,
         )?;
         if let Some(last) = now.last {

@@ -5,25 +5,26 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use tokio::runtime::Handle;
 
+use super::print;
 use crate::{
     app::{self, StartError},
     audit,
-    config::{Config, Environment},
+    config::{Config, ConfigParts, Environment, Sts as StsConfig},
     http,
     identity::Verifier,
-    reload::{self, folder},
+    reload,
     sts::{Sts, TencentSts, Urgency},
 };
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
 };
-use templates::lint;
+use templates::{TemplateSet, lint};
 
-/// Read the configuration and every template, and prove confinement.
+/// Check the configuration and every template, and prove that users are confined to their folders.
 ///
-/// Says each problem with its place and how to mend it. Exits 0 only if `serve` would start; whether its ports are
-/// free is not tried, as a broker may serve there now.
+/// Prints each problem with its place and how to fix it. Exits 0 only if `serve` would start. It does not check
+/// whether the ports are free, because a broker may be running.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker check --config config.toml\n  cosbroker check --config config.toml --online"
@@ -32,7 +33,7 @@ pub(super) struct Options {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Also fetch the key sets, and make one real STS call.
+    /// Also fetch the key sets of the issuers, and make one real call to STS.
     #[arg(long)]
     online: bool,
 }
@@ -40,39 +41,58 @@ pub(super) struct Options {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
-        let (terms, dir) = (app::terms(&config.outline()), &config.templates.dir);
+        let constraints = config.template_settings().serving_constraints();
+        let dir = config.templates().dir();
         let clock = Arc::new(SystemClock::start());
-        let templates = reload::load(dir, &terms, clock.now()).map_err(StartError::Problems)?;
-        let files = folder::read(dir).map_err(|problem| StartError::Problems(vec![problem]))?.into_files();
-        let issuers: Vec<String> = config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect();
-        let verifier = Verifier::new(config.issuers, Arc::clone(&clock) as _, &Handle::current())
+        let templates = reload::load(dir, &constraints, clock.now()).map_err(StartError::Problems)?;
+        let files = reload::folder::read(dir).map_err(StartError::from)?;
+        check_files(&config)?;
+        let issuer = config.issuers().first().issuer.clone();
+        if let Some(canary) = config.canary() {
+            app::check_canary(canary, &templates, &issuer)?;
+        }
+        let ConfigParts { issuers, sts, .. } = config.into_parts();
+        let verifier = Verifier::new(issuers.into_vec(), Arc::clone(&clock) as _, &Handle::current())
             .map_err(StartError::Key)?;
-        if let Some(tls) = &config.server.tls {
-            http::check_tls(tls)?;
-        }
-        if let Some(canary) = &config.canary {
-            app::check_canary(canary, &templates, &issuers)?;
-        }
-        if let Some(audit) = &config.audit {
-            audit::check(audit).map_err(StartError::Audit)?;
-        }
         for template in templates.summaries() {
-            super::say(&format!("proved: {template}"))?;
+            print(&format!("proved: {template}"))?;
         }
-        for finding in lint(files, Some(&terms)).findings {
-            super::say(&format!("warning: {}", finding.diagnostic))?;
+        for finding in lint(files.into_files(), Some(&constraints)).findings {
+            print(&format!("warning: {}", finding.diagnostic))?;
         }
         if self.online {
             verifier.probe().await?;
-            super::say("online: every key set can be fetched")?;
-            let sts = TencentSts::new(config.sts, clock, Arc::new(SystemEntropy))?;
-            let Some(grant) = templates.probe_grant(issuers.first().map_or("", String::as_str)) else {
-                anyhow::bail!("no template can be rendered for a made-up user, so STS was not called");
-            };
-            let key = sts.issue(grant, Urgency::UserWaits, None).await?;
-            super::say(&format!("online: STS made a key, request {}", key.request_id))?;
+            print("online: the key set of every issuer can be fetched")?;
+            call_sts(sts, clock, &templates, &issuer).await?;
         }
-        super::say("ok: serve would start")?;
+        print("ok: serve would start")?;
         Ok(())
     }
+}
+
+/// Checks the certificate and the audit log.
+fn check_files(config: &Config) -> anyhow::Result<()> {
+    if let Some(tls) = config.server().tls() {
+        http::check_tls(tls)?;
+    }
+    if let Some(audit) = config.audit() {
+        audit::check(audit).map_err(StartError::Audit)?;
+    }
+    Ok(())
+}
+
+/// Has STS issue one key, for a synthetic user.
+async fn call_sts(
+    sts: StsConfig,
+    clock: Arc<SystemClock>,
+    templates: &TemplateSet,
+    issuer: &str,
+) -> anyhow::Result<()> {
+    let sts = TencentSts::new(sts, clock, Arc::new(SystemEntropy))?;
+    let Some(grant) = templates.probe_grant(issuer) else {
+        anyhow::bail!("no template can be rendered for a synthetic user, so STS was not called");
+    };
+    let key = sts.issue(grant, Urgency::UserWaits, None).await?;
+    print(&format!("online: STS issued a key, request {}", key.request_id))?;
+    Ok(())
 }

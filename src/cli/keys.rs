@@ -1,4 +1,4 @@
-//! `cosbroker keys`: which keys live, and who is given none.
+//! `cosbroker keys`: active keys and revoked users.
 
 mod list;
 mod revoke;
@@ -6,12 +6,12 @@ mod revoke;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::operators::{Format, pretty, read};
+use super::admin_client::{Format, decode, pretty};
 use crate::credential_cache::Coverage;
 use diagnostics::to_single_line;
 use runtime::clock::time_until;
 
-/// See which keys live, and stop serving a user. Asks a running broker.
+/// List active keys, and revoke users. Calls a running broker.
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
@@ -26,8 +26,8 @@ pub(super) struct Options {
 enum Command {
     List(list::Options),
     Revoke(revoke::Options),
-    Restore(revoke::Undo),
-    Revoked(list::Revoked),
+    Restore(revoke::RestoreOptions),
+    Revoked(list::RevokedOptions),
 }
 
 impl Options {
@@ -41,47 +41,47 @@ impl Options {
     }
 }
 
-/// A moment for a person.
-fn moment(at: Timestamp) -> String {
+/// Formats a time.
+fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// A moment to come: by the clock, and how far off.
-fn to_come(at: Timestamp, now: Timestamp) -> String {
+/// Formats a future time, and how far away it is.
+fn future_time(at: Timestamp, now: Timestamp) -> String {
     let seconds = time_until(at, now).as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    let far = match seconds {
+    let distance = match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{minutes}m"),
         3600..86_400 => format!("{hours}h {}m", minutes % 60),
         _ => format!("{days}d {}h", hours % 24),
     };
-    format!("{} (in {far})", moment(at))
+    format!("{} (in {distance})", time(at))
 }
 
-/// `1 key`, `2 keys`.
-fn keys(count: impl Into<u64>) -> String {
+/// `1 active key`, `2 active keys`.
+fn active_keys(count: impl Into<u64>) -> String {
     let count = count.into();
-    format!("{count} {}", if count == 1 { "key" } else { "keys" })
+    format!("{count} active {}", if count == 1 { "key" } else { "keys" })
 }
 
-/// Somebody in a sentence.
+/// Names a user in a sentence.
 fn principal(issuer: &str, subject: &str) -> String {
     format!("`{}` of {}", to_single_line(subject), to_single_line(issuer))
 }
 
-/// What a broker cannot tell, as notes.
-fn tell_unknown(coverage: &Coverage) {
+/// Prints notes on the keys that a broker does not know.
+fn note_unknown_keys(coverage: &Coverage) {
     if let Some(until) = coverage.forgotten_until.filter(|_| coverage.forgotten > 0) {
         super::note(&format!(
-            "{} more of anybody's live that there was no room to remember; the last ends by {}",
-            keys(coverage.forgotten),
-            to_come(until, coverage.now)
+            "{} of any user are not listed, because memory for the list is full; the last of them expires by {}",
+            active_keys(coverage.forgotten),
+            future_time(until, coverage.now)
         ));
     }
     super::note(&format!(
-        "known are keys made since {}, by this broker: those of an earlier run or of other replicas are not",
-        moment(coverage.known_since)
+        "only keys that this broker issued since {} are known: not those of an earlier run or of other replicas",
+        time(coverage.known_since)
     ));
 }
 
@@ -90,9 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_to_come_says_how_far_off_it_is() {
+    fn a_future_time_says_how_far_away_it_is() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        for (seconds, far) in [
+        for (seconds, distance) in [
             (-5, "0s"),
             (59, "59s"),
             (60, "1m"),
@@ -101,9 +101,9 @@ mod tests {
             (86_400, "1d 0h"),
             (129_600, "1d 12h"),
         ] {
-            let told = to_come(at(1_795_468_774 + seconds), at(1_795_468_774));
-            assert!(told.ends_with(&format!("(in {far})")), "{told}");
+            let text = future_time(at(1_795_468_774 + seconds), at(1_795_468_774));
+            assert!(text.ends_with(&format!("(in {distance})")), "{text}");
         }
-        assert_eq!(moment(at(1_795_468_774)), "2026-11-23 21:19:34Z");
+        assert_eq!(time(at(1_795_468_774)), "2026-11-23 21:19:34Z");
     }
 }

@@ -14,16 +14,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::{
-    app::{self, StartError},
-    cli::meant,
-    config::TemplateSettings,
-    identity,
-    reload::folder,
+    app::StartError, cli::unknown_template_help, config::TemplateSettings, identity, reload::folder,
 };
 use diagnostics::Source;
 use templates::{ServingConstraints, TemplateSet, identity::Identity};
 
-/// See what templates grant, to whom, before and after a change.
+/// Show what templates grant, to whom, before and after a change.
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
@@ -42,7 +38,7 @@ enum Command {
     Diff(diff::Options),
     Import(import::Options),
     Shadow(shadow::Options),
-    Promote(shadow::Promotion),
+    Promote(shadow::PromoteOptions),
 }
 
 impl Options {
@@ -59,66 +55,65 @@ impl Options {
     }
 }
 
-/// Which configuration holds.
+/// The configuration that templates must satisfy, if one is given.
 #[derive(Debug, Args)]
-struct Configuration {
-    /// The configuration: whose tokens are taken, and where the templates are. Secrets it names are not
-    /// read.
+struct ConfigOption {
+    /// The configuration file: its issuers, and its folder of templates. The secrets that it names are not read.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
-impl Configuration {
-    fn outline(&self) -> anyhow::Result<Option<TemplateSettings>> {
-        let outline = self.config.as_deref().map(TemplateSettings::load).transpose();
-        Ok(outline.map_err(|problem| StartError::Problems(vec![problem]))?)
+impl ConfigOption {
+    fn settings(&self) -> anyhow::Result<Option<TemplateSettings>> {
+        Ok(self.config.as_deref().map(TemplateSettings::load).transpose().map_err(StartError::from)?)
     }
 
-    fn terms(&self) -> anyhow::Result<Option<ServingConstraints>> {
-        Ok(self.outline()?.map(|outline| app::terms(&outline)))
+    fn constraints(&self) -> anyhow::Result<Option<ServingConstraints>> {
+        Ok(self.settings()?.map(|settings| settings.serving_constraints()))
     }
 
-    /// The templates' folder: the configuration's, or `policies`.
+    /// The folder of templates: that of the configuration, else `policies`.
     fn dir(&self) -> anyhow::Result<PathBuf> {
-        if let Some(outline) = self.outline()? {
-            return Ok(outline.templates.dir);
+        if let Some(settings) = self.settings()? {
+            return Ok(settings.into_dir());
         }
         let dir = PathBuf::from("policies");
         anyhow::ensure!(
             dir.is_dir(),
-            "no folder `policies` here; run this where it is, or name files, or --config"
+            "no folder `policies` here; run this in the folder that has it, or give files or --config"
         );
         Ok(dir)
     }
 }
 
-/// Which template, for whom.
+/// A template and a user.
 #[derive(Debug, Args)]
-struct Subject {
-    /// A template's name, or a template's file.
+struct TemplateAndUser {
+    /// The name of a template, or its file.
     template: PathBuf,
     #[command(flatten)]
-    who: Who,
+    user: User,
     #[command(flatten)]
-    configuration: Configuration,
+    config: ConfigOption,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Who {
-    /// The claims of a token, as JSON; `@FILE` reads them from a file.
+struct User {
+    /// The claims of a token in JSON, or a file with them: `@FILE`.
     #[arg(long, value_name = "JSON")]
     claims: Option<String>,
-    /// A token. Its signature is not checked: this shows what its claims would get.
+    /// A token. Its signature is not checked, because this only shows what its claims would get.
     #[arg(long, value_name = "JWT")]
     token: Option<String>,
 }
 
-impl Subject {
+impl TemplateAndUser {
+    /// A set with only this template.
     fn templates(&self) -> anyhow::Result<TemplateSet> {
         let file = self.file()?;
-        let terms = self.configuration.terms()?;
-        Ok(TemplateSet::of_file(read(&file)?, terms.as_ref()).map_err(StartError::Problems)?)
+        let constraints = self.config.constraints()?;
+        Ok(TemplateSet::of_file(read(&file)?, constraints.as_ref()).map_err(StartError::Problems)?)
     }
 
     fn file(&self) -> anyhow::Result<PathBuf> {
@@ -127,66 +122,70 @@ impl Subject {
         if is_file {
             return Ok(self.template.clone());
         }
-        let dir = self.configuration.dir()?;
+        let dir = self.config.dir()?;
         let mut name = self.template.clone().into_os_string();
         name.push(".toml");
         let file = dir.join(name);
         if !file.exists() {
-            let files =
-                folder::read(&dir).map_err(|problem| StartError::Problems(vec![problem]))?.into_files();
-            let paths =
-                files.iter().map(|file| file.as_ref().map_or_else(|fault| &*fault.path, Source::path));
-            let name = self.template.to_string_lossy();
-            let help = meant(&name, paths.filter_map(|path| path.file_stem()?.to_str()));
-            anyhow::bail!("there is no template `{name}` in {}; {help}", dir.display());
+            return Err(self.unknown_template(&dir)?);
         }
         Ok(file)
     }
 
+    fn unknown_template(&self, dir: &Path) -> anyhow::Result<anyhow::Error> {
+        let files = folder::read(dir).map_err(StartError::from)?.into_files();
+        let paths = files.iter().map(|file| match file {
+            Ok(source) => source.path(),
+            Err(problem) => &*problem.path,
+        });
+        let name = self.template.to_string_lossy();
+        let help = unknown_template_help(&name, paths.filter_map(|path| path.file_stem()?.to_str()));
+        Ok(anyhow::anyhow!("there is no template `{name}` in {}; {help}", dir.display()))
+    }
+
     fn identity(&self) -> anyhow::Result<Identity> {
-        let claims = match (&self.who.claims, &self.who.token) {
+        let claims = match (&self.user.claims, &self.user.token) {
             (Some(claims), _) => match claims.strip_prefix('@') {
-                Some(path) => object(read(path.as_ref())?.text(), path)?,
-                None => object(claims, "--claims")?,
+                Some(path) => parse_claims(read(path.as_ref())?.text(), path)?,
+                None => parse_claims(claims, "--claims")?,
             },
             (None, Some(token)) => identity::unverified_claims(token).map_err(|error| {
                 anyhow::anyhow!("--token is not a token: {error}; give a JWT, as the app sends it")
             })?,
             (None, None) => anyhow::bail!("give --claims or --token"),
         };
-        let outline = self.configuration.outline()?;
-        let issuer = outline.and_then(|outline| Some(outline.issuers.into_iter().next()?.0));
-        identity_of(claims, issuer.as_deref())
+        let settings = self.config.settings()?;
+        identity_of(claims, settings.as_ref().and_then(TemplateSettings::first_issuer))
     }
 }
 
-/// Nobody in particular, where no issuer is named.
-const SOME_ISSUER: &str = "https://id.example.com/";
+/// The issuer of claims that name none, where no configuration is given.
+const DEFAULT_ISSUER: &str = "https://id.example.com/";
 
-/// The identity of these claims; their own issuer, else the configuration's first.
+/// Returns the identity of claims. Their issuer is their own `iss`, else the given one.
 fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Result<Identity> {
     let issuer = match claims.get("iss") {
         Some(Value::String(issuer)) => issuer.clone(),
         Some(other) => anyhow::bail!("the claim `iss` is {other}; it must be a JSON string"),
-        None => issuer.unwrap_or(SOME_ISSUER).to_owned(),
+        None => issuer.unwrap_or(DEFAULT_ISSUER).to_owned(),
     };
     Ok(Identity::from_claims(issuer.into(), claims)?)
 }
 
-fn object(text: &str, what: &str) -> anyhow::Result<Map<String, Value>> {
+fn parse_claims(text: &str, origin: &str) -> anyhow::Result<Map<String, Value>> {
     let help = "write it like '{\"sub\":\"alice\"}', or name a file with `@`: @alice.json";
     match strict_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => anyhow::bail!("{what} is not a JSON object; {help}"),
-        Err(error) => anyhow::bail!("{what} is not JSON: {error}; {help}"),
+        Ok(_) => anyhow::bail!("{origin} is not a JSON object; {help}"),
+        Err(error) => anyhow::bail!("{origin} is not JSON: {error}; {help}"),
     }
 }
 
 fn read(path: &Path) -> anyhow::Result<Source> {
-    Ok(Source::read(path).map_err(|problem| StartError::Problems(vec![problem]))?)
+    Ok(Source::read(path).map_err(StartError::from)?)
 }
 
-/// Pretty JSON of something that always serializes.
+/// Formats a result as JSON with indentation.
 fn pretty(value: &impl serde::Serialize) -> anyhow::Result<String> {
-    serde_json::to_string_pretty(value).context("the answer cannot be written as JSON")
+    serde_json::to_string_pretty(value).context("the result cannot be written as JSON")
 }

@@ -17,8 +17,8 @@ use self::{
     settings::Settings,
     welcome::Welcome,
 };
-use super::serve::{Log, start_log};
-use crate::app::{App, StartError};
+use super::log::{LogFormat, start_log};
+use crate::app::{App, Listener, StartError, listen_help};
 use cloud_emulator::{Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage};
 use runtime::{
     clock::{Clock, SystemClock},
@@ -81,16 +81,17 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(Log::Human);
+        start_log(LogFormat::Human);
         self.check()?;
         let movable_clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
         let clock: Arc<dyn Clock> = Arc::clone(&movable_clock) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
-            .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
+            .map_err(|error| cannot_listen("--cloud-listen", self.cloud_listen, &error))?;
         let cloud_address = cloud_listener.local_addr()?;
         let issuer_url = format!("http://{cloud_address}/");
-        let account = Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
+        let account =
+            Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
         let config = EmulatorConfig {
             issuer_url: issuer_url.clone(),
             audience: AUDIENCE.to_owned(),
@@ -113,8 +114,8 @@ impl Options {
             canary: self.canary,
         };
         let config = settings.parse()?;
-        let stop = super::asked_to_stop()?;
-        let app = App::build(config, clock, entropy)?;
+        let shutdown = super::shutdown_on_signal()?;
+        let app = App::build(config, clock, entropy, shutdown).map_err(with_option_name)?;
         let demo_page = DemoPage {
             broker_origin: format!("http://{}", app.public_address()),
             template_names: Box::new(app.template_names()),
@@ -131,8 +132,8 @@ impl Options {
             templates: templates.path(),
             token: &token,
         };
-        super::say(&welcome.to_string())?;
-        app.run(stop).await?;
+        super::print(&welcome.to_string())?;
+        app.run().await?;
         cloud_handle.stop(true).await;
         cloud.await??;
         Ok(())
@@ -202,4 +203,22 @@ fn session_key(entropy: &dyn Entropy) -> SessionKey {
     let random = entropy.bytes().into_iter().chain(entropy.bytes());
     key.iter_mut().zip(random).for_each(|(to, from)| *to = from);
     SessionKey::new(key)
+}
+
+/// Names the option of the sandbox instead of the key of the configuration.
+fn with_option_name(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Listen { listener, address, error } => {
+            let option = match listener {
+                Listener::Public => "--listen",
+                Listener::Operators => "--admin-listen",
+            };
+            cannot_listen(option, address, &error)
+        }
+        other => other.into(),
+    }
+}
+
+fn cannot_listen(option: &str, address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot listen on {address}: {error}; {} ({option})", listen_help(error))
 }

@@ -1,32 +1,40 @@
-//! Rows for a terminal, one line each, whatever people are called.
+//! Tables for a terminal: one line per row, whatever the cells contain.
 
 use diagnostics::printable;
 
-/// A longer cell pushes what follows it to the right, in its own row only.
-const WIDEST: usize = 64;
+/// A longer cell shifts the rest of its own row only.
+const MAX_COLUMN_WIDTH: usize = 64;
 
-/// Columns under their headings, as wide as what stands in them.
+/// Formats rows under headings, each column as wide as its content.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let headings = headings.map(str::to_owned);
     let all: Vec<&[String; N]> = std::iter::once(&headings).chain(rows).collect();
-    let width = |column: usize| {
-        let cells = all.iter().filter_map(|row| row.get(column));
-        let widths = cells.map(|cell| cell.chars().count()).filter(|width| *width <= WIDEST);
-        widths.max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &&[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all.iter().map(line).collect::<Vec<_>>().join("\n")
+    let widths: Vec<usize> = (0..N).map(|column| column_width(&all, column)).collect();
+    all.iter().map(|row| line(row.as_slice(), &widths)).collect::<Vec<_>>().join("\n")
 }
 
-/// Text that somebody else chose, as one cell: nothing in it moves the cursor, and what could be taken for
-/// two cells is quoted.
+fn column_width<const N: usize>(rows: &[&[String; N]], column: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(column));
+    let widths = cells.map(|cell| cell.chars().count()).filter(|width| *width <= MAX_COLUMN_WIDTH);
+    widths.max().unwrap_or_default()
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+/// Untrusted text as one cell: nothing in it moves the cursor, and text that could be read as two cells is quoted.
 pub(super) fn cell(text: &str) -> String {
-    let runs_on = |c: char| c.is_whitespace() || c == '"';
-    if text.is_empty() || text.contains(runs_on) { printable(&format!("{text:?}")) } else { printable(text) }
+    if text.is_empty() || text.contains(is_separator) {
+        printable(&format!("{text:?}"))
+    } else {
+        printable(text)
+    }
+}
+
+fn is_separator(character: char) -> bool {
+    character.is_whitespace() || character == '"'
 }
 
 #[cfg(test)]
@@ -40,14 +48,14 @@ mod tests {
     }
 
     #[test]
-    fn a_very_long_name_stands_out_of_its_own_row_only() {
+    fn a_very_long_cell_shifts_only_its_own_row() {
         let long = "x".repeat(65);
         let rows = [["a".to_owned(), "1".to_owned()], [long.clone(), "2".to_owned()]];
         assert_eq!(table(["SUBJECT", "N"], &rows), format!("SUBJECT  N\na        1\n{long}  2"));
     }
 
     #[test]
-    fn nobody_is_called_so_that_a_row_looks_like_another() {
+    fn no_subject_can_make_its_row_look_like_another() {
         for (subject, shown) in [
             ("alice", "alice"),
             ("auth0|1", "auth0|1"),

@@ -4,11 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{meant, table::table};
+use super::{print, table::table, unknown_template_help};
 use crate::{
-    app::{self, StartError},
+    app::StartError,
     canary::{IsolationCheck, IsolationReport, Verdict},
-    config::{Config, Environment},
+    config::{CanaryParts, Config, ConfigParts, Environment},
     reload,
     sts::TencentSts,
 };
@@ -16,22 +16,23 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
 };
+use templates::TemplateSet;
 
-/// Try with real keys, on the real bucket, what one user could try against another.
+/// Try, with real keys on the real bucket, what one user could try against another.
 ///
-/// Has STS make keys for two made-up users, cosbroker-canary-1 and cosbroker-canary-10, and sends COS every
-/// request we know of by which the one might reach the objects of the other. Prints a table; exits 0 only if
-/// every template could be tried, each write in one's own folder succeeds and all else is refused. Deletes again what it wrote, where the
-/// template lets it, and names the rest.
+/// Has STS issue keys for two synthetic users, cosbroker-canary-1 and cosbroker-canary-10, and sends COS every known
+/// request by which one could reach objects of the other. Prints a table. Exits 0 only if every template was tried,
+/// each user could write to their own folder, and everything else was denied. Deletes what it wrote, as far as the
+/// template allows, and lists the rest.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker verify-isolation --config config.toml\n  cosbroker verify-isolation --config config.toml --template upload --template files"
 )]
 pub(super) struct Options {
-    /// The configuration file. COS is reached at canary.endpoint, if it has that.
+    /// The configuration file. COS is called at canary.endpoint, if that is configured.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The template whose keys are tried; all without. Can be given several times.
+    /// Try only this template; can be repeated. Default: every template.
     #[arg(long, value_name = "NAME")]
     template: Vec<String>,
 }
@@ -39,72 +40,74 @@ pub(super) struct Options {
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
-        let terms = app::terms(&config.outline());
+        let constraints = config.template_settings().serving_constraints();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy = Arc::new(SystemEntropy);
-        let templates =
-            reload::load(&config.templates.dir, &terms, clock.now()).map_err(StartError::Problems)?;
-        if let Some(unknown) = self.template.iter().find(|name| !templates.names().any(|one| one == *name)) {
-            anyhow::bail!("there is no template `{unknown}`; {}", meant(unknown, templates.names()));
-        }
-        let issuer = config.issuers.first().map(|issuer| issuer.issuer.clone()).unwrap_or_default();
-        let sts = TencentSts::new(config.sts, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
-        let endpoint = config.canary.and_then(|canary| canary.endpoint);
+        let templates = reload::load(config.templates().dir(), &constraints, clock.now())
+            .map_err(StartError::Problems)?;
+        let names = self.template_names(&templates)?;
+        let issuer = config.issuers().first().issuer.clone();
+        let ConfigParts { sts, canary, .. } = config.into_parts();
+        let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
+        let endpoint = canary.and_then(|canary| {
+            let CanaryParts { endpoint, .. } = canary.into_parts();
+            endpoint
+        });
         let check = IsolationCheck::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
-        let named: Vec<String> = if self.template.is_empty() {
-            templates.names().map(str::to_owned).collect()
-        } else {
-            self.template
-        };
         let mut tally = Tally::default();
-        for template in named {
+        for template in names {
             match check.run(&templates, &template).await {
-                Ok(report) => tally.tell(&template, &report)?,
+                Ok(report) => tally.print(&template, &report)?,
                 Err(error) => {
-                    super::say(&format!("template {template}: not tried: {error}\n"))?;
+                    print(&format!("template {template}: not tried: {error}\n"))?;
                     tally.untried.push(format!("template {template} was not tried: {error}"));
                 }
             }
         }
-        tally.sum()
+        tally.conclude()
+    }
+
+    /// The templates to try. A name that does not exist is an error.
+    fn template_names(self, templates: &TemplateSet) -> anyhow::Result<Vec<String>> {
+        if let Some(unknown) = self.template.iter().find(|name| !templates.names().any(|one| one == *name)) {
+            let help = unknown_template_help(unknown, templates.names());
+            anyhow::bail!("there is no template `{unknown}`; {help}");
+        }
+        if self.template.is_empty() {
+            return Ok(templates.names().map(str::to_owned).collect());
+        }
+        Ok(self.template)
     }
 }
 
-/// How often what was seen, over all templates.
+/// The number of tries of all templates, by verdict.
 #[derive(Default)]
 struct Tally {
     tried: usize,
     reached: usize,
-    withheld: usize,
-    unclear: usize,
-    /// Why, for each template that was not.
+    false_denies: usize,
+    inconclusive: usize,
+    /// Why a template was not tried, one line each.
     untried: Vec<String>,
 }
 
 impl Tally {
-    fn tell(&mut self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
+    fn print(&mut self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
         let [short, long] = &report.homes;
-        super::say(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
-        let rows: Vec<_> = report
-            .rows
-            .iter()
-            .map(|row| {
-                [
-                    row.tried.clone(),
-                    row.expected.clone(),
-                    row.seen.clone(),
-                    self.count(row.verdict).to_owned(),
-                ]
-            })
-            .collect();
-        super::say(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
+        print(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
+        let mut rows = Vec::new();
+        for row in &report.rows {
+            let verdict = self.count(row.verdict).to_owned();
+            rows.push([row.tried.clone(), row.expected.clone(), row.seen.clone(), verdict]);
+        }
+        print(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
         for untried in &report.untried {
-            super::say(&format!("not tried: {untried}"))?;
+            print(&format!("not tried: {untried}"))?;
         }
         for left in &report.left {
-            super::say(&format!("left in the bucket: {left}"))?;
+            print(&format!("left in the bucket: {left}"))?;
         }
-        super::say("")?;
+        print("")?;
         Ok(())
     }
 
@@ -117,41 +120,41 @@ impl Tally {
                 "REACHED"
             }
             Verdict::FalseDeny => {
-                self.withheld += 1;
-                "WITHHELD"
+                self.false_denies += 1;
+                "DENIED"
             }
             Verdict::Inconclusive => {
-                self.unclear += 1;
+                self.inconclusive += 1;
                 "unclear"
             }
         }
     }
 
-    fn sum(&self) -> anyhow::Result<()> {
-        let Self { tried, reached, withheld, unclear, untried } = self;
+    fn conclude(&self) -> anyhow::Result<()> {
+        let Self { tried, reached, false_denies, inconclusive, untried } = self;
         let mut problems = untried.clone();
-        // An unclear try mostly did not reach COS.
-        let help = if *unclear > 0 {
-            "check that COS is reached from here (host names, network, canary.endpoint), and see docs/isolation.md"
+        // Mostly, an inconclusive try did not reach COS.
+        let help = if *inconclusive > 0 {
+            "check that COS can be reached from here (host names, network, canary.endpoint), and see docs/operate/isolation.md"
         } else {
-            "see docs/isolation.md"
+            "see docs/operate/isolation.md"
         };
         if *reached > 0 {
             problems.push(format!(
-                "ISOLATION IS BROKEN: {reached} of {tried} tries reached what they must not (REACHED above); see docs/isolation.md"
+                "ISOLATION IS BROKEN: {reached} of {tried} tries reached what they must not (REACHED above); see docs/operate/isolation.md"
             ));
         } else if *tried == 0 {
-            problems.push(format!("nothing was found out: no template could be tried; {help}"));
-        } else if unclear == tried {
-            problems.push(format!("nothing was found out: all {tried} tries are unclear; {help}"));
-        } else if withheld + unclear + untried.len() > 0 {
+            problems.push(format!("no result: no template could be tried; {help}"));
+        } else if inconclusive == tried {
+            problems.push(format!("no result: all {tried} tries are unclear; {help}"));
+        } else if false_denies + inconclusive + untried.len() > 0 {
             problems.push(format!(
-                "nothing was reached, but of {tried} tries {withheld} were refused one's own and {unclear} are unclear, and {} templates were not tried; {help}",
+                "no user reached another's objects, but of {tried} tries {false_denies} in the user's own folder were denied and {inconclusive} are unclear, and {} templates were not tried; {help}",
                 untried.len()
             ));
         }
         anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
-        super::say(&format!("ok: {tried} tries, and nobody reached what is another's"))?;
+        print(&format!("ok: {tried} tries, and no user reached another's objects"))?;
         Ok(())
     }
 }

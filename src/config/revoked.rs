@@ -1,4 +1,4 @@
-//! The file that keeps who is revoked over restarts: the one that the broker itself writes.
+//! The file that keeps revocations over restarts. It is the only file that the broker writes.
 
 use std::{
     fs::File,
@@ -11,66 +11,66 @@ use serde::{Deserialize, Serialize};
 
 use diagnostics::{Diagnostic, Source};
 
-/// Somebody who is given no key.
+/// A user who gets no keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokedPrincipal {
-    /// The token's `iss`.
+    /// The issuer: `iss` of the user's tokens.
     pub issuer: String,
-    /// The token's `sub`.
+    /// The subject: `sub` of the user's tokens.
     pub subject: String,
-    /// From when on.
+    /// When the user was revoked.
     pub since: Timestamp,
 }
 
-/// A file of revoked people, and whom it named when it was read.
+/// The file, and the users it had when it was read.
 #[derive(Debug, Clone)]
 pub struct RevokedFile {
     path: PathBuf,
-    people: Vec<RevokedPrincipal>,
+    principals: Vec<RevokedPrincipal>,
 }
 
-/// What stands in it.
+/// The content of the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Content {
     #[serde(default)]
     revoked: Vec<RevokedPrincipal>,
 }
 
-const HEAD: &str = "# Who is given no key. Written by cosbroker at each revocation: change it only while it does not run.\n\n";
+const HEADER: &str = "# Revoked users. cosbroker writes this file at each revocation: change it only while cosbroker does not run.\n\n";
 
 impl RevokedFile {
-    /// Reads it. One that is not there yet names nobody; one that cannot be read must not pass for that.
+    /// Reads the file. A missing file is empty; a file that cannot be read is an error.
     pub(super) fn open(path: PathBuf) -> Result<Self, Diagnostic> {
-        let Written { revoked: people } = match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Written::default(),
+        let Content { revoked: principals } = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default(),
             _ => Source::read(&path)?.parse()?,
         };
-        Ok(Self { path, people })
+        Ok(Self { path, principals })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whom it named when it was read.
-    pub fn people(&self) -> &[RevokedPrincipal] {
-        &self.people
+    /// The users it had when it was read.
+    pub fn principals(&self) -> &[RevokedPrincipal] {
+        &self.principals
     }
 
-    /// Writes these and no others. After a crash, the file holds either what it held or what it was to hold.
+    /// Replaces the content. After a crash, the file has either the old or the new content.
     ///
     /// # Errors
-    /// When the disk does not take it; the file then holds what it held.
-    pub fn write(&self, people: Vec<RevokedPrincipal>) -> io::Result<()> {
-        let text = toml::to_string(&Written { revoked: people }).map_err(io::Error::other)?;
+    /// When it cannot be written; the file then has the old content.
+    pub fn write(&self, principals: Vec<RevokedPrincipal>) -> io::Result<()> {
+        let text = toml::to_string(&Content { revoked: principals }).map_err(io::Error::other)?;
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        // Readable by its owner alone: it names people.
+        // Readable by its owner only: it names users.
         let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(HEAD.as_bytes())?;
+        new.write_all(HEADER.as_bytes())?;
         new.write_all(text.as_bytes())?;
         new.as_file().sync_all()?;
         new.persist(&self.path)?;
@@ -93,41 +93,41 @@ mod tests {
         // Each case waits for the disk.
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn what_is_written_is_read_again_whoever_is_in_it(
-            people in proptest::collection::vec((".*", ".*", 0i64..2_000_000_000), 0..4)
+        fn any_written_users_are_read_again(
+            principals in proptest::collection::vec((".*", ".*", 0i64..2_000_000_000), 0..4)
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("revoked.toml");
-            let people: Vec<_> = people.iter().map(|(i, s, at)| principal(i, s, *at)).collect();
-            RevokedFile::open(path.clone()).unwrap().write(people.clone()).unwrap();
+            let principals: Vec<_> = principals.iter().map(|(i, s, at)| principal(i, s, *at)).collect();
+            RevokedFile::open(path.clone()).unwrap().write(principals.clone()).unwrap();
             let read = RevokedFile::open(path).unwrap();
-            prop_assert_eq!(read.people(), people);
+            prop_assert_eq!(read.principals(), principals);
         }
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_never_passes_for_an_empty_one() {
+    fn an_unreadable_file_is_not_taken_for_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("revoked.toml");
-        assert!(RevokedFile::open(path.clone()).unwrap().people().is_empty());
-        for (text, said) in [
+        assert!(RevokedFile::open(path.clone()).unwrap().principals().is_empty());
+        for (text, message) in [
             ("[[revoked]]\nissuer = \"i\"\n", "missing field `subject`"),
             ("[[revokd]]\n", "did you mean `revoked`?"),
             ("{\"revoked\":[]}", ""),
         ] {
             std::fs::write(&path, text).unwrap();
             let problem = RevokedFile::open(path.clone()).unwrap_err().to_string();
-            assert!(problem.contains("revoked.toml:1:") && problem.contains(said), "{problem}");
+            assert!(problem.contains("revoked.toml:1:") && problem.contains(message), "{problem}");
         }
         std::fs::write(&path, [0xff]).unwrap();
         assert!(RevokedFile::open(path.clone()).is_err());
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        assert!(RevokedFile::open(path).is_err(), "what leads nowhere is not a file that is not there yet");
+        assert!(RevokedFile::open(path).is_err(), "a dangling link is not a missing file");
     }
 
     #[test]
-    fn a_disk_that_takes_nothing_leaves_what_was_written() {
+    fn a_failed_write_leaves_the_old_content() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("state");
@@ -140,6 +140,9 @@ mod tests {
         std::fs::rename(&folder, dir.path().join("gone")).unwrap();
         assert!(file.write(vec![]).is_err());
         std::fs::rename(dir.path().join("gone"), &folder).unwrap();
-        assert_eq!(RevokedFile::open(file.path().to_owned()).unwrap().people(), [principal("i", "alice", 1)]);
+        assert_eq!(
+            RevokedFile::open(file.path().to_owned()).unwrap().principals(),
+            [principal("i", "alice", 1)]
+        );
     }
 }

@@ -32,7 +32,7 @@ async fn every_issued_credential_has_its_audit_line_even_if_no_request_waits_for
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let issued = lines.filter(|line| line["event"] == "issue").map(|line| {
         let text = |name: &str| line[name].as_str().unwrap().to_owned();
-        (text("outcome"), text("request_id"), text("keyId"), text("stsRequestId"))
+        (text("outcome"), text("request_id"), text("key_id"), text("sts_request_id"))
     });
     let line = |outcome: &str, context: RequestContext, call| {
         (outcome.to_owned(), context.request_id.to_string(), format!("AKID{call}"), format!("r{call}"))

@@ -145,7 +145,7 @@ impl CachedCredential {
 
 /// Approximate size in bytes of a cached credential of this grant, with a token of this length.
 pub(super) fn weight_of(grant: &Grant, token_bytes: usize) -> u32 {
-    let bytes = 2048 + 3 * token_bytes + grant.policy().wire().len();
+    let bytes = 2048 + 3 * token_bytes + grant.policy().weight();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 

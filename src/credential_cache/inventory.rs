@@ -285,7 +285,11 @@ mod tests {
         inventory.insert(credential("alice", 1200, 3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
         assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
-        assert_eq!(alices.keys, [credential("alice", 1200, 3000), credential("alice", 0, 1800)], "the last to expire first");
+        assert_eq!(
+            alices.keys,
+            [credential("alice", 1200, 3000), credential("alice", 0, 1800)],
+            "the last to expire first"
+        );
         assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [credential("alice", 1200, 3000)]);
         let none = inventory.list(&KeyFilter::default(), at(3000));
         assert_eq!((none.active, none.expires_last_at, none.coverage.forgotten), (0, None, 0));
@@ -298,7 +302,8 @@ mod tests {
         for subject in ["alice", "alicia", "bob"] {
             inventory.insert(credential(subject, 0, 1800), at(0));
         }
-        inventory.insert(ActiveCredential { issuer: "other".to_owned(), ..key("alice", 1, 1800) }, at(1));
+        inventory
+            .insert(ActiveCredential { issuer: "other".to_owned(), ..credential("alice", 1, 1800) }, at(1));
         let text = |text: &str| Some(text.to_owned());
         for (issuer, subject, prefix, active) in [
             (None, None, None, 4),
@@ -325,7 +330,10 @@ mod tests {
         }
         let all = inventory.list(&KeyFilter::default(), at(0));
         assert_eq!((all.active, all.coverage.forgotten), (10, 20));
-        assert!(all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)), "the last to expire are kept");
+        assert!(
+            all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)),
+            "the last to expire are kept"
+        );
         assert_eq!(
             all.coverage.forgotten_until,
             Some(at(1800 + 30 * 60)),

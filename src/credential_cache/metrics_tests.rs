@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    StaleCoverage, Outcome,
+    CacheOutcome, StaleCoverage,
     tests::{CALL, Harness, LIFE, harness, pass, unavailable},
 };
 
@@ -51,7 +51,7 @@ async fn a_user_whose_client_disconnects_before_sts_answers_is_uncovered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gives_up_and_comes_back_finds_the_key_that_was_made_meanwhile() {
+async fn a_client_that_reconnects_gets_the_credential_fetched_meanwhile() {
     let harness = harness();
     assert!(tokio::time::timeout(CALL / 2, harness.request("alice")).await.is_err());
     pass(CALL).await;

@@ -9,7 +9,7 @@ use crate::identity::{AuthError, Rejection};
 use templates::identity::Identity;
 
 /// A rejected token larger than this is refused for its size: a proxy may have cut it.
-const LARGE_TOKEN_BYTES: usize = 8 * 1024;
+const OVERSIZED_TOKEN_BYTES: usize = 8 * 1024;
 
 /// The identity that the request's bearer token names.
 ///
@@ -18,7 +18,7 @@ const LARGE_TOKEN_BYTES: usize = 8 * 1024;
 pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
     let token = token(request).ok_or(AuthError::Rejected(Rejection::Missing))?;
     api.verifier.verify(token).await.map_err(|error| match error {
-        AuthError::Rejected(_) if token.len() > LARGE_TOKEN_BYTES => Refusal::TokenTooLarge,
+        AuthError::Rejected(_) if token.len() > OVERSIZED_TOKEN_BYTES => Refusal::TokenTooLarge,
         other => other.into(),
     })
 }

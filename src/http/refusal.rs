@@ -194,9 +194,7 @@ impl Refusal {
     fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::Auth(AuthError::Rejected(Rejection::Missing)) => Some("Bearer realm=\"cosbroker\""),
-            Self::Auth(AuthError::Rejected(_)) => {
-                Some("Bearer realm=\"cosbroker\", error=\"invalid_token\"")
-            }
+            Self::Auth(AuthError::Rejected(_)) => Some("Bearer realm=\"cosbroker\", error=\"invalid_token\""),
             _ => None,
         }
     }

@@ -95,14 +95,22 @@ struct Times {
 }
 
 /// Returns the body of an answer; `object_key` is for [`ResponseShape::ObjectKey`].
-pub(super) fn body(cached: &CachedCredential, shape: ResponseShape, object_key: Option<&str>, now: Timestamp) -> Bytes {
+pub(super) fn body(
+    cached: &CachedCredential,
+    shape: ResponseShape,
+    object_key: Option<&str>,
+    now: Timestamp,
+) -> Bytes {
     let shared = cached.encoded(shape, |cached| encode(cached, shape));
     match (shape, object_key) {
         (ResponseShape::V1 | ResponseShape::Sts3, _) => {
-            let times = Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
+            let times =
+                Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
             joined(&shared, &json(&times))
         }
-        (ResponseShape::ObjectKey, Some(object_key)) => joined(&shared, &json(&serde_json::json!({"key": object_key}))),
+        (ResponseShape::ObjectKey, Some(object_key)) => {
+            joined(&shared, &json(&serde_json::json!({"key": object_key})))
+        }
         (ResponseShape::StsSdk | ResponseShape::Cossign | ResponseShape::ObjectKey, _) => shared,
     }
 }

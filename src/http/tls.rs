@@ -15,10 +15,10 @@ use crate::config::Tls;
 /// # Errors
 /// If chain or key is not PEM, or they do not belong together.
 pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&tls.cert)
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(tls.certificate_chain())
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(tls, "tls_cert_file", &error))?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret())
+    let key = PrivateKeyDer::from_pem_slice(tls.private_key().expose_secret())
         .map_err(|error| unusable(tls, "tls_key_file", &error))?;
     ServerConfig::builder()
         .with_no_client_auth()
@@ -29,7 +29,7 @@ pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
 fn unusable(tls: &Tls, what: &str, error: &impl std::error::Error) -> io::Error {
     let message = format!(
         "{}: {what} cannot be used: {error}; give a PEM certificate chain and the PEM key that belongs to it",
-        tls.place
+        tls.place()
     );
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{ReloadCause, TemplateStore};
-use crate::audit::Audit;
+use crate::{audit::Audit, systemd};
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
 
@@ -32,6 +32,9 @@ pub(crate) async fn watch(
             hangup = hangups.recv() => hangup.is_some(),
             _ = polls.tick() => false,
         };
+        if has_signal {
+            systemd::notify_reloading();
+        }
         let now = clock.now();
         let polled = tokio::task::spawn_blocking(move || {
             if has_signal {
@@ -42,6 +45,9 @@ pub(crate) async fn watch(
             settling
         });
         settling = polled.await.unwrap_or_default();
+        if has_signal {
+            systemd::notify_ready();
+        }
     }
 }
 

@@ -86,13 +86,14 @@ impl TencentSts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, InvalidConfig> {
+        let config = config.into_parts();
         let allowance = Allowance {
-            max_ttl: config.action.longest(),
+            max_ttl: config.action.max_lifetime(),
             calls_per_second: config.calls_per_second.get(),
         };
         Ok(Self {
             source_credentials: SourceCredentialsProvider::new(
-                config.keys,
+                config.source_credentials,
                 &config.endpoint,
                 Arc::clone(&clock),
             )?,
@@ -276,7 +277,13 @@ impl Sts for TencentSts {
         Box::pin(async move {
             match self.issue_with_retries(&grant, urgency, trace).await {
                 Ok(credential) => {
-                    log_issue!(info, grant, trace, Some(credential.request_id.as_str()), "temporary key issued");
+                    log_issue!(
+                        info,
+                        grant,
+                        trace,
+                        Some(credential.request_id.as_str()),
+                        "temporary key issued"
+                    );
                     Ok(credential)
                 }
                 Err(Unissued { error, sts_request_id }) => {

@@ -131,8 +131,11 @@ async fn other_settings_can_be_compared_over_the_api_on_the_page_and_on_the_comm
         assert!(line.starts_with(beginning), "{table}");
     }
     let last = table.lines().last().unwrap();
-    assert!(last.starts_with("asked: lifetime 1h, min_remaining 10m ") && last.ends_with(" 1h"), "{table}");
-    assert!(notes.contains(&format!("from {requests} asks in 3h 30m")), "{notes}");
+    assert!(
+        last.starts_with("your settings: lifetime 1h, min_remaining 10m ") && last.ends_with(" 1h"),
+        "{table}"
+    );
+    assert!(notes.contains(&format!("from {requests} requests in 3h 30m")), "{notes}");
     let (_, json, _) = advise(&sandbox, &["--lifetime", "1h", "--format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["asked"]["settings"], json!({"lifetime": "1h"}));
@@ -166,7 +169,7 @@ async fn settings_that_cannot_be_compared_are_refused_with_the_reason() {
 #[tokio::test]
 async fn without_recording_the_advisor_names_the_setting_that_turns_it_on() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let setup = Setup::new(sts.address).with("[limits]", "[cache]\nadvice_bytes = \"off\"\n[limits]");
+    let setup = Setup::new(sts.address).with_section("cache", "advice_bytes = \"off\"");
     let broker = setup.start();
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let answer = broker.operators_get("/api/advise").await;

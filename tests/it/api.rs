@@ -15,7 +15,7 @@ fn with_emulator() -> Broker {
 }
 
 #[tokio::test]
-async fn the_first_ask_is_fetched_and_the_second_is_a_hit() {
+async fn the_first_request_is_fetched_and_the_second_is_a_hit() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     let (first, second) = (
@@ -70,7 +70,7 @@ async fn v1_has_the_sts_sdk_json_and_more() {
 }
 
 #[tokio::test]
-async fn sts3_is_stss_own_answer() {
+async fn the_sts3_format_is_the_answer_of_sts() {
     let broker = with_emulator();
     let body = broker.get("/v1/credentials?format=sts3", &token("alice")).await.json();
     let response = &body["Response"];
@@ -80,7 +80,7 @@ async fn sts3_is_stss_own_answer() {
 }
 
 #[tokio::test]
-async fn the_drop_in_routes_answer_what_their_clients_know() {
+async fn the_drop_in_routes_answer_in_their_clients_formats() {
     let broker = with_emulator();
     let sign = broker.get("/sign", &token("alice")).await.json();
     assert_eq!(keys(&sign), ["code", "codeDesc", "data", "message"]);
@@ -93,7 +93,7 @@ async fn the_drop_in_routes_answer_what_their_clients_know() {
     assert!(sign["data"]["expiredTime"].is_i64());
     let sts = broker.get("/sts", &token("alice")).await.json();
     assert_eq!(keys(&sts), ["credentials", "expiration", "expiredTime", "requestId", "startTime"]);
-    assert_eq!(sign["data"]["credentials"], sts["credentials"], "one key, however it is asked for");
+    assert_eq!(sign["data"]["credentials"], sts["credentials"], "one credential on every route");
     let demo = broker.get("/getKeyAndCredentials?filename=photo.jpg", &token("alice")).await.json();
     assert_eq!(
         keys(&demo),
@@ -109,7 +109,7 @@ async fn the_drop_in_routes_answer_what_their_clients_know() {
 }
 
 #[tokio::test]
-async fn the_android_scope_demo_gets_a_narrower_key_or_the_vendors_refusal() {
+async fn the_android_scope_demo_gets_a_narrower_credential_or_the_vendors_error() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     let scope = |prefix: &str| {
@@ -138,7 +138,7 @@ async fn the_android_scope_demo_gets_a_narrower_key_or_the_vendors_refusal() {
 }
 
 #[tokio::test]
-async fn every_refusal_names_its_cause_in_the_routes_own_form() {
+async fn every_refusal_names_its_cause_in_the_form_of_its_route() {
     let broker = with_emulator();
     let alice = token("alice");
     for (path, status, kind) in [
@@ -189,7 +189,7 @@ async fn every_refusal_names_its_cause_in_the_routes_own_form() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_authenticated_gets_one_401_whatever_the_cause() {
+async fn an_unauthenticated_request_gets_the_same_401_whatever_the_cause() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     let good = token("alice");
@@ -216,14 +216,14 @@ async fn whoever_is_not_authenticated_gets_one_401_whatever_the_cause() {
     assert_eq!(Answer::of(twice).await.status, 401);
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     let scoped = Answer::of(broker.http.post(broker.url("/sts")).body("not json")).await;
-    assert_eq!(scoped.status, 401, "a stranger's body is not even read");
+    assert_eq!(scoped.status, 401, "the body of an unauthenticated request is not read");
     let oversize = broker.get("/v1/credentials", &"a".repeat(20_000)).await;
     assert_eq!(oversize.status, 431, "{oversize:?}");
     assert_eq!(sts.calls(), 0);
 }
 
 #[tokio::test]
-async fn explain_says_what_the_callers_own_key_may_do_and_why_not() {
+async fn explain_says_what_the_callers_credential_allows_and_why() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     for (query, allowed, said) in [
@@ -244,11 +244,11 @@ async fn explain_says_what_the_callers_own_key_may_do_and_why_not() {
         assert_eq!(answer["allowed"], allowed, "{query}");
         assert!(answer["reason"].as_str().unwrap().contains(said), "{answer}");
     }
-    assert_eq!(sts.calls(), 0, "explaining needs no key");
+    assert_eq!(sts.calls(), 0, "an explanation needs no STS call");
 }
 
 #[tokio::test]
-async fn a_user_who_asks_too_often_is_told_when_to_come_back() {
+async fn a_rate_limited_user_learns_when_to_retry() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).with("per_user = \"off\"", "per_user = \"3/hour\"").start();
     for _ in 0..3 {
@@ -262,7 +262,7 @@ async fn a_user_who_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn browsers_of_the_listed_origin_may_ask_and_others_may_not() {
+async fn cors_allows_the_configured_origin_and_no_other() {
     let broker = with_emulator();
     let preflight = |origin: &'static str| {
         let request = broker.http.request(reqwest::Method::OPTIONS, broker.url("/v1/credentials"));
@@ -304,10 +304,10 @@ async fn health_readiness_and_the_api_description_need_no_token() {
 }
 
 #[tokio::test]
-async fn the_operators_listener_asks_for_its_token_where_it_has_one() {
+async fn the_admin_listener_requires_its_token_if_one_is_configured() {
     let dir_token = "operators-canary-token";
     let sts = CannedSts::start(Answers::Key(1800));
-    let setup = Setup::new(sts.address).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"");
+    let setup = Setup::new(sts.address).with_section("admin", "token_env = \"SECRET_KEY\"");
     let broker = setup.start();
     let url = format!("http://{}/metrics", broker.operators);
     assert_eq!(Answer::of(broker.http.get(&url)).await.status, 401);
@@ -318,7 +318,7 @@ async fn the_operators_listener_asks_for_its_token_where_it_has_one() {
 }
 
 #[tokio::test]
-async fn the_schemes_case_does_not_matter_and_large_tokens_are_told() {
+async fn the_scheme_is_case_insensitive_and_large_tokens_get_431() {
     let broker = with_emulator();
     let lower = broker
         .http
@@ -346,7 +346,7 @@ async fn min_remaining_counts_on_both_methods_and_refusals_are_counted() {
 }
 
 #[tokio::test]
-async fn explaining_counts_as_asking() {
+async fn an_explanation_counts_towards_the_rate_limit() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).with("per_user = \"off\"", "per_user = \"2/hour\"").start();
     let path = "/v1/explain?action=name/cos:PutObject&key=users/alice/a";
@@ -359,12 +359,12 @@ async fn explaining_counts_as_asking() {
 }
 
 #[tokio::test]
-async fn who_joined_a_call_is_told_so() {
+async fn a_request_that_joined_a_call_says_so_in_cache_status() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     let alice = token("alice");
-    let asks = (0..50).map(|_| broker.get("/v1/credentials", &alice));
-    let answers = futures::future::join_all(asks).await;
+    let requests = (0..50).map(|_| broker.get("/v1/credentials", &alice));
+    let answers = futures::future::join_all(requests).await;
     let said = |part: &str| {
         answers.iter().filter(|answer| answer.header("cache-status").contains(part)).count() as u64
     };

@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
-    Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_ID, SECRET_KEY, Setup, cosbroker, repository,
-    token,
+    Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_ID, SECRET_KEY, Setup, Signal, cosbroker,
+    repository, token,
 };
 
 const MALFORMED: &str = "the token was rejected: malformed";
 
 fn audited(sts: &CannedSts, section: &str) -> Setup {
-    Setup::new(sts.address).with("[limits]", &format!("[audit]\n{section}\n[limits]"))
+    Setup::new(sts.address).with_section("audit", section)
 }
 
 /// Stops the broker and returns the lines of the log and its rotated files, the oldest first; each must be whole.
 async fn lines_after(mut broker: Broker, file: &Path) -> Vec<Value> {
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     let (code, broker) = tokio::task::spawn_blocking(move || (broker.ended(), broker)).await.unwrap();
     assert_eq!(code, Some(0), "{}", broker.log());
     let older = (1..).map(|number| file.with_extension(format!("jsonl.{number}")));
@@ -78,7 +78,7 @@ fn alice() -> Value {
     json!({"issuer": "https://id.test/", "subject": "alice"})
 }
 
-const TRUSTED_PROXY: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]";
+const TRUSTED_PROXY: &str = "trusted_proxies = [\"127.0.0.0/8\"]";
 
 /// Sends a request for a client behind the trusted proxy.
 async fn get_as_proxy(broker: &Broker, path: &str, token: &str) -> Answer {
@@ -113,7 +113,7 @@ async fn the_log_begins_with_a_start_line_and_ends_with_a_stop_line() {
 #[tokio::test]
 async fn an_issue_line_has_what_the_client_got_and_a_hit_has_no_line() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let broker = audited(&sts, "path = \"audit.jsonl\"").with("[server]", TRUSTED_PROXY).start();
+    let broker = audited(&sts, "path = \"audit.jsonl\"").with_section("server", TRUSTED_PROXY).start();
     let issued = get_as_proxy(&broker, "/v1/credentials", &token("alice")).await;
     let hit = get_as_proxy(&broker, "/v1/credentials", &token("alice")).await;
     assert_eq!((issued.status, hit.status), (200, 200));
@@ -138,7 +138,7 @@ async fn an_issue_line_has_what_the_client_got_and_a_hit_has_no_line() {
 #[tokio::test]
 async fn a_refusal_line_has_what_the_client_got_and_the_cause() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let broker = audited(&sts, "path = \"audit.jsonl\"").with("[server]", TRUSTED_PROXY).start();
+    let broker = audited(&sts, "path = \"audit.jsonl\"").with_section("server", TRUSTED_PROXY).start();
     let malformed = token("mallory").replace('.', "x.");
     let stranger = get_as_proxy(&broker, "/v1/credentials/upload", &malformed).await;
     let unknown = get_as_proxy(&broker, "/v1/explain/no-such?action=a&key=b", &token("alice")).await;
@@ -293,8 +293,8 @@ async fn a_file_size_limit_is_treated_like_a_full_disk() {
 /// A client that disconnects cancels its request, but not the call to STS.
 #[tokio::test]
 async fn a_key_that_is_being_issued_while_the_broker_stops_has_a_line() {
-    let sts = CannedSts::start(Answers::Late(Duration::from_millis(1500)));
-    let broker = audited(&sts, "path = \"audit.jsonl\"").start();
+    let sts = CannedSts::start(Answers::WhenReleased);
+    let broker = audited(&sts, "path = \"audit.jsonl\"").with_section("sts", "timeout = \"20s\"").start();
     let mut app = std::net::TcpStream::connect(broker.public).unwrap();
     let bearer = token("alice");
     write!(app, "GET /v1/credentials HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {bearer}\r\n\r\n").unwrap();
@@ -306,6 +306,9 @@ async fn a_key_that_is_being_issued_while_the_broker_stops_has_a_line() {
     while broker.figure(&["cosbroker_credential_requests_total", "outcome=\"refused\""]).await == 0 {
         tokio::task::yield_now().await;
     }
+    broker.signal(Signal::TERM);
+    broker.says("stopping");
+    sts.release();
     let file = broker.dir().join("audit.jsonl");
     let lines = lines_after(broker, &file).await;
     assert_eq!(events(&lines), ["start", "issue", "stop"]);

@@ -13,13 +13,11 @@ use cloud_emulator::SessionKey;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, sandbox::Sandbox};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, sandbox::Sandbox};
 
 fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
-    let section = format!(
-        "[audit]\npath = \"audit.jsonl\"\n[canary]\nevery = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"\n[limits]"
-    );
-    Setup::new(sts).with("[limits]", &section)
+    let section = format!("interval = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"");
+    Setup::new(sts).with_section("audit", "path = \"audit.jsonl\"").with_section("canary", &section)
 }
 
 #[tokio::test]
@@ -102,7 +100,7 @@ async fn a_public_bucket_is_a_breach_and_a_bucket_that_denies_everything_is_not(
             let host = request.headers.iter().find(|(name, _)| name == "host").unwrap();
             assert_eq!(host.1, "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com");
         }
-        broker.signal("-TERM");
+        broker.signal(Signal::TERM);
         assert_eq!(broker.ended(), Some(0));
         let audit = std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
         let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -133,7 +131,7 @@ fn a_template_that_allows_no_write_is_refused_at_startup() {
         (setup, "`reading` lets synthetic users write nothing"),
         (with_canary(nobody, nobody, "uplaod"), "there is no template `uplaod`"),
         (with_canary(nobody, nobody, "upload").with("\"1m\"", "\"30s\""), "less than a minute"),
-        (with_canary(nobody, nobody, "upload").with("[canary]", "[canary]\nevry = 1"), "unknown key `evry`"),
+        (with_canary(nobody, nobody, "upload").with_section("canary", "evry = 1"), "unknown key `evry`"),
         (
             with_canary(nobody, nobody, "upload").with("http://127.0.0.1:9", "http://cos.example.com"),
             "not a safe URL",

@@ -1,4 +1,4 @@
-//! The commands: exit codes, and one clear line for every mistake.
+//! The commands: exit codes, and one clear line for each mistake.
 
 use std::process::Output;
 
@@ -15,13 +15,13 @@ fn run(setup: &Setup, command: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn every_mistake_gets_one_line_that_names_what_and_where() {
+fn each_mistake_is_one_line_with_its_place_and_a_fix() {
     let broken = |from: &str, to: &str| {
         let mut setup = setup();
         setup.templates[0].1 = setup.templates[0].1.replace(from, to);
         setup
     };
-    for (setup, place, said) in [
+    for (setup, place, message) in [
         (setup().with("region =", "regoin ="), "config.toml:17:1", "did you mean `region`?"),
         (
             setup().with("dir = \"policies\"", "dir = \"nowhere\""),
@@ -56,14 +56,14 @@ fn every_mistake_gets_one_line_that_names_what_and_where() {
             let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("cosbroker: ")).collect();
             assert_eq!(code, Some(1), "{stderr}");
             assert_eq!(errors.len(), 1, "{stderr}");
-            assert!(errors[0].contains(place) && errors[0].contains(said), "{place} {said}: {stderr}");
+            assert!(errors[0].contains(place) && errors[0].contains(message), "{place} {message}: {stderr}");
             assert!(!stderr.contains("panicked"), "{stderr}");
         }
     }
 }
 
 #[test]
-fn a_key_of_the_wrong_kind_is_told_from_a_good_one() {
+fn a_private_key_in_the_place_of_a_public_key_is_refused() {
     let setup = setup()
         .with("[\"HS256\"]", "[\"RS256\"]")
         .with("secret_env = \"JWT_SECRET\"", "public_key_file = \"key.pem\"");
@@ -74,31 +74,31 @@ fn a_key_of_the_wrong_kind_is_told_from_a_good_one() {
     )
     .unwrap();
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("issuer `https://id.test/`") && said.contains("private key"), "{said}");
-    assert!(!said.contains("MC4="), "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("issuer `https://id.test/`") && message.contains("private key"), "{message}");
+    assert!(!message.contains("MC4="), "{message}");
 }
 
 #[test]
-fn check_says_what_was_proved() {
+fn check_prints_what_was_proved() {
     let dir = setup().write();
     let folder = cosbroker(dir.path()).args(["check", "--config", "policies"]).output().unwrap();
     assert_eq!(folder.stderr, b"cosbroker: policies: is a folder; name a file\n");
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let message = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(said.contains("proved: upload: users/${sub}/ in examplebucket-1250000000"), "{said}");
-    assert!(said.ends_with("ok: serve would start\n"), "{said}");
+    assert!(message.contains("proved: upload: users/${sub}/ in examplebucket-1250000000"), "{message}");
+    assert!(message.ends_with("ok: serve would start\n"), "{message}");
 }
 
 #[test]
-fn check_online_says_when_sts_cannot_be_reached() {
+fn check_online_reports_that_sts_cannot_be_reached() {
     let dir = setup().write();
     let output =
         cosbroker(dir.path()).args(["check", "--online", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("STS cannot be reached"), "{said}");
+    assert!(message.contains("STS cannot be reached"), "{message}");
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn check_online_makes_one_real_call() {
     let dir = Setup::new(address).write();
     let output =
         cosbroker(dir.path()).args(["check", "--online", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let message = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("online: STS made a key"), "{said}");
+    assert!(message.contains("online: STS issued a key"), "{message}");
     assert_eq!(sts.calls(), 1);
 }
 
@@ -142,11 +142,11 @@ fn bad_usage_exits_2_and_help_shows_examples() {
 }
 
 #[test]
-fn a_sandbox_that_cannot_start_says_which_option_to_mend() {
+fn a_sandbox_that_cannot_start_names_the_option_to_fix() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("others")).unwrap();
     std::fs::write(dir.path().join("others/photos.toml"), "").unwrap();
-    for (arguments, code, said) in [
+    for (arguments, code, message) in [
         (&["--listen", "127.0.0.1:5001"][..], 1, "--listen and --admin-listen are both 127.0.0.1:5001"),
         (&["--cloud-listen", "127.0.0.1:5000"], 1, "--listen and --cloud-listen are both 127.0.0.1:5000"),
         (&["--listen", "0.0.0.0:0"], 1, "write --listen 127.0.0.1:0"),
@@ -163,15 +163,15 @@ fn a_sandbox_that_cannot_start_says_which_option_to_mend() {
     ] {
         let output =
             cosbroker(dir.path()).env("TMPDIR", "/nowhere").arg("sandbox").args(arguments).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
-        assert!(told.contains(said), "{arguments:?}: {told}");
-        assert!(code == 2 || told.lines().count() == 1, "{arguments:?}: {told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(code == 2 || stderr.lines().count() == 1, "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn a_misspelt_log_level_is_told_and_the_usual_one_used() {
+fn a_misspelt_log_level_is_reported_and_the_default_used() {
     let setup = setup().with("region =", "regoin =");
     let dir = setup.write();
     for log in ["human", "json"] {
@@ -180,34 +180,34 @@ fn a_misspelt_log_level_is_told_and_the_usual_one_used() {
             .args(["serve", "--config", "config.toml", "--log", log])
             .output()
             .unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        let said = "RUST_LOG `debg`: not a level; use error, warn, info, debug, trace, off or target=level; info is used";
-        assert!(told.lines().next().unwrap().contains(said), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let message = "RUST_LOG `debg`: not a level; use error, warn, info, debug, trace, off or target=level; info is used";
+        assert!(stderr.lines().next().unwrap().contains(message), "{stderr}");
     }
 }
 
 #[test]
-fn a_listener_that_is_none_is_told_from_one_that_does_not_answer() {
+fn a_wrong_listener_is_distinguished_from_one_that_does_not_respond() {
     let (cloud, _) = crate::support::emulator();
     let cloud = format!("http://{cloud}");
     let tls = cloud.replace("http:", "https:");
-    for (url, code, said) in [
+    for (url, code, message) in [
         ("localhost:5001", 2, "write it with http://, like http://127.0.0.1:5001"),
         ("http://127.0.0.1:5001/metrics", 2, "without a path"),
-        (&*cloud, 1, "not a broker's operators' listener"),
-        (&*tls, 1, "the listener itself speaks plain HTTP"),
+        (&*cloud, 1, "not the operators' listener of a broker"),
+        (&*tls, 1, "the listener itself uses plain HTTP"),
         ("http://127.0.0.1:1", 1, "start the broker"),
     ] {
         let output =
             cosbroker(&repository("")).args(["keys", "revoked", "--operators", url]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{url}: {told}");
-        assert!(told.contains(said), "{url}: {told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{url}: {stderr}");
+        assert!(stderr.contains(message), "{url}: {stderr}");
     }
 }
 
 #[test]
-fn a_template_that_is_not_there_is_not_tried_and_one_without_keys_is_told_on_stderr() {
+fn an_unknown_template_and_one_without_keys_are_reported_on_stderr() {
     let dir = setup().write();
     let run = |template: &str| {
         let output = cosbroker(dir.path())
@@ -218,10 +218,10 @@ fn a_template_that_is_not_there_is_not_tried_and_one_without_keys_is_told_on_std
         String::from_utf8(output.stderr).unwrap()
     };
     assert_eq!(run("uplod"), "cosbroker: there is no template `uplod`; did you mean `upload`?\n");
-    let told = run("upload");
+    let stderr = run("upload");
     assert!(
-        told.starts_with("cosbroker: template upload was not tried: no key for a synthetic user"),
-        "{told}"
+        stderr.starts_with("cosbroker: template upload was not tried: no key for a synthetic user"),
+        "{stderr}"
     );
-    assert!(told.contains("nothing was found out: no template could be tried"), "{told}");
+    assert!(stderr.contains("no result: no template could be tried"), "{stderr}");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, sandbox::Sandbox};
+use crate::support::{Answer, DEADLINE, sandbox::Sandbox};
 
 async fn clock(sandbox: &Sandbox) -> Value {
     Answer::of(sandbox.http.get(sandbox.url("/clock"))).await.json()
@@ -48,7 +48,7 @@ async fn from_its_refresh_point_on_a_key_is_served_and_replaced_in_the_backgroun
     let hit = sandbox.get("/v1/credentials", "alice").await;
     assert!(hit.header("cache-status").starts_with("cosbroker; hit"), "{hit:?}");
     assert_eq!(hit.json()["credentials"], first["credentials"]);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let next = sandbox.get("/v1/credentials", "alice").await;
         assert!(next.header("cache-status").starts_with("cosbroker; hit"), "no request waits: {next:?}");

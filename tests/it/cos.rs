@@ -69,18 +69,18 @@ impl Key {
         signed.push(("host".to_owned(), sandbox.cloud.to_string()));
         let parameters = pairs(request.query);
         let method = request.method.as_str();
-        let request = Request { method, path: &path, parameters: &parameters, headers: &signed };
-        let fields = request.authorize(&self.id, &self.secret, self.window);
+        let to_sign = Request { method, path: &path, parameters: &parameters, headers: &signed };
+        let fields = to_sign.authorize(&self.id, &self.secret, self.window);
         let authorization: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut url = format!("{}{}", sandbox.url(""), encoded(&path).replace("%2F", "/"));
         for (index, (name, value)) in request.query.iter().enumerate() {
             write!(url, "{}{name}={}", if index == 0 { '?' } else { '&' }, encoded(value)).unwrap();
         }
-        let mut request = sandbox.http.request(request.method, url).body(request.body);
+        let mut http_request = sandbox.http.request(request.method, url).body(request.body);
         for (name, value) in &headers {
-            request = request.header(name, value);
+            http_request = http_request.header(name, value);
         }
-        Answer::of(request.header("authorization", authorization.join("&"))).await
+        Answer::of(http_request.header("authorization", authorization.join("&"))).await
     }
 
     /// Returns a URL with a signature in its query.
@@ -418,11 +418,13 @@ async fn header_names_have_the_case_of_cos() {
 async fn answers_on_a_kept_alive_connection_are_not_delayed() {
     let sandbox = Sandbox::start();
     let mut durations = Vec::new();
-    for _ in 0..21 {
+    for _ in 0..60 {
         let started = std::time::Instant::now();
         assert_eq!(Answer::of(sandbox.http.get(sandbox.url("/clock"))).await.status, 200);
         durations.push(started.elapsed());
     }
-    durations.sort_unstable();
-    assert!(durations[10] < Duration::from_millis(30), "{durations:?}");
+    // The first acknowledgements are never delayed. Of the later responses each would be, so one fast response is
+    // enough, however busy the machine is.
+    let fastest = durations[40..].iter().min().unwrap();
+    assert!(*fastest < Duration::from_millis(30), "{durations:?}");
 }

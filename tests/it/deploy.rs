@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::support::{cosbroker, repository};
 
 #[test]
-fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
+fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
     let manifest = std::fs::read_to_string(repository("deploy/kubernetes/cosbroker.yaml")).unwrap();
     let (_, below) = manifest.split_once("  config.toml: |\n").unwrap();
     let config = below.lines().take_while(|line| *line != "---").map(|line| line.trim_start_matches("    "));
@@ -24,20 +24,20 @@ fn the_manifest_has_a_configuration_that_serves_the_shipped_templates() {
 }
 
 #[test]
-fn the_image_is_built_of_a_package_that_is_whole_without_tests_and_benchmarks() {
+fn the_image_is_built_from_a_package_without_tests_and_benchmarks() {
     let dir = tempfile::tempdir().unwrap();
     let ignored = std::fs::read_to_string(repository(".dockerignore")).unwrap();
     for kept in ignored.lines().filter_map(|line| line.strip_prefix('!')) {
         copy(&repository(kept), &dir.path().join(kept));
     }
-    // Cargo looks for what the manifest names before it looks for what is to be built.
+    // Cargo checks the files that the manifest names before it looks for the target.
     let checked = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--locked", "--bin", "none"])
         .current_dir(dir.path())
         .output()
         .unwrap();
-    let told = String::from_utf8(checked.stderr).unwrap();
-    assert!(told.contains("no bin target named `none`") && told.contains("    cosbroker"), "{told}");
+    let stdout = String::from_utf8(checked.stderr).unwrap();
+    assert!(stdout.contains("no bin target named `none`") && stdout.contains("    cosbroker"), "{stdout}");
 }
 
 fn copy(from: &Path, to: &Path) {

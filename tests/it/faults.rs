@@ -1,10 +1,9 @@
-//! STS failing in every way: a clean 5xx in time, few calls, nothing cached, nothing told, and a living key
-//! still served. What the emulator can be told to do, late answers and keys grown old among it, is in
-//! `cloud_faults` and `cloud_clock`.
+//! Every fault of STS gives a clean 5xx in time, with few calls; nothing is cached or disclosed, and cached
+//! credentials are still served. Faults that the emulator injects are in `cloud_faults` and `cloud_clock`.
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Answers, Broker, CannedSts, Setup, token};
+use crate::support::{Answer, Answers, Broker, CannedSts, DEADLINE, Setup, token};
 
 const KEY: &str = r#"{"Response":{"Credentials":{"Token":"t","TmpSecretId":"i","TmpSecretKey":"k"},"ExpiredTime":EXP,"Expiration":null,"RequestId":"r"}}"#;
 
@@ -21,7 +20,7 @@ fn html(status: &str) -> Answers {
     )
 }
 
-/// Every fault, and the most calls one ask may cost.
+/// Every fault, and the maximum number of calls that one request may cost.
 fn faults() -> Vec<(&'static str, Answers, usize)> {
     let body = |text: String| Answers::Body(text);
     let future = "4000000000";
@@ -52,7 +51,7 @@ fn faults() -> Vec<(&'static str, Answers, usize)> {
         ("an expiry that is text", body(KEY.replace("EXP", "\"soon\"")), 3),
         ("an expiry out of range", body(KEY.replace("EXP", "9223372036854775807")), 3),
     ];
-    for (code, most) in [
+    for (code, max_calls) in [
         ("InternalError.DbError", 3),
         ("RequestLimitExceeded", 3),
         ("InvalidParameter.OverLimit", 3),
@@ -65,7 +64,7 @@ fn faults() -> Vec<(&'static str, Answers, usize)> {
         ("InvalidParameter.PolicyTooLong", 1),
         ("ResourceNotFound.RoleNotFound", 1),
     ] {
-        faults.push((code, error(code), most));
+        faults.push((code, error(code), max_calls));
     }
     faults
 }
@@ -75,9 +74,9 @@ fn broker(sts: &CannedSts) -> Broker {
 }
 
 #[tokio::test]
-async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
+async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_discloses_nothing() {
     for group in faults().chunks(4) {
-        let asks = group.iter().map(|(name, answers, most)| async move {
+        let requests = group.iter().map(|(name, answers, max_calls)| async move {
             let sts = CannedSts::start(Answers::Key(1800));
             let broker = broker(&sts);
             let alice = broker.get("/v1/credentials", &token("alice")).await;
@@ -88,7 +87,7 @@ async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
             assert!(started.elapsed() < Duration::from_millis(3500), "{name}: {:?}", started.elapsed());
             assert!((500..600).contains(&refused.status), "{name}: {refused:?}");
             let calls = sts.calls() - 1;
-            assert!((1..=*most).contains(&calls), "{name}: {calls} calls");
+            assert!((1..=*max_calls).contains(&calls), "{name}: {calls} calls");
             for word in ["canary", "operator", "AuthFailure", "Secret", "STS", "gateway", "127.0.0.1"] {
                 let said = refused.json()["detail"].to_string().replace("operator of this service", "");
                 assert!(!said.contains(word), "{name}: {said}");
@@ -96,17 +95,17 @@ async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_nothing_told() {
             if refused.status == 503 {
                 assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{name}");
             }
-            let living = broker.get("/v1/credentials", &token("alice")).await;
-            assert!(living.header("cache-status").contains("hit"), "{name}: a living key is still served");
-            assert_eq!(living.json()["credentials"], alice.json()["credentials"]);
+            let cached = broker.get("/v1/credentials", &token("alice")).await;
+            assert!(cached.header("cache-status").contains("hit"), "{name}: a cached credential is still served");
+            assert_eq!(cached.json()["credentials"], alice.json()["credentials"]);
             assert_eq!(broker.figure(&["cosbroker_cache_entries"]).await, 1, "{name}: nothing cached");
         });
-        futures::future::join_all(asks).await;
+        futures::future::join_all(requests).await;
     }
 }
 
 #[tokio::test]
-async fn once_sts_is_back_users_get_keys_again() {
+async fn after_sts_recovers_users_get_credentials_again() {
     let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
     let broker = broker(&sts);
     for user in 0..8 {
@@ -118,41 +117,44 @@ async fn once_sts_is_back_users_get_keys_again() {
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
     assert_eq!((ready.status, ready.json()["sts"].clone()), (503, false.into()));
     sts.answers(Answers::Key(1800));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let answer = broker.get("/v1/credentials", &token("alice")).await;
         if answer.status == 200 {
             break;
         }
-        assert!(Instant::now() < deadline, "not back after ten seconds: {answer:?}");
+        assert!(Instant::now() < deadline, "it is not back: {answer:?}");
         let after: u64 = answer.header("retry-after").parse().unwrap();
-        // The breaker's rest is the service's own; a client can only wait as it is told.
+        // The cooldown is the service's; a client can only wait for Retry-After.
         tokio::time::sleep(Duration::from_secs(after.min(2))).await;
     }
     assert_eq!(Answer::of(broker.http.get(broker.url("/readyz"))).await.status, 200);
 }
 
 #[tokio::test]
-async fn refused_operator_keys_are_not_tried_for_the_next_user() {
+async fn rejected_source_credentials_are_not_tried_for_the_next_user() {
     let sts = CannedSts::start(error("AuthFailure.SecretIdNotFound"));
     let broker = broker(&sts);
     let users = ["alice", "bob", "carol"].map(token);
+    let started = Instant::now();
     for user in &users {
         assert_eq!(broker.get("/v1/credentials", user).await.status, 503);
     }
-    assert_eq!(sts.calls(), 1);
+    // They are tried again after a second at the earliest, which is long unless the machine is very busy.
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    assert!(sts.calls() <= 1 + seconds, "{} calls in {seconds} s", sts.calls());
 }
 
 #[tokio::test]
-async fn throttling_spends_the_retry_budget_and_opens_no_breaker() {
+async fn throttling_spends_the_retry_budget_and_does_not_open_the_circuit() {
     let sts = CannedSts::start(error("RequestLimitExceeded"));
     let broker = broker(&sts);
     let users: Vec<String> = (0..15).map(|user| token(&format!("user{user}"))).collect();
-    let asks = users.iter().map(|user| broker.get("/v1/credentials", user));
-    for answer in futures::future::join_all(asks).await {
+    let requests = users.iter().map(|user| broker.get("/v1/credentials", user));
+    for answer in futures::future::join_all(requests).await {
         assert_eq!(answer.status, 503);
     }
-    assert!((15..=35).contains(&sts.calls()), "{}: 15 asks and 20 retries", sts.calls());
+    assert!((15..=35).contains(&sts.calls()), "{}: 15 requests and 20 retries", sts.calls());
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
     assert_eq!((ready.status, ready.json()["sts"].clone()), (200, true.into()));
     let rate = broker.figure(&["cosbroker_sts_quota_available"]).await;
@@ -160,14 +162,14 @@ async fn throttling_spends_the_retry_budget_and_opens_no_breaker() {
 }
 
 #[tokio::test]
-async fn a_probe_answered_with_a_refusal_is_an_answer() {
+async fn a_probe_that_sts_rejects_closes_the_circuit() {
     let sts = CannedSts::start(Answers::Body("<html>".to_owned()));
     let broker = broker(&sts);
     for user in 0..8 {
         broker.get("/v1/credentials", &token(&format!("user{user}"))).await;
     }
     sts.answers(error("InvalidParameter.StrategyFormatError"));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + DEADLINE;
     while broker.get("/v1/credentials", &token("alice")).await.status != 500 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,10 +1,10 @@
-//! Which keys live, and who is given none: as operators ask and say it while the service runs.
+//! Active credentials and revocation, over the admin API and the command line.
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, cosbroker, emulator, token, token_of};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, token, token_of};
 
-/// Everything that hands out a key, or speaks of one's grant.
+/// Routes that serve a credential or explain a grant.
 const ROUTES: [&str; 7] = [
     "/v1/credentials",
     "/v1/credentials/files",
@@ -21,7 +21,7 @@ fn scope(subject: &str) -> Value {
 }
 
 #[tokio::test]
-async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_anything() {
+async fn active_credentials_are_listed_by_user_and_by_prefix_without_secrets() {
     let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address).start();
     for subject in ["alice", "alicia", "bob"] {
         assert_eq!(broker.get("/v1/credentials", &token(subject)).await.status, 200);
@@ -31,19 +31,19 @@ async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_any
     let answer = broker.operators_get("/api/keys").await;
     assert_eq!(answer.header("cache-control"), "no-store");
     let all = answer.json();
-    assert_eq!((&all["alive"], &all["listed"], &all["forgotten"]), (&json!(4), &json!(4), &json!(0)));
+    assert_eq!((&all["active"], &all["listed"], &all["forgotten"]), (&json!(4), &json!(4), &json!(0)));
     let text = all.to_string();
     assert!(!text.contains("canary") && !text.contains("token"), "{text}");
-    let alive = async |query: &str| broker.operators_get(query).await.json()["alive"].as_u64().unwrap();
-    assert_eq!(alive("/api/keys?subject=alice").await, 2, "a hit makes no key, a scope does");
-    assert_eq!(alive("/api/keys?subject=&prefix=users/ali").await, 3);
-    assert_eq!(alive("/api/keys?issuer=https://other.test/").await, 0);
+    let active = async |query: &str| broker.operators_get(query).await.json()["active"].as_u64().unwrap();
+    assert_eq!(active("/api/keys?subject=alice").await, 2, "a hit fetches no credential, a scope does");
+    assert_eq!(active("/api/keys?subject=&prefix=users/ali").await, 3);
+    assert_eq!(active("/api/keys?issuer=https://other.test/").await, 0);
     let one = broker.operators_get("/api/keys?subject=bob&limit=5").await.json()["keys"][0].clone();
     assert_eq!(one["key_id"], "AKIDtemporary2");
     assert_eq!((&one["prefix"], &one["template"]), (&json!("users/bob/"), &json!("upload")));
     assert_eq!(one["grant_id"], broker.get("/v1/credentials", &token("bob")).await.json()["grantId"]);
     let cut = broker.operators_get("/api/keys?limit=1").await.json();
-    assert_eq!((&cut["alive"], &cut["listed"]), (&json!(4), &json!(1)));
+    assert_eq!((&cut["active"], &cut["listed"]), (&json!(4), &json!(1)));
     for query in ["?subjet=alice", "?limit=many"] {
         let refused = broker.operators_get(&format!("/api/keys{query}")).await;
         assert!(refused.status == 400 && refused.body.contains("issuer, subject, prefix"), "{refused:?}");
@@ -55,19 +55,19 @@ async fn living_keys_are_listed_by_user_and_by_prefix_and_nothing_that_opens_any
     let ends = lines[0].find("ENDS").unwrap();
     assert!(lines[1..4].iter().all(|line| line[ends..].starts_with("20")), "columns are aligned: {told}");
     assert!(told.contains("users/alice/ (part)") && told.contains("AKIDtemporary"), "{told}");
-    assert!(lines[5].starts_with("3 keys alive, the last until 20") && lines[5].ends_with("m)"), "{told}");
+    assert!(lines[5].starts_with("3 active keys, the last expires 20") && lines[5].ends_with("m)"), "{told}");
     assert!(notes.contains("other replicas"), "{notes}");
     let (_, told, _) = broker.keys(&["list", "--limit", "2", "--format", "json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((&told["alive"], told["keys"].as_array().unwrap().len()), (&json!(4), 2));
+    assert_eq!((&told["active"], told["keys"].as_array().unwrap().len()), (&json!(4), 2));
     let (_, told, _) = broker.keys(&["list", "--limit", "2"]);
     assert!(told.contains("listed are the 2 that live longest"), "{told}");
     let (code, told, _) = broker.keys(&["list", "--subject", "nobody"]);
-    assert_eq!((code, told.as_str()), (Some(0), "no such key lives\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "no active key\n"));
 }
 
 #[tokio::test]
-async fn who_is_revoked_is_refused_everywhere_at_once_and_nobody_else_is() {
+async fn a_revoked_user_is_refused_on_every_route_at_once_and_no_other_user_is() {
     let (address, sts) = emulator();
     let broker = Setup::new(address).start();
     for subject in ["alice", "bob"] {
@@ -81,11 +81,11 @@ async fn who_is_revoked_is_refused_everywhere_at_once_and_nobody_else_is() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
     assert_eq!(
-        (&told["alive"], &told["lasting"], &told["already"]),
+        (&told["active"], &told["lasting"], &told["already"]),
         (&json!(2), &json!(false), &json!(false))
     );
     let keys = broker.operators_get("/api/keys?subject=alice").await.json();
-    assert_eq!(told["alive_until"], keys["keys"][0]["expires_at"], "the last of her keys");
+    assert_eq!(told["expires_last_at"], keys["keys"][0]["expires_at"], "the last of the user's credentials");
     let others_token = token_of(&json!({"sub": "alice", "jti": "another"}));
     for route in ROUTES {
         for token in [&token("alice"), &others_token] {
@@ -116,12 +116,12 @@ async fn who_is_revoked_is_refused_everywhere_at_once_and_nobody_else_is() {
     assert_eq!(broker.operators_post("/api/restore", &named).await.status, 200);
     assert_eq!(broker.get("/sign", &token("alice")).await.status, 200);
     assert_eq!(broker.operators_post("/api/restore", &named).await.status, 404);
-    broker.says("revoked: gets no key");
-    broker.says("no longer revoked");
+    broker.says("user revoked: gets no credentials");
+    broker.says("user restored: no longer revoked");
 }
 
 #[tokio::test]
-async fn what_would_stop_nobody_is_refused() {
+async fn a_revocation_that_matches_no_user_is_refused() {
     let broker = Setup::new(emulator().0).start();
     for (body, said) in [
         (json!({"issuer": "https://id.test", "subject": "alice"}), "did you mean https://id.test/?"),
@@ -152,7 +152,7 @@ async fn what_would_stop_nobody_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_made_to_lead_here_is_not_answered_without_a_token() {
+async fn a_host_name_that_resolves_to_loopback_is_refused_without_a_token() {
     let broker = Setup::new(emulator().0).start();
     let port = broker.operators.port();
     for (host, status) in [
@@ -167,31 +167,31 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered_without_a_token() {
         let url = format!("http://{}/api/keys", broker.operators);
         assert_eq!(Answer::of(broker.http.get(&url).header("host", &host)).await.status, status, "{host}");
     }
-    let guarded = Setup::new(emulator().0).with("[admin]", "[admin]\ntoken_env = \"SECRET_KEY\"").start();
+    let guarded = Setup::new(emulator().0).with_section("admin", "token_env = \"SECRET_KEY\"").start();
     let request = guarded.http.get(format!("http://{}/api/keys", guarded.operators));
     let request = request.header("host", "ops.example.com").bearer_auth(crate::support::SECRET_KEY);
     assert_eq!(Answer::of(request).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
+async fn an_operator_revokes_and_restores_a_user_on_the_command_line() {
     let broker = Setup::new(emulator().0).start();
     broker.get("/v1/credentials", &token("alice")).await;
     let (code, _, said) = broker.keys(&["revoke", "--subject", "alice"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("say --yes"), "no terminal to ask back on: {said}");
+    assert!(said.contains("give --yes"), "no terminal to ask for confirmation: {said}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     let (code, told, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes"]);
     assert_eq!(code, Some(0), "{notes}");
-    assert!(told.contains("revoked: `alice` of https://id.test/ is given no key from now on\n"), "{told}");
-    assert!(told.contains("1 key already out cannot be called back: the last lives until 20"), "{told}");
+    assert!(told.contains("revoked: `alice` of https://id.test/ gets no more keys\n"), "{told}");
+    assert!(told.contains("1 active key cannot be revoked: the last expires 20"), "{told}");
     assert!(notes.contains("until the broker restarts") && notes.contains("replicas"), "{notes}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
     let (code, told, _) = broker.keys(&["revoked"]);
     assert!(code == Some(0) && told.contains("alice    https://id.test/  20"), "{told}");
     let (_, told, _) =
         broker.keys(&["revoke", "--subject", "alcie", "--issuer", "https://id.test/", "--yes"]);
-    assert!(told.contains("look at the spelling"), "{told}");
+    assert!(told.contains("check the spelling"), "{told}");
     let (code, told, _) = broker.keys(&["restore", "--subject", "alice"]);
     assert!(code == Some(0) && told.contains("`alice` of https://id.test/ is served again"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
@@ -208,7 +208,7 @@ async fn an_operator_revokes_and_takes_it_back_from_a_shell() {
 }
 
 #[tokio::test]
-async fn with_several_issuers_one_is_named_and_namesakes_are_told_apart() {
+async fn with_several_issuers_one_is_named_and_equal_subjects_are_distinct() {
     let two = "[[issuer]]\nissuer = \"https://two.test/\"\naudience = [\"app\"]\nalgorithms = [\"HS256\"]\nsecret_env = \"JWT_SECRET\"\n[templates]";
     let mut setup = Setup::new(emulator().0).with("[templates]", two);
     for (_, text) in &mut setup.templates {
@@ -223,7 +223,7 @@ async fn with_several_issuers_one_is_named_and_namesakes_are_told_apart() {
     assert!(code == Some(1) && said.contains("name one of: https://id.test/, https://two.test/"), "{said}");
     let (code, told, _) =
         broker.keys(&["revoke", "--subject", "alice", "--issuer", "https://two.test/", "--yes"]);
-    assert!(code == Some(0) && told.contains("1 key already out"), "{told}");
+    assert!(code == Some(0) && told.contains("1 active key cannot be revoked"), "{told}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &other).await.status, 403);
     let (_, told, _) = broker.keys(&["list", "--subject", "alice"]);
@@ -234,7 +234,7 @@ async fn with_several_issuers_one_is_named_and_namesakes_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_hostile_name_is_one_harmless_cell() {
+async fn a_hostile_subject_is_printed_as_one_harmless_cell() {
     let mut setup = Setup::new(emulator().0);
     for (_, text) in &mut setup.templates {
         *text = text.replace("users/${sub}/\"", "users/${sub|sha256}/\"");
@@ -253,7 +253,7 @@ async fn a_hostile_name_is_one_harmless_cell() {
         assert!(told.contains("\\u{1b}[2J"), "{told}");
     }
     assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 403);
-    broker.says("revoked: gets no key");
+    broker.says("user revoked: gets no credentials");
     assert!(!broker.log().contains('\u{1b}'), "{}", broker.log());
 }
 
@@ -269,8 +269,8 @@ async fn a_subject_that_looks_like_an_option_is_a_subject() {
 }
 
 #[tokio::test]
-async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
-    let with_file = |setup: Setup| setup.with("[limits]", "[limits]\nrevoked_file = \"state/revoked.toml\"");
+async fn a_revocation_outlives_the_process_if_a_file_is_configured() {
+    let with_file = |setup: Setup| setup.with_section("limits", "revoked_file = \"state/revoked.toml\"");
     let (sts, _) = emulator();
     let (code, said) = {
         let dir = with_file(Setup::new(sts)).write();
@@ -284,7 +284,7 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     assert!(code == Some(0) && !notes.contains("restarts"), "{notes}");
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("subject = \"alice\""), "{kept}");
-    broker.signal("-KILL");
+    broker.signal(Signal::KILL);
     broker.ended();
     let broker = with_file(Setup::new(sts)).start_with(|dir| {
         std::fs::create_dir(dir.join("state")).unwrap();
@@ -292,7 +292,7 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
     });
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
     assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 200);
-    // A disk that fails: the word holds all the same, and the operator is told that it will not last.
+    // If the disk fails, the revocation is in force, and the operator learns that it will not last.
     std::fs::rename(broker.dir().join("state"), broker.dir().join("gone")).unwrap();
     let (code, told, said) = broker.keys(&["revoke", "--subject", "bob", "--yes"]);
     assert!(code == Some(1) && told.contains("revoked: `bob`"), "{told}");
@@ -302,9 +302,9 @@ async fn a_revocation_outlives_the_process_where_a_file_keeps_it() {
         let status =
             Answer::of(broker.http.get(format!("http://{}/api/status", broker.operators))).await.json();
         let unsaved = broker.figure(&["cosbroker_revocations_unsaved"]).await;
-        (status["alarms"].to_string().contains("who is revoked ends with this process"), unsaved)
+        (status["alarms"].to_string().contains("the last revocation ends with this process"), unsaved)
     };
-    assert_eq!(alarms().await, (true, 1), "whoever is on call later sees it, too");
+    assert_eq!(alarms().await, (true, 1), "the alarm is visible later as well");
     std::fs::rename(broker.dir().join("gone"), broker.dir().join("state")).unwrap();
     assert_eq!(broker.keys(&["revoke", "--subject", "bob", "--yes"]).0, Some(0));
     assert_eq!(alarms().await, (false, 0));

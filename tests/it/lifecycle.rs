@@ -1,19 +1,22 @@
-//! Starting, stopping, and an issuer that comes and goes.
+//! Start, stop, TLS, and an issuer that cannot be reached.
 
-use std::time::Duration;
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, token};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, token};
+/// Where a test's broker listens.
+const SERVER: &str = "[server]\nlisten = \"127.0.0.1:0\"";
 
 #[tokio::test]
-async fn a_signal_to_stop_lets_running_asks_finish() {
-    let sts = CannedSts::start(Answers::Late(Duration::from_millis(700)));
-    let mut broker = Setup::new(sts.address).start();
+async fn running_requests_finish_after_a_signal_to_stop() {
+    let sts = CannedSts::start(Answers::WhenReleased);
+    let mut broker = Setup::new(sts.address).with_section("sts", "timeout = \"20s\"").start();
     let slow = broker.http.get(broker.url("/v1/credentials")).bearer_auth(token("alice"));
     let slow = tokio::spawn(Answer::of(slow));
     while sts.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
+    broker.says("stopping");
+    sts.release();
     let answer = slow.await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     let ended = tokio::task::spawn_blocking(move || (broker.ended(), broker.log())).await.unwrap();
@@ -22,35 +25,38 @@ async fn a_signal_to_stop_lets_running_asks_finish() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_in_one_line() {
+async fn a_port_in_use_is_reported_in_one_line() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).start();
     let taken = format!("[server]\nlisten = \"{}\"", broker.public);
-    let dir = Setup::new(sts.address).with("[server]\nlisten = \"127.0.0.1:0\"", &taken).write();
+    let dir = Setup::new(sts.address).with(SERVER, &taken).write();
     let output =
         crate::support::cosbroker(dir.path()).args(["serve", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains(&format!("cannot listen on {}", broker.public)), "{said}");
-    assert!(said.contains("end what listens there"), "{said}");
+    assert!(message.contains(&format!("cannot listen on {}", broker.public)), "{message}");
+    assert!(message.contains("stop the process that listens there"), "{message}");
 }
 
-/// RFC 5737 §3: nobody's.
+/// RFC 5737 §3: an address for documentation.
 #[test]
-fn an_address_of_another_machine_is_told_with_what_to_choose() {
+fn an_address_of_another_machine_is_reported_with_what_to_choose() {
     let elsewhere = "[server]\nlisten = \"192.0.2.1:5000\"";
     let sts = CannedSts::start(Answers::Key(1800));
-    let dir = Setup::new(sts.address).with("[server]\nlisten = \"127.0.0.1:0\"", elsewhere).write();
+    let dir = Setup::new(sts.address).with(SERVER, elsewhere).write();
     let output =
         crate::support::cosbroker(dir.path()).args(["serve", "--config", "config.toml"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("192.0.2.1:5000") && said.contains("choose an address of this machine"), "{said}");
+    assert!(
+        message.contains("192.0.2.1:5000") && message.contains("choose an address of this machine"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
-async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
-    // The canned server stands in for the issuer as well: it answers with what is no key set.
+async fn while_the_keys_of_an_issuer_cannot_be_fetched_its_users_get_503() {
+    // The canned server is the issuer as well: its response is not a key set.
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address)
         .with("algorithms = [\"HS256\"]", "algorithms = [\"ES256\"]")
@@ -74,13 +80,11 @@ async fn while_an_issuers_keys_cannot_be_had_its_users_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn with_a_certificate_the_public_api_speaks_tls() {
+async fn with_a_certificate_the_public_listener_uses_tls() {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let sts = CannedSts::start(Answers::Key(1800));
-    let mut setup = Setup::new(sts.address).with(
-        "[server]",
-        "[server]\ntls_cert_file = \"policies/cert.pem\"\ntls_key_file = \"policies/key.pem\"",
-    );
+    let mut setup = Setup::new(sts.address)
+        .with_section("server", "tls_cert_file = \"policies/cert.pem\"\ntls_key_file = \"policies/key.pem\"");
     setup.templates.push(("cert.pem".to_owned(), certificate.cert.pem()));
     setup.templates.push(("key.pem".to_owned(), certificate.signing_key.serialize_pem()));
     let broker = setup.start();

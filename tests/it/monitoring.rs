@@ -1,4 +1,4 @@
-//! The metrics, compared with `docs/monitoring.md`.
+//! The metrics, compared with `docs/reference/metrics.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,10 +46,7 @@ async fn with_key_set() -> (Broker, String) {
         .with("https://id.test/", "http://issuer.test/")
         .with("HS256", "ES256")
         .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
-        .with(
-            "[limits]",
-            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
-        )
+        .with_section("canary", "interval = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"")
         .start();
     broker.says("isolation canary: passed");
     let alice = Answer::of(broker.http.get(format!("http://{address}/token?sub=alice"))).await.body;

@@ -8,8 +8,7 @@ const TOKEN: &str = "operators-canary-0123456789abcdef";
 
 /// A broker whose operators' listener requires a token.
 fn with_token() -> Broker {
-    let section = "[admin]\ntoken_file = \"operators.token\"";
-    let setup = Setup::new(emulator().0).with("[admin]", section);
+    let setup = Setup::new(emulator().0).with_section("admin", "token_file = \"operators.token\"");
     setup.start_with(|dir| std::fs::write(dir.join("operators.token"), TOKEN).unwrap())
 }
 

@@ -1,4 +1,4 @@
-//! `cosbroker policy …`, as an operator types it.
+//! `cosbroker policy …`, as an operator runs it.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ action = "@download"
 resource = "${home}*"
 "#;
 
-/// The shipped template with another statement below.
+/// The shipped template with one more statement.
 pub(crate) fn upload_and(statement: &str) -> String {
     format!("{UPLOAD}\n[[statement]]\n{statement}\n")
 }
@@ -48,13 +48,13 @@ async fn render_prints_what_sts_is_sent() {
     let answer = broker.get("/v1/credentials/upload", &token("alice")).await.json();
     let sent = sts.open(answer["credentials"]["sessionToken"].as_str().unwrap()).unwrap().policy;
     let by_claims = ["render", "upload", "--claims", r#"{"sub":"alice"}"#];
-    let (code, told, _) = run(broker.dir(), &by_claims);
-    assert_eq!((code, told.trim_end()), (0, sent.as_str()), "byte for byte");
+    let (code, stdout, _) = run(broker.dir(), &by_claims);
+    assert_eq!((code, stdout.trim_end()), (0, sent.as_str()), "byte for byte");
     let by_token = run(broker.dir(), &["render", "policies/upload.toml", "--token", &token("alice")]);
-    assert_eq!(by_token.1, told);
+    assert_eq!(by_token.1, stdout);
     let (_, wire, _) = run(broker.dir(), &[&by_claims[..], &["--wire"]].concat());
     assert!(wire.starts_with("%7B%22version%22") && !wire.contains('"'), "{wire}");
-    for (arguments, said) in [
+    for (arguments, message) in [
         (vec!["render", "upload", "--claims", r#"{"sub":"a/b"}"#], "base64url"),
         (vec!["render", "upload", "--claims", "[]"], "not a JSON object"),
         (vec!["render", "upload", "--token", "x"], "not a token"),
@@ -66,20 +66,23 @@ async fn render_prints_what_sts_is_sent() {
         ),
         (vec!["render", "uplod", "--claims", r#"{"sub":"alice"}"#], "did you mean `upload`?"),
     ] {
-        let (code, _, errors) = run(broker.dir(), &arguments);
-        assert!(code == 1 && errors.contains(said) && errors.lines().count() == 1, "{arguments:?}: {errors}");
+        let (code, _, stderr) = run(broker.dir(), &arguments);
+        assert!(
+            code == 1 && stderr.contains(message) && stderr.lines().count() == 1,
+            "{arguments:?}: {stderr}"
+        );
     }
     assert_eq!(run(broker.dir(), &["render", "upload"]).0, 2);
 }
 
 #[tokio::test]
-async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
+async fn explain_names_the_deciding_statement_and_condition_like_the_api() {
     let broker = Setup::new(emulator().0).start();
     let ask = |more: &[&str]| {
         let base = ["explain", "upload", "--claims", r#"{"sub":"alice"}"#, "--format", "json"];
-        let (code, told, errors) = run(broker.dir(), &[&base[..], more].concat());
-        assert_eq!(code, 0, "{errors}");
-        serde_json::from_str::<Value>(&told).unwrap()
+        let (code, stdout, stderr) = run(broker.dir(), &[&base[..], more].concat());
+        assert_eq!(code, 0, "{stderr}");
+        serde_json::from_str::<Value>(&stdout).unwrap()
     };
     let put = ["--action", "name/cos:PutObject", "--key", "users/alice/a.jpg"];
     assert_eq!(
@@ -97,7 +100,7 @@ async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
     let granted = ask(&[&put[..], &["--size", "1", "--with", "cos:x-cos-grant-read=id=\"x\""]].concat());
     assert_eq!((&granted["allowed"], &granted["statement"]["effect"]), (&json!(false), &json!("deny")));
     assert_eq!(ask(&["--action", "GetObject", "--key", "users/alice/a.jpg"])["allowed"], false);
-    let (_, told, _) = run(
+    let (_, stdout, _) = run(
         broker.dir(),
         &[
             "explain",
@@ -110,7 +113,7 @@ async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
             "users/bob/a.jpg",
         ],
     );
-    assert!(told.starts_with("denied: no statement grants it on `users/bob/a.jpg`"), "{told}");
+    assert!(stdout.starts_with("denied: no statement grants it on `users/bob/a.jpg`"), "{stdout}");
     let misspelt = ask(&["--action", "putobject", "--key", "users/alice/a.jpg"]);
     assert_eq!(misspelt["allowed"], false);
     assert!(
@@ -125,45 +128,48 @@ async fn explain_says_which_statement_and_condition_decide_as_the_api_does() {
 }
 
 #[test]
-fn diff_tells_what_each_sample_user_gains_and_loses() {
+fn diff_prints_what_each_sample_user_gains_and_loses() {
     let wider = UPLOAD.replace("10485760", "20971520").replace("30m", "20m");
     let member = UPLOAD.replace("duration", "require = { role = \"member\" }\nduration");
     let dir = folder(&[("old.toml", UPLOAD), ("wider.toml", &wider), ("member.toml", &member)]);
-    let people = r#"[{"sub":"alice","role":"member"},{"sub":"bob"},{"sub":"a|b"}]"#;
-    std::fs::write(dir.path().join("users.json"), people).unwrap();
+    let users = r#"[{"sub":"alice","role":"member"},{"sub":"bob"},{"sub":"a|b"}]"#;
+    std::fs::write(dir.path().join("users.json"), users).unwrap();
     let diff = |new: &str, more: &[&str]| {
         let paths = ["diff", "policies/old.toml", new, "--claims", "users.json"];
         run(dir.path(), &[&paths[..], more].concat())
     };
-    let (code, told, _) = diff("policies/wider.toml", &[]);
+    let (code, stdout, _) = diff("policies/wider.toml", &[]);
     assert_eq!(code, 0);
     for part in [
-        "everybody:\n    gains PutObject, PostObject on `users/${sub}/*` where cos:content-length",
+        "all users:\n    gains PutObject, PostObject on `users/${sub}/*` where cos:content-length",
         "loses keys are valid for 20m, 30m before",
         "alice (role member):\n    gains PutObject, PostObject on `users/alice/*`",
         "a|b: no key, before and after",
     ] {
-        assert!(told.contains(part), "{part}:\n{told}");
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
     }
     let marked = ["diff", "policies/old.toml", "policies/wider.toml", "--claims", "@users.json"];
-    assert_eq!(run(dir.path(), &marked).1, told, "with `@`, as for the other commands");
-    let (code, _, errors) = run(dir.path(), &["diff", "policies", "policies", "--claims", r#"{"sub":"a"}"#]);
-    assert!(code == 2 && errors.contains("--claims") && errors.contains("@users.json"), "{errors}");
+    assert_eq!(run(dir.path(), &marked).1, stdout, "with `@`, as for the other commands");
+    let (code, _, stderr) = run(dir.path(), &["diff", "policies", "policies", "--claims", r#"{"sub":"a"}"#]);
+    assert!(code == 2 && stderr.contains("--claims") && stderr.contains("@users.json"), "{stderr}");
     assert_eq!(diff("policies/wider.toml", &["--refuse-widening"]).0, 1);
-    let (code, told, _) = diff("policies/member.toml", &["--refuse-widening"]);
-    assert_eq!(code, 0, "{told}");
-    assert!(told.contains("alice (role member): nothing changes"), "{told}");
+    let (code, stdout, _) = diff("policies/member.toml", &["--refuse-widening"]);
+    assert_eq!(code, 0, "{stdout}");
+    assert!(stdout.contains("alice (role member): nothing changes"), "{stdout}");
     assert!(
-        told.contains("everybody:\n    loses the key where the claim `role` is not \"member\""),
-        "{told}"
+        stdout.contains("all users:\n    loses the key where the claim `role` is not \"member\""),
+        "{stdout}"
     );
-    assert!(told.contains("bob:\n    loses every key: this template requires the claim `role`"), "{told}");
-    let (_, told, _) = run(dir.path(), &["diff", "policies", "policies"]);
-    assert_eq!(told.matches("nothing changes").count(), 3);
+    assert!(
+        stdout.contains("bob:\n    loses every key: this template requires the claim `role`"),
+        "{stdout}"
+    );
+    let (_, stdout, _) = run(dir.path(), &["diff", "policies", "policies"]);
+    assert_eq!(stdout.matches("nothing changes").count(), 3);
 }
 
-/// Policies of the vendor's documents, as they are pasted: each becomes a template that `lint` proves, or is
-/// said to hold nothing that a template may grant.
+/// Policies of the vendor's documents: each becomes a template that `lint` proves, or is refused because it contains
+/// nothing that a template may grant.
 #[test]
 fn a_policy_from_the_vendors_documents_becomes_a_template_that_is_proved() {
     let dir = folder(&[]);
@@ -179,8 +185,8 @@ fn a_policy_from_the_vendors_documents_becomes_a_template_that_is_proved() {
         }
         assert!(notes.lines().all(|line| line.starts_with("note: ")), "{notes}");
         std::fs::write(dir.path().join("policies/made.toml"), &template).unwrap();
-        let (code, told, _) = run(dir.path(), &["lint"]);
-        assert!(code == 0 && told.contains("proved: made"), "{path:?}: {told}\n{template}");
+        let (code, stdout, _) = run(dir.path(), &["lint"]);
+        assert!(code == 0 && stdout.contains("proved: made"), "{path:?}: {stdout}\n{template}");
         made += 1;
     }
     assert!(made >= 10 && refused >= 1, "{made} made, {refused} refused");
@@ -197,17 +203,17 @@ fn a_policy_from_the_vendors_documents_becomes_a_template_that_is_proved() {
 }
 
 #[test]
-fn nothing_in_a_file_or_a_claim_reaches_the_terminal_raw() {
+fn nothing_in_a_file_or_a_claim_reaches_the_terminal_unescaped() {
     let dir = folder(&[("a\u{1b}[31m.toml", UPLOAD), ("b\nproved: upload.toml", UPLOAD)]);
-    let (_, told, errors) = run(dir.path(), &["lint"]);
-    assert!(!told.contains('\u{1b}') && !told.contains("\nproved: upload"), "{told}");
-    assert!(!errors.contains('\u{1b}'));
+    let (_, stdout, stderr) = run(dir.path(), &["lint"]);
+    assert!(!stdout.contains('\u{1b}') && !stdout.contains("\nproved: upload"), "{stdout}");
+    assert!(!stderr.contains('\u{1b}'));
     let dir = folder(&[("old.toml", UPLOAD), ("new.toml", &UPLOAD.replace("10485760", "1"))]);
-    let people = r#"[{"sub":"alice","name":"\u001b[2Jx\n  everybody: nothing changes"}]"#;
-    std::fs::write(dir.path().join("users.json"), people).unwrap();
-    let (_, told, _) =
+    let users = r#"[{"sub":"alice","name":"\u001b[2Jx\n  all users: nothing changes"}]"#;
+    std::fs::write(dir.path().join("users.json"), users).unwrap();
+    let (_, stdout, _) =
         run(dir.path(), &["diff", "policies/old.toml", "policies/new.toml", "--claims", "users.json"]);
-    assert!(!told.contains('\u{1b}') && !told.contains("\n  everybody: nothing"), "{told}");
+    assert!(!stdout.contains('\u{1b}') && !stdout.contains("\n  all users: nothing"), "{stdout}");
     let ask = [
         "explain",
         "policies/old.toml",
@@ -218,11 +224,11 @@ fn nothing_in_a_file_or_a_claim_reaches_the_terminal_raw() {
         "--key",
         "a\nb",
     ];
-    let (_, told, _) = run(dir.path(), &ask);
-    assert!(!told.contains('\u{1b}') && told.lines().count() == 1, "{told}");
+    let (_, stdout, _) = run(dir.path(), &ask);
+    assert!(!stdout.contains('\u{1b}') && stdout.lines().count() == 1, "{stdout}");
     for arguments in [&["promote", "x\u{1b}[2J", "--dir", "\u{1b}[2J"][..], &["lint", "\u{1b}[2J"]] {
-        let (code, _, errors) = run(dir.path(), arguments);
-        assert!(code == 1 && !errors.contains('\u{1b}'), "{errors}");
+        let (code, _, stderr) = run(dir.path(), arguments);
+        assert!(code == 1 && !stderr.contains('\u{1b}'), "{stderr}");
     }
     let twice =
         run(dir.path(), &["render", "policies/old.toml", "--claims", r#"{"sub":"alice","sub":"bob"}"#]);
@@ -230,7 +236,7 @@ fn nothing_in_a_file_or_a_claim_reaches_the_terminal_raw() {
 }
 
 #[test]
-fn a_reader_who_has_seen_enough_ends_a_command_quietly() {
+fn a_closed_stdout_is_not_an_error() {
     let mut child = cosbroker(&repository(""))
         .args(["policy", "render", "upload", "--pretty", "--claims", r#"{"sub":"alice"}"#])
         .stdout(std::process::Stdio::piped())
@@ -243,7 +249,7 @@ fn a_reader_who_has_seen_enough_ends_a_command_quietly() {
 }
 
 #[test]
-fn explain_says_what_a_deny_still_depends_on() {
+fn explain_names_the_condition_that_a_deny_depends_on() {
     let deny = format!(
         "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"*\"\n[statement.condition.ip_not_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n"
     );
@@ -267,9 +273,9 @@ fn explain_says_what_a_deny_still_depends_on() {
 }
 
 #[test]
-fn a_widening_of_any_template_or_person_fails_where_it_is_refused() {
+fn a_change_that_widens_any_template_or_any_user_is_refused_on_request() {
     let dir = folder(&[]);
-    let diff = |old: &[(&str, &str)], new: &[(&str, &str)], people: &str| {
+    let diff = |old: &[(&str, &str)], new: &[(&str, &str)], users: &str| {
         for (name, files) in [("old", old), ("new", new)] {
             let path = dir.path().join(name);
             let _ = std::fs::remove_dir_all(&path);
@@ -278,48 +284,48 @@ fn a_widening_of_any_template_or_person_fails_where_it_is_refused() {
                 std::fs::write(path.join(file), text).unwrap();
             }
         }
-        std::fs::write(dir.path().join("users.json"), people).unwrap();
-        let (code, told, errors) =
+        std::fs::write(dir.path().join("users.json"), users).unwrap();
+        let (code, stdout, stderr) =
             run(dir.path(), &["diff", "old", "new", "--claims", "users.json", "--refuse-widening"]);
-        assert_eq!(code == 1, errors.contains("--refuse-widening"), "{errors}");
-        (code, told)
+        assert_eq!(code == 1, stderr.contains("--refuse-widening"), "{stderr}");
+        (code, stdout)
     };
     let alice = r#"[{"sub":"alice"}]"#;
     let (upload, larger) = (("a.toml", UPLOAD), UPLOAD.replace("10485760", "20971520"));
     let downloads = ("b.toml", DOWNLOADS);
     assert_eq!(diff(&[upload, downloads], &[upload, downloads], alice).0, 0);
-    let (code, told) = diff(&[upload], &[upload, downloads], alice);
-    assert!(code == 1 && told.contains("b: new"), "{told}");
-    let (code, told) = diff(&[upload, downloads], &[upload], alice);
-    assert!(code == 0 && told.contains("b: removed"), "{told}");
+    let (code, stdout) = diff(&[upload], &[upload, downloads], alice);
+    assert!(code == 1 && stdout.contains("b: new"), "{stdout}");
+    let (code, stdout) = diff(&[upload, downloads], &[upload], alice);
+    assert!(code == 0 && stdout.contains("b: removed"), "{stdout}");
     assert_eq!(diff(&[upload, downloads], &[("a.toml", &larger), downloads], alice).0, 1, "the first alone");
-    // Who lacks a claim that only one statement names gets no key; without the statement, they do.
+    // A user without a claim that only one statement names gets no key; without the statement, they get one.
     let team =
         upload_and("effect = \"allow\"\naction = \"@download\"\nresource = \"${home}${claim.team}/*\"");
-    let (code, told) = diff(&[("a.toml", &team)], &[upload], alice);
-    assert!(code == 1 && told.contains("alice:\n    gains a key at all"), "{told}");
+    let (code, stdout) = diff(&[("a.toml", &team)], &[upload], alice);
+    assert!(code == 1 && stdout.contains("alice:\n    gains a key at all"), "{stdout}");
     assert_eq!(diff(&[("a.toml", &team)], &[upload], r#"{"sub":"alice","team":"red"}"#).0, 0);
-    // What a deny takes back from whom can depend on their claims.
+    // What a deny takes back can depend on the claims of a user.
     let shown = DOWNLOADS.replace("${home}*", "${home}${claim.shown}/*");
     let hidden = format!(
         "{shown}[[statement]]\neffect = \"deny\"\naction = \"@download\"\nresource = \"${{home}}${{claim.hidden}}/*\"\n"
     );
     let both = r#"{"sub":"alice","shown":"x","hidden":"x"}"#;
-    let (code, told) = diff(&[("a.toml", &hidden)], &[("a.toml", &shown)], both);
-    assert!(code == 1 && told.contains("on `files/alice/x/*`, denied before"), "{told}");
+    let (code, stdout) = diff(&[("a.toml", &hidden)], &[("a.toml", &shown)], both);
+    assert!(code == 1 && stdout.contains("on `files/alice/x/*`, denied before"), "{stdout}");
 }
 
 #[test]
-fn a_file_is_held_to_the_configurations_terms() {
+fn a_file_must_satisfy_the_constraints_of_the_configuration() {
     let dir = Setup::new("127.0.0.1:1".parse().unwrap()).write();
     std::fs::write(dir.path().join("policies/upload.toml"), UPLOAD.replace("30m", "37h")).unwrap();
     let render = ["render", "upload", "--claims", r#"{"sub":"alice"}"#, "--config", "config.toml"];
-    let (code, told, errors) = run(dir.path(), &render);
-    assert!(code == 1 && told.is_empty() && errors.contains("129600 s at most"), "{errors}");
+    let (code, stdout, stderr) = run(dir.path(), &render);
+    assert!(code == 1 && stdout.is_empty() && stderr.contains("129600 s at most"), "{stderr}");
 }
 
 #[test]
-fn explain_takes_the_address_and_the_type_into_account() {
+fn explain_uses_the_address_and_the_content_type() {
     let text = UPLOAD.replace(
         "10485760",
         "10485760\n[statement.condition.ip_equal]\n\"qcs:ip\" = \"10.0.0.0/8\"\n[statement.condition.string_like]\n\"cos:content-type\" = \"image/*\"",

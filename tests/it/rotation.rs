@@ -37,7 +37,7 @@ async fn a_rotated_key_of_the_operators_serves_without_a_restart() {
 
     std::fs::write(broker.dir().join("own.id"), "AKIDsecond\n").unwrap();
     std::fs::write(broker.dir().join("own.key"), "second-canary\n").unwrap();
-    broker.says("the operator's own key was rotated");
+    broker.says("the source credentials were rotated");
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("fwd=miss"));
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("hit"));
     assert_eq!(signers(&sts), ["AKIDfirst", "AKIDfirst", "AKIDsecond"]);
@@ -52,7 +52,7 @@ async fn a_rotated_key_of_the_operators_serves_without_a_restart() {
     assert_eq!((stale.status, status(&stale).contains("fwd=stale")), (200, true), "{}", status(&stale));
 
     std::fs::remove_file(broker.dir().join("own.key")).unwrap();
-    broker.says("the operator's own key cannot be read again");
+    broker.says("the source credentials cannot be read again");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     sts.answers(Answers::Key(1800));
     assert!(status(&broker.get("/v1/credentials", &bob).await).contains("fwd=miss"));

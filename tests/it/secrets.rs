@@ -1,18 +1,17 @@
-//! Nothing secret is printed: canaries are looked for wherever the broker writes.
+//! No secret is printed: canaries are searched wherever the broker writes.
 
 use std::fmt::Write;
 
-use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, token};
+use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, Signal, token};
 
 #[tokio::test]
-async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() {
+async fn no_secret_is_in_logs_metrics_audit_lines_or_refusals_at_any_log_level() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let section = "[audit]\npath = \"audit.jsonl\"\nhits = true\n[limits]";
-    let mut setup = Setup::new(sts.address).with("[limits]", section);
+    let mut setup = Setup::new(sts.address).with_section("audit", "path = \"audit.jsonl\"\nhits = true");
     setup.log_level = "trace";
     let mut broker = setup.start();
     let (alice, mallory) = (token("alice"), token("*"));
-    let mut told = String::new();
+    let mut written = String::new();
     for path in [
         "/v1/credentials",
         "/v1/credentials?format=sts3",
@@ -24,23 +23,23 @@ async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() 
         for bad in [mallory.as_str(), "a.b.c", &format!("{alice}x")] {
             let refused = broker.get(path, bad).await;
             assert!(refused.status >= 400);
-            write!(told, "{refused:?}").unwrap();
+            write!(written, "{refused:?}").unwrap();
         }
     }
-    write!(told, "{:?}", broker.post("/sts", &alice, "not json").await).unwrap();
+    write!(written, "{:?}", broker.post("/sts", &alice, "not json").await).unwrap();
     sts.answers(Answers::Body(format!(
         r#"{{"Response":{{"Error":{{"Code":"AuthFailure.SignatureFailure","Message":"{SECRET_KEY}"}},"RequestId":"r"}}}}"#
     )));
-    write!(told, "{:?}", broker.get("/v1/credentials", &token("bob")).await).unwrap();
+    write!(written, "{:?}", broker.get("/v1/credentials", &token("bob")).await).unwrap();
     sts.answers(Answers::Body(format!("<html>{SECRET_KEY}</html>")));
-    write!(told, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
-    told += &broker.metrics().await;
-    told += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
-    broker.signal("-TERM");
+    write!(written, "{:?}", broker.get("/v1/credentials", &token("carol")).await).unwrap();
+    written += &broker.metrics().await;
+    written += &Answer::of(broker.http.get(broker.url("/readyz"))).await.body;
+    broker.signal(Signal::TERM);
     let broker = tokio::task::spawn_blocking(move || (broker.ended(), broker).1).await.unwrap();
-    told += &broker.log();
-    told += &std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
-    assert!(told.contains("key issued") && told.contains("\"serve\""), "the logs were captured");
+    written += &broker.log();
+    written += &std::fs::read_to_string(broker.dir().join("audit.jsonl")).unwrap();
+    assert!(written.contains("key issued") && written.contains("\"serve\""), "the logs were captured");
     let (_, signature) = alice.rsplit_once('.').unwrap();
     let temporary = ["temporary-key-canary", "token-canary"];
     for secret in [JWT_SECRET, SECRET_KEY, signature, temporary[0], temporary[1]] {
@@ -48,7 +47,7 @@ async fn no_secret_shows_in_logs_metrics_audit_lines_or_refusals_at_any_level() 
             use base64::Engine;
             base64::engine::general_purpose::STANDARD_NO_PAD.encode(secret)
         }] {
-            let place = told.find(&form).map(|at| told[at.saturating_sub(200)..at].to_owned());
+            let place = written.find(&form).map(|at| written[at.saturating_sub(200)..at].to_owned());
             assert_eq!(place, None, "{secret} shows");
         }
     }

@@ -15,7 +15,9 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use serde_json::Value as Json;
 
-use crate::support::{Answer, Answers, Broker, CannedSts, JWT_SECRET, SECRET_KEY, Setup, emulator, token};
+use crate::support::{
+    Answer, Answers, Broker, CannedSts, JWT_SECRET, RefusingPort, SECRET_KEY, Setup, Signal, emulator, token,
+};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -98,13 +100,11 @@ fn of_kind(spans: &[Span], kind: SpanKind) -> Vec<&Span> {
 
 /// A setup that exports to `collector` and trusts these proxies.
 fn traced(sts: SocketAddr, collector: SocketAddr, sample: &str, proxies: &str) -> Setup {
-    let section = format!(
-        "[tracing]\notlp_endpoint = \"http://{collector}/v1/traces\"\nsample = {sample}\n\
-         [audit]\npath = \"audit.jsonl\"\nhits = true\n[limits]"
-    );
+    let export = format!("otlp_endpoint = \"http://{collector}/v1/traces\"\nsample = {sample}");
     Setup::new(sts)
-        .with("[server]", &format!("[server]\ntrusted_proxies = [{proxies}]"))
-        .with("[limits]", &section)
+        .with_section("server", &format!("trusted_proxies = [{proxies}]"))
+        .with_section("tracing", &export)
+        .with_section("audit", "path = \"audit.jsonl\"\nhits = true")
 }
 
 const LOCAL: &str = "\"127.0.0.0/8\"";
@@ -124,7 +124,7 @@ fn traceparents(sts: &CannedSts) -> Vec<Option<String>> {
 }
 
 async fn stopped(mut broker: Broker) -> Broker {
-    broker.signal("-TERM");
+    broker.signal(Signal::TERM);
     tokio::task::spawn_blocking(move || {
         assert_eq!(broker.ended(), Some(0), "{}", broker.log());
         broker
@@ -347,8 +347,9 @@ async fn a_web_page_may_send_a_traceparent() {
 #[tokio::test]
 async fn a_collector_that_is_unreachable_or_hangs_delays_no_response_and_shutdown_only_briefly() {
     let sts = CannedSts::start(Answers::Key(1800));
-    // The first port is free again and refuses connections. The other accepts them and never responds.
-    let unreachable = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // The first port refuses connections. The other accepts them and never responds.
+    let refusing = RefusingPort::bind();
+    let unreachable = refusing.address();
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     for collector in [unreachable, hanging.local_addr().unwrap()] {
         let broker = traced(sts.address, collector, "1.0", "").start();

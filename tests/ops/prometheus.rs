@@ -140,11 +140,9 @@ fn broker() -> (Broker, SocketAddr) {
         .with("https://id.test/", "http://issuer.test/")
         .with("HS256", "ES256")
         .with("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://STS/jwks.json\"")
-        .with("[admin]", "[audit]\npath = \"audit.jsonl\"\n[admin]\ntoken_file = \"admin.token\"")
-        .with(
-            "[limits]",
-            "[canary]\nevery = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"\n[limits]",
-        )
+        .with_section("admin", "token_file = \"admin.token\"")
+        .with_section("audit", "path = \"audit.jsonl\"")
+        .with_section("canary", "interval = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"")
         .start_with(|dir| std::fs::write(dir.join("admin.token"), OPERATORS_TOKEN).unwrap());
     // The next run is a minute later, so it must pass before STS is made to fail.
     broker.says("isolation canary: passed");

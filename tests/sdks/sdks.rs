@@ -1,7 +1,7 @@
 //! Tencent's own SDKs with the sandbox: apps that request a key from the broker and use it. `make test` installs
 //! the SDKs.
 //!
-//! The programs in `tests/sdk` do the same steps with each SDK and print the result of each step. The expected
+//! The programs in `tests/sdks/programs` do the same steps with each SDK and print the result of each step. The expected
 //! results are here, for all SDKs.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
@@ -231,7 +231,7 @@ fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
 /// Where Debian installs Chromium.
 pub(crate) const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Returns a program of `tests/sdk` that uses the JavaScript SDKs.
+/// Returns a program of `tests/sdks/programs` that uses the JavaScript SDKs.
 pub(crate) fn node(program: &str) -> Command {
     let modules = repository("target/sdk/node_modules");
     assert!(modules.exists(), "run `make sdk` first: Tencent's JavaScript SDKs are not installed");
@@ -246,10 +246,13 @@ fn python(program: &str) -> Command {
     with_time_limit(&python, program)
 }
 
-/// Returns a program of `tests/sdk` that is stopped after a time limit.
+/// Returns a program of `tests/sdks/programs` that is stopped after a time limit.
 fn with_time_limit(interpreter: &Path, program: &str) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "100"]).arg(interpreter).arg(repository("tests/sdk").join(program));
+    command
+        .args(["--kill-after=5", "100"])
+        .arg(interpreter)
+        .arg(repository("tests/sdks/programs").join(program));
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
     }

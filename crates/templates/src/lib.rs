@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 mod advice;
 mod explain;
@@ -23,7 +24,7 @@ pub use self::{
     explain::{Explanation, Question, Unmet, explain},
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
-    lint::{CounterExample, Finding, Holder, Level, Report, lint},
+    lint::{CounterExample, Finding, Holder, Level, Report, RuleReference, lint},
     revision::Revision,
     rule::Rule,
     scope::{ItemRefused, Scope, ScopeRefused},

@@ -3,6 +3,7 @@
 
 mod counter_example;
 mod finding;
+mod rule_reference;
 mod warnings;
 
 use std::cmp::Reverse;
@@ -10,6 +11,7 @@ use std::cmp::Reverse;
 pub use self::{
     counter_example::{CounterExample, Holder},
     finding::{Finding, Level},
+    rule_reference::RuleReference,
 };
 
 use super::{

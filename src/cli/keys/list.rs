@@ -4,152 +4,153 @@ use clap::Args;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::{Format, keys, moment, pretty, read, tell_unknown, to_come};
+use super::{Format, active_keys, decode, future_time, note_unknown_keys, pretty, time};
 use crate::{
     cli::{
-        operators::{Listener, Operators},
-        say,
+        admin_client::{AdminClient, ListenerOptions},
+        print,
         table::{cell, table},
     },
     config::RevokedPrincipal,
     credential_cache::{ActiveCredential, ActiveCredentials},
 };
 
-/// Say which keys live: whose, for which folder, until when. Those that live longest come first.
+/// List active keys: of which user, for which folder, until when. The keys that expire last come first.
 ///
-/// Never tells what opens anything: a key's id stands in COS's access log, and its grant's id in the
-/// broker's log.
+/// Prints no secret: a key's id is also in COS's access log, and a grant's id in the broker's log.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker keys list --config config.toml\n  cosbroker keys list --subject alice\n  cosbroker keys list --prefix teams/ --format json"
 )]
 pub(super) struct Options {
-    /// One user's: the token's `sub`, to the letter.
+    /// Only this user: exactly the token's `sub`.
     #[arg(long, allow_hyphen_values = true)]
     subject: Option<String>,
-    /// One issuer's: the token's `iss`.
+    /// Only users of this issuer: exactly the token's `iss`.
     #[arg(long, allow_hyphen_values = true)]
     issuer: Option<String>,
-    /// Those whose folder begins with this.
+    /// Only keys whose folder begins with this.
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
-    /// List so many at most.
+    /// The maximum number of keys in the list.
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// How it is written.
+    /// The output format.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
-/// Say who is revoked, the latest first.
+/// List revoked users. The latest revocation comes first.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  cosbroker keys revoked --config config.toml")]
-pub(super) struct Revoked {
-    /// How it is written.
+pub(super) struct RevokedOptions {
+    /// The output format.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let limit = self.limit.to_string();
-        let asked = [
+        let path = keys_path(&[
             ("subject", self.subject.as_deref()),
             ("issuer", self.issuer.as_deref()),
             ("prefix", self.prefix.as_deref()),
             ("limit", Some(limit.as_str())),
-        ];
-        let answer = self.listener.open()?.get(&path(&asked)).await?;
+        ]);
+        let response = self.listener.client()?.get(&path).await?;
         if self.format == Format::Json {
-            return Ok(say(&pretty(&answer)?)?);
+            return Ok(print(&pretty(&response)?)?);
         }
-        let found: ActiveCredentials = read(answer)?;
+        let found: ActiveCredentials = decode(response)?;
         if !found.keys.is_empty() {
-            say(&rows(&found))?;
-            say("")?;
+            print(&rows(&found))?;
+            print("")?;
         }
-        say(&summary(&found))?;
-        tell_unknown(&found.coverage);
+        print(&summary(&found))?;
+        note_unknown_keys(&found.coverage);
         Ok(())
     }
 }
 
-/// What is known of one user's keys, without listing them.
-pub(super) async fn known(
-    operators: &Operators,
+/// Counts the active keys of one user.
+pub(super) async fn keys_of(
+    client: &AdminClient,
     issuer: Option<&str>,
     subject: &str,
 ) -> anyhow::Result<ActiveCredentials> {
-    let asked = [("issuer", issuer), ("subject", Some(subject)), ("limit", Some("0"))];
-    read(operators.get(&path(&asked)).await?)
+    let path = keys_path(&[("issuer", issuer), ("subject", Some(subject)), ("limit", Some("0"))]);
+    decode(client.get(&path).await?)
 }
 
-fn path(asked: &[(&str, Option<&str>)]) -> String {
-    let given = asked.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+fn keys_path(parameters: &[(&str, Option<&str>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
     format!("/api/keys?{query}")
 }
 
 fn rows(found: &ActiveCredentials) -> String {
-    let several = found.keys.windows(2).any(|two| matches!(two, [a, b] if a.issuer != b.issuer));
-    let prefix = |key: &ActiveCredential| {
-        let part = if key.narrowed { " (part)" } else { "" };
-        format!("{}{part}", cell(&key.prefix))
-    };
-    let subject = |key: &ActiveCredential| {
-        if several { format!("{} of {}", cell(&key.subject), cell(&key.issuer)) } else { cell(&key.subject) }
-    };
-    let row = |key: &ActiveCredential| {
-        [
-            subject(key),
+    let with_issuer = found.keys.windows(2).any(|two| matches!(two, [a, b] if a.issuer != b.issuer));
+    let mut rows = Vec::new();
+    for key in &found.keys {
+        rows.push([
+            subject(key, with_issuer),
             cell(&key.template),
             prefix(key),
-            moment(key.issued_at),
-            to_come(key.expires_at, found.coverage.now),
+            time(key.issued_at),
+            future_time(key.expires_at, found.coverage.now),
             cell(&key.grant_id),
             cell(&key.key_id),
-        ]
-    };
-    let rows: Vec<_> = found.keys.iter().map(row).collect();
-    table(["SUBJECT", "TEMPLATE", "PREFIX", "ISSUED", "ENDS", "GRANT", "KEY ID"], &rows)
+        ]);
+    }
+    table(["SUBJECT", "TEMPLATE", "PREFIX", "ISSUED", "EXPIRES", "GRANT", "KEY ID"], &rows)
+}
+
+fn subject(key: &ActiveCredential, with_issuer: bool) -> String {
+    if with_issuer { format!("{} of {}", cell(&key.subject), cell(&key.issuer)) } else { cell(&key.subject) }
+}
+
+fn prefix(key: &ActiveCredential) -> String {
+    let part = if key.narrowed { " (part)" } else { "" };
+    format!("{}{part}", cell(&key.prefix))
 }
 
 fn summary(found: &ActiveCredentials) -> String {
-    let Some(until) = found.expires_last_at else { return "no such key lives".to_owned() };
-    let (active, until) = (keys(found.active as u64), to_come(until, found.coverage.now));
+    let Some(until) = found.expires_last_at else { return "no active key".to_owned() };
+    let (active, until) = (active_keys(found.active as u64), future_time(until, found.coverage.now));
     let cut = if found.listed < found.active {
         format!(
-            "; listed are the {} that live longest: narrow it with --subject or --prefix, or raise --limit",
+            "; the list has the {} that expire last: narrow it with --subject or --prefix, or raise --limit",
             found.listed
         )
     } else {
         String::new()
     };
-    format!("{active} alive, the last until {until}{cut}")
+    format!("{active}, the last expires {until}{cut}")
 }
 
 #[derive(Deserialize)]
-struct People {
+struct RevokedUsers {
     revoked: Vec<RevokedPrincipal>,
 }
 
-impl Revoked {
+impl RevokedOptions {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let answer = self.listener.open()?.get("/api/revoked").await?;
+        let response = self.listener.client()?.get("/api/revoked").await?;
         if self.format == Format::Json {
-            return Ok(say(&pretty(&answer)?)?);
+            return Ok(print(&pretty(&response)?)?);
         }
-        let People { revoked } = read(answer)?;
+        let RevokedUsers { revoked } = decode(response)?;
         if revoked.is_empty() {
-            return Ok(say("nobody is revoked")?);
+            return Ok(print("no user is revoked")?);
         }
         let rows: Vec<_> =
-            revoked.iter().map(|one| [cell(&one.subject), cell(&one.issuer), moment(one.since)]).collect();
-        say(&table(["SUBJECT", "ISSUER", "SINCE"], &rows))?;
+            revoked.iter().map(|one| [cell(&one.subject), cell(&one.issuer), time(one.since)]).collect();
+        print(&table(["SUBJECT", "ISSUER", "SINCE"], &rows))?;
         Ok(())
     }
 }

@@ -5,53 +5,56 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::{keys, list::known, principal, read, tell_unknown, to_come};
+use super::{active_keys, decode, future_time, list::keys_of, note_unknown_keys, principal};
 use crate::{
-    cli::{note, operators::Listener, say},
+    cli::{
+        admin_client::{AdminClient, ListenerOptions},
+        note, print,
+    },
     credential_cache::Revocation,
 };
 use diagnostics::to_single_line;
 
-/// Stop serving a user, at once, and say until when the keys they already have will live: COS cannot be told.
+/// Revoke a user at once, and show until when the keys they already have are valid: COS cannot revoke a key.
 ///
-/// From then on the broker answers them 403, whatever token they bring. It speaks for itself only: say it to
-/// each replica. Without `limits.revoked_file` it is forgotten when the broker restarts.
+/// From then on this broker responds 403 to every request of the user. It does not inform other replicas: run the
+/// command for each. Without `limits.revoked_file`, a restart of the broker ends the revocation.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker keys revoke --config config.toml --subject alice\n  cosbroker keys revoke --subject alice --issuer https://id.example.com/ --yes"
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    who: Who,
-    /// Without asking back.
+    user: User,
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
-/// Serve a user again.
+/// Restore a revoked user: the broker serves them again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  cosbroker keys restore --config config.toml --subject alice")]
-pub(super) struct Undo {
+pub(super) struct RestoreOptions {
     #[command(flatten)]
-    who: Who,
+    user: User,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
 #[derive(Debug, Args)]
-struct Who {
-    /// The token's `sub`, to the letter.
+struct User {
+    /// The user: exactly the token's `sub`.
     #[arg(long, allow_hyphen_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     subject: String,
-    /// The token's `iss`; needed only where several issuers are configured.
+    /// The issuer of the user: exactly the token's `iss`. Needed only if several issuers are configured.
     #[arg(long, allow_hyphen_values = true)]
     issuer: Option<String>,
 }
 
-impl Who {
-    fn named(&self) -> serde_json::Value {
+impl User {
+    fn request_body(&self) -> serde_json::Value {
         match &self.issuer {
             Some(issuer) => json!({"issuer": issuer, "subject": self.subject}),
             None => json!({"subject": self.subject}),
@@ -61,38 +64,47 @@ impl Who {
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let operators = self.listener.open()?;
+        let client = self.listener.client()?;
         if !self.yes {
-            let stdin = std::io::stdin();
-            anyhow::ensure!(
-                stdin.is_terminal(),
-                "nobody was revoked: there is no terminal to ask back on; say --yes"
-            );
-            let held = known(&operators, self.who.issuer.as_deref(), &self.who.subject).await?;
-            let until = held.expires_last_at.map(|until| to_come(until, held.coverage.now));
-            let until = until.map_or_else(String::new, |until| format!(", the last until {until}"));
-            let active = keys(held.active as u64);
-            let question = format!("`{}`: {active} alive{until}.", to_single_line(&self.who.subject));
-            write!(std::io::stdout(), "{question}\nStop serving this user? [y/N] ")?;
-            std::io::stdout().flush()?;
-            let mut answer = String::new();
-            stdin.lock().read_line(&mut answer)?;
-            anyhow::ensure!(is_yes(&answer), "nobody was revoked");
+            self.confirm(&client).await?;
         }
-        let revoked: Revocation = read(operators.post_json("/api/revoke", &self.who.named()).await?)?;
-        say(&told(&revoked))?;
-        tell_unknown(&revoked.coverage);
-        match &revoked.problem {
-            _ if revoked.lasting => {}
+        let revocation: Revocation =
+            decode(client.post_json("/api/revoke", &self.user.request_body()).await?)?;
+        print(&summary(&revocation))?;
+        note_unknown_keys(&revocation.coverage);
+        match &revocation.problem {
+            _ if revocation.lasting => {}
             Some(problem) => {
                 anyhow::bail!(
-                    "this holds only until the broker restarts: {problem}; mend that and revoke once more"
+                    "the revocation ends when the broker restarts: {problem}; fix that and revoke the user again"
                 )
             }
             None => note(
-                "this holds until the broker restarts; to keep it, set limits.revoked_file, or block the user at the issuer",
+                "the revocation ends when the broker restarts; to keep it, set limits.revoked_file, or block the user at the issuer",
             ),
         }
+        Ok(())
+    }
+
+    /// Asks for confirmation, with what is known of the user's keys.
+    async fn confirm(&self, client: &AdminClient) -> anyhow::Result<()> {
+        let stdin = std::io::stdin();
+        anyhow::ensure!(
+            stdin.is_terminal(),
+            "no user was revoked: there is no terminal to ask for confirmation; give --yes"
+        );
+        let found = keys_of(client, self.user.issuer.as_deref(), &self.user.subject).await?;
+        let until = match found.expires_last_at {
+            Some(until) => format!(", the last expires {}", future_time(until, found.coverage.now)),
+            None => String::new(),
+        };
+        let subject = to_single_line(&self.user.subject);
+        let active = active_keys(found.active as u64);
+        write!(std::io::stdout(), "`{subject}`: {active}{until}.\nRevoke this user? [y/N] ")?;
+        std::io::stdout().flush()?;
+        let mut answer = String::new();
+        stdin.lock().read_line(&mut answer)?;
+        anyhow::ensure!(is_yes(&answer), "no user was revoked");
         Ok(())
     }
 }
@@ -101,28 +113,29 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-fn told(revoked: &Revocation) -> String {
-    let who = principal(&revoked.issuer, &revoked.subject);
-    let before = if revoked.already { " (as before)" } else { "" };
-    let out = match revoked.expires_last_at {
+fn summary(revocation: &Revocation) -> String {
+    let user = principal(&revocation.issuer, &revocation.subject);
+    let before = if revocation.already { " (was revoked already)" } else { "" };
+    let keys = match revocation.expires_last_at {
         Some(until) => format!(
-            "{} already out cannot be called back: the last lives until {}",
-            keys(revoked.active as u64),
-            to_come(until, revoked.coverage.now)
+            "{} cannot be revoked: the last expires {}",
+            active_keys(revocation.active as u64),
+            future_time(until, revocation.coverage.now)
         ),
-        None => "no living key of theirs is known; if that is odd, look at the spelling: the subject is the token's `sub`, to the letter".to_owned(),
+        None => "no active key of this user is known; if that is unexpected, check the spelling: the subject is exactly the token's `sub`".to_owned(),
     };
-    format!("revoked: {who} is given no key from now on{before}\n{out}")
+    format!("revoked: {user} gets no more keys{before}\n{keys}")
 }
 
-impl Undo {
+impl RestoreOptions {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let operators = self.listener.open()?;
-        let served: Revocation = read(operators.post_json("/api/restore", &self.who.named()).await?)?;
-        say(&format!("no longer revoked: {} is served again", principal(&served.issuer, &served.subject)))?;
-        match &served.problem {
+        let client = self.listener.client()?;
+        let restored: Revocation =
+            decode(client.post_json("/api/restore", &self.user.request_body()).await?)?;
+        print(&format!("restored: {} is served again", principal(&restored.issuer, &restored.subject)))?;
+        match &restored.problem {
             Some(problem) => anyhow::bail!(
-                "after a restart of the broker they are revoked again: {problem}; mend that, then revoke and restore them once more"
+                "the user is revoked again when the broker restarts: {problem}; fix that, then revoke and restore the user again"
             ),
             None => Ok(()),
         }
@@ -134,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_yes_is_one() {
+    fn only_yes_confirms() {
         for (answer, yes) in [("y\n", true), ("Yes\n", true), ("", false), ("\n", false), ("yup", false)] {
             assert_eq!(is_yes(answer), yes, "{answer:?}");
         }

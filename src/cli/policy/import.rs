@@ -1,4 +1,4 @@
-//! `cosbroker policy import`: a template of a CAM policy.
+//! `cosbroker policy import`: makes a template from a CAM policy.
 
 use std::{
     io::Read,
@@ -9,34 +9,35 @@ use anyhow::Context;
 use clap::Args;
 
 use super::read;
-use crate::cli::{note, say};
+use crate::cli::{note, print};
 use templates::import;
 
-/// Make a template of a CAM policy, as the vendor's documents and console show them, and say what it could not
-/// confine.
+/// Make a template from a CAM policy, as in the vendor's documents and console, and report what could not be confined.
 ///
-/// The template goes to stdout; what a person must know of it, to stderr. Comments and trailing commas in the
-/// policy are taken.
+/// The template goes to stdout, notes on it go to stderr. The policy may contain comments and trailing commas.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker policy import cam.json > policies/photos.toml\n  cosbroker policy import - --home 'users/${sub}/' < cam.json"
 )]
 pub(super) struct Options {
-    /// The policy; `-` reads stdin.
+    /// The file of the policy; `-` reads stdin.
     policy: PathBuf,
-    /// The template's home; found from the policy's resources without.
+    /// The template's home. By default it is derived from the resources of the policy.
     #[arg(long, value_name = "HOME")]
     home: Option<String>,
 }
 
-/// A policy ends at 6144 bytes; whatever is this large is none.
-const LARGEST: u64 = 1 << 20;
+/// Far more than a policy may have (6144 bytes).
+const MAX_POLICY_BYTES: u64 = 1 << 20;
 
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let text = if self.policy == Path::new("-") {
             let mut text = String::new();
-            std::io::stdin().take(LARGEST).read_to_string(&mut text).context("stdin is not UTF-8 text")?;
+            std::io::stdin()
+                .take(MAX_POLICY_BYTES)
+                .read_to_string(&mut text)
+                .context("stdin is not UTF-8 text")?;
             text
         } else {
             read(&self.policy)?.text().to_owned()
@@ -45,7 +46,7 @@ impl Options {
         for one in &imported.notes {
             note(one);
         }
-        say(imported.template.trim_end())?;
+        print(imported.template.trim_end())?;
         Ok(())
     }
 }

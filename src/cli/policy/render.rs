@@ -1,35 +1,35 @@
-//! `cosbroker policy render`: the policy that would be sent.
+//! `cosbroker policy render`: the policy that would be sent to STS.
 
 use clap::Args;
 
-use super::{Subject, pretty};
-use crate::cli::say;
+use super::{TemplateAndUser, pretty};
+use crate::cli::print;
 
-/// Print the CAM policy that STS would be sent for somebody, byte for byte.
+/// Print the CAM policy that would be sent to STS for a user, byte for byte.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker policy render upload --claims '{\"sub\":\"alice\"}'\n  cosbroker policy render policies/team.toml --claims '{\"sub\":\"alice\",\"team\":\"red\",\"role\":\"member\"}' --pretty"
 )]
 pub(super) struct Options {
     #[command(flatten)]
-    subject: Subject,
-    /// Indented, to be read rather than sent.
+    target: TemplateAndUser,
+    /// With indentation, for reading.
     #[arg(long)]
     pretty: bool,
-    /// Percent-encoded once, as it stands in the request to STS.
+    /// Percent-encoded once, as in the request to STS.
     #[arg(long, conflicts_with = "pretty")]
     wire: bool,
 }
 
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let grant = self.subject.templates()?.grant(None, &self.subject.identity()?)?;
+        let grant = self.target.templates()?.grant(None, &self.target.identity()?)?;
         if self.wire {
-            say(grant.policy().wire())?;
+            print(grant.policy().wire())?;
         } else if self.pretty {
-            say(&pretty(grant.policy().policy())?)?;
+            print(&pretty(grant.policy().policy())?)?;
         } else {
-            say(&grant.policy().policy().to_json())?;
+            print(&grant.policy().policy().to_json())?;
         }
         Ok(())
     }

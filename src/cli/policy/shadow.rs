@@ -1,7 +1,6 @@
-//! `cosbroker policy shadow` and `promote`: what a `.next.toml` would change for those who ask, and making it
-//! the one that serves.
+//! `cosbroker policy shadow` and `promote`: what a `.next.toml` would change for users, and putting it into use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -10,85 +9,87 @@ use serde_json::Value;
 use super::read;
 use crate::{
     app::StartError,
-    cli::{operators::Listener, say},
+    cli::{
+        admin_client::{AdminClient, ListenerOptions},
+        print,
+    },
     config::TemplateSettings,
 };
 use diagnostics::to_single_line;
 use templates::{ShadowReport, TemplateStatus};
 
-/// Say what templates that stand beside the serving ones (`<name>.next.toml`) would change for the people who
-/// asked meanwhile.
+/// Show what shadow templates (`<name>.next.toml`) would change for the users who sent requests since they are there.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker policy shadow --config config.toml\n  cosbroker policy shadow upload"
 )]
 pub(super) struct Options {
-    /// One template; all without.
+    /// Only this template. Default: every template.
     template: Option<String>,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
-/// Make `<name>.next.toml` the template that serves: the file takes the place of `<name>.toml`, and the broker
-/// loads it.
+/// Put a shadow template into use: `<name>.next.toml` replaces `<name>.toml`, and the broker reloads it.
 ///
-/// Refused if anybody could do something new, unless --allow-widening is given.
+/// Fails if any user could do more than before, unless --allow-widening is given.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker policy promote upload --config config.toml\n  cosbroker policy promote upload --dir policies --allow-widening"
 )]
-pub(super) struct Promotion {
-    /// The template's name.
+pub(super) struct PromoteOptions {
+    /// The name of the template.
     template: String,
-    /// The templates' folder; the configuration's without.
+    /// The folder of templates. Default: that of the configuration.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Even if somebody could do something new.
+    /// Promote even if users could do more than before.
     #[arg(long)]
     allow_widening: bool,
     #[command(flatten)]
-    listener: Listener,
+    listener: ListenerOptions,
 }
 
-/// Every template as a broker shows it.
-async fn templates(listener: &Listener) -> anyhow::Result<Vec<TemplateStatus>> {
-    let mut status = listener.open()?.get("/api/templates").await?;
+/// Fetches the status of every template.
+async fn fetch_templates(client: &AdminClient) -> anyhow::Result<Vec<TemplateStatus>> {
+    let mut status = client.get("/api/templates").await?;
     let list = status.get_mut("templates").map(Value::take).unwrap_or_default();
-    serde_json::from_value(list).context("this broker's version speaks of templates in another way")
+    serde_json::from_value(list)
+        .context("this broker has another version, whose templates this command cannot read")
 }
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let all = templates(&self.listener).await?;
-        let wanted = |one: &&TemplateStatus| self.template.as_ref().is_none_or(|name| *name == one.name);
-        let shadows: Vec<(&str, &ShadowReport)> = all
-            .iter()
-            .filter(wanted)
-            .filter_map(|one| Some((one.name.as_str(), one.shadow.as_ref()?)))
-            .collect();
+        let templates = fetch_templates(&self.listener.client()?).await?;
+        let mut shadows = Vec::new();
+        for template in &templates {
+            let is_selected = self.template.as_ref().is_none_or(|name| *name == template.name);
+            if let Some(shadow) = template.shadow.as_ref().filter(|_| is_selected) {
+                shadows.push((template.name.as_str(), shadow));
+            }
+        }
         if shadows.is_empty() {
             let name = self.template.as_deref().unwrap_or("<name>");
-            anyhow::bail!("there is no shadow; put {name}.next.toml beside {name}.toml");
+            anyhow::bail!("there is no shadow template; put {name}.next.toml beside {name}.toml");
         }
         for (name, shadow) in &shadows {
-            say(&told(name, shadow))?;
+            print(&summary(name, shadow))?;
         }
         let broken = shadows.iter().filter(|(_, shadow)| !shadow.problems.is_empty()).count();
-        anyhow::ensure!(broken == 0, "{broken} of {} could not serve", shadows.len());
+        anyhow::ensure!(broken == 0, "{broken} of {} cannot be used", shadows.len());
         Ok(())
     }
 }
 
-/// A report for a person.
-fn told(name: &str, shadow: &ShadowReport) -> String {
+fn summary(name: &str, shadow: &ShadowReport) -> String {
     if !shadow.problems.is_empty() {
         let problems: Vec<String> = shadow.problems.iter().map(|one| to_single_line(one)).collect();
-        return format!("{name}.next.toml could not serve:\n  {}", problems.join("\n  "));
+        return format!("{name}.next.toml cannot be used:\n  {}", problems.join("\n  "));
     }
     let sizes = &shadow.policy_bytes;
     let mut lines = vec![
         format!("{name}.next.toml, beside {name}.toml:"),
-        format!("  people who asked     {}", shadow.users),
+        format!("  users seen           {}", shadow.users),
         format!("  nothing changes for  {}", shadow.unchanged),
         format!("  could do more        {}", shadow.widened),
         format!("  could do less        {}", shadow.narrowed),
@@ -99,64 +100,66 @@ fn told(name: &str, shadow: &ShadowReport) -> String {
         ),
     ];
     lines.extend(shadow.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
-    lines.extend(shadow.revision.gains.iter().map(|one| format!("  everybody gains {one}")));
-    lines.extend(shadow.revision.losses.iter().map(|one| format!("  everybody loses {one}")));
+    lines.extend(shadow.revision.gains.iter().map(|one| format!("  all users gain {one}")));
+    lines.extend(shadow.revision.losses.iter().map(|one| format!("  all users lose {one}")));
     lines.iter().map(|line| to_single_line(line)).collect::<Vec<_>>().join("\n")
 }
 
-impl Promotion {
+impl PromoteOptions {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let dir = self.dir()?;
-        let (name, operators) = (&self.template, self.listener.open()?);
+        let (name, client) = (&self.template, self.listener.client()?);
         let (file, next) = (dir.join(format!("{name}.toml")), dir.join(format!("{name}.next.toml")));
-        // What is promoted is what was counted: the broker looks at the folder once more first.
-        operators.post("/api/reload").await?;
-        let all = templates(&self.listener).await?;
-        let shadow = all
+        // What is promoted must be what was counted, so the broker reads the folder once more first.
+        client.post("/api/reload").await?;
+        let templates = fetch_templates(&client).await?;
+        let shadow = templates
             .iter()
             .find(|one| one.name == *name)
             .and_then(|one| one.shadow.as_ref())
-            .ok_or_else(|| anyhow::anyhow!("the broker knows no {name}.next.toml beside {name}.toml"))?;
-        say(&told(name, shadow))?;
-        anyhow::ensure!(shadow.problems.is_empty(), "{name}.next.toml could not serve; mend it first");
-        anyhow::ensure!(
-            shadow.version == read(&next)?.sha256(),
-            "{} is not the file that the broker has read; is --dir its folder?",
-            next.display()
-        );
-        for path in [&file, &next] {
-            anyhow::ensure!(
-                path.symlink_metadata().is_ok_and(|found| found.is_file()),
-                "{} is not a plain file, so its place is not this command's to give; change what it links to",
-                path.display()
-            );
-        }
+            .ok_or_else(|| anyhow::anyhow!("the broker has no {name}.next.toml beside {name}.toml"))?;
+        print(&summary(name, shadow))?;
+        anyhow::ensure!(shadow.problems.is_empty(), "{name}.next.toml cannot be used; fix it first");
+        check_files(&file, &next, shadow)?;
         if shadow.users == 0 {
-            say(
-                "nobody has asked since it stands there: what it changes is known for everybody, not for anyone",
+            print(
+                "no user has sent a request since it is there: its effect on all users is known, but not that on each",
             )?;
         }
         let widens = shadow.widened > 0 || shadow.revision.widens();
         anyhow::ensure!(
             !widens || self.allow_widening,
-            "somebody could do something new, so nothing was promoted; say --allow-widening if that is meant"
+            "users could do more than before, so nothing was promoted; give --allow-widening if this is intended"
         );
         std::fs::rename(&next, &file)
-            .with_context(|| format!("{} cannot take the place of {}", next.display(), file.display()))?;
-        operators.post("/api/reload").await?;
-        say(&format!("promoted: {} serves", file.display()))?;
+            .with_context(|| format!("{} cannot replace {}", next.display(), file.display()))?;
+        client.post("/api/reload").await?;
+        print(&format!("promoted: {} is in use", file.display()))?;
         Ok(())
     }
 
     fn dir(&self) -> anyhow::Result<PathBuf> {
         match (&self.dir, self.listener.config()) {
             (Some(dir), _) => Ok(dir.clone()),
-            (None, Some(config)) => {
-                let outline =
-                    TemplateSettings::load(config).map_err(|problem| StartError::Problems(vec![problem]))?;
-                Ok(outline.templates.dir)
-            }
-            (None, None) => anyhow::bail!("give --config, or the templates' folder with --dir"),
+            (None, Some(config)) => Ok(TemplateSettings::load(config).map_err(StartError::from)?.into_dir()),
+            (None, None) => anyhow::bail!("give --config, or the folder of templates with --dir"),
         }
     }
+}
+
+/// Checks that the shadow template is the one that the broker has read, and that both files can be replaced.
+fn check_files(file: &Path, next: &Path, shadow: &ShadowReport) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        shadow.version == read(next)?.sha256(),
+        "{} is not the file that the broker has read; is --dir its folder?",
+        next.display()
+    );
+    for path in [file, next] {
+        anyhow::ensure!(
+            path.symlink_metadata().is_ok_and(|found| found.is_file()),
+            "{} is not a regular file, so this command does not replace it; change what it links to",
+            path.display()
+        );
+    }
+    Ok(())
 }

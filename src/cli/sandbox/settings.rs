@@ -26,11 +26,7 @@ impl Settings<'_> {
     pub(super) fn parse(&self) -> anyhow::Result<Config> {
         let source = Source::new("sandbox.toml", self.to_toml());
         let environment = Environment(&|name: &str| self.variable(name));
-        let mut config = Config::parse(&source, &environment).map_err(StartError::Problems)?;
-        for issuer in &mut config.issuers {
-            issuer.algorithms = TokenIssuer::ALGORITHMS.to_vec();
-        }
-        Ok(config)
+        Ok(Config::parse_sandbox(&source, &environment).map_err(StartError::Problems)?)
     }
 
     fn to_toml(&self) -> String {
@@ -44,7 +40,7 @@ impl Settings<'_> {
             [[issuer]]
             issuer = "{issuer}"
             audience = ["{AUDIENCE}"]
-            algorithms = ["ES256"]
+            algorithms = {algorithms}
             jwks_url = "{issuer}jwks.json"
             trusted_claims = ["team", "tenant", "org"]
             [templates]
@@ -63,6 +59,8 @@ impl Settings<'_> {
             listen = self.listen,
             admin_listen = self.admin_listen,
             issuer = self.issuer_url,
+            // The key set says which algorithm each key is for, and has no HMAC secret.
+            algorithms = toml::Value::from(TokenIssuer::ALGORITHMS.map(|one| format!("{one:?}")).to_vec()),
             origins = toml::Value::from(self.allowed_origins.clone()),
             templates = toml::Value::from(self.templates.display().to_string()),
             canary = if self.canary {

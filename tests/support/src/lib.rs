@@ -1,6 +1,5 @@
 //! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
 #![expect(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -19,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -35,9 +34,15 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
+pub use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, setrlimit};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use self::log::Log;
+
+/// How long a test waits for what must come. It is reached only by a failure, so it may be long.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
 pub const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
@@ -119,7 +124,17 @@ per_user = "off"
         }
     }
 
-    /// Replaces a line of the configuration.
+    /// Adds lines to a section of the configuration, such as `server`, and the section if it is missing.
+    pub fn with_section(mut self, name: &str, lines: &str) -> Self {
+        let header = format!("[{name}]\n");
+        match self.config.find(&header) {
+            Some(start) => self.config.insert_str(start + header.len(), &format!("{lines}\n")),
+            None => self.config += &format!("{header}{lines}\n"),
+        }
+        self
+    }
+
+    /// Replaces a part of the configuration.
     pub fn with(mut self, from: &str, to: &str) -> Self {
         assert!(self.config.contains(from), "{from}");
         self.config = self.config.replace(from, to);
@@ -163,7 +178,7 @@ per_user = "off"
                 found.send(addresses).unwrap();
             }
         });
-        let Ok((public, operators)) = serving.recv_timeout(Duration::from_secs(30)) else {
+        let Ok((public, operators)) = serving.recv_timeout(DEADLINE) else {
             child.kill().unwrap();
             panic!("the broker did not start: {}", log.text());
         };
@@ -294,16 +309,14 @@ impl Broker {
         self.log.says(words);
     }
 
-    pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    pub fn signal(&self, signal: Signal) {
+        send_signal(&self.child, signal);
     }
 
     /// Sets the size that files it writes may have.
     pub fn may_write_files_of(&self, bytes: u64) {
-        let id = self.child.id().to_string();
-        let limit = format!("--fsize={bytes}:unlimited");
-        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
+        let limit = Rlimit { current: Some(bytes), maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// Waits for the process to end by itself, and for its last words.
@@ -312,6 +325,32 @@ impl Broker {
         self.reader.take().unwrap().join().unwrap();
         status.code()
     }
+}
+
+/// Raises the number of files that this process, and the brokers that it starts, may open.
+pub fn raise_open_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// A port that refuses connections. It is taken, so that no other test gets it, but nothing listens there.
+#[derive(Debug)]
+pub struct RefusingPort(Socket);
+
+impl RefusingPort {
+    pub fn bind() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
+    }
+}
+
+fn send_signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 impl Drop for Broker {
@@ -385,8 +424,8 @@ pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
 pub enum Answers {
     /// A key that lives so many seconds.
     Key(i64),
-    /// A key that lives half an hour, after so long.
-    Late(Duration),
+    /// A key that lives half an hour, once [`CannedSts::release`] is called.
+    WhenReleased,
     /// HTTP 200 with this body.
     Body(String),
     /// These bytes, whatever they are, and the end of the connection.
@@ -411,6 +450,7 @@ pub struct CannedSts {
     answers: Arc<Mutex<Answers>>,
     calls: Arc<AtomicUsize>,
     recorded: Arc<Mutex<Vec<Recorded>>>,
+    released: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl CannedSts {
@@ -421,6 +461,7 @@ impl CannedSts {
             answers: Arc::new(Mutex::new(answers)),
             calls: Arc::default(),
             recorded: Arc::default(),
+            released: Arc::default(),
         };
         let serving = sts.clone();
         std::thread::spawn(move || {
@@ -434,6 +475,13 @@ impl CannedSts {
 
     pub fn answers(&self, answers: Answers) {
         *self.answers.lock().unwrap() = answers;
+    }
+
+    /// Lets the calls that wait for it be answered.
+    pub fn release(&self) {
+        let (released, changed) = &*self.released;
+        *released.lock().unwrap() = true;
+        changed.notify_all();
     }
 
     pub fn calls(&self) -> usize {
@@ -453,8 +501,9 @@ impl CannedSts {
         let answers = self.answers.lock().unwrap().clone();
         let body = match answers {
             Answers::Key(seconds) => key(call, seconds),
-            Answers::Late(long) => {
-                std::thread::sleep(long);
+            Answers::WhenReleased => {
+                let (released, changed) = &*self.released;
+                drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
                 key(call, 1800)
             }
             Answers::Body(body) => body,

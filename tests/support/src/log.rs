@@ -4,8 +4,9 @@ use std::{
     io::{BufRead, BufReader, Read},
     sync::{Arc, Condvar, Mutex},
     thread::JoinHandle,
-    time::Duration,
 };
+
+use crate::DEADLINE;
 
 /// What was written so far.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +39,7 @@ impl Log {
     /// Waits for these words: an answer can be here before the line that was written first.
     pub fn says(&self, words: &str) {
         let (text, written) = &*self.0;
-        let waited = written
-            .wait_timeout_while(text.lock().unwrap(), Duration::from_secs(10), |text| !text.contains(words));
+        let waited = written.wait_timeout_while(text.lock().unwrap(), DEADLINE, |text| !text.contains(words));
         let (text, waited) = waited.unwrap();
         assert!(!waited.timed_out(), "`{words}` was not written: {text}");
     }

@@ -17,7 +17,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 pub fn document() -> String {
-    std::fs::read_to_string(repository("docs/monitoring.md")).unwrap()
+    std::fs::read_to_string(repository("docs/reference/metrics.md")).unwrap()
 }
 
 /// The rows of the document's tables.

@@ -3,12 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use super::{Answer, cosbroker, log::Log, repository};
+use super::{Answer, Signal, cosbroker, log::Log, repository, send_signal};
 
 /// A running `cosbroker sandbox`, stopped at the end of the test.
 #[derive(Debug)]
@@ -131,8 +131,7 @@ impl Sandbox {
 
     /// Sends SIGINT, as Ctrl-C does, and waits for its end.
     pub fn interrupt(mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        send_signal(&self.child, Signal::INT);
         self.child.wait().unwrap()
     }
 }

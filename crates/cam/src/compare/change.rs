@@ -67,18 +67,14 @@ impl Access {
             self.actions.iter().map(|name| name.rsplit(':').next().unwrap_or(name)).collect();
         // `qcs::cos:<region>:uid/<appid>:<bucket>/<key>`: the key follows the second slash.
         let key = self.resource.splitn(3, '/').nth(2).unwrap_or(&self.resource);
-        let mut text = format!("{} on `{key}`", actions.join(", "));
-        if !self.conditions.is_empty() {
-            text += &format!(" where {}", self.conditions);
-        }
-        match &self.other_conditions {
-            None => {}
-            Some(other) if other.is_empty() => text += &format!(" ({when}: without that)"),
-            Some(other) => text += &format!(" ({when}: where {other})"),
-        }
-        if self.deny_lifted {
-            text += &format!(", denied {when}");
-        }
-        text
+        let conditions =
+            if self.conditions.is_empty() { String::new() } else { format!(" where {}", self.conditions) };
+        let other = match &self.other_conditions {
+            None => String::new(),
+            Some(other) if other.is_empty() => format!(" ({when}: without that)"),
+            Some(other) => format!(" ({when}: where {other})"),
+        };
+        let lifted = if self.deny_lifted { format!(", denied {when}") } else { String::new() };
+        format!("{} on `{key}`{conditions}{other}{lifted}", actions.join(", "))
     }
 }

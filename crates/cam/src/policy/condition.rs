@@ -102,6 +102,7 @@ impl Conditions {
     }
 
     /// Returns the conditions that `other` does not contain literally.
+    #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let mut remaining = self.clone();
         for (operator, keys) in &mut remaining.0 {

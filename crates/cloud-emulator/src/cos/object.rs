@@ -203,7 +203,7 @@ fn overridden_headers(request: &CosRequest) -> Result<Headers, CosError> {
     )
 }
 
-/// Adds the ETag and the CRC-64 of an object.
+/// Adds the `ETag` and the CRC-64 of an object.
 pub(super) fn with_checksums(mut response: HttpResponseBuilder, object: &Object) -> HttpResponseBuilder {
     response
         .insert_header((header::ETAG, object.etag.as_str()))

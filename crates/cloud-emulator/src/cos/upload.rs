@@ -24,7 +24,7 @@ use crate::storage::{ListedUpload, Page, Part, Upload, UploadRef};
 
 /// The highest part number (docs 436/14518).
 const MAX_PART_NUMBER: u16 = 10_000;
-/// The maximum size of the list that completes an upload: 10,000 parts with their ETags.
+/// The maximum size of the list that completes an upload: 10,000 parts with their `ETag`s.
 const MAX_PART_LIST_BYTES: usize = 4 << 20;
 
 impl CosEmulator {

@@ -12,7 +12,7 @@ pub enum SigningAlgorithm {
     Es256,
     /// RSA with 2048 bits, PKCS #1.
     Rs256,
-    /// EdDSA on the curve Ed25519.
+    /// `EdDSA` on the curve Ed25519.
     EdDsa,
 }
 

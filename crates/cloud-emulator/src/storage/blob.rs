@@ -161,7 +161,7 @@ impl Blob {
         Self { data: BlobData::File(file), length, md5, crc64 }
     }
 
-    /// Returns the ETag of these bytes, with its quotes.
+    /// Returns the `ETag` of these bytes, with its quotes.
     pub(crate) fn etag(&self) -> String {
         format!("\"{}\"", hex::encode(self.md5))
     }
@@ -211,13 +211,12 @@ impl Blob {
         match &self.data {
             BlobData::Memory { pieces, .. } => slice_of_piece(pieces, start, end),
             BlobData::File(blob) => {
-                let file = match file {
-                    Some(file) => file,
-                    None => {
-                        let mut opened = tokio::fs::File::open(&blob.path).await?;
-                        opened.seek(SeekFrom::Start(start)).await?;
-                        file.insert(opened)
-                    }
+                let file = if let Some(file) = file {
+                    file
+                } else {
+                    let mut opened = tokio::fs::File::open(&blob.path).await?;
+                    opened.seek(SeekFrom::Start(start)).await?;
+                    file.insert(opened)
                 };
                 let max_bytes = usize::try_from(end - start).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
                 let mut piece = BytesMut::with_capacity(max_bytes);

@@ -25,7 +25,7 @@ pub(crate) enum UploadError {
     /// There is no such upload, it has ended, or it belongs to another object.
     #[error("The specified multipart upload does not exist.")]
     NoSuchUpload,
-    /// A named part does not exist, or has another ETag.
+    /// A named part does not exist, or has another `ETag`.
     #[error("One or more of the specified parts could not be found.")]
     InvalidPart,
     #[error("The list of parts was not in ascending order.")]

@@ -15,7 +15,7 @@ pub(crate) type Headers = BTreeMap<String, String>;
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) headers: Headers,
-    /// The ETag with its quotes.
+    /// The `ETag` with its quotes.
     pub(crate) etag: String,
     /// The CRC-64 of all bytes.
     pub(crate) crc64: u64,

@@ -41,7 +41,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Returns the ETag with its quotes.
+    /// Returns the `ETag` with its quotes.
     pub(crate) fn etag(&self) -> String {
         self.blob.etag()
     }

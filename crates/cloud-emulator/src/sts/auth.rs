@@ -1,4 +1,4 @@
-//! The checks of both signature versions: the timestamp and the SecretId.
+//! The checks of both signature versions: the timestamp and the `SecretId`.
 
 use jiff::Timestamp;
 
@@ -24,7 +24,7 @@ pub(super) fn check_timestamp(seconds: &str, now: Timestamp) -> Result<Timestamp
     Ok(at)
 }
 
-/// Refuses a SecretId of another account.
+/// Refuses a `SecretId` of another account.
 pub(super) fn check_secret_id(account: &Account, secret_id: &str) -> Result<(), StsError> {
     if secret_id == account.secret_id {
         return Ok(());

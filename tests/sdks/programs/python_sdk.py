@@ -1,6 +1,6 @@
 """What an app does with Tencent's Python SDK, step by step: python_sdk.py BROKER CLOUD. One JSON line per step.
 
-The same steps as in scenario.mjs. Asserts nothing: the expected results are in tests/it/sdks.rs.
+The same steps as in scenario.mjs. Asserts nothing: the expected results are in tests/sdks/sdks.rs.
 """
 
 import base64

@@ -1,10 +1,10 @@
-//! A report as programs read it.
+//! A report for programs: JSON and SARIF.
 
 use serde_json::{Value, json};
 
 use templates::{Finding, Level, Report};
 
-/// The report's own shape.
+/// The report in the format of this command.
 pub(super) fn json(report: &Report) -> Value {
     let templates: Vec<Value> =
         report.verdicts.iter().map(|(name, proved)| json!({"name": name, "proved": proved})).collect();
@@ -27,12 +27,12 @@ fn finding(finding: &Finding) -> Value {
         "line": place.map(|place| place.line),
         "column": place.map(|place| place.column),
         "message": finding.diagnostic.message,
-        "mend": finding.diagnostic.help,
-        "counterExample": finding.counter_example,
+        "help": finding.diagnostic.help,
+        "counter_example": finding.counter_example,
     })
 }
 
-/// SARIF 2.1.0 (OASIS), which CI systems put beside the changed lines.
+/// SARIF 2.1.0 (OASIS), which CI systems show beside changed lines.
 pub(super) fn sarif(report: &Report) -> Value {
     let mut rules: Vec<&str> = report.findings.iter().map(|finding| finding.rule.name()).collect();
     rules.sort_unstable();

@@ -1,5 +1,5 @@
 // Uses the sandbox's demo page in Chromium: `node demo.mjs <cloud> <chromium>`. Prints what the page shows as JSON lines;
-// the expected values are in tests/it/demo.rs.
+// the expected values are in tests/sdks/demo.rs.
 
 import { launch } from "./chromium.mjs";
 

@@ -1,6 +1,6 @@
 // Uses the operators' page as an operator on call does, in Chromium:
 // `node operators.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Prints what it sees as JSON
-// lines; tests/it/page.rs compares them with what is expected.
+// lines; tests/sdks/page.rs compares them with what is expected.
 
 import { launch } from "./chromium.mjs";
 

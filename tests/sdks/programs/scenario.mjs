@@ -1,5 +1,5 @@
 // What an app does with Tencent's JavaScript SDKs, step by step. Runs in Node and in a page, and asserts nothing:
-// the expected results are in tests/it/sdks.rs.
+// the expected results are in tests/sdks/sdks.rs.
 //
 // `world` is the environment: { COS, ways, broker, cloud, say, blob(bytes), file(bytes), download }. `ways` are options
 // that point the SDK at the sandbox; all steps but one use the first. `blob` and `file` make bodies and upload parameters

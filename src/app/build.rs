@@ -1,0 +1,214 @@
+//! Builds the service from its configuration.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use secrecy::SecretString;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{App, Listener, Signals, StartError, listen::listen};
+use crate::{
+    admin::{AdminState, Services},
+    audit::Audit,
+    canary::{self, Canary, CanaryDeps},
+    config::{self, Config, ConfigParts},
+    credential_cache::CredentialCache,
+    http::{self, Api, RecentRefusals},
+    identity::Verifier,
+    reload::TemplateStore,
+    sts::{Sts, TencentSts},
+    telemetry::Tracer,
+};
+use runtime::{clock::Clock, entropy::Entropy};
+use templates::TemplateSet;
+
+/// SIGXFSZ: the same number on every Linux architecture that Rust's standard library supports, except MIPS.
+const SIGXFSZ: i32 = 25;
+
+/// The modules of the service, connected to each other.
+struct Components {
+    templates: Arc<TemplateStore>,
+    verifier: Arc<Verifier>,
+    tracer: Tracer,
+    sts: Arc<TencentSts>,
+    audit: Audit,
+    cache: CredentialCache,
+    canary: Option<Arc<Canary>>,
+    requests: http::Metrics,
+    recent: RecentRefusals,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Checks that the canary can run with these templates.
+///
+/// # Errors
+/// Why not.
+pub fn check_canary(
+    canary: &config::Canary,
+    templates: &TemplateSet,
+    issuer: &str,
+) -> Result<(), StartError> {
+    canary::check(templates, canary.template(), issuer)
+        .map_err(|unfit| StartError::Canary { place: canary.place().to_owned(), unfit })
+}
+
+impl App {
+    /// Builds the service and takes its ports. It serves once it runs, until `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub fn build(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let templates = open_templates(&config, &*clock)?;
+        let ConfigParts { server, admin, issuers, sts, cache, limits, audit, tracing, canary, .. } =
+            config.into_parts();
+        let issuer = issuers.first().issuer.clone();
+        let runtime = Handle::current();
+        let verifier = Arc::new(Verifier::new(issuers.into_vec(), Arc::clone(&clock), &runtime)?);
+        let tracer = Tracer::start(tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
+        let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy))?;
+        let sts = Arc::new(sts.traced(tracer.clone()));
+        let audit = Audit::start(audit, Arc::clone(&clock))?;
+        let cache = CredentialCache::new(
+            cache,
+            &limits,
+            Arc::clone(&sts) as Arc<dyn Sts>,
+            audit.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            runtime,
+        );
+        let requests = http::Metrics::default();
+        requests.show_templates(templates.current().names());
+        let mut components = Components {
+            templates,
+            verifier,
+            tracer,
+            sts,
+            audit,
+            cache,
+            canary: None,
+            requests,
+            recent: RecentRefusals::default(),
+            clock,
+            entropy,
+        };
+        components.canary = canary.map(|canary| components.canary(canary, issuer)).transpose()?;
+        components.listen(server, admin, shutdown)
+    }
+}
+
+/// Loads the templates and checks that the canary can run with them.
+fn open_templates(config: &Config, clock: &dyn Clock) -> Result<Arc<TemplateStore>, StartError> {
+    let constraints = config.template_settings().serving_constraints();
+    let templates = TemplateStore::open(config.templates().dir().to_owned(), constraints, clock.now())
+        .map_err(StartError::Problems)?;
+    if let Some(canary) = config.canary() {
+        check_canary(canary, &templates.current(), &config.issuers().first().issuer)?;
+    }
+    Ok(Arc::new(templates))
+}
+
+impl Components {
+    fn canary(&self, canary: config::Canary, issuer: String) -> Result<Arc<Canary>, StartError> {
+        let deps = CanaryDeps {
+            templates: Arc::clone(&self.templates),
+            issuer,
+            sts: Arc::clone(&self.sts) as Arc<dyn Sts>,
+            audit: self.audit.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        Ok(Arc::new(Canary::new(canary, deps)?))
+    }
+
+    /// Takes the ports and creates the servers, the operators' first.
+    fn listen(
+        self,
+        server: config::Server,
+        admin: config::Admin,
+        shutdown: CancellationToken,
+    ) -> Result<App, StartError> {
+        let (address, token) = admin.into_parts();
+        let (operators_address, listener) = listen(Listener::Operators, address)?;
+        let admin = Arc::new(self.admin_state(token));
+        let operators = crate::admin::serve(Arc::clone(&admin), listener)?;
+        let (public_address, listener) = listen(Listener::Public, server.listen())?;
+        let api = self.api(&server, shutdown.clone());
+        let public = http::serve(api, listener, &server)?;
+        Ok(App {
+            public: (public_address, public),
+            operators: (operators_address, operators),
+            admin,
+            verifier: self.verifier,
+            templates: self.templates,
+            sts: self.sts,
+            cache: self.cache,
+            audit: self.audit,
+            tracer: self.tracer,
+            canary: self.canary,
+            clock: self.clock,
+            signals: Signals {
+                hangup: signal(SignalKind::hangup())?,
+                _file_size_limit: signal(SignalKind::from_raw(SIGXFSZ))?,
+            },
+            shutdown,
+        })
+    }
+
+    /// A registry with the metrics of every module.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        self.cache.register(&mut registry);
+        self.requests.register(&mut registry);
+        self.sts.register(&mut registry);
+        self.templates.register(&mut registry);
+        self.verifier.register(&mut registry);
+        self.audit.register(&mut registry);
+        self.tracer.register(&mut registry);
+        if let Some(canary) = &self.canary {
+            canary.register(&mut registry);
+        }
+        registry
+    }
+
+    fn admin_state(&self, token: Option<SecretString>) -> AdminState {
+        let services = Services {
+            cache: self.cache.clone(),
+            templates: Arc::clone(&self.templates),
+            verifier: Arc::clone(&self.verifier),
+            sts: Arc::clone(&self.sts),
+            requests: self.requests.clone(),
+            recent: self.recent.clone(),
+            canary: self.canary.clone(),
+            audit: self.audit.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        AdminState::new(self.registry(), services, token)
+    }
+
+    fn api(&self, server: &config::Server, shutdown: CancellationToken) -> Api {
+        Api {
+            verifier: Arc::clone(&self.verifier),
+            templates: Arc::clone(&self.templates),
+            cache: self.cache.clone(),
+            audit: self.audit.clone(),
+            tracer: self.tracer.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            metrics: self.requests.clone(),
+            recent: self.recent.clone(),
+            trusted_proxies: server.trusted_proxies().to_vec(),
+            shutdown,
+        }
+    }
+}

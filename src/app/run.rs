@@ -1,0 +1,95 @@
+//! Runs the service until it is told to stop.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{App, StartError, source_credentials};
+use crate::{
+    admin::{self, AdminState},
+    audit::Event,
+    reload, systemd,
+};
+
+impl App {
+    /// Serves until shutdown. Then running requests and calls to STS finish, and the last audit lines and spans are
+    /// written.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self) -> Result<(), StartError> {
+        let (cache, audit, tracer) = (self.cache.clone(), self.audit.clone(), self.tracer.clone());
+        audit.record(Event::start(&self.templates.current()));
+        let served = self.serve().await;
+        // No call starts any more, and each ends by itself within `sts.timeout`.
+        cache.wait_idle().await;
+        let audited = tokio::task::spawn_blocking(move || audit.close());
+        if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
+            tracing::error!(%error, "the audit log could not be closed");
+        }
+        served
+    }
+
+    async fn serve(self) -> Result<(), StartError> {
+        // The history begins before the first request, which its first sample must not contain.
+        self.admin.record_sample();
+        let background = Background::default();
+        // In the background: a hanging issuer must not keep the process from stopping.
+        background.spawn(async move { self.verifier.warm_up().await });
+        background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
+        background.spawn(source_credentials::watch(self.sts));
+        background.spawn(sample_history(self.admin));
+        background.spawn(systemd::ping_watchdog());
+        if let Some(canary) = self.canary {
+            background.spawn(canary.watch());
+        }
+        let (public, operators) = (self.public.1, self.operators.1);
+        let (public_handle, operators_handle) = (public.handle(), operators.handle());
+        let serving = async { tokio::try_join!(public, operators) };
+        tokio::pin!(serving);
+        systemd::notify_ready();
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = self.shutdown.cancelled() => {
+                systemd::notify_stopping();
+                tracing::info!("stopping: no new connections, running requests may finish");
+                // A server stops only while it is polled.
+                let (served, (), ()) =
+                    tokio::join!(serving, public_handle.stop(true), operators_handle.stop(true));
+                served
+            }
+        };
+        background.stop().await;
+        served?;
+        Ok(())
+    }
+}
+
+/// Tasks that end with the service.
+#[derive(Default)]
+struct Background {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Background {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(task).await });
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Samples the figures of the last hour.
+async fn sample_history(admin: Arc<AdminState>) {
+    loop {
+        sleep(admin::SAMPLE_INTERVAL).await;
+        admin.record_sample();
+    }
+}

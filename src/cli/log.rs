@@ -1,0 +1,105 @@
+//! The log of a running process, to stderr.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use crate::config::Environment;
+use diagnostics::to_single_line;
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+const DEFAULT_LEVEL: &str = "info";
+
+/// Libraries whose log is restricted. Lines of HTTP libraries below `info` could contain headers. actix-http logs
+/// malformed requests of any client as errors.
+const LIBRARY_FILTERS: [&str; 7] = [
+    "hyper=info",
+    "hyper_util=info",
+    "reqwest=info",
+    "h2=info",
+    "rustls=info",
+    "actix_http=off",
+    "actix_server=warn",
+];
+
+/// Starts the log, filtered by `RUST_LOG`.
+pub(super) fn start_log(format: LogFormat) {
+    let written = Environment::of_process().variable("RUST_LOG");
+    let (filter, error) = match written.as_deref().map(parse_filter) {
+        None => (EnvFilter::new(DEFAULT_LEVEL), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVEL), Some(error)),
+    };
+    let filter = LIBRARY_FILTERS
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second start in one process finds a log that is already there, which is fine.
+    let _ = match format {
+        LogFormat::Human => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_target(false),
+            )
+            .try_init(),
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+    };
+    if let Some(error) = error {
+        tracing::warn!("RUST_LOG {}; {DEFAULT_LEVEL} is used", to_single_line(&error.to_string()));
+    }
+}
+
+/// A part of `RUST_LOG` that is no filter.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}`: not a level; use error, warn, info, debug, trace, off or target=level")]
+struct BadFilter(String);
+
+/// Parses `RUST_LOG`. The library takes a bare word as a target, so a misspelt level would silence the log.
+fn parse_filter(written: &str) -> Result<EnvFilter, BadFilter> {
+    match written.split(',').map(str::trim).find(|part| !is_level_or_directive(part)) {
+        Some(part) => Err(BadFilter(part.to_owned())),
+        None => EnvFilter::builder().parse(written).map_err(|_| BadFilter(written.to_owned())),
+    }
+}
+
+fn is_level_or_directive(part: &str) -> bool {
+    part.is_empty() || part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_an_error_and_does_not_silence_the_log() {
+        for written in
+            ["info", "DEBUG", "off", "", "warn,cosbroker=debug", "cosbroker=trace, info", "[request]=debug"]
+        {
+            assert!(parse_filter(written).is_ok(), "{written}");
+        }
+        for (written, named) in [
+            ("debg", "`debg`"),
+            ("verbose", "`verbose`"),
+            ("info,cosbroker", "`cosbroker`"),
+            ("foo=bar=baz", "`foo=bar=baz`"),
+            ("cosbroker=debg", "`cosbroker=debg`"),
+        ] {
+            let error = parse_filter(written).map(|_| ()).unwrap_err().to_string();
+            assert!(error.starts_with(named) && error.contains("target=level"), "{written}: {error}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `[server]`: the public listener, which applications call.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::SecretSlice;
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::context::Context;
+use diagnostics::{Diagnostic, HumanDuration};
+
+/// The section as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServer {
+    listen: SocketAddr,
+    tls_cert_file: Option<Spanned<PathBuf>>,
+    tls_key_file: Option<Spanned<PathBuf>>,
+    trusted_proxies: Vec<IpNet>,
+    cors_origins: Vec<Spanned<String>>,
+    workers: Option<Spanned<usize>>,
+    max_connections: Option<Spanned<usize>>,
+    shutdown_timeout: HumanDuration,
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
+            tls_cert_file: None,
+            tls_key_file: None,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            workers: None,
+            max_connections: None,
+            shutdown_timeout: HumanDuration(Duration::from_secs(25)),
+        }
+    }
+}
+
+/// Settings of the public listener.
+#[derive(Debug)]
+pub struct Server {
+    listen: SocketAddr,
+    tls: Option<Tls>,
+    trusted_proxies: Vec<IpNet>,
+    cors_origins: Vec<String>,
+    workers: Option<usize>,
+    max_connections: usize,
+    shutdown_timeout: Duration,
+}
+
+/// A certificate chain and its private key, as PEM bytes.
+#[derive(Debug)]
+pub struct Tls {
+    certificate_chain: Vec<u8>,
+    private_key: SecretSlice<u8>,
+    place: String,
+}
+
+/// The server library's own bound.
+const MAX_WORKERS: usize = 512;
+const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
+
+impl RawServer {
+    pub(super) fn check(self, context: &Context<'_>) -> Result<Server, Diagnostic> {
+        let tls = self.tls(context)?;
+        for origin in &self.cors_origins {
+            check_origin(origin, context)?;
+        }
+        if let Some(workers) = self.workers.as_ref().filter(|workers| *workers.get_ref() > MAX_WORKERS) {
+            return Err(context.problem(
+                workers.span(),
+                format!("more than {MAX_WORKERS} workers"),
+                "leave it out for one per core",
+            ));
+        }
+        for count in [&self.workers, &self.max_connections].into_iter().flatten() {
+            if *count.get_ref() == 0 {
+                return Err(context.problem(count.span(), "0 would serve no request", "give 1 or more"));
+            }
+        }
+        Ok(Server {
+            listen: self.listen,
+            tls,
+            trusted_proxies: self.trusted_proxies,
+            cors_origins: self.cors_origins.into_iter().map(Spanned::into_inner).collect(),
+            workers: self.workers.map(Spanned::into_inner),
+            max_connections: self.max_connections.map_or(DEFAULT_MAX_CONNECTIONS, Spanned::into_inner),
+            shutdown_timeout: self.shutdown_timeout.0,
+        })
+    }
+
+    fn tls(&self, context: &Context<'_>) -> Result<Option<Tls>, Diagnostic> {
+        match (&self.tls_cert_file, &self.tls_key_file) {
+            (None, None) => Ok(None),
+            (Some(chain), Some(key)) => Ok(Some(Tls {
+                certificate_chain: context.read_file(chain)?,
+                private_key: context.read_file(key)?.into(),
+                place: context.place(&chain.span()),
+            })),
+            (Some(only), None) | (None, Some(only)) => Err(context.problem(
+                only.span(),
+                "[server] has one of tls_cert_file and tls_key_file",
+                "give both, or neither for plain HTTP behind a TLS proxy",
+            )),
+        }
+    }
+}
+
+fn check_origin(origin: &Spanned<String>, context: &Context<'_>) -> Result<(), Diagnostic> {
+    let text = origin.get_ref();
+    if Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text) {
+        return Ok(());
+    }
+    Err(context.problem(
+        origin.span(),
+        format!("`{text}` is not an origin"),
+        "write scheme and host only, like \"https://app.example.com\"; `*` is never allowed",
+    ))
+}
+
+impl Server {
+    /// The address of the public listener.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Certificate and key; plain HTTP if absent.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// Peers whose `X-Forwarded-For` and sampling flag are trusted.
+    pub(crate) fn trusted_proxies(&self) -> &[IpNet] {
+        &self.trusted_proxies
+    }
+
+    /// Origins that CORS allows.
+    pub(crate) fn cors_origins(&self) -> &[String] {
+        &self.cors_origins
+    }
+
+    /// Worker threads; one per core if absent.
+    pub(crate) fn workers(&self) -> Option<usize> {
+        self.workers
+    }
+
+    /// Connections per worker.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// How long running requests may take after a signal to stop.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shutdown_timeout
+    }
+}
+
+impl Tls {
+    /// The certificate chain in PEM, leaf first.
+    pub(crate) fn certificate_chain(&self) -> &[u8] {
+        &self.certificate_chain
+    }
+
+    /// The private key in PEM.
+    pub(crate) fn private_key(&self) -> &SecretSlice<u8> {
+        &self.private_key
+    }
+
+    /// Where the configuration names the files, for messages: `file:line:column`.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::{MINIMAL, assert_refused, parse};
+
+    #[test]
+    fn the_public_listener_is_on_loopback_by_default() {
+        assert_eq!(parse(MINIMAL).unwrap().server().listen().to_string(), "127.0.0.1:5000");
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (section, message) in [
+            ("[server]\ncors_origins = [\"*\"]", "not an origin"),
+            ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
+            ("[server]\nworkers = 0", "0 would serve no request"),
+            ("[server]\nworkers = 513", "more than 512"),
+        ] {
+            assert_refused(section, message);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The settings that decide which templates may be served. They are read without the secrets of the
+//! configuration, for commands that run where the secrets are not available.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::Spanned;
+
+use super::{Config, RawConfig, Templates, issuer::RawIssuer};
+use diagnostics::{Diagnostic, Source};
+use templates::{IssuerTrust, ServingConstraints};
+
+/// The part of a configuration that decides which templates may be served.
+#[derive(Debug)]
+pub struct TemplateSettings {
+    templates: Templates,
+    /// Each issuer's name and trusted claims.
+    issuers: Vec<(String, Vec<String>)>,
+    max_lifetime: Duration,
+    min_remaining: Option<Duration>,
+}
+
+impl TemplateSettings {
+    /// Reads these settings of a configuration file; paths in it are relative to it.
+    ///
+    /// # Errors
+    /// When the file is not a configuration.
+    pub fn load(path: &Path) -> Result<Self, Diagnostic> {
+        let source = Source::read(path)?;
+        let raw: RawConfig = source.parse()?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Ok(Self {
+            max_lifetime: raw.sts.get_ref().max_lifetime(),
+            min_remaining: raw.cache.min_remaining(),
+            templates: raw.templates.relative_to(base),
+            issuers: raw
+                .issuer
+                .into_iter()
+                .map(Spanned::into_inner)
+                .map(RawIssuer::name_and_trusted_claims)
+                .collect(),
+        })
+    }
+
+    /// The folder of templates.
+    pub(crate) fn into_dir(self) -> PathBuf {
+        self.templates.dir().to_owned()
+    }
+
+    /// The name of the first issuer.
+    pub(crate) fn first_issuer(&self) -> Option<&str> {
+        self.issuers.first().map(|(name, _)| name.as_str())
+    }
+
+    /// What every template must satisfy besides the proof.
+    pub fn serving_constraints(&self) -> ServingConstraints {
+        ServingConstraints {
+            issuer_trust: IssuerTrust {
+                several: self.issuers.len() > 1,
+                trusted_claims: self.claims_trusted_by_all(),
+            },
+            longest: self.max_lifetime,
+            min_remaining: self.min_remaining,
+            default: self.templates.default().map(str::to_owned),
+        }
+    }
+
+    /// A claim is trusted only if every issuer vouches for it.
+    fn claims_trusted_by_all(&self) -> Vec<String> {
+        let trusted = self.issuers.iter().flat_map(|(_, claims)| claims);
+        trusted
+            .filter(|claim| self.issuers.iter().all(|(_, claims)| claims.contains(claim)))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Config {
+    /// The settings that decide which templates may be served.
+    pub(crate) fn template_settings(&self) -> TemplateSettings {
+        TemplateSettings {
+            templates: self.templates.clone(),
+            issuers: self
+                .issuers
+                .iter()
+                .map(|issuer| (issuer.issuer.clone(), issuer.trusted_claims.clone()))
+                .collect(),
+            max_lifetime: self.sts.max_lifetime(),
+            min_remaining: self.cache.min_remaining,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Helpers for the tests of all sections.
+
+use super::{Config, Environment};
+use diagnostics::{Diagnostic, Source};
+
+/// A configuration without optional keys.
+pub(super) const MINIMAL: &str = r#"
+[[issuer]]
+issuer = "https://id.example.com/"
+audience = ["app"]
+algorithms = ["HS256"]
+secret_env = "JWT_SECRET"
+[templates]
+dir = "policies"
+[sts]
+region = "ap-guangzhou"
+secret_id_env = "ID"
+secret_key_env = "KEY"
+"#;
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "JWT_SECRET" | "APP_JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+        "SHORT" => Some("secret".to_owned()),
+        "ID" | "KEY" | "TENCENTCLOUD_SECRET_ID" | "TENCENTCLOUD_SECRET_KEY" => Some(format!("the-{name}")),
+        _ => None,
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    Config::parse(&Source::new("config.toml", text), &Environment(&variable))
+}
+
+#[cfg(feature = "sandbox")]
+pub(super) fn parse_sandbox(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    Config::parse_sandbox(&Source::new("config.toml", text), &Environment(&variable))
+}
+
+/// The problems of a text, one per line.
+pub(super) fn problem(text: &str) -> String {
+    let problems = parse(text).expect_err("a problem");
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Asserts that [`MINIMAL`] with one more section is refused with this message.
+pub(super) fn assert_refused(section: &str, message: &str) {
+    let text = problem(&format!("{MINIMAL}\n{section}"));
+    assert!(text.contains(message), "{section}: {text}");
+}
