@@ -13,6 +13,7 @@ mod health;
 mod metrics;
 mod middleware;
 mod observe;
+mod openapi;
 mod outcome;
 mod problem;
 mod query;
@@ -35,7 +36,9 @@ use std::{
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpResponse, HttpServer, Resource, dev::Server, guard,
+    App, HttpResponse, HttpServer, Resource,
+    dev::Server,
+    guard,
     middleware::{Condition, from_fn},
     web,
 };
@@ -45,6 +48,7 @@ pub(crate) use self::query::query;
 use self::{call::Call, refusal::Refusal};
 pub use self::{
     metrics::Metrics,
+    openapi::document as openapi_document,
     outcome::OutcomeLabel,
     problem::ProblemType,
     recent::{RecentRefusal, RecentRefusals},
@@ -155,9 +159,7 @@ fn routes(services: &mut web::ServiceConfig) {
                 .route(web::get().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(
-            resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)),
-        )
+        .service(resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)))
         .service(resource("/openapi.json", "GET").route(web::get().to(health::openapi)))
         .default_service(web::to(no_route));
 }

@@ -172,7 +172,12 @@ impl SyntheticUsers {
     }
 }
 
-fn grant(templates: &TemplateSet, template: &str, issuer: &str, claims: SyntheticClaims<'_>) -> Result<Arc<Grant>, Unfit> {
+fn grant(
+    templates: &TemplateSet,
+    template: &str,
+    issuer: &str,
+    claims: SyntheticClaims<'_>,
+) -> Result<Arc<Grant>, Unfit> {
     templates
         .synthetic_grant(template, issuer, claims)
         .map_err(|why| Unfit::NoGrant { template: template.to_owned(), why })

@@ -90,7 +90,8 @@ impl Options {
             .map_err(|error| StartError::Listen { address: self.cloud_listen, error })?;
         let cloud_address = cloud_listener.local_addr()?;
         let issuer_url = format!("http://{cloud_address}/");
-        let account = Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
+        let account =
+            Account { secret_id: format!("AKID{}", entropy.hex_id()), secret_key: entropy.hex_id() };
         let config = EmulatorConfig {
             issuer_url: issuer_url.clone(),
             audience: AUDIENCE.to_owned(),

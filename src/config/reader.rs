@@ -18,8 +18,8 @@ use super::{
     secrets::{self, Secrets},
     source_credentials::is_valid_key_part,
 };
-use tencent_sts::SourceCredentials;
 use diagnostics::{Diagnostic, Source, nearest};
+use tencent_sts::SourceCredentials;
 
 /// What checking needs at hand.
 pub(super) struct Reader<'a> {

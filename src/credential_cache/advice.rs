@@ -190,8 +190,8 @@ fn advise(
         .map(|settings| comparison.replay(settings, measured_from, Some(&present)))
         .filter(|other| other.settings.max_bytes.is_none() || other.figures != present.figures)
         .collect();
-    let asked = (*what_if != WhatIf::default())
-        .then(|| comparison.replay(*what_if, measured_from, Some(&present)));
+    let asked =
+        (*what_if != WhatIf::default()).then(|| comparison.replay(*what_if, measured_from, Some(&present)));
     let recorded = Recorded {
         requests: recording.requests().count() as u64,
         of_one_key_in: recording.one_in,

@@ -81,8 +81,12 @@ impl Cache {
     pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let removed = moka::sync::Cache::new(MAX_REMEMBERED);
         let users: Arc<Users> = Arc::default();
-        let removals =
-            Removals { removed: removed.clone(), users: Arc::clone(&users), clock: Arc::clone(&clock), metrics };
+        let removals = Removals {
+            removed: removed.clone(),
+            users: Arc::clone(&users),
+            clock: Arc::clone(&clock),
+            metrics,
+        };
         let credentials = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, cached: &Arc<CachedCredential>| cached.weight())
@@ -140,11 +144,7 @@ impl Cache {
         let fingerprint = grant.fingerprint();
         self.latest_by_lineage.insert(grant.lineage(), fingerprint);
         self.removed.invalidate(&fingerprint);
-        self.users.record_covered(
-            grant.principal().fingerprint(),
-            cached.servable_until(),
-            self.clock.now(),
-        );
+        self.users.record_covered(grant.principal().fingerprint(), cached.servable_until(), self.clock.now());
         self.credentials.insert(fingerprint, cached);
     }
 

@@ -145,7 +145,8 @@ mod tests {
     use super::*;
 
     fn of(minutes: &[u64]) -> (usize, usize, Option<u64>) {
-        let coverage = StaleCoverage::of(minutes.iter().map(|minutes| Duration::from_mins(*minutes)).collect());
+        let coverage =
+            StaleCoverage::of(minutes.iter().map(|minutes| Duration::from_mins(*minutes)).collect());
         (coverage.active_users, coverage.covered, coverage.duration.map(|duration| duration.as_secs() / 60))
     }
 

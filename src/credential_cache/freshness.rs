@@ -161,9 +161,14 @@ mod tests {
 
     #[test]
     fn the_refresh_margin_varies_by_a_tenth_and_is_never_the_whole_lifetime() {
-        for (share, jitter, expected) in [(0.3, 0.0, 27), (0.3, NO_JITTER, 30), (0.3, 1.0, 33), (1.0, 0.5, 95)] {
+        for (share, jitter, expected) in
+            [(0.3, 0.0, 27), (0.3, NO_JITTER, 30), (0.3, 1.0, 33), (1.0, 0.5, 95)]
+        {
             let margin = refresh_margin(Duration::from_secs(100), share, jitter);
-            assert!((margin.as_secs_f64() - f64::from(expected)).abs() < 1e-6, "{share} {jitter}: {margin:?}");
+            assert!(
+                (margin.as_secs_f64() - f64::from(expected)).abs() < 1e-6,
+                "{share} {jitter}: {margin:?}"
+            );
         }
     }
 }

@@ -285,7 +285,11 @@ mod tests {
         inventory.insert(credential("alice", 1200, 3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
         assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
-        assert_eq!(alices.keys, [credential("alice", 1200, 3000), credential("alice", 0, 1800)], "the last to expire first");
+        assert_eq!(
+            alices.keys,
+            [credential("alice", 1200, 3000), credential("alice", 0, 1800)],
+            "the last to expire first"
+        );
         assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [credential("alice", 1200, 3000)]);
         let none = inventory.list(&KeyFilter::default(), at(3000));
         assert_eq!((none.active, none.expires_last_at, none.coverage.forgotten), (0, None, 0));
@@ -325,7 +329,10 @@ mod tests {
         }
         let all = inventory.list(&KeyFilter::default(), at(0));
         assert_eq!((all.active, all.coverage.forgotten), (10, 20));
-        assert!(all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)), "the last to expire are kept");
+        assert!(
+            all.keys.iter().all(|key| key.expires_at > at(1800 + 29 * 60)),
+            "the last to expire are kept"
+        );
         assert_eq!(
             all.coverage.forgotten_until,
             Some(at(1800 + 30 * 60)),

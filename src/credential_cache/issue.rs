@@ -51,8 +51,7 @@ impl CredentialCache {
         context: &RequestContext,
     ) -> Result<ServedCredential, CredentialError> {
         let admitted = self.0.scopes.admit(grant);
-        let is_new_scope =
-            admitted.map_err(|retry_after| CredentialError::TooManyScopes { retry_after })?;
+        let is_new_scope = admitted.map_err(|retry_after| CredentialError::TooManyScopes { retry_after })?;
         self.0.metrics.missed(reason);
         let guard = AbandonGuard { inner: &self.0, unserved: stale.is_none().then_some(&**grant) };
         let fetched = self.fetch(grant, required, context).await;
@@ -197,8 +196,7 @@ impl Inner {
         let now = self.clock.now();
         let ttl = runtime::clock::time_until(credential.expires_at, now);
         let margin = freshness::refresh_margin(ttl, self.rules.refresh_at, self.entropy.unit());
-        let cached =
-            Arc::new(CachedCredential::new(credential, grant, source_credentials_version, margin));
+        let cached = Arc::new(CachedCredential::new(credential, grant, source_credentials_version, margin));
         // Before any request is served it: a served credential is always in the inventory.
         self.inventory.add(&cached, now);
         self.cache.insert(Arc::clone(&cached));

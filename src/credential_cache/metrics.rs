@@ -77,7 +77,11 @@ impl Collector for MetricsCollector {
             "1 while the last revocation or restoration could not be written to limits.revoked_file",
             u32::from(now.revocations_unsaved),
         )?;
-        writer.gauge("cosbroker_inflight_fetches", "STS calls for a credential in flight", now.inflight_fetches)?;
+        writer.gauge(
+            "cosbroker_inflight_fetches",
+            "STS calls for a credential in flight",
+            now.inflight_fetches,
+        )?;
         writer.gauge(
             "cosbroker_active_users",
             "Users who hold a credential or want one",

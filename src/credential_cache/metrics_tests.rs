@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    StaleCoverage, Outcome,
+    Outcome, StaleCoverage,
     tests::{CALL, Harness, LIFE, harness, pass, unavailable},
 };
 

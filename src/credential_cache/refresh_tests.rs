@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    tests::{CALL, Harness, LIFE, CONTEXT, RULES, harness, pass, unavailable},
+    tests::{CALL, CONTEXT, Harness, LIFE, RULES, harness, pass, unavailable},
     *,
 };
 
@@ -98,6 +98,10 @@ async fn a_credential_fetched_during_a_rotation_is_fetched_again() {
         harness.sts.source_credentials_version.fetch_add(1, Ordering::Relaxed);
     });
     assert_eq!(served.unwrap().how, CacheOutcome::Fetched);
-    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched, "it is unknown which of the two it was issued with");
+    assert_eq!(
+        harness.outcome("alice").await,
+        CacheOutcome::Fetched,
+        "it is unknown which of the two it was issued with"
+    );
     assert_eq!(harness.calls(), 2);
 }

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::set::TooManyRevoked;
 pub(super) use self::set::RevokedUsers;
+pub use self::set::TooManyRevoked;
 use self::set::{Change, Persistence};
 use super::{
     CredentialCache,

@@ -1,5 +1,5 @@
 use super::{
-    tests::{CALL, Harness, LIFE, CONTEXT, harness, pass, unavailable},
+    tests::{CALL, CONTEXT, Harness, LIFE, harness, pass, unavailable},
     *,
 };
 
@@ -54,13 +54,22 @@ async fn a_revoked_user_gets_nothing_at_once_and_other_users_are_unaffected() {
     }
     harness.request_scope("alice", "a/*", None).await.unwrap();
     let revocation = harness.cache.revoke("i", "alice", None).unwrap();
-    assert_eq!((revocation.active, revocation.already, revocation.lasting, revocation.problem), (2, false, false, None));
-    assert_eq!(runtime::clock::time_until(revocation.expires_last_at.unwrap(), revocation.coverage.now), LIFE);
-    assert_eq!(harness.request("alice").await.unwrap_err(), CredentialError::Revoked, "not even from the cache");
+    assert_eq!(
+        (revocation.active, revocation.already, revocation.lasting, revocation.problem),
+        (2, false, false, None)
+    );
+    assert_eq!(
+        runtime::clock::time_until(revocation.expires_last_at.unwrap(), revocation.coverage.now),
+        LIFE
+    );
+    assert_eq!(
+        harness.request("alice").await.unwrap_err(),
+        CredentialError::Revoked,
+        "not even from the cache"
+    );
     assert_eq!(harness.request_scope("alice", "a/*", None).await.unwrap_err(), CredentialError::Revoked);
     assert_eq!(harness.request_scope("alice", "b/*", None).await.unwrap_err(), CredentialError::Revoked);
-    let admit =
-        |issuer: &str, subject: &str| harness.cache.admit(&Identity::for_tests(issuer, subject, &[]));
+    let admit = |issuer: &str, subject: &str| harness.cache.admit(&Identity::for_tests(issuer, subject, &[]));
     assert_eq!(admit("i", "alice"), Err(CredentialError::Revoked));
     assert_eq!((admit("another", "alice"), admit("i", "bob")), (Ok(()), Ok(())));
     assert_eq!(harness.outcome("bob").await, CacheOutcome::Hit);

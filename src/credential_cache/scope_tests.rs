@@ -15,7 +15,11 @@ async fn the_number_of_scopes_of_a_user_is_bounded() {
     assert!(retry_after <= LIFE && retry_after > LIFE / 2, "{retry_after:?}");
     assert_eq!(ask("alice", "a/*").await, Ok(CacheOutcome::Hit), "what is held stays");
     assert_eq!(ask("bob", "a/*").await, Ok(CacheOutcome::Fetched), "others have their own");
-    assert_eq!(harness.request("alice").await.unwrap().how, CacheOutcome::Fetched, "the whole grant is not a scope");
+    assert_eq!(
+        harness.request("alice").await.unwrap().how,
+        CacheOutcome::Fetched,
+        "the whole grant is not a scope"
+    );
     tokio::time::advance(retry_after).await;
     assert_eq!(ask("alice", "c/*").await, Ok(CacheOutcome::Fetched));
 }
@@ -33,7 +37,11 @@ async fn a_scope_is_released_when_its_credential_expires_and_is_renewed_at_the_l
     assert!(retry_after <= LIFE * 3 / 4, "the first to expire makes room: {retry_after:?}");
     tokio::time::advance(retry_after).await;
     assert_eq!(ask("c/*", None).await, Ok(CacheOutcome::Fetched));
-    assert_eq!(ask("b/*", Some(LIFE / 2)).await, Ok(CacheOutcome::Fetched), "one of the two, with a longer TTL");
+    assert_eq!(
+        ask("b/*", Some(LIFE / 2)).await,
+        Ok(CacheOutcome::Fetched),
+        "one of the two, with a longer TTL"
+    );
     assert!(matches!(ask("d/*", None).await, Err(CredentialError::TooManyScopes { .. })));
 }
 

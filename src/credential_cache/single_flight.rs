@@ -151,11 +151,7 @@ mod tests {
         let fetches = SingleFlight::new(Handle::current());
         let fingerprint = Fingerprint::of(&["alice"]);
         let crash = || async {
-            if true {
-                panic!("a bug")
-            } else {
-                Err(StsError::Unavailable { detail: String::new() })
-            }
+            if true { panic!("a bug") } else { Err(StsError::Unavailable { detail: String::new() }) }
         };
         let waiter = waiter(fetches.join_or_start(fingerprint, Urgency::UserWaits, || None, crash));
         assert!(matches!(waiter.result().await, Err(StsError::Unavailable { .. })));

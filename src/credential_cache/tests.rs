@@ -244,7 +244,10 @@ async fn while_sts_fails_a_credential_with_a_minute_left_is_served_and_none_with
     let served = harness.request("alice").await.unwrap();
     assert_eq!(served.how, CacheOutcome::Stale);
     pass(Duration::from_secs(3)).await;
-    assert!(matches!(harness.request("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(
+        harness.request("alice").await,
+        Err(CredentialError::Sts(StsError::Unavailable { .. }))
+    ));
     pass(Duration::from_mins(1)).await;
     assert!(harness.request("alice").await.is_err(), "an expired credential is never served");
     harness.fail(None);
@@ -315,7 +318,10 @@ async fn a_credential_that_nears_its_end_while_the_request_waits_for_sts_is_not_
     harness.request("alice").await.unwrap();
     harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_mins(1) + CALL / 2).unwrap()).await;
-    assert!(matches!(harness.request("alice").await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
+    assert!(matches!(
+        harness.request("alice").await,
+        Err(CredentialError::Sts(StsError::Unavailable { .. }))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,10 +420,13 @@ async fn the_refresh_point_varies_by_a_tenth_and_is_never_after_the_expiry() {
             Arc::new(FixedEntropy(byte)),
             Handle::current(),
         );
-        let credential = cache.credential_for(&harness.grant("alice"), None, &CONTEXT).await.unwrap().credential;
+        let credential =
+            cache.credential_for(&harness.grant("alice"), None, &CONTEXT).await.unwrap().credential;
         let now = harness.sts.clock.now();
-        let ahead = runtime::clock::time_until(credential.credential().expires_at, credential.refresh_at(now)).as_secs_f64()
-            / LIFE.as_secs_f64();
+        let ahead =
+            runtime::clock::time_until(credential.credential().expires_at, credential.refresh_at(now))
+                .as_secs_f64()
+                / LIFE.as_secs_f64();
         assert!((ahead - share).abs() < 0.001, "{ahead}");
     }
     let expires_at = credential.credential().expires_at;
@@ -452,6 +461,9 @@ async fn a_changed_policy_is_a_miss_of_its_own() {
     std::fs::write(dir.path().join("upload.toml"), text).unwrap();
     let changed = load(dir.path());
     let grant = changed.grant(None, &Identity::for_tests("i", "alice", &[])).unwrap();
-    assert_eq!(harness.cache.credential_for(&grant, None, &CONTEXT).await.unwrap().how, CacheOutcome::Fetched);
+    assert_eq!(
+        harness.cache.credential_for(&grant, None, &CONTEXT).await.unwrap().how,
+        CacheOutcome::Fetched
+    );
     assert_eq!(harness.figure("reason=\"policy_changed\""), 1);
 }

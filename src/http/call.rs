@@ -8,17 +8,11 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload, error::ErrorInternalServerError,
-    http::header, web,
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload,
+    error::ErrorInternalServerError, http::header, web,
 };
 
-use super::{
-    Api, bearer,
-    outcome::RequestOutcome,
-    refusal::Refusal,
-    shape,
-    state::RequestState,
-};
+use super::{Api, bearer, outcome::RequestOutcome, refusal::Refusal, shape, state::RequestState};
 use crate::credential_cache::{CacheOutcome, ResponseShape, ServedCredential};
 use templates::{Grant, identity::Identity};
 

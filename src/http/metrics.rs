@@ -90,7 +90,8 @@ impl Ending {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let endings = Route::ALL.into_iter().flat_map(|route| Ending::all().map(move |ending| (route, ending)));
+        let endings =
+            Route::ALL.into_iter().flat_map(|route| Ending::all().map(move |ending| (route, ending)));
         let refusals = Family::default();
         // Alerts use these: the first refusal must be visible as an increase.
         for problem in ProblemType::ALL.into_iter().filter(|problem| problem.is_server_error()) {
@@ -275,9 +276,9 @@ impl Collector for MetricsCollector {
         writer.counter(
             "cosbroker_sts_calls_saved",
             "Requests served without an STS call of their own",
-            self.0.requests(|outcome| {
-                matches!(outcome, OutcomeLabel::Served(how) if CacheOutcome::saved_a_call(how))
-            }),
+            self.0.requests(
+                |outcome| matches!(outcome, OutcomeLabel::Served(how) if CacheOutcome::saved_a_call(how)),
+            ),
         )
     }
 }

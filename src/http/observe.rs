@@ -168,11 +168,7 @@ impl Observer {
     }
 
     /// The template of a request. Names of templates that do not exist come from callers and are left out.
-    fn template<'a>(
-        &self,
-        outcome: &'a RequestOutcome,
-        answer: Option<Answer<'_>>,
-    ) -> Option<Cow<'a, str>> {
+    fn template<'a>(&self, outcome: &'a RequestOutcome, answer: Option<Answer<'_>>) -> Option<Cow<'a, str>> {
         match outcome {
             RequestOutcome::Served { credential, .. } => Some(credential.grant().template_name().into()),
             RequestOutcome::Abandoned { grant } => Some(grant.template_name().into()),

@@ -52,9 +52,7 @@ impl Collector for MetricsCollector {
         writer.info(
             "cosbroker_template",
             "The active templates and the SHA-256 of their files",
-            templates
-                .iter()
-                .map(|one| [("template", one.name.as_str()), ("version", one.version.as_str())]),
+            templates.iter().map(|one| [("template", one.name.as_str()), ("version", one.version.as_str())]),
         )?;
         writer.gauges(
             "cosbroker_template_loaded_timestamp_seconds",

@@ -141,7 +141,11 @@ mod tests {
         }
         assert_eq!(breaker.cooldown_remaining(Duration::ZERO), None);
         assert_eq!(open_breaker().cooldown_remaining(Duration::ZERO), Some(SECOND));
-        assert_eq!(open_breaker().cooldown_remaining(SECOND), None, "a probe may be tried, so the process is ready");
+        assert_eq!(
+            open_breaker().cooldown_remaining(SECOND),
+            None,
+            "a probe may be tried, so the process is ready"
+        );
         assert_eq!(open_breaker().admit(Duration::ZERO), Err(SECOND));
     }
 

@@ -64,7 +64,9 @@ impl SourceCredentialsProvider {
             Self::Configured(configured) => {
                 SourceCredentialsStatus { source: "configured", age: Some(configured.age()) }
             }
-            Self::Fetched(fetched) => SourceCredentialsStatus { source: fetched.source(), age: fetched.age() },
+            Self::Fetched(fetched) => {
+                SourceCredentialsStatus { source: fetched.source(), age: fetched.age() }
+            }
         }
     }
 

@@ -86,10 +86,8 @@ impl TencentSts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, InvalidConfig> {
-        let allowance = Allowance {
-            max_ttl: config.action.longest(),
-            calls_per_second: config.calls_per_second.get(),
-        };
+        let allowance =
+            Allowance { max_ttl: config.action.longest(), calls_per_second: config.calls_per_second.get() };
         Ok(Self {
             source_credentials: SourceCredentialsProvider::new(
                 config.keys,
@@ -276,7 +274,13 @@ impl Sts for TencentSts {
         Box::pin(async move {
             match self.issue_with_retries(&grant, urgency, trace).await {
                 Ok(credential) => {
-                    log_issue!(info, grant, trace, Some(credential.request_id.as_str()), "temporary key issued");
+                    log_issue!(
+                        info,
+                        grant,
+                        trace,
+                        Some(credential.request_id.as_str()),
+                        "temporary key issued"
+                    );
                     Ok(credential)
                 }
                 Err(Unissued { error, sts_request_id }) => {

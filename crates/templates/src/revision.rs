@@ -116,7 +116,10 @@ mod tests {
                 "{UPLOAD}[[statement]]\neffect = \"deny\"\naction = \"name/cos:*\"\nresource = \"{resource}\"\n"
             );
             let revision = between(&deny, UPLOAD);
-            assert!(revision.starts_with("+ ") && revision.contains("denied before"), "{resource}: {revision}");
+            assert!(
+                revision.starts_with("+ ") && revision.contains("denied before"),
+                "{resource}: {revision}"
+            );
             assert!(between(UPLOAD, &deny).starts_with("- "), "{resource}");
         }
         let elsewhere = format!(

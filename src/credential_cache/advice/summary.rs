@@ -14,9 +14,8 @@ pub(super) fn summarize(
     others: &[Alternative],
     requested: Option<&Alternative>,
 ) -> String {
-    let saving = others
-        .iter()
-        .filter(|other| other.calls_change.is_some_and(|change| change <= -MIN_SAVED_SHARE));
+    let saving =
+        others.iter().filter(|other| other.calls_change.is_some_and(|change| change <= -MIN_SAVED_SHARE));
     // A larger cache only costs memory, so it comes before a longer lifetime.
     let (sizes, other_settings): (Vec<_>, Vec<_>) =
         saving.partition(|other| other.settings.max_bytes.is_some());

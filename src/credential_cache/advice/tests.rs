@@ -3,21 +3,28 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    replay::{Settings, replay},
     comparison::{number, share},
     recorder::{RecordedRequest, Ring},
+    replay::{Settings, replay},
     *,
 };
 use crate::credential_cache::{
     CacheOutcome,
-    tests::{Harness, LIFE, CONTEXT, RULES, pass},
+    tests::{CONTEXT, Harness, LIFE, RULES, pass},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 const KEY: u64 = 8 << 10;
 
 fn request(key: u64, at: Duration) -> RecordedRequest {
-    RecordedRequest { key, at, lifetime: LIFE, requested_ttl: Duration::ZERO, bytes: KEY, outcome: Some(CacheOutcome::Hit) }
+    RecordedRequest {
+        key,
+        at,
+        lifetime: LIFE,
+        requested_ttl: Duration::ZERO,
+        bytes: KEY,
+        outcome: Some(CacheOutcome::Hit),
+    }
 }
 
 fn all(requests: &[RecordedRequest], settings: &Settings) -> Tally {
@@ -40,7 +47,11 @@ fn recorded(few: &[(u64, u64, u64)]) -> Vec<RecordedRequest> {
     let mut at = Duration::ZERO;
     let requests = few.iter().map(|(user, gap, minutes)| {
         at += Duration::from_secs(*gap);
-        RecordedRequest { requested_ttl: MINUTE * u32::try_from(*minutes).unwrap(), bytes: KEY << (user % 3), ..request(*user, at) }
+        RecordedRequest {
+            requested_ttl: MINUTE * u32::try_from(*minutes).unwrap(),
+            bytes: KEY << (user % 3),
+            ..request(*user, at)
+        }
     });
     requests.collect()
 }
@@ -133,7 +144,11 @@ fn the_least_recently_used_is_evicted_and_expired_credentials_take_no_memory() {
     let settings = settings_of(config::Cache { max_bytes: 2 * KEY, ..RULES });
     let [a, b, c] = [1, 2, 3].map(|key| move |minutes| request(key, MINUTE * minutes));
     let advice = all(&[a(0), b(1), a(2), c(3), a(4), b(5)], &settings);
-    assert_eq!((advice.hits, advice.calls, advice.peak_bytes), (2, 4, 2 * KEY), "b was evicted for c, a was not");
+    assert_eq!(
+        (advice.hits, advice.calls, advice.peak_bytes),
+        (2, 4, 2 * KEY),
+        "b was evicted for c, a was not"
+    );
     let advice = all(&[a(0), b(31), c(62)], &settings_of(RULES));
     assert_eq!((advice.calls, advice.peak_bytes), (3, KEY), "one is active at a time");
 }
@@ -266,7 +281,10 @@ fn a_longer_lifetime_is_advised_with_what_it_saves_and_what_it_costs() {
     assert!((advice.present.figures.calls_per_hour - 100.0).abs() < 1e-9);
     assert!((advice.present.figures.busiest_calls_per_second - 50.0 / 60.0).abs() < 1e-9);
     assert_eq!(advice.present.peak_bytes, 50 * KEY);
-    assert!(advice.alternatives.iter().all(|one| one.settings.max_bytes.is_none()), "the size does not matter");
+    assert!(
+        advice.alternatives.iter().all(|one| one.settings.max_bytes.is_none()),
+        "the size does not matter"
+    );
 }
 
 #[test]
@@ -294,7 +312,10 @@ fn the_named_settings_are_judged_with_the_requests_that_they_would_refuse() {
     let mut ring = Ring::new(4 << 20);
     for turn in 0..48_u32 {
         for user in 0..10 {
-            ring.record(RecordedRequest { requested_ttl: MINUTE * 16, ..request(spread(user), MINUTE * 10 * turn) });
+            ring.record(RecordedRequest {
+                requested_ttl: MINUTE * 16,
+                ..request(spread(user), MINUTE * 10 * turn)
+            });
         }
     }
     let recording = ring.recording(Duration::from_hours(8));

@@ -74,7 +74,9 @@ pub(super) struct CannotWrite {
 
 /// Too many users are revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_REVOKED_USERS} users are revoked, and no more are accepted; block users at their issuer instead")]
+#[error(
+    "{MAX_REVOKED_USERS} users are revoked, and no more are accepted; block users at their issuer instead"
+)]
 pub struct TooManyRevoked;
 
 impl RevokedUsers {
@@ -88,11 +90,7 @@ impl RevokedUsers {
             }
             tracing::info!(file = %file.path().display(), users = users.len(), "revoked users loaded");
         }
-        Self {
-            users: ArcSwap::from_pointee(users),
-            file: Mutex::new(file),
-            unsaved: AtomicBool::new(false),
-        }
+        Self { users: ArcSwap::from_pointee(users), file: Mutex::new(file), unsaved: AtomicBool::new(false) }
     }
 
     /// Whether a principal is revoked.
@@ -171,7 +169,10 @@ mod tests {
         assert!(!revoked.contains(&alice));
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = revoked.add(&alice, at(1)).unwrap();
-        assert!((first.revoked_at, first.already) == (at(1), false) && matches!(first.persistence, Persistence::InMemory));
+        assert!(
+            (first.revoked_at, first.already) == (at(1), false)
+                && matches!(first.persistence, Persistence::InMemory)
+        );
         let again = revoked.add(&alice, at(2)).unwrap();
         assert!((again.revoked_at, again.already) == (at(1), true), "since the first time");
         assert!(revoked.contains(&alice) && !revoked.contains(&other) && revoked.list().len() == 1);

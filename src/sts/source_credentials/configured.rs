@@ -79,7 +79,9 @@ impl ConfiguredCredentials {
                 (state.fingerprint, state.read_at) = (fingerprint, self.clock.monotonic());
                 // After the credentials: a version that is read before a call is never newer than the call's.
                 self.version.fetch_add(1, Ordering::Release);
-                tracing::info!("the source credentials were rotated: temporary keys are issued anew with them");
+                tracing::info!(
+                    "the source credentials were rotated: temporary keys are issued anew with them"
+                );
             }
             (Err(error), _) if !is_stable => {
                 tracing::error!(%error, "the source credentials cannot be read again; the present ones stay in use");
@@ -155,8 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_that_came_from_no_file_are_never_replaced() {
-        let credentials =
-            SourceCredentials { secret_id: "i".into(), secret_key: "k".into(), token: None };
+        let credentials = SourceCredentials { secret_id: "i".into(), secret_key: "k".into(), token: None };
         let configured = ConfiguredCredentials::new(credentials, None, TestClock::at(0));
         configured.reload_if_changed();
         configured.reload_if_changed();

@@ -8,9 +8,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Failure, fetched::Fetched};
-use tencent_sts::{
-    AssumeRoleWithWebIdentity, Client, ClientConfig, Error, InvalidConfig, SourceCredentials,
-};
+use tencent_sts::{AssumeRoleWithWebIdentity, Client, ClientConfig, Error, InvalidConfig, SourceCredentials};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SESSION_NAME: &str = "cosbroker";
@@ -40,9 +38,10 @@ impl WebIdentity {
 
     pub(super) async fn fetch(&self, now: Timestamp) -> Result<Fetched, Failure> {
         // Read at each fetch: the cluster rotates it.
-        let token = tokio::fs::read_to_string(&self.token_file).await.map(Zeroizing::new).map_err(|_| {
-            Failure::no_source_credentials("TKE_WEB_IDENTITY_TOKEN_FILE cannot be read")
-        })?;
+        let token = tokio::fs::read_to_string(&self.token_file)
+            .await
+            .map(Zeroizing::new)
+            .map_err(|_| Failure::no_source_credentials("TKE_WEB_IDENTITY_TOKEN_FILE cannot be read"))?;
         let request = AssumeRoleWithWebIdentity {
             provider_id: &self.provider_id,
             web_identity_token: &SecretString::from(token.trim()),
