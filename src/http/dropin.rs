@@ -8,10 +8,10 @@ use utoipa::IntoParams;
 use super::{
     body,
     call::{Call, CredentialResponse},
-    openapi,
+    openapi::{self, KeyAndCredentials, ScopeItem},
     query::query,
     refusal::Refusal,
-    shape,
+    shape::{Cossign, StsSdk},
 };
 use crate::credential_cache::ResponseShape;
 use templates::Scope;
@@ -38,11 +38,11 @@ pub(super) struct ObjectKeyQuery {
     responses((
         status = 200,
         description = "The key in the envelope.",
-        body = shape::Cossign,
-        example = json!(openapi::cossign_example()),
+        body = Cossign<'static>,
         headers(
             ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
         ),
+        example = json!(openapi::cossign_example()),
     )),
     security(("bearer" = [])),
 )]
@@ -62,11 +62,11 @@ pub(super) async fn sign(call: Call) -> HttpResponse {
     responses((
         status = 200,
         description = "The STS SDK JSON.",
-        body = shape::StsSdk,
-        example = json!(openapi::sts_sdk_example()),
+        body = StsSdk<'static>,
         headers(
             ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
         ),
+        example = json!(openapi::sts_sdk_example()),
     )),
     security(("bearer" = [])),
 )]
@@ -91,7 +91,7 @@ async fn default_credential(call: &Call, shape: ResponseShape) -> Result<Credent
     summary = "A temporary key of a narrower scope, as the STS SDKs return it",
     description = "Answers clients of the vendor's scope demo, such as Android's `STSScopeLimitCredentialProvider`.",
     request_body(
-        content = Vec<openapi::ScopeItem>,
+        content = Vec<ScopeItem>,
         content_type = "application/json",
         description = "The bare list of scope items.",
         example = json!([openapi::scope_item_example()]),
@@ -99,11 +99,11 @@ async fn default_credential(call: &Call, shape: ResponseShape) -> Result<Credent
     responses((
         status = 200,
         description = "The STS SDK JSON.",
-        body = shape::StsSdk,
-        example = json!(openapi::sts_sdk_example()),
+        body = StsSdk<'static>,
         headers(
             ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
         ),
+        example = json!(openapi::sts_sdk_example()),
     )),
     security(("bearer" = [])),
 )]
@@ -132,11 +132,11 @@ async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<Credent
     responses((
         status = 200,
         description = "The STS SDK JSON with bucket, region and `key`.",
-        body = openapi::KeyAndCredentials,
-        example = json!(openapi::key_and_credentials_example()),
+        body = KeyAndCredentials,
         headers(
             ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
         ),
+        example = json!(openapi::key_and_credentials_example()),
     )),
     security(("bearer" = [])),
 )]

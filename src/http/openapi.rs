@@ -11,7 +11,7 @@ use utoipa::{
         ContentBuilder, HeaderBuilder, OpenApi as Document, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
-        schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type},
+        schema::{ObjectBuilder, SchemaType, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -23,7 +23,9 @@ pub(super) use self::examples::{
 use super::{
     dropin, health,
     problem::{self, ProblemType},
-    refusal, shape, v1,
+    refusal::{Envelope, Problem},
+    shape::{Located, Sts3, Times, V1},
+    v1,
 };
 
 const DESCRIPTION: &str = "An app's logged-in user sends their token and gets a temporary COS key that reaches \
@@ -51,7 +53,7 @@ answers 404 with a problem; a method that a path does not support answers 405 wi
         dropin::sign, dropin::sts, dropin::sts_scoped, dropin::key_and_credentials,
         health::healthz, health::readyz, health::openapi,
     ),
-    components(schemas(refusal::Problem, refusal::Envelope)),
+    components(schemas(Problem<'static>, Envelope<'static>)),
     modifiers(&Bearer, &Errors, &NamedTemplates),
 )]
 struct Description;
@@ -77,10 +79,10 @@ pub(super) enum CredentialsBody {
 pub(super) struct V1Credentials {
     #[serde(flatten)]
     #[schema(inline)]
-    shared: shape::V1<'static>,
+    shared: V1<'static>,
     #[serde(flatten)]
     #[schema(inline)]
-    times: shape::Times,
+    times: Times,
 }
 
 #[derive(ToSchema)]
@@ -88,10 +90,10 @@ pub(super) struct V1Credentials {
 pub(super) struct Sts3Credentials {
     #[serde(flatten)]
     #[schema(inline)]
-    shared: shape::Sts3<'static>,
+    shared: Sts3<'static>,
     #[serde(flatten)]
     #[schema(inline)]
-    times: shape::Times,
+    times: Times,
 }
 
 /// The body of a `/getKeyAndCredentials` answer.
@@ -100,7 +102,7 @@ pub(super) struct Sts3Credentials {
 pub(super) struct KeyAndCredentials {
     #[serde(flatten)]
     #[schema(inline)]
-    shared: shape::Located<'static>,
+    shared: Located<'static>,
     /// The key of the object to upload.
     key: String,
 }
@@ -256,7 +258,7 @@ fn error_response(problems: &[&ProblemType], is_envelope: bool) -> Response {
 }
 
 fn header(description: &str) -> utoipa::openapi::Header {
-    HeaderBuilder::new().schema(String::schema()).description(Some(description)).build()
+    HeaderBuilder::new().schema(Some(String::schema())).description(Some(description)).build()
 }
 
 fn error_example(problem: &ProblemType, is_envelope: bool) -> serde_json::Value {
@@ -298,7 +300,6 @@ fn with_template(item: &PathItem) -> PathItem {
         operation.operation_id = operation.operation_id.take().map(|id| format!("{id}OfTemplate"));
         let schema = ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::String))
-            .format(None::<SchemaFormat>)
             .pattern(Some("^[A-Za-z0-9_-]{1,64}$"))
             .build();
         let template = ParameterBuilder::new()
@@ -308,7 +309,7 @@ fn with_template(item: &PathItem) -> PathItem {
             .schema(Some(schema))
             .example(Some(json!("upload")))
             .build();
-        operation.parameters.get_or_insert_default().insert(0, template);
+        operation.parameters.get_or_insert_default().insert(0, template.into());
     }
     item
 }

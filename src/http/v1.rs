@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     body,
     call::{Call, CredentialResponse},
-    openapi,
+    openapi::{self, CredentialsBody, ExplanationBody, ScopeItem},
     query::query,
     refusal::Refusal,
 };
@@ -32,7 +32,7 @@ pub(super) struct CredentialsQuery {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScopeBody {
-    #[schema(value_type = Vec<openapi::ScopeItem>, min_items = 1)]
+    #[schema(value_type = Vec<ScopeItem>, min_items = 1)]
     scope: Vec<Scope>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct ExplainQuery {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Explained<'a> {
     #[serde(flatten)]
-    #[schema(value_type = openapi::ExplanationBody)]
+    #[schema(value_type = ExplanationBody)]
     explanation: Explanation,
     template: &'a str,
     bucket: &'a str,
@@ -89,11 +89,11 @@ pub(super) struct Explained<'a> {
     responses((
         status = 200,
         description = "The key. Send it no further than the device of this user.",
-        body = openapi::CredentialsBody,
-        example = json!(openapi::credentials_example()),
+        body = CredentialsBody,
         headers(
             ("Cache-Status" = String, description = "RFC 9211: `cosbroker; hit; ttl=1799`, `cosbroker; fwd=miss; stored; ttl=1800` or `cosbroker; fwd=stale; ttl=90`."),
         ),
+        example = json!(openapi::credentials_example()),
     )),
     security(("bearer" = [])),
 )]
@@ -128,11 +128,11 @@ async fn credential(call: &Call) -> Result<CredentialResponse, Refusal> {
     responses((
         status = 200,
         description = "The key. Send it no further than the device of this user.",
-        body = openapi::CredentialsBody,
-        example = json!(openapi::credentials_example()),
+        body = CredentialsBody,
         headers(
             ("Cache-Status" = String, description = "RFC 9211, as for `GET`."),
         ),
+        example = json!(openapi::credentials_example()),
     )),
     security(("bearer" = [])),
 )]
@@ -162,7 +162,7 @@ async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<Credent
     responses((
         status = 200,
         description = "The decision and its reason.",
-        body = Explained,
+        body = Explained<'static>,
         example = json!(openapi::explanation_example()),
     )),
     security(("bearer" = [])),

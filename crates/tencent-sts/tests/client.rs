@@ -85,7 +85,11 @@ async fn a_federation_token_is_requested_and_read() {
     let (client, server) = serve_once(answer("200 OK", ISSUED));
     let credential = federation_token(&client, &policy()).await.unwrap();
     assert_eq!(
-        (credential.secret_id.as_str(), credential.secret_key.expose_secret(), credential.token.expose_secret()),
+        (
+            credential.secret_id.as_str(),
+            credential.secret_key.expose_secret(),
+            credential.token.expose_secret()
+        ),
         ("i", "k", "t")
     );
     let request = server.join().unwrap();
@@ -156,7 +160,11 @@ async fn responses_without_a_temporary_key_are_errors_of_their_class() {
         (answer("502 Bad Gateway", "<html>"), ErrorClass::Transient, "HTTP 502 with a body that is not"),
         (answer("302 Found\r\nlocation: http://127.0.0.1:1/", ""), ErrorClass::Transient, "HTTP 302 with"),
         (answer("200 OK", &"x".repeat(70_000)), ErrorClass::Transient, "an answer larger than 65536 bytes"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_owned(), ErrorClass::Transient, "STS was not reached"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_owned(),
+            ErrorClass::Transient,
+            "STS was not reached",
+        ),
         ("SSH-2.0\r\n".to_owned(), ErrorClass::Transient, "STS was not reached"),
     ] {
         let (client, server) = serve_once(response);
