@@ -81,7 +81,6 @@ impl RawCache {
 #[cfg(test)]
 mod tests {
     use super::super::test_support::{MINIMAL, assert_refused, parse};
-    use super::*;
 
     #[test]
     fn defaults_are_those_of_the_documentation() {

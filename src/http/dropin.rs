@@ -1,5 +1,6 @@
 //! Routes that existing clients call: cossign's, and those of the vendor's demo servers. They serve the default
 //! template.
+#![expect(unused_qualifications, reason = "utoipa's macros write qualified names")]
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;

@@ -1,4 +1,5 @@
 //! `/v1`: the broker's own API.
+#![expect(unused_qualifications, reason = "utoipa's macros write qualified names")]
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
