@@ -157,7 +157,11 @@ fn measure(broker: &mut Child, headers: &str) -> Result<Duration, BenchError> {
 }
 
 /// Sends requests on all connections for some time, and returns how many were answered.
-fn send(connections: &mut [BufReader<TcpStream>], request: &str, during: Duration) -> Result<u32, BenchError> {
+fn send(
+    connections: &mut [BufReader<TcpStream>],
+    request: &str,
+    during: Duration,
+) -> Result<u32, BenchError> {
     let (began, mut answered) = (Instant::now(), 0);
     while began.elapsed() < during {
         for connection in &mut *connections {

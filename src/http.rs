@@ -13,6 +13,7 @@ mod health;
 mod metrics;
 mod middleware;
 mod observe;
+mod openapi;
 mod outcome;
 mod problem;
 mod query;
@@ -42,6 +43,7 @@ pub(crate) use self::query::query;
 use self::{call::Call, refusal::Refusal};
 pub use self::{
     metrics::Metrics,
+    openapi::document as openapi_document,
     outcome::OutcomeLabel,
     problem::ProblemType,
     recent::{RecentRefusal, RecentRefusals},

@@ -34,7 +34,8 @@ impl Default for RawCache {
 pub struct Cache {
     /// Bound on the memory of all keys.
     pub max_bytes: u64,
-    /// The minimum lifetime left of a key that is served, if the operator set one.
+    /// The minimum lifetime left of a key that is served, if the operator set one; its default stands in
+    /// `credential_cache::freshness`.
     pub min_remaining: Option<Duration>,
     /// The share of a key's lifetime below which a hit starts a refresh; in `0.0..1.0`.
     pub refresh_at: f64,
@@ -44,8 +45,6 @@ pub struct Cache {
 
 /// From some 2,700 requests to 2.8 million.
 const ADVICE_BYTES_RANGE: RangeInclusive<u64> = 64 << 10..=64 << 20;
-/// The default of `min_remaining` for keys that are valid for a quarter of an hour or more.
-const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(5);
 
 impl RawCache {
     /// `min_remaining` as written.
@@ -79,25 +78,15 @@ impl RawCache {
     }
 }
 
-impl Cache {
-    /// The minimum lifetime left of a served key that was issued for `duration`: the configured one, else five
-    /// minutes or a third of `duration`, whichever is less.
-    pub fn min_remaining(&self, duration: Duration) -> Duration {
-        self.min_remaining.unwrap_or_else(|| DEFAULT_MIN_REMAINING.min(duration / 3))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::test_support::{MINIMAL, assert_refused, parse};
-    use super::*;
 
     #[test]
     fn defaults_are_those_of_the_documentation() {
         let cache = parse(MINIMAL).unwrap().into_parts().cache;
         assert_eq!((cache.max_bytes, cache.advice_bytes), (256 << 20, Some(4 << 20)));
-        assert_eq!(cache.min_remaining(Duration::from_mins(30)), Duration::from_mins(5));
-        assert_eq!(cache.min_remaining(Duration::from_mins(1)), Duration::from_secs(20));
+        assert_eq!(cache.min_remaining, None);
     }
 
     #[test]

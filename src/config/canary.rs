@@ -51,8 +51,7 @@ impl RawCanary {
         let span = section.span();
         let raw = section.into_inner();
         let interval = raw.interval(context)?;
-        let default = || templates.default().map(str::to_owned);
-        let template = raw.template.clone().or_else(default).ok_or_else(|| {
+        let template = raw.template.as_deref().or(templates.default()).ok_or_else(|| {
             context.problem(
                 span.clone(),
                 "[canary] names no template, and there is no default",
@@ -60,6 +59,7 @@ impl RawCanary {
             )
         })?;
         let endpoint = raw.endpoint.as_ref().map(|endpoint| cos_endpoint(endpoint, context)).transpose()?;
+        let template = template.to_owned();
         Ok(Canary(CanaryParts { interval, template, endpoint, place: context.place(&span) }))
     }
 

@@ -1,14 +1,18 @@
 //! Routes that existing clients call: cossign's, and those of the vendor's demo servers. They serve the default
 //! template.
+#![expect(unused_qualifications, reason = "utoipa's macros write qualified names")]
 
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     body,
     call::{Call, CredentialResponse},
+    openapi::{self, KeyAndCredentials, ScopeItem},
     query::query,
     refusal::Refusal,
+    shape::{Cossign, StsSdk},
 };
 use crate::credential_cache::ResponseShape;
 use templates::Scope;
@@ -16,18 +20,57 @@ use templates::Scope;
 /// Longest file name extension that is kept.
 const MAX_EXTENSION_BYTES: usize = 16;
 
-#[derive(Deserialize)]
-struct ObjectKeyQuery {
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ObjectKeyQuery {
+    /// The file's name. Only its extension is used.
+    #[param(required = true, example = "photo.jpg")]
     filename: Option<String>,
 }
 
 /// `GET /sign`: cossign's envelope.
+#[utoipa::path(
+    get,
+    path = "/sign",
+    operation_id = "sign",
+    tag = "drop-in",
+    summary = "A temporary key in cossign's envelope",
+    description = "Answers clients of `cossign` with a key of the default template.",
+    responses((
+        status = 200,
+        description = "The key in the envelope.",
+        body = Cossign<'static>,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
+        ),
+        example = json!(openapi::cossign_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn sign(call: Call) -> HttpResponse {
     let result = default_credential(&call, ResponseShape::Cossign).await;
     call.respond(result)
 }
 
 /// `GET /sts`: the STS SDK JSON.
+#[utoipa::path(
+    get,
+    path = "/sts",
+    operation_id = "getSts",
+    tag = "drop-in",
+    summary = "A temporary key as the STS SDKs return it",
+    description = "Answers clients of an STS SDK server with a key of the default template.",
+    responses((
+        status = 200,
+        description = "The STS SDK JSON.",
+        body = StsSdk<'static>,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
+        ),
+        example = json!(openapi::sts_sdk_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn sts(call: Call) -> HttpResponse {
     let result = default_credential(&call, ResponseShape::StsSdk).await;
     call.respond(result)
@@ -41,6 +84,30 @@ async fn default_credential(call: &Call, shape: ResponseShape) -> Result<Credent
 }
 
 /// `POST /sts` with the bare array of the vendor's scope demo.
+#[utoipa::path(
+    post,
+    path = "/sts",
+    operation_id = "postSts",
+    tag = "drop-in",
+    summary = "A temporary key of a narrower scope, as the STS SDKs return it",
+    description = "Answers clients of the vendor's scope demo, such as Android's `STSScopeLimitCredentialProvider`.",
+    request_body(
+        content = Vec<ScopeItem>,
+        content_type = "application/json",
+        description = "The bare list of scope items.",
+        example = json!([openapi::scope_item_example()]),
+    ),
+    responses((
+        status = 200,
+        description = "The STS SDK JSON.",
+        body = StsSdk<'static>,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
+        ),
+        example = json!(openapi::sts_sdk_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn sts_scoped(call: Call, payload: web::Payload) -> HttpResponse {
     let result = scoped_credential(&call, payload).await;
     call.respond(result)
@@ -55,6 +122,25 @@ async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<Credent
 }
 
 /// `GET /getKeyAndCredentials?filename=`: a credential, and the key of a new object in the user's folder.
+#[utoipa::path(
+    get,
+    path = "/getKeyAndCredentials",
+    operation_id = "getKeyAndCredentials",
+    tag = "drop-in",
+    summary = "A temporary key, and the key of a new object",
+    description = "Answers clients of the vendor's upload demo. The object's key is random, in the user's folder, with the extension of `filename`.",
+    params(ObjectKeyQuery),
+    responses((
+        status = 200,
+        description = "The STS SDK JSON with bucket, region and `key`.",
+        body = KeyAndCredentials,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211, as for `/v1/credentials`."),
+        ),
+        example = json!(openapi::key_and_credentials_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn key_and_credentials(call: Call) -> HttpResponse {
     let result = credential_with_object_key(&call).await;
     call.respond(result)

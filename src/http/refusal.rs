@@ -10,6 +10,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     problem::{self, ProblemType},
@@ -63,9 +64,9 @@ pub(super) enum Form {
     Envelope,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Problem<'a> {
+pub(super) struct Problem<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -73,9 +74,9 @@ struct Problem<'a> {
     request_id: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     code: u32,
     code_desc: &'a str,
     message: &'a str,

@@ -7,20 +7,21 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::credential_cache::{CachedCredential, ResponseShape};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Credentials<'a> {
+pub(super) struct Credentials<'a> {
     tmp_secret_id: &'a str,
     tmp_secret_key: &'a str,
     session_token: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct StsSdk<'a> {
+pub(super) struct StsSdk<'a> {
     credentials: Credentials<'a>,
     start_time: i64,
     expired_time: i64,
@@ -28,16 +29,16 @@ struct StsSdk<'a> {
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
-struct Located<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Located<'a> {
     #[serde(flatten)]
     sts: StsSdk<'a>,
     bucket: &'a str,
     region: &'a str,
 }
 
-#[derive(Serialize)]
-struct V1<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct V1<'a> {
     #[serde(flatten)]
     located: Located<'a>,
     prefix: &'a str,
@@ -45,33 +46,33 @@ struct V1<'a> {
     grant_id: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Sts3Credentials<'a> {
+pub(super) struct Sts3Credentials<'a> {
     token: &'a str,
     tmp_secret_id: &'a str,
     tmp_secret_key: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct Sts3Response<'a> {
+pub(super) struct Sts3Response<'a> {
     credentials: Sts3Credentials<'a>,
     expired_time: i64,
     expiration: String,
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
-struct Sts3<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sts3<'a> {
     #[serde(rename = "Response")]
     response: Sts3Response<'a>,
     #[serde(rename = "grantId")]
     grant_id: String,
 }
 
-#[derive(Serialize)]
-struct Cossign<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Cossign<'a> {
     code: u32,
     message: &'a str,
     #[serde(rename = "codeDesc")]
@@ -79,17 +80,17 @@ struct Cossign<'a> {
     data: CossignData<'a>,
 }
 
-#[derive(Serialize)]
-struct CossignData<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct CossignData<'a> {
     credentials: Credentials<'a>,
     #[serde(rename = "expiredTime")]
     expired_time: i64,
 }
 
 /// What is appended to the encoded part of a `/v1` answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Times {
+pub(super) struct Times {
     server_time: i64,
     refresh_at: i64,
 }

@@ -1,13 +1,16 @@
 //! `/v1`: the broker's own API.
+#![expect(unused_qualifications, reason = "utoipa's macros write qualified names")]
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     body,
     call::{Call, CredentialResponse},
+    openapi::{self, CredentialsBody, ExplanationBody, ScopeItem},
     query::query,
     refusal::Refusal,
 };
@@ -15,43 +18,86 @@ use crate::credential_cache::ResponseShape;
 use diagnostics::HumanDuration;
 use templates::{Explanation, Question, Scope, explain};
 
-#[derive(Debug, Deserialize)]
-struct CredentialsQuery {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CredentialsQuery {
+    /// `sts3` for the JSON of the STS API itself. Without it, the answer is the STS SDK JSON.
+    #[param(required = false, pattern = "^sts3$", example = "sts3")]
     format: Option<String>,
+    /// The lifetime that the key must still have, for a long upload, such as `20m`. It must be shorter than the
+    /// template's `duration`.
+    #[param(required = false, example = "20m")]
     min_remaining: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ScopeBody {
+pub(super) struct ScopeBody {
+    #[schema(value_type = Vec<ScopeItem>, min_items = 1)]
     scope: Vec<Scope>,
 }
 
-#[derive(Deserialize)]
-struct ExplainQuery {
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExplainQuery {
+    /// The action as CAM writes it; `PutObject` is short for `name/cos:PutObject`.
+    #[param(required = true, example = "name/cos:PutObject")]
     action: Option<String>,
+    /// The object's key or, for a list, the prefix; without a leading slash.
+    #[param(required = true, example = "users/alice/photo.jpg")]
     key: Option<String>,
+    /// The request's `Content-Length`, if it has one.
+    #[param(value_type = Option<u64>, example = 5_000_000)]
     size: Option<String>,
+    /// The request's `Content-Type`, if it has one.
+    #[param(required = false, example = "image/jpeg")]
     content_type: Option<String>,
+    /// The address that the request comes from.
+    #[param(required = false, example = "203.0.113.7")]
     ip: Option<String>,
+    /// The request's `x-cos-acl`, if it has one.
+    #[param(required = false, example = "private")]
     acl: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Explained<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Explained<'a> {
     #[serde(flatten)]
+    #[schema(value_type = ExplanationBody)]
     explanation: Explanation,
     template: &'a str,
     bucket: &'a str,
     region: &'a str,
+    /// The user's folder in the bucket.
     prefix: &'a str,
+    /// Names the grant: the same id is in the key's answer, the audit log and the STS session name.
     #[serde(rename = "grantId")]
     grant_id: String,
+    /// The server's time, in seconds since 1970.
     #[serde(rename = "serverTime")]
     server_time: i64,
 }
 
 /// `GET /v1/credentials[/{template}]`: a credential of the whole template.
+#[utoipa::path(
+    get,
+    path = "/v1/credentials",
+    operation_id = "getCredentials",
+    tag = "v1",
+    summary = "A temporary key",
+    description = "Returns a key for everything that the template grants this user, from the cache if it holds one.",
+    params(CredentialsQuery),
+    responses((
+        status = 200,
+        description = "The key. Send it no further than the device of this user.",
+        body = CredentialsBody,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211: `cosbroker; hit; ttl=1799`, `cosbroker; fwd=miss; stored; ttl=1800` or `cosbroker; fwd=stale; ttl=90`."),
+        ),
+        example = json!(openapi::credentials_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn get(call: Call) -> HttpResponse {
     let result = credential(&call).await;
     call.respond(result)
@@ -66,6 +112,31 @@ async fn credential(call: &Call) -> Result<CredentialResponse, Refusal> {
 }
 
 /// `POST /v1/credentials[/{template}]` with `{"scope":[…]}`: a credential of a narrower scope.
+#[utoipa::path(
+    post,
+    path = "/v1/credentials",
+    operation_id = "postCredentials",
+    tag = "v1",
+    summary = "A temporary key of a narrower scope",
+    description = "Returns a key for a part of what the template grants this user. A scope item outside the template refuses the whole request.",
+    params(CredentialsQuery),
+    request_body(
+        content = ScopeBody,
+        content_type = "application/json",
+        description = "The scope, at most 16 KiB of JSON in which no name is given twice.",
+        example = json!({"scope": [openapi::scope_item_example()]}),
+    ),
+    responses((
+        status = 200,
+        description = "The key. Send it no further than the device of this user.",
+        body = CredentialsBody,
+        headers(
+            ("Cache-Status" = String, description = "RFC 9211, as for `GET`."),
+        ),
+        example = json!(openapi::credentials_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn post(call: Call, payload: web::Payload) -> HttpResponse {
     let result = scoped_credential(&call, payload).await;
     call.respond(result)
@@ -81,6 +152,22 @@ async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<Credent
 }
 
 /// `GET /v1/explain[/{template}]?action=&key=`: whether the caller's credential allows an action, and why.
+#[utoipa::path(
+    get,
+    path = "/v1/explain",
+    operation_id = "explain",
+    tag = "v1",
+    summary = "Whether a key allows a request",
+    description = "Says whether the caller's key allows an action on an object and, if not, which statement or condition denies it.",
+    params(ExplainQuery),
+    responses((
+        status = 200,
+        description = "The decision and its reason.",
+        body = Explained<'static>,
+        example = json!(openapi::explanation_example()),
+    )),
+    security(("bearer" = [])),
+)]
 pub(super) async fn explained(call: Call) -> HttpResponse {
     match explanation(&call).await {
         Ok(response) => response,

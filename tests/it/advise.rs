@@ -146,9 +146,9 @@ async fn settings_that_cannot_be_compared_are_refused_with_the_reason() {
     let Recorded { sandbox, .. } = recorded().await;
     for (flag, value, status, problem) in [
         ("--lifetime", "soon", 400, "`soon` is not a duration; write it like \"30m\""),
-        ("--lifetime", "40h", 400, "STS gives keys of 36h at most, not of 40h"),
-        ("--lifetime", "3h", 409, "keys of 3h can be judged from asks of 6h"),
-        ("--min-remaining", "30m", 400, "keys of 30m never have min_remaining, 30m, left"),
+        ("--lifetime", "40h", 400, "STS issues keys of 36h at most, not of 40h"),
+        ("--lifetime", "3h", 409, "keys of 3h can be judged from requests of 6h"),
+        ("--min-remaining", "30m", 400, "keys of 30m never have a TTL of min_remaining, 30m"),
         ("--max-bytes", "64", 400, "`64` is not a size; write it like \"256MiB\""),
     ] {
         let query = format!("?{}={value}", flag.trim_start_matches('-').replace('-', "_"));

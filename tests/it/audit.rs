@@ -241,7 +241,7 @@ async fn revocations_and_the_requests_they_refuse_are_in_the_log() {
         assert_eq!(without_time(line), expected);
     }
     let refusal = json!({"event": "refusal", "outcome": "revoked", "status": 403,
-        "cause": "this person is revoked", "request_id": refused.header("x-request-id"),
+        "cause": "this user is revoked", "request_id": refused.header("x-request-id"),
         "client": "127.0.0.1", "issuer": "https://id.test/", "subject": "alice", "template": "upload"});
     assert_eq!(without_time(of(&lines, "refusal")[0]), refusal);
 }

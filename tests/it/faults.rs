@@ -1,7 +1,10 @@
 //! Every fault of STS gives a clean 5xx in time, with few calls; nothing is cached or disclosed, and cached
 //! credentials are still served. Faults that the emulator injects are in `cloud_faults` and `cloud_clock`.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Answer, Answers, Broker, CannedSts, DEADLINE, Setup, token};
 
@@ -96,7 +99,10 @@ async fn every_fault_is_a_clean_5xx_in_time_with_few_calls_and_discloses_nothing
                 assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{name}");
             }
             let cached = broker.get("/v1/credentials", &token("alice")).await;
-            assert!(cached.header("cache-status").contains("hit"), "{name}: a cached credential is still served");
+            assert!(
+                cached.header("cache-status").contains("hit"),
+                "{name}: a cached credential is still served"
+            );
             assert_eq!(cached.json()["credentials"], alice.json()["credentials"]);
             assert_eq!(broker.figure(&["cosbroker_cache_entries"]).await, 1, "{name}: nothing cached");
         });
@@ -176,4 +182,30 @@ async fn a_probe_that_sts_rejects_closes_the_circuit() {
     }
     sts.answers(Answers::Key(1800));
     assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_disconnects_while_its_request_waits_for_sts_counts_as_refused() {
+    let sts = CannedSts::start(Answers::WhenReleased);
+    let broker = broker(&sts);
+    let mut stream = std::net::TcpStream::connect(broker.public).unwrap();
+    let request = format!(
+        "GET /v1/credentials HTTP/1.1\r\nhost: broker\r\nauthorization: Bearer {}\r\n\r\n",
+        token("alice")
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while sts.calls() == 0 {
+        assert!(Instant::now() < deadline, "STS is not called");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Resets the connection: a client that only stops sending may still read the answer.
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    let refused = ["cosbroker_credential_requests_total", "template=\"upload\"", "outcome=\"refused\""];
+    while broker.figure(&refused).await == 0 {
+        assert!(Instant::now() < deadline, "the request is not counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(broker.figure(&["cosbroker_credential_requests_total"]).await, 1, "counted once");
 }

@@ -159,8 +159,8 @@ fn a_probable_mistake_is_a_warning() {
 fn the_documentation_names_every_set_of_actions() {
     let language = std::fs::read_to_string(repository("docs/understand/policy-language.md")).unwrap();
     let source = std::fs::read_to_string(repository("crates/templates/src/template/action.rs")).unwrap();
-    let sets =
-        &source[source.find("static SETS").unwrap()..source.find("/// Finds the action of this exact").unwrap()];
+    let sets = &source
+        [source.find("static SETS").unwrap()..source.find("/// Finds the action of this exact").unwrap()];
     let names: Vec<&str> = sets.split('"').skip(1).step_by(2).collect();
     assert!(names.len() >= 18, "{names:?}");
     for name in names {

@@ -6,64 +6,25 @@ use crate::support::repository;
 
 /// The modules of `src/`, and which of the others each may use. A module uses only modules above it, so there are no
 /// cycles. `ARCHITECTURE.md` says what each is for.
-const MODULES: [(&str, &[&str]); 15] = [
-    ("config", &[]),
-    ("metrics", &[]),
-    ("systemd", &[]),
-    ("telemetry", &["config", "metrics"]),
-    ("request", &["telemetry"]),
-    ("identity", &["config", "metrics"]),
-    ("sts", &["config", "metrics", "telemetry"]),
-    ("audit", &["config", "identity", "metrics", "request", "sts"]),
-    ("reload", &["audit", "config", "identity", "metrics"]),
-    ("credential_cache", &["audit", "config", "identity", "metrics", "request", "sts", "telemetry"]),
-    ("canary", &["audit", "config", "metrics", "reload", "sts"]),
-    (
-        "http",
-        &[
-            "audit",
-            "config",
-            "credential_cache",
-            "identity",
-            "metrics",
-            "reload",
-            "request",
-            "sts",
-            "telemetry",
-        ],
-    ),
-    (
-        "admin",
-        &[
-            "audit",
-            "canary",
-            "config",
-            "credential_cache",
-            "http",
-            "identity",
-            "metrics",
-            "reload",
-            "request",
-            "sts",
-        ],
-    ),
+const MODULES: [(&str, &str); 15] = [
+    ("config", ""),
+    ("metrics", ""),
+    ("systemd", ""),
+    ("telemetry", "config metrics"),
+    ("request", "telemetry"),
+    ("identity", "config metrics"),
+    ("sts", "config metrics telemetry"),
+    ("audit", "config identity metrics request sts"),
+    ("reload", "audit config identity metrics systemd"),
+    ("credential_cache", "audit config identity metrics request sts telemetry"),
+    ("canary", "audit config metrics reload sts"),
+    ("http", "audit config credential_cache identity metrics reload request sts telemetry"),
+    ("admin", "audit canary config credential_cache http identity metrics reload request sts"),
     (
         "app",
-        &[
-            "admin",
-            "audit",
-            "canary",
-            "config",
-            "credential_cache",
-            "http",
-            "identity",
-            "reload",
-            "sts",
-            "systemd",
-            "telemetry",
-        ],
+        "admin audit canary config credential_cache http identity metrics reload request sts systemd telemetry",
     ),
-    ("cli", &["app", "audit", "canary", "config", "credential_cache", "http", "identity", "reload", "sts"]),
+    ("cli", "app audit canary config credential_cache http identity reload sts telemetry"),
 ];
 
 /// The crates that do no input or output, and what would give it to them.
@@ -74,12 +35,13 @@ const IO_CRATES: [&str; 4] = ["actix", "hyper", "reqwest", "tokio"];
 fn each_module_uses_only_the_modules_that_the_table_allows() {
     let mut above = BTreeSet::new();
     for (module, allowed) in MODULES {
-        assert!(allowed.iter().all(|name| above.contains(name)), "{module} may use only modules above it");
+        let allowed: BTreeSet<&str> = allowed.split_whitespace().collect();
+        assert!(allowed.is_subset(&above), "{module} may use only modules above it");
         above.insert(module);
         let mut used = BTreeSet::new();
         read_uses(&repository("src").join(module), &mut used);
         read_uses(&repository("src").join(format!("{module}.rs")), &mut used);
-        used.retain(|name| name != module && !allowed.contains(&name.as_str()));
+        used.retain(|name| name != module && !allowed.contains(name.as_str()));
         assert!(
             used.is_empty(),
             "{module} uses {used:?}: move the value, or change the table and ARCHITECTURE.md"
@@ -91,8 +53,11 @@ fn each_module_uses_only_the_modules_that_the_table_allows() {
     }
 }
 
-/// Collects the names that stand directly after `crate::` in a file or in all files of a folder.
+/// Collects the names that stand directly after `crate::` in a file or in all files of a folder, unit tests left out.
 fn read_uses(path: &Path, used: &mut BTreeSet<String>) {
+    if path.file_stem().is_some_and(|name| name.to_str().unwrap().ends_with("tests")) {
+        return;
+    }
     for entry in std::fs::read_dir(path).into_iter().flatten() {
         read_uses(&entry.unwrap().path(), used);
     }

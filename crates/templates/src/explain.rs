@@ -129,7 +129,7 @@ fn explain_unmet(statement: Option<&Statement>, request: &Request<'_>) -> Explan
     };
     let condition =
         Unmet { operator: operator.to_string(), key: key.to_owned(), found: found.map(str::to_owned) };
-    let reason = unmet_reason(&operator, key, found);
+    let reason = unmet_reason(operator, key, found);
     Explanation { condition: Some(condition), ..Explanation::new(false, reason, statement) }
 }
 
@@ -148,7 +148,7 @@ fn undecided_key<'a>(policy: &'a Policy, request: &Request<'_>) -> Option<&'a st
 }
 
 /// States the condition that a request does not meet, and which parameter of the question to add.
-fn unmet_reason(operator: &Operator, key: &str, found: Option<&str>) -> String {
+fn unmet_reason(operator: Operator, key: &str, found: Option<&str>) -> String {
     let help = match key {
         "cos:content-length" => "; ask again with `size`",
         "cos:content-type" => "; ask again with `content_type`",

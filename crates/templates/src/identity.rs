@@ -105,6 +105,10 @@ impl Principal {
 #[cfg(any(test, feature = "test-util"))]
 impl Identity {
     /// Makes an identity for a test.
+    ///
+    /// # Panics
+    /// When the subject is empty.
+    #[expect(clippy::expect_used, reason = "only tests call it")]
     pub fn for_tests(issuer: &str, subject: &str, claims: &[(&str, Value)]) -> Self {
         let mut map: Map<String, Value> =
             claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();

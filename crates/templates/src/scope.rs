@@ -137,21 +137,18 @@ impl Scope {
 
     /// Returns what one allow gives of this item, if it gives all of it.
     fn part_of_allow(&self, statement: &Statement, bucket: &Bucket) -> Option<Statement> {
-        let (resource, condition) = match bound_prefixes(statement) {
-            Some((operator, bounds)) => {
-                let prefix = encode_parameter(&self.prefix);
-                bounds.iter().find(|bound| covers_prefix(operator, bound, &prefix))?;
-                let mut condition = statement.condition.clone();
-                let keys = condition.0.entry(operator).or_default();
-                keys.insert("cos:prefix".to_owned(), vec![Operand::Text(prefix)]);
-                (statement.resource.clone(), condition)
-            }
-            None => {
-                let start = bucket.resource(Service::of(&self.action));
-                let wanted = format!("{start}{}", self.prefix);
-                statement.resource.iter().find(|resource| pattern::contains(resource, &wanted))?;
-                (vec![wanted], statement.condition.clone())
-            }
+        let mut condition = statement.condition.clone();
+        let resource = if let Some((operator, bounds)) = bound_prefixes(statement) {
+            let prefix = encode_parameter(&self.prefix);
+            bounds.iter().find(|bound| covers_prefix(operator, bound, &prefix))?;
+            let keys = condition.0.entry(operator).or_default();
+            keys.insert("cos:prefix".to_owned(), vec![Operand::Text(prefix)]);
+            statement.resource.clone()
+        } else {
+            let start = bucket.resource(Service::of(&self.action));
+            let wanted = format!("{start}{}", self.prefix);
+            statement.resource.iter().find(|resource| pattern::contains(resource, &wanted))?;
+            vec![wanted]
         };
         Some(Statement { effect: Effect::Allow, action: vec![self.action.clone()], resource, condition })
     }

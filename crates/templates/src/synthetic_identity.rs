@@ -63,17 +63,17 @@ impl SyntheticIdentity {
     /// Makes the identities to try first: two subjects, two values of every other claim, values of which one
     /// begins with another, and two issuers if there are several.
     pub(super) fn usual_variants(templates: &[&Template], several_issuers: bool) -> Vec<Self> {
-        let read = ClaimsRead::by(templates);
+        let claims = ClaimsRead::by(templates);
         let (red, blue) = (("red", 7), ("blue", 8));
         let second_issuer = if several_issuers { OTHER_ISSUER } else { ISSUER };
         vec![
-            read.identity("alice", red, ISSUER),
-            read.identity("bob", red, ISSUER),
-            read.identity("alice", blue, ISSUER),
-            read.identity("bob", blue, ISSUER),
-            read.identity("alice", red, second_issuer),
-            read.identity("alice0", red, ISSUER),
-            read.identity("alice", ("red0", 70), ISSUER),
+            claims.identity("alice", red, ISSUER),
+            claims.identity("bob", red, ISSUER),
+            claims.identity("alice", blue, ISSUER),
+            claims.identity("bob", blue, ISSUER),
+            claims.identity("alice", red, second_issuer),
+            claims.identity("alice0", red, ISSUER),
+            claims.identity("alice", ("red0", 70), ISSUER),
         ]
     }
 

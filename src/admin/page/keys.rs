@@ -143,10 +143,14 @@ fn summary(active: &ActiveCredentials) -> Markup {
     let now = active.coverage.now;
     html! {
         p {
-            b { (count(active.active as u64)) } (if active.active == 1 { " active key" } else { " active keys" })
-            @if let Some(at) = active.expires_last_at { ", the last expires " (future(at, now)) }
+            b { (count(active.active as u64)) }
+            (if active.active == 1 { " active key, expires " } else { " active keys" })
+            @if let Some(at) = active.expires_last_at {
+                @if active.active > 1 { ", the last expires " }
+                (future(at, now))
+            }
             @if active.listed < active.active { ". The list shows the " (active.listed) " that expire last" }
-            ". It has the keys issued by this broker since its start " (ago(active.coverage.known_since, now))
+            ". Only keys that this broker issued since its start " (ago(active.coverage.known_since, now)) " are known"
             @if active.coverage.forgotten > 0 {
                 ", without " (count(active.coverage.forgotten)) " for lack of memory"
             }
@@ -204,7 +208,7 @@ pub(super) fn confirmation(
                 p.soft { (printable(issuer)) }
                 @match action {
                     RevocationAction::Revoke => {
-                        p { "Every request of this user will be refused with 403, whatever their token says." }
+                        p { "Every request of this user will be refused with 403, even with a valid token." }
                         (still_active(active.active, expires))
                     }
                     RevocationAction::Restore => p { "The next request of this user will get a key again." },

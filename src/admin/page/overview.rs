@@ -72,7 +72,7 @@ fn tiles(status: &Status) -> Markup {
                 &format!("per second, of {}", status.sts.quota_allowed),
             ))
             (tile("Active keys", Some(count(status.keys.active as u64)), "issued by this broker"))
-            (tile("Stale coverage", coverage, "without STS, for 9 in 10 users"))
+            (tile("Stale coverage", coverage, "if STS fails now"))
         }
     }
 }

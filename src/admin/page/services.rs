@@ -62,7 +62,7 @@ fn source_credentials(sts: &Sts) -> Markup {
 fn stale_coverage(coverage: &StaleCoverage) -> Markup {
     facts(vec![
         ("Active users", html! { (count(coverage.active_users as u64)) }),
-        ("With a cached key", html! { (count(coverage.covered as u64)) }),
+        ("Covered", html! { (count(coverage.covered as u64)) }),
         (
             "9 in 10 users",
             match coverage.seconds {

@@ -200,8 +200,8 @@ fn bucket_of(statements: &[PolicyStatement]) -> (Option<String>, Option<String>)
     let resources: Vec<&ResourceRef> =
         allows.into_iter().chain(denies).flat_map(|statement| &statement.resources).collect();
     let bucket = resources.iter().find_map(|resource| resource.bucket.clone());
-    let in_bucket = resources.iter().filter(|resource| bucket.is_none() || resource.bucket == bucket);
-    let region = in_bucket.filter_map(|resource| resource.region.clone()).next();
+    let mut in_bucket = resources.iter().filter(|resource| bucket.is_none() || resource.bucket == bucket);
+    let region = in_bucket.find_map(|resource| resource.region.clone());
     (bucket, region)
 }
 

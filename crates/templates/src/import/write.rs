@@ -43,10 +43,11 @@ fn statement(statement: &TemplateStatement) -> String {
         Effect::Deny => "deny",
     };
     let (actions, resources) = (quoted_list(&with_sets(actions)), quoted_list(resources));
-    let conditions: String = conditions
+    let conditions: Vec<String> = conditions
         .iter()
         .map(|(operator, keys)| format!("\n[statement.condition.{operator}]\n{keys}"))
         .collect();
+    let conditions = conditions.concat();
     format!(
         r#"
 # Of statement {number}.{comment}

@@ -2,8 +2,8 @@
 
 use crate::{advice::Advice, template::TemplateString};
 
-/// Returns what makes a key pattern ambiguous, such as `holds `?``, and the help. `None` if it has one meaning
-/// whether slashes are merged, dots resolved, escapes decoded or wildcards expanded.
+/// Returns what makes a key pattern ambiguous, and the help. `None` if it has one meaning whether slashes are
+/// merged, dots resolved, escapes decoded or wildcards expanded.
 pub(crate) fn ambiguity(text: &TemplateString) -> Option<Advice> {
     let plain = text.with_placeholders();
     if let Some(c) = plain.chars().find(|c| "?%\\".contains(*c) || c.is_control()) {

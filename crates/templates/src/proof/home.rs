@@ -230,11 +230,11 @@ impl Segment {
         if !self.is_bare() || !other.is_bare() {
             return true;
         }
-        let extra_before =
-            longer(&self.before, &other.before).bytes().nth(self.before.len().min(other.before.len()));
+        let shared_before = self.before.len().min(other.before.len());
+        let extra_before = longer(&self.before, &other.before).as_bytes().get(shared_before);
         let shared_after = self.after.len().min(other.after.len());
         let extra_after = longer(&self.after, &other.after).bytes().rev().nth(shared_after);
-        extra_before.is_none_or(|byte| byte.is_ascii_alphanumeric())
+        extra_before.is_none_or(u8::is_ascii_alphanumeric)
             && extra_after.is_none_or(|byte| byte.is_ascii_alphanumeric())
     }
 }

@@ -128,7 +128,10 @@ impl Reader<'_> {
                 && !inner.is_empty()
             {
                 let nested = inner.iter();
-                todo.extend(nested.map(|(name, value)| ([path.as_slice(), &[name.clone()]].concat(), value)));
+                todo.extend(
+                    nested
+                        .map(|(name, value)| ([path.as_slice(), std::slice::from_ref(name)].concat(), value)),
+                );
             } else if let Some(values) = required_values(value) {
                 requirements.push((path, values));
             } else {

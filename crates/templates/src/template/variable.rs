@@ -210,7 +210,7 @@ enum Unwritable {
     #[error("holds `..`")]
     Dots,
     #[error("{fault}; a template can take such values with a filter, as in `${{{claim}|base64url}}`")]
-    NotBare { fault: Box<Unwritable>, claim: ClaimRef },
+    NotBare { fault: Box<Self>, claim: ClaimRef },
 }
 
 impl Encoding {

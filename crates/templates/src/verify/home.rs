@@ -57,7 +57,7 @@ fn claim(name: &str, identity: &Identity) -> Result<Value, VerifierFault> {
 }
 
 fn lower_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// Whether a rendered value has only harmless characters, and begins and ends with one that its filter allows.

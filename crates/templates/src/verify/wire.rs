@@ -8,7 +8,7 @@ pub(super) fn percent_encode(text: &str) -> String {
         match byte {
             b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
             _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.extend(["%".to_owned(), format!("{byte:02X}")]),
         }
         encoded
     })
