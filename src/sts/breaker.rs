@@ -14,7 +14,7 @@ const FAILURES_TO_OPEN: u32 = 10;
 const INITIAL_COOLDOWN: Duration = Duration::from_secs(1);
 const MAX_COOLDOWN: Duration = Duration::from_secs(8);
 
-/// A circuit breaker.
+/// Stops calls to STS while they keep failing.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 

@@ -32,7 +32,7 @@ const REJECTED_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
 /// An attempt with less time left is not made.
 const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(250);
 
-/// Tencent's STS.
+/// Issues temporary keys by calls to Tencent's STS.
 #[derive(Debug)]
 pub struct TencentSts {
     caller: Caller,

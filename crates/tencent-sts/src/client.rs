@@ -73,7 +73,7 @@ pub struct Client {
 /// What belongs to one call besides its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
-    /// Signs the request.
+    /// The key that signs the request.
     pub source_credentials: &'a SourceCredentials,
     /// The time of the call, which the signature holds: STS accepts a difference of five minutes.
     pub now: Timestamp,

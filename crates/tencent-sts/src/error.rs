@@ -5,7 +5,7 @@ use std::fmt;
 pub enum ErrorClass {
     /// The caller: call less often, then try again.
     Throttled,
-    /// Nobody: the same call may succeed a moment later.
+    /// No one: the same call may succeed a moment later.
     Transient,
     /// The operator: the source credentials, their rights or the clock must be corrected.
     SourceCredentialsRejected,
@@ -135,7 +135,7 @@ pub enum InvalidRequest {
 }
 
 impl Error {
-    /// Who must act.
+    /// Returns who must act.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Rejected(rejection) => rejection.class,
