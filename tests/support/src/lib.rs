@@ -1,4 +1,4 @@
-//! A broker of one's own for each test, an STS to put behind it, and tokens; a whole sandbox in `sandbox`.
+//! What the integration tests share: a running broker, an STS that answers as a test says, tokens, a running sandbox.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
