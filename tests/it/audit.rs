@@ -384,7 +384,7 @@ fn check_and_serve_report_a_log_that_cannot_be_opened() {
         let output = cosbroker(dir.path()).args([command, "--config", "config.toml"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
-        assert!(stderr.contains("config.toml:23:8: no/audit.jsonl cannot be written"), "{command}: {stderr}");
+        assert!(stderr.contains("config.toml:25:8: no/audit.jsonl cannot be written"), "{command}: {stderr}");
     }
     let dir = audited(&sts, "path = \"audit.jsonl\"").write();
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();

@@ -159,7 +159,7 @@ fn a_sandbox_that_cannot_start_names_the_option_to_fix() {
             "--templates others: holds no upload.toml; the sandbox's default template is `upload`",
         ),
         (&["--data", "others/photos.toml"], 1, "is a file; give a folder"),
-        (&["--cloud-listen", "127.0.0.1:0"], 1, "name one that is there in TMPDIR"),
+        (&["--cloud-listen", "127.0.0.1:0"], 1, "name an existing one in TMPDIR"),
     ] {
         let output =
             cosbroker(dir.path()).env("TMPDIR", "/nowhere").arg("sandbox").args(arguments).output().unwrap();

@@ -52,7 +52,7 @@ async fn active_credentials_are_listed_by_user_and_by_prefix_without_secrets() {
     assert_eq!(code, Some(0), "{notes}");
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0].starts_with("SUBJECT  TEMPLATE  PREFIX"), "{told}");
-    let ends = lines[0].find("ENDS").unwrap();
+    let ends = lines[0].find("EXPIRES").unwrap();
     assert!(lines[1..4].iter().all(|line| line[ends..].starts_with("20")), "columns are aligned: {told}");
     assert!(told.contains("users/alice/ (part)") && told.contains("AKIDtemporary"), "{told}");
     assert!(lines[5].starts_with("3 active keys, the last expires 20") && lines[5].ends_with("m)"), "{told}");
@@ -185,7 +185,7 @@ async fn an_operator_revokes_and_restores_a_user_on_the_command_line() {
     assert_eq!(code, Some(0), "{notes}");
     assert!(told.contains("revoked: `alice` of https://id.test/ gets no more keys\n"), "{told}");
     assert!(told.contains("1 active key cannot be revoked: the last expires 20"), "{told}");
-    assert!(notes.contains("until the broker restarts") && notes.contains("replicas"), "{notes}");
+    assert!(notes.contains("ends when the broker restarts") && notes.contains("replicas"), "{notes}");
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
     let (code, told, _) = broker.keys(&["revoked"]);
     assert!(code == Some(0) && told.contains("alice    https://id.test/  20"), "{told}");
@@ -296,7 +296,7 @@ async fn a_revocation_outlives_the_process_if_a_file_is_configured() {
     std::fs::rename(broker.dir().join("state"), broker.dir().join("gone")).unwrap();
     let (code, told, said) = broker.keys(&["revoke", "--subject", "bob", "--yes"]);
     assert!(code == Some(1) && told.contains("revoked: `bob`"), "{told}");
-    assert!(said.contains("only until the broker restarts") && said.contains("cannot be written"), "{said}");
+    assert!(said.contains("ends when the broker restarts") && said.contains("cannot be written"), "{said}");
     assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 403);
     let alarms = async || {
         let status =

@@ -165,7 +165,7 @@ async fn a_failed_sts_call_is_counted_by_code_and_a_user_without_a_key_is_not_co
             .to_owned(),
     ));
     assert_eq!(broker.get("/v1/credentials", &token("bob")).await.status, 500);
-    let refused = ["cosbroker_sts_calls_total", "outcome=\"refused\"", "code=\"InvalidParameter\""];
+    let refused = ["cosbroker_sts_calls_total", "outcome=\"request_rejected\"", "code=\"InvalidParameter\""];
     assert_eq!(broker.figure(&refused).await, 1);
     let shown = broker.metrics().await;
     for line in [

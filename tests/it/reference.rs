@@ -1,9 +1,10 @@
-//! The references in `docs/reference` that are generated: configuration, command line and lint rules.
+//! The references in `docs/reference` that are generated: configuration, HTTP API, command line and lint rules.
 //!
 //! `UPDATE_DOCS=1 cargo test --test it -- reference` writes them anew.
 
 mod cli;
 mod configuration;
+mod http;
 mod lint_rules;
 
 use crate::support::repository;
@@ -11,9 +12,14 @@ use crate::support::repository;
 /// A page must stay readable in one go.
 const MAX_PAGE_BYTES: usize = 12_000;
 
-/// Asserts that a page is what is generated, or writes it if `UPDATE_DOCS` is set.
-fn assert_generated(page: &str, expected: &str) {
+/// Asserts the same of a page, and that it is short.
+fn assert_page_generated(page: &str, expected: &str) {
     assert!(expected.len() <= MAX_PAGE_BYTES, "{page} has {} bytes", expected.len());
+    assert_generated(page, expected);
+}
+
+/// Asserts that a file of `docs/reference` is what is generated, or writes it if `UPDATE_DOCS` is set.
+fn assert_generated(page: &str, expected: &str) {
     let path = repository("docs/reference").join(page);
     if std::env::var("UPDATE_DOCS").is_ok() {
         std::fs::write(&path, expected).unwrap();
@@ -45,10 +51,12 @@ fn table_cell(text: &str) -> String {
 
 #[test]
 fn the_references_are_those_of_the_code() {
-    assert_generated("configuration.md", &configuration::page());
-    assert_generated("lint-rules.md", &lint_rules::page());
+    assert_page_generated("http.md", &http::page());
+    assert_generated("openapi.json", &format!("{}\n", cosbroker::http::openapi_document()));
+    assert_page_generated("configuration.md", &configuration::page());
+    assert_page_generated("lint-rules.md", &lint_rules::page());
     for (name, page) in cli::pages() {
-        assert_generated(name, &page);
+        assert_page_generated(name, &page);
     }
 }
 
