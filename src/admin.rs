@@ -194,10 +194,11 @@ fn client(request: &HttpRequest) -> Option<IpAddr> {
 
 /// Returns a resource that responds to other methods than the given ones with 405 and `Allow`.
 fn resource_allowing(methods: &'static str, path: &str) -> Resource {
-    web::resource(path.to_owned()).default_service(web::to(move || method_not_allowed(methods)))
+    web::resource(path.to_owned())
+        .default_service(web::to(move || std::future::ready(method_not_allowed(methods))))
 }
 
-async fn method_not_allowed(methods: &'static str) -> HttpResponse {
+fn method_not_allowed(methods: &'static str) -> HttpResponse {
     HttpResponse::MethodNotAllowed()
         .insert_header((ALLOW, methods))
         .body(format!("the method is not allowed here; send {}\n", methods.replace(", ", " or ")))

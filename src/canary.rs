@@ -290,7 +290,12 @@ fn log(template: &str, findings: &Findings) {
             "isolation canary: COS denies what the template grants; check the rights of the source credentials, the bucket's policy, and that the template names the bucket and its region"
         ),
         RunOutcome::NoCredentials | RunOutcome::Unreachable => {
-            tracing::warn!(template, outcome = findings.outcome.name(), why, "isolation canary: inconclusive")
+            tracing::warn!(
+                template,
+                outcome = findings.outcome.name(),
+                why,
+                "isolation canary: inconclusive"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Notifications to systemd (sd_notify(3)), for `Type=notify-reload` and `WatchdogSec=`. None of them does anything
+//! Notifications to systemd (`sd_notify(3)`), for `Type=notify-reload` and `WatchdogSec=`. None of them does anything
 //! where systemd did not start this process.
 
 use sd_notify::NotifyState;

@@ -152,7 +152,7 @@ impl AdminState {
             misses: services.cache.misses(),
             stale_coverage: StaleCoverage::of(&cache),
             sts: Sts::of(&services.sts.snapshot(), services.sts.calls()),
-            issuers: services.verifier.snapshot().into_iter().map(Issuer::of).collect(),
+            issuers: services.verifier.snapshot().iter().map(Issuer::of).collect(),
             templates: services.templates.status(),
             keys: self.keys(&cache),
             cache: Cache::of(&cache),
@@ -231,11 +231,11 @@ impl Sts {
 }
 
 impl Issuer {
-    fn of(issuer: IssuerStatus) -> Self {
+    fn of(issuer: &IssuerStatus) -> Self {
         Self {
             name: issuer.name.to_string(),
             ready: issuer.is_ready(),
-            key_set: issuer.key_set.map(|set| KeySet {
+            key_set: issuer.key_set.as_ref().map(|set| KeySet {
                 age_seconds: set.age.map(|age| age.as_secs()),
                 fetches: set.fetches,
                 failures: set.failures,

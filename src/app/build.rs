@@ -54,7 +54,7 @@ pub fn check_canary(
     issuer: &str,
 ) -> Result<(), StartError> {
     canary::check(templates, canary.template(), issuer)
-        .map_err(|unfit| StartError::Canary { place: canary.place().to_owned(), unfit })
+        .map_err(|unfit| StartError::Canary { place: canary.place().to_owned(), unfit: Box::new(unfit) })
 }
 
 impl App {
@@ -103,7 +103,7 @@ impl App {
             entropy,
         };
         components.canary = canary.map(|canary| components.canary(canary, issuer)).transpose()?;
-        components.listen(server, admin, shutdown)
+        components.listen(&server, admin, shutdown)
     }
 }
 
@@ -134,7 +134,7 @@ impl Components {
     /// Takes the ports and creates the servers, the operators' first.
     fn listen(
         self,
-        server: config::Server,
+        server: &config::Server,
         admin: config::Admin,
         shutdown: CancellationToken,
     ) -> Result<App, StartError> {
@@ -143,8 +143,8 @@ impl Components {
         let admin = Arc::new(self.admin_state(token));
         let operators = crate::admin::serve(Arc::clone(&admin), listener)?;
         let (public_address, listener) = listen(Listener::Public, server.listen())?;
-        let api = self.api(&server, shutdown.clone());
-        let public = http::serve(api, listener, &server)?;
+        let api = self.api(server, shutdown.clone());
+        let public = http::serve(api, listener, server)?;
         Ok(App {
             public: (public_address, public),
             operators: (operators_address, operators),

@@ -32,7 +32,7 @@ pub enum StartError {
         /// Where the configuration has the section.
         place: String,
         /// Why the template does not fit.
-        unfit: canary::Unfit,
+        unfit: Box<canary::Unfit>,
     },
     /// The HTTP client for COS cannot be created.
     #[error(transparent)]

@@ -200,7 +200,7 @@ mod tests {
             not_shown: AsExpected,
             not_in_other_home: Inconclusive,
         };
-        let success_with_text = Verdicts { not_shown: Reached, ..success.clone() };
+        let success_with_text = Verdicts { not_shown: Reached, ..success };
         let denied = Verdicts {
             allowed: FalseDeny,
             already_exists: Inconclusive,
@@ -210,7 +210,7 @@ mod tests {
             not_shown: AsExpected,
             not_in_other_home: AsExpected,
         };
-        let rejected = Verdicts { denied: Inconclusive, ..denied.clone() };
+        let rejected = Verdicts { denied: Inconclusive, ..denied };
         let passed_policy = Verdicts {
             allowed: Inconclusive,
             already_exists: AsExpected,
@@ -225,7 +225,7 @@ mod tests {
             refused_or_absent: AsExpected,
             not_shown: AsExpected,
             not_in_other_home: AsExpected,
-            ..inconclusive.clone()
+            ..inconclusive
         };
         for (method, status, body, expected) in [
             ("GET", 200, "", &success),

@@ -140,17 +140,17 @@ mod tests {
         }
     }
 
-    fn rotation(max_bytes: u64, keep: u32) -> Option<Rotation> {
-        Some(Rotation { max_bytes, keep: keep.try_into().unwrap() })
+    fn rotation(max_bytes: u64, keep: u32) -> Rotation {
+        Rotation { max_bytes, keep: keep.try_into().unwrap() }
     }
 
     #[test]
     fn an_audit_log_is_written_only_if_configured_and_is_rotated_by_default() {
         assert!(parse(MINIMAL).unwrap().audit().is_none());
-        assert_eq!(target("path = \"a.jsonl\""), Some(("a.jsonl".to_owned(), rotation(64 << 20, 5))));
+        assert_eq!(target("path = \"a.jsonl\""), Some(("a.jsonl".to_owned(), Some(rotation(64 << 20, 5)))));
         assert_eq!(
             target("path = \"/a\"\nmax_bytes = \"1MiB\"\nkeep = 1"),
-            Some(("/a".to_owned(), rotation(1 << 20, 1)))
+            Some(("/a".to_owned(), Some(rotation(1 << 20, 1))))
         );
         assert_eq!(target("path = \"a\"\nmax_bytes = \"off\""), Some(("a".to_owned(), None)));
         assert_eq!(target("path = \"-\""), None);

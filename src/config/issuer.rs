@@ -17,7 +17,6 @@ use diagnostics::{Diagnostic, HumanDuration, nearest};
 /// The section as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "the names are those of config.toml")]
 pub(super) struct RawIssuer {
     issuer: Spanned<String>,
     audience: Spanned<Vec<String>>,

@@ -84,9 +84,9 @@ pub enum StsAction {
 }
 
 /// Longest lifetime of a key by `GetFederationToken` (docs 1312/48195).
-const MAX_FEDERATION_LIFETIME: Duration = Duration::from_secs(129_600);
+const MAX_FEDERATION_LIFETIME: Duration = Duration::from_hours(36);
 /// Longest lifetime of a key by `AssumeRole`.
-const MAX_ROLE_LIFETIME: Duration = Duration::from_secs(43_200);
+const MAX_ROLE_LIFETIME: Duration = Duration::from_hours(12);
 /// The account's quota for either call.
 const MAX_CALLS_PER_SECOND: u32 = 600;
 /// No call to STS is faster.

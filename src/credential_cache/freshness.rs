@@ -149,7 +149,7 @@ mod tests {
         let fresh = of_ttl(MINUTE * 20);
         for (found, expected) in [
             (fresh, Ok(())),
-            (of_ttl(MINUTE * 5 - Duration::from_nanos(1)), Err(MissReason::Expired)),
+            (of_ttl((MINUTE * 5).checked_sub(Duration::from_nanos(1)).unwrap()), Err(MissReason::Expired)),
             (of_ttl(MINUTE * 19), Err(MissReason::MinRemaining)),
             (Freshness { source_credentials_version: 0, ..fresh }, Err(MissReason::SourceCredentialsRotated)),
             (Freshness { source_credentials_version: 2, ..fresh }, Ok(())),

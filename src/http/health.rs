@@ -14,6 +14,7 @@ pub(super) struct Health {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 pub(super) struct Readiness {
     /// `ready` or `not ready`.
     status: &'static str,

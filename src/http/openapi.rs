@@ -1,4 +1,4 @@
-//! The OpenAPI description of the public API, made from the handlers, the bodies and the table of problem types.
+//! The `OpenAPI` description of the public API, made from the handlers, the bodies and the table of problem types.
 //!
 //! Each handler describes its success. The errors come from [`errors`]: one row for each operation.
 #![expect(unused_qualifications, reason = "utoipa's macros write qualified names")]

@@ -52,7 +52,7 @@ impl SourceCredentialsProvider {
             SourceCredentialsConfig::InstanceRole => Origin::InstanceRole(InstanceRole::new()?),
             SourceCredentialsConfig::WebIdentity { region, provider_id, token_file, role_arn } => {
                 let web_identity = WebIdentity::new(endpoint, region, provider_id, token_file, role_arn)?;
-                Origin::WebIdentity(web_identity)
+                Origin::WebIdentity(Box::new(web_identity))
             }
         };
         Ok(Self::Fetched(Box::new(FetchedCredentials::new(origin, clock))))

@@ -99,10 +99,11 @@ impl SpanQueue {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        match self.processor.shutdown_with_timeout(timeout) {
+        if self.processor.shutdown_with_timeout(timeout).is_ok() {
             // A span that was pushed during the shutdown may have come too late for the last batch.
-            Ok(()) => self.metrics.add_lost(LossReason::Stopped, self.pending.swap(0, Ordering::AcqRel)),
-            Err(_) => tracing::warn!("the collector does not take the last spans in time: they are lost"),
+            self.metrics.add_lost(LossReason::Stopped, self.pending.swap(0, Ordering::AcqRel));
+        } else {
+            tracing::warn!("the collector does not take the last spans in time: they are lost");
         }
     }
 }

@@ -62,14 +62,14 @@ fn without_time(line: &Value) -> Value {
 }
 
 /// The fields of a refusal's line that the response shows as well.
-fn refusal(answer: &Answer, client: &str, more: Value) -> Value {
+fn refusal(answer: &Answer, client: &str, more: &Value) -> Value {
     let name = answer.json()["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
     let line = json!({"event": "refusal", "outcome": name, "status": answer.status,
         "request_id": answer.header("x-request-id"), "client": client});
     merged(line, more)
 }
 
-fn merged(mut line: Value, more: Value) -> Value {
+fn merged(mut line: Value, more: &Value) -> Value {
     line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     line
 }
@@ -150,13 +150,13 @@ async fn a_refusal_line_has_what_the_client_got_and_the_cause() {
     let lines = lines_after(broker, &file).await;
     assert_eq!(events(&lines), ["start", "refusal", "refusal", "refusal", "stop"]);
     let [stranger_line, unknown_line, mut outside_line] = [1, 2, 3].map(|at| without_time(&lines[at]));
-    let expected = refusal(&stranger, "203.0.113.7", json!({"cause": MALFORMED, "template": "upload"}));
+    let expected = refusal(&stranger, "203.0.113.7", &json!({"cause": MALFORMED, "template": "upload"}));
     assert_eq!(stranger_line, expected);
     let cause = json!({"cause": "there is no template `no-such`"});
-    assert_eq!(unknown_line, refusal(&unknown, "203.0.113.7", merged(alice(), cause)));
+    assert_eq!(unknown_line, refusal(&unknown, "203.0.113.7", &merged(alice(), &cause)));
     let cause = outside_line.as_object_mut().unwrap().remove("cause").unwrap();
     assert!(cause.as_str().unwrap().contains("scope item 0 is refused"), "{cause}");
-    let expected = refusal(&outside, "127.0.0.1", merged(alice(), json!({"template": "upload"})));
+    let expected = refusal(&outside, "127.0.0.1", &merged(alice(), &json!({"template": "upload"})));
     assert_eq!(outside_line, expected);
 }
 

@@ -413,7 +413,7 @@ async fn header_names_have_the_case_of_cos() {
     assert!(!answer.contains("cosbroker"), "{answer}");
 }
 
-/// Without TCP_NODELAY, delayed acknowledgements would hold each body back for 40 ms.
+/// Without `TCP_NODELAY`, delayed acknowledgements would hold each body back for 40 ms.
 #[tokio::test]
 async fn answers_on_a_kept_alive_connection_are_not_delayed() {
     let sandbox = Sandbox::start();

@@ -62,7 +62,7 @@ fn read_uses(path: &Path, used: &mut BTreeSet<String>) {
         read_uses(&entry.unwrap().path(), used);
     }
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let code: String = text.lines().map(|line| format!("{}\n", line.split("//").next().unwrap())).collect();
+    let code: String = text.lines().flat_map(|line| [line.split("//").next().unwrap(), "\n"]).collect();
     for rest in code.split("crate::").skip(1) {
         let mut depth = 0;
         for part in rest.split_inclusive([',', '{', '}', ';']) {

@@ -72,7 +72,7 @@ fn read_request(stream: &mut TcpStream) -> String {
 }
 
 async fn federation_token(client: &Client, policy: &Policy<'_>) -> Result<TemporaryCredential, Error> {
-    let request = GetFederationToken { name: "user", policy, duration: Duration::from_secs(1800) };
+    let request = GetFederationToken { name: "user", policy, duration: Duration::from_mins(30) };
     client.get_federation_token(&request, &Call::new(&permanent(), now())).await
 }
 
@@ -116,7 +116,7 @@ async fn a_role_is_assumed_with_temporary_source_credentials_and_a_trace() {
         role_arn: "qcs::cam::uin/1:roleName/r",
         role_session_name: "session",
         policy: &policy(),
-        duration: Duration::from_secs(900),
+        duration: Duration::from_mins(15),
         external_id: Some("e"),
     };
     client.assume_role(&request, &call).await.unwrap();
@@ -190,7 +190,7 @@ async fn nothing_is_sent_without_a_policy_or_with_credentials_that_no_header_car
     assert_eq!(error, Error::InvalidRequest(InvalidRequest::EmptyPolicy));
     assert_eq!(error.class(), ErrorClass::RequestRejected);
     let broken = SourceCredentials { secret_id: "a\nb".into(), ..permanent() };
-    let request = GetFederationToken { name: "n", policy: &policy(), duration: Duration::from_secs(1800) };
+    let request = GetFederationToken { name: "n", policy: &policy(), duration: Duration::from_mins(30) };
     let error = client.get_federation_token(&request, &Call::new(&broken, now())).await.unwrap_err();
     assert_eq!(error, Error::InvalidSourceCredentials);
 }

@@ -30,7 +30,7 @@ pub(in crate::sts) struct FetchedCredentials {
 #[derive(Debug)]
 pub(super) enum Origin {
     InstanceRole(InstanceRole),
-    WebIdentity(WebIdentity),
+    WebIdentity(Box<WebIdentity>),
 }
 
 /// Source credentials with their expiry.

@@ -106,8 +106,7 @@ pub(super) fn page() -> String {
 fn row(key: &Key) -> String {
     let (default, example) = match &key.default {
         Default::Value => (format!("`{}`", key.value), None),
-        Default::Text(text) => (text.clone(), Some(&key.value)),
-        Default::Required(text) => (text.clone(), Some(&key.value)),
+        Default::Text(text) | Default::Required(text) => (text.clone(), Some(&key.value)),
         Default::Absent => ("none".to_owned(), Some(&key.value)),
     };
     let example = example.map_or_else(String::new, |value| format!(" Example: `{value}`."));

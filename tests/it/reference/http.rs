@@ -1,4 +1,4 @@
-//! The page of the HTTP API: routes from the OpenAPI description, a section for each problem type.
+//! The page of the HTTP API: routes from the `OpenAPI` description, a section for each problem type.
 
 use std::fmt::Write;
 

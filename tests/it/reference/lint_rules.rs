@@ -1,5 +1,7 @@
 //! `docs/reference/lint-rules.md`, from the rules of `lint`.
 
+use std::fmt::Write;
+
 use templates::{Level, Rule};
 
 use super::table_cell;
@@ -20,13 +22,15 @@ pub(super) fn page() -> String {
     for rule in Rule::ALL {
         let reference = rule.reference();
         let levels: Vec<&str> = reference.levels.iter().map(|level| level_name(*level)).collect();
-        page.push_str(&format!(
-            "| `{}` | {} | {} | {} |\n",
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} |",
             rule.name(),
             levels.join(", "),
             table_cell(reference.meaning),
             table_cell(reference.help)
-        ));
+        )
+        .unwrap();
     }
     page
 }

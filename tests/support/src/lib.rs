@@ -42,7 +42,7 @@ use socket2::{Domain, Socket, Type};
 use self::log::Log;
 
 /// How long a test waits for what must come. It is reached only by a failure, so it may be long.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 pub const JWT_SECRET: &str = "jwt-canary-0123456789abcdef0123456789abcdef";
 pub const SECRET_ID: &str = "AKIDcanaryIdOfTheOperator";
@@ -125,16 +125,18 @@ per_user = "off"
     }
 
     /// Adds lines to a section of the configuration, such as `server`, and the section if it is missing.
+    #[must_use]
     pub fn with_section(mut self, name: &str, lines: &str) -> Self {
         let header = format!("[{name}]\n");
         match self.config.find(&header) {
             Some(start) => self.config.insert_str(start + header.len(), &format!("{lines}\n")),
-            None => self.config += &format!("{header}{lines}\n"),
+            None => self.config.extend([&header, lines, "\n"]),
         }
         self
     }
 
     /// Replaces a part of the configuration.
+    #[must_use]
     pub fn with(mut self, from: &str, to: &str) -> Self {
         assert!(self.config.contains(from), "{from}");
         self.config = self.config.replace(from, to);
