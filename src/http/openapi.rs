@@ -9,7 +9,8 @@ use serde_json::json;
 use utoipa::{
     Modify, OpenApi, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HeaderBuilder, OpenApi as Document, RefOr, Response, ResponseBuilder,
+        Components, ContentBuilder, HeaderBuilder, OpenApi as Document, Ref, RefOr, Response,
+        ResponseBuilder,
         example::ExampleBuilder,
         path::{Operation, ParameterBuilder, ParameterIn, PathItem},
         schema::{ObjectBuilder, SchemaType, Type},
@@ -70,14 +71,14 @@ pub fn document() -> String {
 #[expect(dead_code, reason = "describes bodies that are written in parts")]
 pub(super) enum CredentialsBody {
     /// The STS SDK JSON and more.
-    V1(V1Credentials),
+    V1(V1Answer),
     /// With `format=sts3`: the JSON of the STS API itself.
-    Sts3(Sts3Credentials),
+    Sts3(Sts3Answer),
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes bodies that are written in parts")]
-pub(super) struct V1Credentials {
+pub(super) struct V1Answer {
     #[serde(flatten)]
     #[schema(inline)]
     shared: V1<'static>,
@@ -88,7 +89,7 @@ pub(super) struct V1Credentials {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes bodies that are written in parts")]
-pub(super) struct Sts3Credentials {
+pub(super) struct Sts3Answer {
     #[serde(flatten)]
     #[schema(inline)]
     shared: Sts3<'static>,
@@ -214,23 +215,28 @@ struct Errors;
 
 impl Modify for Errors {
     fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
         for item in document.paths.paths.values_mut() {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-                add_errors(operation);
+                add_errors(operation, components);
             }
         }
     }
 }
 
-fn add_errors(operation: &mut Operation) {
+/// Adds a reference for each status; the response stands once, whatever the number of operations.
+fn add_errors(operation: &mut Operation, components: &mut Components) {
     let Some(more) = operation.operation_id.as_deref().and_then(errors) else { return };
     let is_envelope = operation.tags.iter().flatten().any(|tag| tag == "drop-in");
     let mut problems: Vec<_> = AUTHENTICATED.iter().chain(more).copied().collect();
     problems.sort_by_key(|problem| problem.status);
     for same_status in problems.chunk_by(|a, b| a.status == b.status) {
         if let Some(first) = same_status.first() {
-            let response = error_response(same_status, is_envelope);
-            operation.responses.responses.insert(first.status.to_string(), RefOr::T(response));
+            let names: Vec<&str> = same_status.iter().map(|problem| problem.name).collect();
+            let name = format!("{}.{}", names.join("."), if is_envelope { "envelope" } else { "problem" });
+            let reference = RefOr::Ref(Ref::from_response_name(&name));
+            operation.responses.responses.insert(first.status.to_string(), reference);
+            components.responses.insert(name, RefOr::T(error_response(same_status, is_envelope)));
         }
     }
 }
@@ -239,9 +245,9 @@ fn error_response(problems: &[&ProblemType], is_envelope: bool) -> Response {
     let description: Vec<String> =
         problems.iter().map(|problem| format!("`{}`: {}", problem.name, problem.meaning)).collect();
     let (content_type, schema) = if is_envelope {
-        ("application/json", utoipa::openapi::Ref::from_schema_name("Envelope"))
+        ("application/json", Ref::from_schema_name("Envelope"))
     } else {
-        ("application/problem+json", utoipa::openapi::Ref::from_schema_name("Problem"))
+        ("application/problem+json", Ref::from_schema_name("Problem"))
     };
     let content = problems.iter().fold(ContentBuilder::new().schema(Some(schema)), |content, problem| {
         let example = ExampleBuilder::new().value(Some(error_example(problem, is_envelope))).build();
@@ -352,11 +358,10 @@ mod tests {
     #[test]
     fn every_problem_type_that_a_route_can_answer_is_described() {
         let document = description();
-        let described: BTreeSet<String> = operations(&document)
-            .iter()
-            .flat_map(|(_, operation)| {
-                operation["responses"].as_object().unwrap().values().cloned().collect::<Vec<_>>()
-            })
+        let described: BTreeSet<String> = document["components"]["responses"]
+            .as_object()
+            .unwrap()
+            .values()
             .flat_map(|response| response["content"].as_object().cloned().unwrap_or_default().into_iter())
             .flat_map(|(_, content)| content["examples"].as_object().cloned().unwrap_or_default().into_iter())
             .map(|(name, _)| name)

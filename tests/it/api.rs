@@ -1,5 +1,7 @@
 //! Every public route: shapes, headers, refusals.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Answers, BUCKET, Broker, CannedSts, Setup, emulator, token, token_of};
@@ -197,7 +199,7 @@ async fn an_unauthenticated_request_gets_the_same_401_whatever_the_cause() {
     let expired = token_of(&json!({"sub": "alice", "exp": 1}));
     let stranger = token_of(&json!({"sub": "alice", "iss": "https://evil.test/"}));
     let other = token_of(&json!({"sub": "alice", "aud": "other"}));
-    let mut bodies = std::collections::BTreeSet::new();
+    let mut bodies = BTreeSet::new();
     for bad in ["x", "a.b.c", &format!("{message}.AAAA"), &expired, &stranger, &other] {
         let answer = broker.get("/v1/credentials", bad).await;
         assert_eq!(answer.status, 401, "{bad}");
@@ -277,6 +279,38 @@ async fn cors_allows_the_configured_origin_and_no_other() {
     assert_eq!(ours.header("access-control-allow-origin"), "https://app.example.com");
     assert_eq!(ours.header("access-control-allow-credentials"), "");
     assert_eq!(preflight("https://evil.example.com").await.header("access-control-allow-origin"), "");
+}
+
+/// The members that a schema describes, through `allOf`, `oneOf` and references, at the outermost level.
+fn described_members(document: &Value, schema: &Value) -> BTreeSet<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return described_members(document, document.pointer(&reference[1..]).unwrap());
+    }
+    let parts = ["allOf", "oneOf"].iter().filter_map(|of| schema[of].as_array()).flatten();
+    let own = schema["properties"].as_object().into_iter().flat_map(|properties| properties.keys().cloned());
+    parts.flat_map(|part| described_members(document, part)).chain(own).collect()
+}
+
+#[tokio::test]
+async fn every_member_of_an_answer_is_described() {
+    let broker = with_emulator();
+    let document = Answer::of(broker.http.get(broker.url("/openapi.json"))).await.json();
+    for (path, query) in [
+        ("/v1/credentials", ""),
+        ("/v1/credentials", "?format=sts3"),
+        ("/v1/explain", "?action=PutObject&key=users/alice/a.jpg"),
+        ("/sign", ""),
+        ("/sts", ""),
+        ("/getKeyAndCredentials", "?filename=a.jpg"),
+    ] {
+        let answer = broker.get(&format!("{path}{query}"), &token("alice")).await.json();
+        let schema =
+            &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        let described = described_members(&document, schema);
+        for member in answer.as_object().unwrap().keys() {
+            assert!(described.contains(member), "{path}{query}: {member} is not described: {described:?}");
+        }
+    }
 }
 
 #[tokio::test]
