@@ -61,7 +61,7 @@ async fn active_credentials_are_listed_by_user_and_by_prefix_without_secrets() {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["active"], told["keys"].as_array().unwrap().len()), (&json!(4), 2));
     let (_, told, _) = broker.keys(&["list", "--limit", "2"]);
-    assert!(told.contains("listed are the 2 that live longest"), "{told}");
+    assert!(told.contains("the list has the 2 that expire last"), "{told}");
     let (code, told, _) = broker.keys(&["list", "--subject", "nobody"]);
     assert_eq!((code, told.as_str()), (Some(0), "no active key\n"));
 }
