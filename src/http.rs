@@ -17,7 +17,7 @@ mod openapi;
 mod outcome;
 mod problem;
 mod query;
-mod recent;
+mod recent_refusals;
 mod refusal;
 mod route;
 mod shape;
@@ -46,7 +46,7 @@ pub use self::{
     openapi::document as openapi_document,
     outcome::OutcomeLabel,
     problem::ProblemType,
-    recent::{RecentRefusal, RecentRefusals},
+    recent_refusals::{RecentRefusal, RecentRefusals},
 };
 use crate::{
     audit::Audit, config, credential_cache::CredentialCache, identity::Verifier, reload::TemplateStore,

@@ -8,7 +8,7 @@ use super::{
     Api,
     outcome::{OutcomeLabel, RequestOutcome},
     problem::ProblemType,
-    recent::RecentRefusal,
+    recent_refusals::RecentRefusal,
     refusal::Refusal,
     span,
     state::RequestState,

@@ -1,4 +1,4 @@
-//! Response bodies: how a credential is written for each kind of client (`docs/tencent.md`, "What client apps
+//! Response bodies: how a credential is written for each kind of client (`docs/understand/tencent.md`, "What client apps
 //! read").
 //!
 //! The part that does not change between answers is encoded once for each credential; the rest is appended.

@@ -61,7 +61,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// Checks the claims against an issuer's rules, and returns when the token expires, leeway included.
-    pub(super) fn valid_until(&self, issuer: &Issuer, now: Timestamp) -> Result<Timestamp, Rejection> {
+    pub(super) fn check_claims(&self, issuer: &Issuer, now: Timestamp) -> Result<Timestamp, Rejection> {
         if let Some(required) = &issuer.required_typ
             && self.typ.as_deref().is_none_or(|typ| media_type(typ) != media_type(required))
         {

@@ -1,4 +1,5 @@
-//! Verifies bearer tokens.
+//! Verifies bearer tokens: finds the issuer and its key, and remembers verified tokens. The checks of header and
+//! claims stand in `token.rs`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -119,7 +120,7 @@ impl Verifier {
             return Err(Rejection::Algorithm.into());
         }
         let key = issuer.keys.verify_signature(&unverified).await?;
-        let until = unverified.valid_until(&issuer.rules, now)?;
+        let until = unverified.check_claims(&issuer.rules, now)?;
         let identity = Arc::new(Identity::from_claims(Arc::clone(&issuer.name), unverified.claims)?);
         let verified = Verified { identity: Arc::clone(&identity), until, key };
         self.verified.insert(digest, Arc::new(verified));

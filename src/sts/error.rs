@@ -1,4 +1,5 @@
-//! Why STS issues no temporary key, sorted by who must act.
+//! Why STS issues no temporary key: what the cache and `http` see. STS error codes are classed by who must act in the
+//! crate `tencent-sts` (`ErrorClass`); `failure.rs` turns a class into one of these.
 
 use std::time::Duration;
 

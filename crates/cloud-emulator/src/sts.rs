@@ -1,5 +1,5 @@
 //! The STS emulator, as strict as Tencent's STS: it checks signature, clock, parameters, and the policy's syntax
-//! and size, and answers with Tencent's own error codes (`docs/tencent.md`; SDK errorcodes.py).
+//! and size, and answers with Tencent's own error codes (`docs/understand/tencent.md`; SDK errorcodes.py).
 //!
 //! A request is signed with TC3 or with the older v1. Each gives an [`AuthenticatedCall`], and from there on the
 //! signature version makes no difference.

@@ -51,7 +51,7 @@ pub(super) fn symbolic_policy(template: &Template) -> Policy {
     policy
 }
 
-/// Encodes a policy as STS takes it: compact JSON, percent-encoded once (`docs/tencent.md`).
+/// Encodes a policy as STS takes it: compact JSON, percent-encoded once (`docs/understand/tencent.md`).
 pub(super) fn to_wire(policy: &Policy) -> String {
     utf8_percent_encode(&policy.to_json(), RESERVED).to_string()
 }

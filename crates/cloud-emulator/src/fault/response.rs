@@ -9,7 +9,7 @@ use serde_json::json;
 use super::rule::Target;
 use crate::cos;
 
-/// Too many requests: HTTP 200 with an error code from STS (`docs/tencent.md`), 503 from COS.
+/// Too many requests: HTTP 200 with an error code from STS (`docs/understand/tencent.md`), 503 from COS.
 pub(super) fn throttled(target: Target, request_id: &str) -> HttpResponse {
     match target {
         Target::Sts => HttpResponse::Ok().json(json!({"Response": {

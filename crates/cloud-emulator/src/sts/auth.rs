@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::error::StsError;
 use crate::account::Account;
 
-/// The largest difference between a request's time and the emulator's clock (`docs/tencent.md`).
+/// The largest difference between a request's time and the emulator's clock (`docs/understand/tencent.md`).
 const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// Returns the time that a request names, if it is close enough to `now`.

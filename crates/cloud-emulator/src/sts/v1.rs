@@ -1,5 +1,5 @@
 //! Calls with the older STS signature ([`tencent_sign::sts_v1`]), as the vendor's older STS SDKs send them
-//! (`docs/tencent.md`): everything is a parameter of one form, the signature too.
+//! (`docs/understand/tencent.md`): everything is a parameter of one form, the signature too.
 
 use std::collections::BTreeMap;
 

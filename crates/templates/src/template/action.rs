@@ -243,7 +243,7 @@ pub(crate) fn unknown_action_help(name: &str) -> Option<String> {
             "name one action, not a set, such as name/cos:PutObject".to_owned()
         }
         _ if affects_all_users(name) => "no template may grant an action that affects all users".to_owned(),
-        _ => "docs/templates.md lists them".to_owned(),
+        _ => "docs/understand/policy-language.md lists them".to_owned(),
     };
     Some(format!("COS has no action `{name}` that this version knows; {help}"))
 }
@@ -357,7 +357,7 @@ mod tests {
             ("@uplod", "name one action, not a set"),
             ("name/cos:*", "name one action, not a set"),
             ("PutObjectACL", "no template may grant"),
-            ("Fly", "docs/templates.md"),
+            ("Fly", "docs/understand/policy-language.md"),
         ] {
             let found = unknown_action_help(&full_name(question)).unwrap();
             assert!(found.contains(help), "{question}: {found}");
