@@ -175,7 +175,7 @@ impl Audit {
         }
     }
 
-    /// Writes the queued events and closes the log, within [`SHUTDOWN_TIMEOUT`]. Blocks: not for a thread that serves.
+    /// Writes the queued events and closes the log, within `SHUTDOWN_TIMEOUT`. Blocks: not for a thread that serves.
     pub fn close(&self) {
         let Some(log) = &self.active else { return };
         log.shared.is_stopping.store(true, Ordering::SeqCst);

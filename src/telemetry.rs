@@ -122,7 +122,7 @@ impl Tracer {
         (context, span)
     }
 
-    /// Exports the spans that are queued, and stops, within [`SHUTDOWN_TIMEOUT`].
+    /// Exports the spans that are queued, and stops, within `SHUTDOWN_TIMEOUT`.
     pub async fn close(&self) {
         let Some(exporting) = self.exporting.clone() else { return };
         let closed = tokio::task::spawn_blocking(move || exporting.queue.close(SHUTDOWN_TIMEOUT));
