@@ -43,7 +43,7 @@ pub(super) fn probes(users: &SyntheticUsers) -> Result<Vec<(Step, Probe)>, Unfit
         own.push(Step::OwnWrite.probe(user, own_request, Expected::Allowed));
         let others_request = write(users, user, user.other())?;
         others.push(Step::OtherWrite.probe(user, others_request, Expected::Denied));
-        let others_key = own_key(users, user.other())?;
+        let others_key = own_object_key(users, user.other())?;
         for (step, method, action) in [
             (Step::OtherRead, "GET", "name/cos:GetObject"),
             (Step::OtherDelete, "DELETE", "name/cos:DeleteObject"),
@@ -61,7 +61,7 @@ pub(super) fn probes(users: &SyntheticUsers) -> Result<Vec<(Step, Probe)>, Unfit
 pub(super) fn clean_up(users: &SyntheticUsers) -> Vec<(User, Request)> {
     let mut requests = Vec::new();
     for user in User::BOTH {
-        if let Ok(key) = own_key(users, user)
+        if let Ok(key) = own_object_key(users, user)
             && users.is_allowed(user, "name/cos:DeleteObject", &key, None, None)
         {
             requests.push((user, Request::of("DELETE", &key)));
@@ -73,13 +73,13 @@ pub(super) fn clean_up(users: &SyntheticUsers) -> Vec<(User, Request)> {
 /// A write by one user of the object in a user's own folder.
 fn write(users: &SyntheticUsers, by: User, home: User) -> Result<Request, Unfit> {
     let objects = users.own_objects(by, "name/cos:PutObject").ok_or_else(|| users.cannot_write())?;
-    Ok(Request::of("PUT", &own_key(users, home)?)
+    Ok(Request::of("PUT", &own_object_key(users, home)?)
         .with_body(by.object_body())
         .with_header("content-type", objects.content_type))
 }
 
 /// Returns the key of the object in a user's own folder.
-fn own_key(users: &SyntheticUsers, user: User) -> Result<String, Unfit> {
+fn own_object_key(users: &SyntheticUsers, user: User) -> Result<String, Unfit> {
     let objects = users.own_objects(user, "name/cos:PutObject").ok_or_else(|| users.cannot_write())?;
     Ok(objects.key(OBJECT_NAME))
 }

@@ -1,4 +1,4 @@
-//! Templates change while the service runs: all or none, the last good ones kept, nobody disturbed.
+//! Templates change while the service runs: all or none, the last good set kept, no user affected.
 
 use std::{
     collections::BTreeSet,
@@ -382,10 +382,10 @@ async fn only_what_was_counted_and_widens_for_nobody_is_promoted_unasked() {
     };
     broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub}/\"", "users/${sub}\""));
     stays("cannot be used; fix it first", promote("policies"));
-    // Nobody has asked yet, and everybody would gain.
+    // No user has sent a request yet, and every user would gain.
     broker.put_template("upload.next.toml", &limit(20_971_520));
     stays("--allow-widening", promote("policies"));
-    // Everybody loses, but somebody who has no key would get one.
+    // Every user loses, but one without a key would get one.
     let team =
         "[[statement]]\neffect = \"allow\"\naction = \"@download\"\nresource = \"${home}${claim.tenant}/*\"";
     broker.put_template("upload.toml", &format!("{SHIPPED}\n{team}\n"));

@@ -1,4 +1,4 @@
-//! The operator's own key, rotated while the broker serves.
+//! The source credentials, rotated while the broker serves.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-/// The account's own key, with which STS is called.
+/// The source credentials: the account's `SecretId` and `SecretKey`, which sign the calls to STS.
 #[derive(Debug, Clone)]
 pub struct SourceCredentials {
     /// `SecretId`. It is no secret, and yet kept out of logs.

@@ -16,20 +16,26 @@ pub(in crate::http) fn sts_sdk_example() -> Value {
     })
 }
 
+/// Returns the object with the members of another added.
+fn with_members(mut object: Value, mut more: Value) -> Value {
+    if let (Some(members), Some(more)) = (object.as_object_mut(), more.as_object_mut()) {
+        members.append(more);
+    }
+    object
+}
+
 pub(in crate::http) fn credentials_example() -> Value {
-    json!({
-        "credentials": keys(),
-        "startTime": 1_795_486_326,
-        "expiredTime": 1_795_488_126,
-        "expiration": "2026-11-24T02:42:06Z",
-        "requestId": "3e75afd7…",
-        "bucket": "examplebucket-1250000000",
-        "region": "ap-guangzhou",
-        "prefix": "users/alice/",
-        "grantId": "jbhlhjmnlpopcbji",
-        "serverTime": 1_795_486_326,
-        "refreshAt": 1_795_487_629,
-    })
+    with_members(
+        sts_sdk_example(),
+        json!({
+            "bucket": "examplebucket-1250000000",
+            "region": "ap-guangzhou",
+            "prefix": "users/alice/",
+            "grantId": "jbhlhjmnlpopcbji",
+            "serverTime": 1_795_486_326,
+            "refreshAt": 1_795_487_629,
+        }),
+    )
 }
 
 pub(in crate::http) fn cossign_example() -> Value {
@@ -42,16 +48,14 @@ pub(in crate::http) fn cossign_example() -> Value {
 }
 
 pub(in crate::http) fn key_and_credentials_example() -> Value {
-    json!({
-        "credentials": keys(),
-        "startTime": 1_795_486_326,
-        "expiredTime": 1_795_488_126,
-        "expiration": "2026-11-24T02:42:06Z",
-        "requestId": "3e75afd7…",
-        "bucket": "examplebucket-1250000000",
-        "region": "ap-guangzhou",
-        "key": "users/alice/9f86d081884c7d659a2feaa0c55ad015.jpg",
-    })
+    with_members(
+        sts_sdk_example(),
+        json!({
+            "bucket": "examplebucket-1250000000",
+            "region": "ap-guangzhou",
+            "key": "users/alice/9f86d081884c7d659a2feaa0c55ad015.jpg",
+        }),
+    )
 }
 
 pub(in crate::http) fn scope_item_example() -> Value {
