@@ -7,9 +7,12 @@ mod breaker;
 mod call;
 mod error;
 mod failure;
+mod latency;
 mod metrics;
+mod queue;
 mod quota;
 mod retry;
+mod scheduler;
 mod source_credentials;
 mod span;
 mod tencent;
@@ -17,6 +20,7 @@ mod tencent;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     breaker::BreakerState, error::StsError, quota::QuotaStatus, source_credentials::SourceCredentialsStatus,
@@ -28,16 +32,14 @@ pub use tencent_sts::TemporaryCredential;
 
 /// Issues temporary keys. The credential cache and the canary know no more of STS than this.
 pub trait Sts: Debug + Send + Sync + 'static {
-    /// Issues a temporary key for a grant, within the configured time. `trace` is that of the request.
+    /// Issues a temporary key: waits for its turn, then calls for as long as [`Sts::timeout`] says.
     ///
     /// # Errors
     /// Why STS issued none.
-    fn issue(
-        &self,
-        grant: Arc<Grant>,
-        urgency: Urgency,
-        trace: Option<TraceContext>,
-    ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
+    fn issue(&self, request: IssueRequest) -> BoxFuture<'_, Result<TemporaryCredential, StsError>>;
+
+    /// How long a user waits for a temporary key.
+    fn timeout(&self) -> Duration;
 
     /// Whether the circuit is open: STS is not called after repeated failures.
     fn is_circuit_open(&self) -> bool;
@@ -58,13 +60,35 @@ pub struct Allowance {
     pub calls_per_second: u32,
 }
 
-/// Whether a user waits for the temporary key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// A user waits; such calls go first.
-    UserWaits,
-    /// No user waits: the cached key is still active.
-    Background,
+/// A request for a temporary key.
+#[derive(Debug)]
+pub struct IssueRequest {
+    /// What the key is for.
+    pub grant: Arc<Grant>,
+    /// Who goes first while calls have to wait.
+    pub priority: Priority,
+    /// The trace of the request that caused it.
+    pub trace: Option<TraceContext>,
+    /// Cancelled when no answer is to be expected soon: an attempt failed, or the circuit is open.
+    pub delayed: CancellationToken,
+}
+
+impl IssueRequest {
+    /// A request outside any trace, which waits for its answer whatever the delay.
+    pub fn new(grant: Arc<Grant>, priority: Priority) -> Self {
+        Self { grant, priority, trace: None, delayed: CancellationToken::new() }
+    }
+}
+
+/// Who goes first while calls to STS have to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// The user has no active key.
+    NoActiveKey,
+    /// The user's key is active, but not for long enough.
+    KeyExpiresSoon,
+    /// No user waits: the cached key is refreshed ahead.
+    Refresh,
 }
 
 /// Calls made since the start, retries included.

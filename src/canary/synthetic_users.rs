@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::sts::{Sts, StsError, TemporaryCredential, Urgency};
+use crate::sts::{IssueRequest, Priority, Sts, StsError, TemporaryCredential};
 use cam::Effect;
 use templates::{Bucket, Grant, NoGrant, Question, Service, SyntheticClaims, TemplateSet, explain};
 
@@ -189,7 +189,7 @@ async fn issue(
     on_issue: &impl Fn(&Arc<Grant>, &TemporaryCredential),
 ) -> Result<TemporaryCredential, StsError> {
     // Requests of real users go before background calls.
-    let credential = sts.issue(Arc::clone(grant), Urgency::Background, None).await?;
+    let credential = sts.issue(IssueRequest::new(Arc::clone(grant), Priority::Refresh)).await?;
     on_issue(grant, &credential);
     Ok(credential)
 }

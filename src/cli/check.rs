@@ -13,7 +13,7 @@ use crate::{
     http,
     identity::Verifier,
     reload,
-    sts::{Sts, TencentSts, Urgency},
+    sts::{IssueRequest, Priority, Sts, TencentSts},
 };
 use runtime::{
     clock::{Clock, SystemClock},
@@ -92,7 +92,7 @@ async fn call_sts(
     let Some(grant) = templates.probe_grant(issuer) else {
         anyhow::bail!("no template can be rendered for a synthetic user, so STS was not called");
     };
-    let key = sts.issue(grant, Urgency::UserWaits, None).await?;
+    let key = sts.issue(IssueRequest::new(grant, Priority::NoActiveKey)).await?;
     print(&format!("online: STS issued a key, request {}", key.request_id))?;
     Ok(())
 }

@@ -8,9 +8,12 @@ use jiff::Timestamp;
 
 use super::outcome::MissReason;
 
-/// Shortest remaining TTL of a credential that is served while STS fails. The official SDKs treat a credential
-/// as expired 60 s before its end.
-const MIN_STALE_TTL: Duration = Duration::from_mins(1);
+/// Shortest remaining TTL of a credential that is served while STS fails. The official SDKs treat a credential as
+/// expired 60 s before its end; others, and a client that reads the expiry, can still use it.
+const MIN_STALE_TTL: Duration = Duration::from_secs(1);
+/// A request cannot ask for a longer TTL than a new credential has after this time, so that one credential is renewed
+/// at most once in it, however often a user asks.
+const MIN_RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 /// Default of `cache.min_remaining`, for lifetimes of 15 minutes and more.
 const DEFAULT_MIN_TTL: Duration = Duration::from_mins(5);
 /// Largest part of its lifetime for which a credential is due for refresh. More would refresh it as soon as it
@@ -62,7 +65,7 @@ impl FreshnessRequirement {
         let max = max_requestable_ttl(lifetime);
         match requested_ttl {
             Some(requested) if requested > max => Err(TtlTooLong { requested, max }),
-            _ => Ok(Self { min_ttl, requested_ttl, source_credentials_version }),
+            _ => Ok(Self { min_ttl: min_ttl.min(max), requested_ttl, source_credentials_version }),
         }
     }
 
@@ -90,7 +93,7 @@ pub(super) fn min_ttl(configured: Option<Duration>, lifetime: Duration) -> Durat
 
 /// Upper bound for `min_remaining`. A larger value would bypass the cache on nearly every request.
 fn max_requestable_ttl(lifetime: Duration) -> Duration {
-    lifetime.saturating_sub(MIN_STALE_TTL.min(lifetime / 10))
+    lifetime.saturating_sub(MIN_RENEWAL_INTERVAL.min(lifetime / 2))
 }
 
 /// How long before its end a credential is due for refresh. `jitter` in `0.0..1.0` moves the configured share by
@@ -132,11 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_ask_for_all_but_a_minute_or_a_tenth_of_the_lifetime() {
-        for (lifetime, max) in [(MINUTE * 30, MINUTE * 29), (MINUTE, Duration::from_secs(54))] {
-            assert!(FreshnessRequirement::new(MINUTE / 2, Some(max), lifetime, 0).is_ok());
+    fn a_request_may_ask_for_all_but_a_minute_or_half_of_the_lifetime() {
+        for (lifetime, max) in [(MINUTE * 30, MINUTE * 29), (MINUTE, Duration::from_secs(30))] {
+            assert!(FreshnessRequirement::new(MINUTE / 3, Some(max), lifetime, 0).is_ok());
             let requested = max + Duration::from_secs(1);
-            let refused = FreshnessRequirement::new(MINUTE / 2, Some(requested), lifetime, 0).unwrap_err();
+            let refused = FreshnessRequirement::new(MINUTE / 3, Some(requested), lifetime, 0).unwrap_err();
             assert_eq!(refused, TtlTooLong { requested, max });
         }
         let required = FreshnessRequirement::new(MINUTE * 5, Some(MINUTE * 4), MINUTE * 3, 0);

@@ -9,15 +9,21 @@ use super::{
     cache::{Lookup, Miss},
     cached_credential::CachedCredential,
     freshness::{self, FreshnessRequirement},
-    outcome::CacheOutcome,
-    single_flight::{FetchResult, Joined},
+    outcome::{CacheOutcome, MissReason},
+    single_flight::{FetchResult, FetchTerms, Joined, Waiter},
 };
 use crate::{
     audit::Event,
     request::RequestContext,
-    sts::{StsError, TemporaryCredential, Urgency},
+    sts::{IssueRequest, Priority, StsError, TemporaryCredential},
 };
 use templates::Grant;
+
+/// How long a request waits for a fetch if an active credential can be served instead. Healthy answers arrive within
+/// it; a failed attempt ends the wait at once.
+pub(super) const STALE_PATIENCE: Duration = Duration::from_millis(300);
+/// `Retry-After` of a request whose time ended while its fetch goes on.
+const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long an STS failure that cannot pass by itself is returned for the same grant without another call.
 pub(super) const FAILURE_CACHE_TTL: Duration = Duration::from_secs(1);
@@ -54,7 +60,12 @@ impl CredentialCache {
         let is_new_scope = admitted.map_err(|retry_after| CredentialError::TooManyScopes { retry_after })?;
         self.0.metrics.missed(reason);
         let guard = AbandonGuard { inner: &self.0, unserved: stale.is_none().then_some(&**grant) };
-        let fetched = self.fetch(grant, required, context).await;
+        let fetched = if stale.is_some() && may_serve_early(reason) {
+            self.fetch_briefly(grant, required, context).await
+        } else {
+            let priority = if stale.is_some() { Priority::KeyExpiresSoon } else { Priority::NoActiveKey };
+            self.fetch(grant, priority, required, context).await
+        };
         guard.disarm();
         // The user may have been revoked while the request waited.
         self.0.check_not_revoked(grant.principal())?;
@@ -84,60 +95,132 @@ impl CredentialCache {
         if !cached.try_claim_refresh(now, self.0.clock.monotonic()) {
             return false;
         }
-        let joined = self.join_or_start(cached.grant(), Urgency::Background, context, || {
+        let joined = self.join_or_start(cached.grant(), Priority::Refresh, context, || {
             self.0.cache.peek(cached.grant()).filter(|other| !Arc::ptr_eq(other, cached))
         });
         matches!(joined, Joined::Waiter(waiter) if !waiter.joined)
     }
 
-    /// Fetches a credential, with one STS call for all requests that wait.
+    /// Fetches a credential, with one STS call for all requests that wait. The request waits for as long as STS may
+    /// take; the fetch goes on by itself, and its credential is kept.
     pub(super) async fn fetch(
+        &self,
+        grant: &Arc<Grant>,
+        priority: Priority,
+        required: FreshnessRequirement,
+        context: &RequestContext,
+    ) -> Result<ServedCredential, StsError> {
+        let fetched = self.fetch_repeatedly(grant, priority, required, context);
+        tokio::time::timeout(self.0.sts.timeout(), fetched).await.unwrap_or_else(|_| {
+            let detail = "no answer in time".to_owned();
+            Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER })
+        })
+    }
+
+    async fn fetch_repeatedly(
+        &self,
+        grant: &Arc<Grant>,
+        priority: Priority,
+        required: FreshnessRequirement,
+        context: &RequestContext,
+    ) -> Result<ServedCredential, StsError> {
+        loop {
+            let waiter = match self.start_fetch(grant, priority, required, context)? {
+                Joined::Waiter(waiter) => waiter,
+                Joined::Cached(credential) => return Ok(coalesced(credential)),
+            };
+            let (joined, started_with) = (waiter.joined, waiter.terms().priority);
+            match waiter.result().await {
+                // A fetch of lower priority gives up sooner than this request would: it makes its own.
+                Err(StsError::QuotaExhausted { .. }) if joined && started_with > priority => {}
+                result => return result.map(|credential| served(credential, joined)),
+            }
+        }
+    }
+
+    /// Fetches a credential for a request that can be served an older one instead: it does not wait for long, nor for
+    /// another attempt once one failed. The fetch goes on by itself.
+    async fn fetch_briefly(
         &self,
         grant: &Arc<Grant>,
         required: FreshnessRequirement,
         context: &RequestContext,
     ) -> Result<ServedCredential, StsError> {
-        loop {
-            if let Some(error) = self.0.recent_failure(grant) {
-                return Err(error);
-            }
-            let joined = self.join_or_start(grant, Urgency::UserWaits, context, || {
-                match self.0.cache.find(grant, required, self.0.clock.now()) {
-                    Lookup::Fresh(cached) => Some(cached),
-                    Lookup::Miss(_) => None,
-                }
-            });
-            let waiter = match joined {
-                Joined::Waiter(waiter) => waiter,
-                Joined::Cached(credential) => {
-                    return Ok(ServedCredential { credential, how: CacheOutcome::Coalesced });
-                }
-            };
-            let (joined, is_background) = (waiter.joined, waiter.is_background());
-            match waiter.result().await {
-                Ok(credential) => {
-                    let how = if joined { CacheOutcome::Coalesced } else { CacheOutcome::Fetched };
-                    return Ok(ServedCredential { credential, how });
-                }
-                // A background refresh gives up sooner than a request would: the request makes its own call.
-                Err(StsError::QuotaExhausted { .. }) if joined && is_background => {}
-                Err(error) => return Err(error),
-            }
+        let waiter = match self.start_fetch(grant, Priority::KeyExpiresSoon, required, context)? {
+            Joined::Waiter(waiter) => waiter,
+            Joined::Cached(credential) => return Ok(coalesced(credential)),
+        };
+        let joined = waiter.joined;
+        let left = self.patience_left(&waiter);
+        match tokio::time::timeout(left, waiter.result_unless_delayed()).await {
+            Ok(Some(result)) => result.map(|credential| served(credential, joined)),
+            Ok(None) | Err(_) => Err(StsError::Unavailable {
+                detail: "no answer yet".to_owned(),
+                retry_after: UNFINISHED_RETRY_AFTER,
+            }),
         }
+    }
+
+    fn patience_left(&self, waiter: &Waiter) -> Duration {
+        let elapsed = self.0.clock.monotonic().saturating_sub(waiter.terms().started);
+        STALE_PATIENCE.saturating_sub(elapsed)
+    }
+
+    /// Joins the fetch in flight or starts one, unless one has just failed for good.
+    fn start_fetch(
+        &self,
+        grant: &Arc<Grant>,
+        priority: Priority,
+        required: FreshnessRequirement,
+        context: &RequestContext,
+    ) -> Result<Joined, StsError> {
+        if let Some(error) = self.0.recent_failure(grant) {
+            return Err(error);
+        }
+        Ok(self.join_or_start(grant, priority, context, || {
+            match self.0.cache.find(grant, required, self.0.clock.now()) {
+                Lookup::Fresh(cached) => Some(cached),
+                Lookup::Miss(_) => None,
+            }
+        }))
     }
 
     fn join_or_start(
         &self,
         grant: &Arc<Grant>,
-        urgency: Urgency,
+        priority: Priority,
         context: &RequestContext,
         lookup: impl FnOnce() -> Option<Arc<CachedCredential>>,
     ) -> Joined {
-        self.0.fetches.join_or_start(grant.fingerprint(), urgency, lookup, || {
-            let (inner, grant, context) = (Arc::clone(&self.0), Arc::clone(grant), *context);
-            async move { inner.fetch_and_store(grant, urgency, context).await }
+        let terms = FetchTerms { priority, started: self.0.clock.monotonic() };
+        self.0.fetches.join_or_start(grant.fingerprint(), terms, lookup, |delayed| {
+            let (inner, context) = (Arc::clone(&self.0), *context);
+            let request = IssueRequest { grant: Arc::clone(grant), priority, trace: context.trace, delayed };
+            async move { inner.fetch_and_store(request, context).await }
         })
     }
+}
+
+/// Whether the older credential may be served before STS has failed: not if the request asks for more, or if the
+/// credential itself is to be replaced.
+fn may_serve_early(reason: MissReason) -> bool {
+    match reason {
+        MissReason::Expired | MissReason::SourceCredentialsRotated => true,
+        MissReason::MinRemaining
+        | MissReason::Revoked
+        | MissReason::Cold
+        | MissReason::Evicted
+        | MissReason::PolicyChanged => false,
+    }
+}
+
+fn served(credential: Arc<CachedCredential>, joined: bool) -> ServedCredential {
+    let how = if joined { CacheOutcome::Coalesced } else { CacheOutcome::Fetched };
+    ServedCredential { credential, how }
+}
+
+fn coalesced(credential: Arc<CachedCredential>) -> ServedCredential {
+    served(credential, true)
 }
 
 impl Inner {
@@ -159,20 +242,16 @@ impl Inner {
     }
 
     /// Fetches a credential from STS and stores it in the cache.
-    async fn fetch_and_store(
-        &self,
-        grant: Arc<Grant>,
-        urgency: Urgency,
-        context: RequestContext,
-    ) -> FetchResult {
+    async fn fetch_and_store(&self, request: IssueRequest, context: RequestContext) -> FetchResult {
         // Read before the call, so that a rotation during the call counts as one after it.
         let source_credentials_version = self.sts.source_credentials_version();
-        match self.sts.issue(Arc::clone(&grant), urgency, context.trace).await {
+        let (grant, priority) = (Arc::clone(&request.grant), request.priority);
+        match self.sts.issue(request).await {
             Ok(credential) => {
                 // Recorded before any request is served it, even if no request waits any more.
-                let how = match urgency {
-                    Urgency::UserWaits => CacheOutcome::Fetched,
-                    Urgency::Background => CacheOutcome::Refreshed,
+                let how = match priority {
+                    Priority::NoActiveKey | Priority::KeyExpiresSoon => CacheOutcome::Fetched,
+                    Priority::Refresh => CacheOutcome::Refreshed,
                 };
                 self.audit.record(Event::issue(how.name(), Some(context), &grant, &credential));
                 Ok(self.store(credential, grant, source_credentials_version))

@@ -6,13 +6,18 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 use super::cached_credential::CachedCredential;
-use crate::sts::{StsError, Urgency};
+use crate::sts::{Priority, StsError};
 use templates::fingerprint::Fingerprint;
+
+/// `Retry-After` when a fetch ended by a panic.
+const LOST_FETCH_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Result of an in-flight fetch.
 pub(super) type FetchResult = Result<Arc<CachedCredential>, StsError>;
@@ -28,8 +33,17 @@ pub(super) struct SingleFlight {
 
 #[derive(Debug, Clone)]
 struct Fetch {
-    urgency: Urgency,
+    terms: FetchTerms,
+    delayed: CancellationToken,
     result: watch::Receiver<Option<FetchResult>>,
+}
+
+/// What is known of a fetch when it starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FetchTerms {
+    pub(super) priority: Priority,
+    /// On the monotonic clock.
+    pub(super) started: Duration,
 }
 
 /// What a request for a fetch comes to.
@@ -55,13 +69,14 @@ impl SingleFlight {
     }
 
     /// Joins the fetch in flight, or starts one. `lookup` runs while no other request can start one: a fetch may
-    /// have ended since the caller's own lookup.
+    /// have ended since the caller's own lookup. What starts cancels its token when no
+    /// answer is to be expected soon.
     pub(super) fn join_or_start<F>(
         &self,
         fingerprint: Fingerprint,
-        urgency: Urgency,
+        terms: FetchTerms,
         lookup: impl FnOnce() -> Option<Arc<CachedCredential>>,
-        start: impl FnOnce() -> F,
+        start: impl FnOnce(CancellationToken) -> F,
     ) -> Joined
     where
         F: Future<Output = FetchResult> + Send + 'static,
@@ -74,10 +89,11 @@ impl SingleFlight {
             return Joined::Cached(cached);
         }
         let (sender, result) = watch::channel(None);
-        let fetch = Fetch { urgency, result };
+        let delayed = CancellationToken::new();
+        let fetch = Fetch { terms, delayed: delayed.clone(), result };
         in_flight.insert(fingerprint, fetch.clone());
         let remove = RemoveOnDrop { fingerprint, in_flight: Arc::clone(&self.in_flight) };
-        let fetching = start();
+        let fetching = start(delayed);
         self.runtime.spawn(async move {
             let result = fetching.await;
             // Removed before the result is sent: a later request finds the cached credential, or starts anew.
@@ -103,9 +119,19 @@ impl SingleFlight {
 }
 
 impl Waiter {
-    /// Whether no request waited for the fetch when it started.
-    pub(super) fn is_background(&self) -> bool {
-        self.fetch.urgency == Urgency::Background
+    /// What was known of the fetch when it started.
+    pub(super) fn terms(&self) -> FetchTerms {
+        self.fetch.terms
+    }
+
+    /// Waits for the fetch to end, unless no answer is to be expected soon.
+    pub(super) async fn result_unless_delayed(self) -> Option<FetchResult> {
+        let delayed = self.fetch.delayed.clone();
+        tokio::select! {
+            biased;
+            result = self.result() => Some(result),
+            () = delayed.cancelled() => None,
+        }
     }
 
     /// Waits for the fetch to end.
@@ -113,7 +139,10 @@ impl Waiter {
         match self.fetch.result.wait_for(Option::is_some).await.ok().and_then(|result| result.clone()) {
             Some(result) => result,
             // Its task panicked.
-            None => Err(StsError::Unavailable { detail: "the call was lost inside the broker".to_owned() }),
+            None => Err(StsError::Unavailable {
+                detail: "the call was lost inside the broker".to_owned(),
+                retry_after: LOST_FETCH_RETRY_AFTER,
+            }),
         }
     }
 }
@@ -139,6 +168,12 @@ fn lock(map: &Mutex<HashMap<Fingerprint, Fetch>>) -> MutexGuard<'_, HashMap<Fing
 mod tests {
     use super::*;
 
+    const TERMS: FetchTerms = FetchTerms { priority: Priority::NoActiveKey, started: Duration::ZERO };
+
+    fn unavailable() -> StsError {
+        StsError::Unavailable { detail: String::new(), retry_after: Duration::ZERO }
+    }
+
     fn waiter(joined: Joined) -> Waiter {
         match joined {
             Joined::Waiter(waiter) => waiter,
@@ -150,10 +185,8 @@ mod tests {
     async fn a_fetch_that_panics_is_removed_and_fails_every_request_that_waits() {
         let fetches = SingleFlight::new(Handle::current());
         let fingerprint = Fingerprint::of(&["alice"]);
-        let crash = || async {
-            if true { panic!("a bug") } else { Err(StsError::Unavailable { detail: String::new() }) }
-        };
-        let waiter = waiter(fetches.join_or_start(fingerprint, Urgency::UserWaits, || None, crash));
+        let crash = |_| async { if true { panic!("a bug") } else { Err(unavailable()) } };
+        let waiter = waiter(fetches.join_or_start(fingerprint, TERMS, || None, crash));
         assert!(matches!(waiter.result().await, Err(StsError::Unavailable { .. })));
         assert_eq!(fetches.count(), 0);
     }
@@ -163,8 +196,8 @@ mod tests {
         let fetches = SingleFlight::new(Handle::current());
         let fingerprint = Fingerprint::of(&["alice"]);
         for _ in 0..20_000 {
-            let fail = || async { Err(StsError::Unavailable { detail: String::new() }) };
-            let waiter = waiter(fetches.join_or_start(fingerprint, Urgency::UserWaits, || None, fail));
+            let fail = |_| async { Err(unavailable()) };
+            let waiter = waiter(fetches.join_or_start(fingerprint, TERMS, || None, fail));
             assert!(!waiter.joined);
             assert!(waiter.result().await.is_err());
         }

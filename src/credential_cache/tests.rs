@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{freshness::FreshnessRequirement, *};
-use crate::sts::{Allowance, TemporaryCredential, Urgency};
+use crate::sts::{Allowance, IssueRequest, Priority, TemporaryCredential};
 use runtime::{clock::TestClock, entropy::FixedEntropy};
 use templates::{IssuerTrust, Scope, ServingConstraints, TemplateSet};
 
@@ -29,17 +29,15 @@ pub(super) struct CountingSts {
 }
 
 impl Sts for CountingSts {
-    fn issue(
-        &self,
-        _: Arc<Grant>,
-        _: Urgency,
-        _: Option<crate::telemetry::TraceContext>,
-    ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
+    fn issue(&self, request: IssueRequest) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.takes).await;
             match self.failing.lock().unwrap().clone() {
-                Some(error) => Err(error),
+                Some(error) => {
+                    request.delayed.cancel();
+                    Err(error)
+                }
                 None => Ok(TemporaryCredential {
                     secret_id: format!("AKID{call}"),
                     secret_key: "k".into(),
@@ -49,6 +47,10 @@ impl Sts for CountingSts {
                 }),
             }
         })
+    }
+
+    fn timeout(&self) -> Duration {
+        TIMEOUT
     }
 
     fn is_circuit_open(&self) -> bool {
@@ -71,6 +73,7 @@ pub(super) struct Harness {
 }
 
 pub(super) const LIFE: Duration = Duration::from_mins(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CALL: Duration = Duration::from_millis(100);
 pub(super) const RULES: config::Cache =
     config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3, advice_bytes: Some(1 << 20) };
@@ -182,7 +185,7 @@ pub(super) fn harness() -> Harness {
 }
 
 pub(super) fn unavailable() -> StsError {
-    StsError::Unavailable { detail: "down".to_owned() }
+    StsError::Unavailable { detail: "down".to_owned(), retry_after: Duration::from_secs(1) }
 }
 
 fn refused() -> StsError {
@@ -236,19 +239,17 @@ async fn a_credential_below_the_minimum_ttl_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_sts_fails_a_credential_with_a_minute_left_is_served_and_none_with_less() {
+async fn while_sts_fails_a_credential_is_served_until_it_expires() {
     let harness = harness();
     harness.request("alice").await.unwrap();
     harness.fail(Some(unavailable()));
     pass(LIFE.checked_sub(Duration::from_secs(62)).unwrap()).await;
-    let served = harness.request("alice").await.unwrap();
-    assert_eq!(served.how, CacheOutcome::Stale);
-    pass(Duration::from_secs(3)).await;
-    assert!(matches!(
-        harness.request("alice").await,
-        Err(CredentialError::Sts(StsError::Unavailable { .. }))
-    ));
-    pass(Duration::from_mins(1)).await;
+    for _ in 0..6 {
+        let served = harness.request("alice").await.unwrap();
+        assert_eq!(served.how, CacheOutcome::Stale);
+        pass(Duration::from_secs(10)).await;
+    }
+    pass(Duration::from_secs(2)).await;
     assert!(harness.request("alice").await.is_err(), "an expired credential is never served");
     harness.fail(None);
     assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
@@ -317,7 +318,7 @@ async fn a_credential_that_nears_its_end_while_the_request_waits_for_sts_is_not_
     let harness = harness();
     harness.request("alice").await.unwrap();
     harness.fail(Some(unavailable()));
-    pass(LIFE.checked_sub(Duration::from_mins(1) + CALL / 2).unwrap()).await;
+    pass(LIFE.checked_sub(Duration::from_secs(1) + CALL / 2).unwrap()).await;
     assert!(matches!(
         harness.request("alice").await,
         Err(CredentialError::Sts(StsError::Unavailable { .. }))
@@ -361,7 +362,8 @@ async fn a_credential_cached_since_the_lookup_is_served() {
     let harness = harness();
     harness.request("alice").await.unwrap();
     let required = FreshnessRequirement::new(Duration::from_mins(5), None, LIFE, 0).unwrap();
-    let served = harness.cache.fetch(&harness.grant("alice"), required, &CONTEXT).await.unwrap();
+    let (grant, priority) = (harness.grant("alice"), Priority::NoActiveKey);
+    let served = harness.cache.fetch(&grant, priority, required, &CONTEXT).await.unwrap();
     assert_eq!((served.how, harness.calls()), (CacheOutcome::Coalesced, 1));
 }
 

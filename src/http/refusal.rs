@@ -237,10 +237,11 @@ mod tests {
     #[test]
     fn app_users_learn_nothing_about_the_source_credentials() {
         let detail = "AuthFailure.SecretIdNotFound, request r-1".to_owned();
+        let retry_after = Duration::from_secs(1);
         for error in [
             StsError::SourceCredentialsRejected { detail: detail.clone() },
-            StsError::Unavailable { detail: detail.clone() },
-            StsError::Throttled { detail: detail.clone() },
+            StsError::Unavailable { detail: detail.clone(), retry_after },
+            StsError::Throttled { detail: detail.clone(), retry_after },
             StsError::RequestRejected { template: "secret-template".to_owned(), detail },
         ] {
             let refusal = Refusal::from(CredentialError::Sts(error));

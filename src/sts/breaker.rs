@@ -1,31 +1,44 @@
-//! The circuit breaker before STS: repeated failures open the circuit, and single probes find out whether STS is
-//! back.
+//! The circuit breaker before STS: the circuit opens when nearly all of the latest calls failed, and then single
+//! calls, a trickle, find out whether STS is back.
 //!
-//! Written here and not taken from a crate: the clock and the jitter come in, and exactly one probe goes out.
+//! Written here and not taken from a crate: the clock and the jitter come in, and an open circuit is a rate at which
+//! the queue moves on, not a refusal. Why these numbers: `docs/understand/failures.md`.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
-/// Failures in a row that open the circuit.
-const FAILURES_TO_OPEN: u32 = 10;
-/// The first cooldown; each failed probe doubles it.
-const INITIAL_COOLDOWN: Duration = Duration::from_secs(1);
-const MAX_COOLDOWN: Duration = Duration::from_secs(8);
+/// The circuit opens when this many of the latest calls failed and none succeeded.
+const WINDOW_CALLS: usize = 20;
+/// Older calls say nothing about STS now.
+const WINDOW: Duration = Duration::from_secs(10);
+/// The pause before the first probe; each failed probe doubles it.
+const INITIAL_PROBE_INTERVAL: Duration = Duration::from_millis(250);
+const MAX_PROBE_INTERVAL: Duration = Duration::from_millis(1500);
+/// The success ratio is never taken to be lower, so that a wait can always be estimated.
+const MIN_SUCCESS_RATIO: f64 = 0.1;
 
-/// Stops calls to STS while they keep failing.
+/// Slows calls to STS down to a trickle while nearly all of them fail.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker {
+    /// The latest calls: when each ended, and whether STS answered.
+    latest: VecDeque<(Duration, bool)>,
+    open: Option<Open>,
+}
+
+/// An open circuit.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    next_probe_at: Duration,
+    probe_interval: Duration,
+}
 
 /// The state of the circuit, for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls are made.
     Closed,
-    /// No calls are made.
+    /// No calls are made until the next probe.
     Open,
-    /// The cooldown is over: one call may find out whether STS is back.
+    /// One call may find out whether STS is back.
     HalfOpen,
 }
 
@@ -42,76 +55,82 @@ impl BreakerState {
     }
 }
 
-#[derive(Debug)]
-enum State {
-    Closed { failures: u32 },
-    Open { until: Duration, cooldown: Duration },
-    Probing { cooldown: Duration },
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::Closed { failures: 0 }
-    }
-}
-
 impl Breaker {
-    /// `Ok` if a call may be made now, else the remaining cooldown. Each call that was admitted must be reported by
-    /// [`record_success`](Self::record_success) or [`record_failure`](Self::record_failure): it may be the only probe.
-    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
-        let mut state = self.state();
-        match *state {
-            State::Closed { .. } => Ok(()),
-            State::Open { until, .. } if now < until => Err(until.saturating_sub(now)),
-            State::Open { cooldown, .. } => {
-                *state = State::Probing { cooldown };
-                Ok(())
-            }
-            State::Probing { cooldown } => Err(cooldown),
+    /// The time until a call may be made; zero if it may be made now.
+    pub(super) fn wait(&self, now: Duration) -> Duration {
+        self.open.map_or(Duration::ZERO, |open| open.next_probe_at.saturating_sub(now))
+    }
+
+    /// Counts a call that is made. While the circuit is open it is the probe, and the next one has to wait.
+    pub(super) fn record_start(&mut self, now: Duration) {
+        if let Some(open) = &mut self.open {
+            open.next_probe_at = now + open.probe_interval;
         }
     }
 
-    /// Reports a call that STS answered, be it with an error.
-    pub(super) fn record_success(&self) {
-        *self.state() = State::default();
+    /// Reports a call that STS answered, be it with an error. Returns whether that closed the circuit.
+    pub(super) fn record_answer(&mut self, now: Duration) -> bool {
+        let closes = self.open.take().is_some();
+        if closes {
+            // What failed before says nothing about an STS that is back.
+            self.latest.clear();
+        }
+        self.record(now, true);
+        closes
     }
 
-    /// Reports a call without a usable answer. `jitter` in `0.0..1.0` spreads the probes of many replicas.
-    pub(super) fn record_failure(&self, now: Duration, jitter: f64) {
-        let mut state = self.state();
-        let cooldown = match *state {
-            State::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
-                *state = State::Closed { failures: failures + 1 };
-                return;
+    /// Reports a call that failed. `jitter` in `0.0..1.0` spreads the probes of many replicas.
+    pub(super) fn record_failure(&mut self, now: Duration, jitter: f64) {
+        self.record(now, false);
+        let probe_interval = match self.open {
+            Some(open) => MAX_PROBE_INTERVAL.min(open.probe_interval * 2),
+            None if self.all_failed(now) => {
+                tracing::warn!("the circuit to STS is open: the latest {WINDOW_CALLS} calls failed");
+                INITIAL_PROBE_INTERVAL
             }
-            State::Closed { .. } => INITIAL_COOLDOWN,
-            State::Probing { cooldown } => MAX_COOLDOWN.min(cooldown * 2),
-            State::Open { .. } => return,
+            None => return,
         };
-        tracing::warn!(?cooldown, "the circuit to STS is open after repeated failures");
-        *state = State::Open { until: now + cooldown.mul_f64(0.75 + jitter / 2.0), cooldown };
+        let next_probe_at = now + probe_interval.mul_f64(0.75 + jitter / 2.0);
+        self.open = Some(Open { next_probe_at, probe_interval });
     }
 
-    /// The remaining cooldown. `None` if a call or a probe may be tried.
-    pub(super) fn cooldown_remaining(&self, now: Duration) -> Option<Duration> {
-        match *self.state() {
-            State::Open { until, .. } => until.checked_sub(now).filter(|remaining| !remaining.is_zero()),
-            State::Closed { .. } | State::Probing { .. } => None,
+    /// The share of calls that STS answers, from the latest ones; 1 if there were none. While the circuit is open,
+    /// the share that is expected after the next probe: all.
+    #[expect(clippy::cast_precision_loss, reason = "there are at most 20")]
+    pub(super) fn success_ratio(&self, now: Duration) -> f64 {
+        if self.open.is_some() {
+            return 1.0;
         }
+        let (mut calls, mut answered) = (0_usize, 0_usize);
+        for (_, is_answered) in self.recent(now) {
+            calls += 1;
+            answered += usize::from(*is_answered);
+        }
+        ((answered + 1) as f64 / (calls + 1) as f64).max(MIN_SUCCESS_RATIO)
     }
 
     /// The state at this moment.
-    pub(super) fn status(&self, now: Duration) -> BreakerState {
-        match *self.state() {
-            State::Closed { .. } => BreakerState::Closed,
-            State::Open { until, .. } if now < until => BreakerState::Open,
-            State::Open { .. } | State::Probing { .. } => BreakerState::HalfOpen,
+    pub(super) fn state(&self, now: Duration) -> BreakerState {
+        match self.open {
+            None => BreakerState::Closed,
+            Some(open) if now < open.next_probe_at => BreakerState::Open,
+            Some(_) => BreakerState::HalfOpen,
         }
     }
 
-    /// The state is one value, always complete, so a poisoned lock does no harm.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn record(&mut self, now: Duration, is_answered: bool) {
+        if self.latest.len() == WINDOW_CALLS {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((now, is_answered));
+    }
+
+    fn recent(&self, now: Duration) -> impl Iterator<Item = &(Duration, bool)> {
+        self.latest.iter().filter(move |(ended_at, _)| now.saturating_sub(*ended_at) <= WINDOW)
+    }
+
+    fn all_failed(&self, now: Duration) -> bool {
+        self.recent(now).filter(|(_, is_answered)| !is_answered).count() == WINDOW_CALLS
     }
 }
 
@@ -119,73 +138,98 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const MS: Duration = Duration::from_millis(1);
 
     fn open_breaker() -> Breaker {
-        let breaker = Breaker::default();
-        for _ in 0..FAILURES_TO_OPEN {
-            assert_eq!(breaker.admit(Duration::ZERO), Ok(()));
+        let mut breaker = Breaker::default();
+        for _ in 0..WINDOW_CALLS {
+            assert_eq!(breaker.wait(Duration::ZERO), Duration::ZERO);
+            breaker.record_start(Duration::ZERO);
             breaker.record_failure(Duration::ZERO, 0.5);
         }
         breaker
     }
 
     #[test]
-    fn ten_failures_in_a_row_open_the_circuit_and_one_success_resets_the_count() {
-        let breaker = Breaker::default();
-        for _ in 0..3 {
-            for _ in 1..FAILURES_TO_OPEN {
+    fn twenty_calls_without_an_answer_open_the_circuit_and_one_answer_among_them_keeps_it_closed() {
+        let mut breaker = Breaker::default();
+        for _ in 0..5 {
+            for _ in 1..WINDOW_CALLS {
                 breaker.record_failure(Duration::ZERO, 0.5);
             }
-            breaker.record_success();
+            breaker.record_answer(Duration::ZERO);
         }
-        assert_eq!(breaker.cooldown_remaining(Duration::ZERO), None);
-        assert_eq!(open_breaker().cooldown_remaining(Duration::ZERO), Some(SECOND));
-        assert_eq!(
-            open_breaker().cooldown_remaining(SECOND),
-            None,
-            "a probe may be tried, so the process is ready"
-        );
-        assert_eq!(open_breaker().admit(Duration::ZERO), Err(SECOND));
+        assert_eq!(breaker.state(Duration::ZERO), BreakerState::Closed);
+        assert_eq!(open_breaker().state(Duration::ZERO), BreakerState::Open);
+        assert_eq!(open_breaker().wait(Duration::ZERO), INITIAL_PROBE_INTERVAL);
     }
 
     #[test]
-    fn after_the_cooldown_exactly_one_probe_is_admitted() {
-        let breaker = open_breaker();
-        assert_eq!(breaker.status(Duration::ZERO), BreakerState::Open);
-        assert_eq!(breaker.status(SECOND), BreakerState::HalfOpen);
-        assert_eq!(breaker.admit(SECOND), Ok(()));
-        assert!(breaker.admit(SECOND).is_err());
-        assert_eq!(breaker.status(SECOND), BreakerState::HalfOpen);
-        breaker.record_success();
-        assert_eq!(breaker.status(SECOND), BreakerState::Closed);
-        assert_eq!(breaker.admit(SECOND), Ok(()));
-        assert_eq!(breaker.admit(SECOND), Ok(()));
+    fn failures_of_long_ago_do_not_open_the_circuit() {
+        let mut breaker = Breaker::default();
+        for number in 0..100 {
+            breaker.record_failure(Duration::from_secs(number), 0.5);
+        }
+        assert_eq!(breaker.state(Duration::from_secs(100)), BreakerState::Closed);
     }
 
     #[test]
-    fn each_failed_probe_doubles_the_cooldown_up_to_a_maximum() {
-        let breaker = open_breaker();
-        let mut now = SECOND;
-        for expected in [2, 4, 8, 8] {
-            assert_eq!(breaker.admit(now), Ok(()));
+    fn an_open_circuit_lets_one_call_in_an_interval_through_however_long_that_call_takes() {
+        let mut breaker = open_breaker();
+        assert_eq!(breaker.state(MS * 250), BreakerState::HalfOpen);
+        breaker.record_start(MS * 250);
+        assert_eq!(breaker.wait(MS * 250), INITIAL_PROBE_INTERVAL);
+        assert_eq!(breaker.wait(MS * 500), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_answer_closes_the_circuit_at_once_even_of_a_call_made_before_it_opened() {
+        let mut breaker = open_breaker();
+        assert!(breaker.record_answer(MS * 10));
+        assert_eq!(breaker.wait(MS * 10), Duration::ZERO);
+        assert!(!breaker.record_answer(MS * 11), "it was closed already");
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_interval_up_to_a_maximum() {
+        let mut breaker = open_breaker();
+        let mut now = MS * 250;
+        for expected in [500, 1000, 1500, 1500] {
+            breaker.record_start(now);
             breaker.record_failure(now, 0.5);
-            assert_eq!(breaker.admit(now), Err(Duration::from_secs(expected)));
-            now += Duration::from_secs(expected);
+            assert_eq!(breaker.wait(now), MS * expected);
+            now += MS * expected;
         }
     }
 
     #[test]
-    fn a_late_failure_does_not_prolong_a_cooldown_and_jitter_spreads_it() {
-        let breaker = open_breaker();
-        breaker.record_failure(Duration::ZERO, 0.5);
-        assert_eq!(breaker.cooldown_remaining(Duration::ZERO), Some(SECOND));
-        for (jitter, expected) in [(0.0, 750), (0.5, 1000), (1.0, 1250)] {
-            let breaker = Breaker::default();
-            for _ in 0..FAILURES_TO_OPEN {
+    fn jitter_spreads_the_probes_of_many_replicas() {
+        for (jitter, expected) in [(0.0, 1125), (0.5, 1500), (1.0, 1875)] {
+            let mut breaker = open_breaker();
+            for _ in 0..3 {
                 breaker.record_failure(Duration::ZERO, jitter);
             }
-            assert_eq!(breaker.cooldown_remaining(Duration::ZERO), Some(Duration::from_millis(expected)));
+            assert_eq!(breaker.wait(Duration::ZERO), MS * expected);
         }
+    }
+
+    #[test]
+    fn the_success_ratio_follows_the_latest_calls_and_is_never_zero() {
+        let mut breaker = Breaker::default();
+        assert!((breaker.success_ratio(Duration::ZERO) - 1.0).abs() < 1e-9);
+        for number in 0..20 {
+            if number % 2 == 0 {
+                breaker.record_failure(Duration::ZERO, 0.5);
+            } else {
+                breaker.record_answer(Duration::ZERO);
+            }
+        }
+        assert!((breaker.success_ratio(Duration::ZERO) - 11.0 / 21.0).abs() < 1e-9);
+        assert!((breaker.success_ratio(WINDOW * 2) - 1.0).abs() < 1e-9, "old calls say nothing");
+        let mut failing = Breaker::default();
+        for _ in 1..WINDOW_CALLS {
+            failing.record_failure(Duration::ZERO, 0.5);
+        }
+        assert!((failing.success_ratio(Duration::ZERO) - MIN_SUCCESS_RATIO).abs() < 1e-9);
     }
 }

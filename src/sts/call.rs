@@ -1,7 +1,8 @@
 //! A call to STS for a grant, by the configured action.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use url::Url;
 
@@ -14,6 +15,24 @@ use tencent_sts::{
 
 /// A lost connection is tried again within `sts.timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Makes single calls to STS. Tests and the simulation put an STS of their own behind it.
+pub(super) trait CallSts: Debug + Send + Sync {
+    /// Requests one temporary key. `context` is the call's place in a trace.
+    fn call<'a>(
+        &'a self,
+        grant: &'a Grant,
+        source_credentials: &'a SourceCredentials,
+        context: Option<TraceContext>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<TemporaryCredential, Failure>>;
+
+    /// The name of the action, which names the span of a call.
+    fn action(&self) -> &'static str;
+
+    /// The host that is called, with its port unless it is the usual one.
+    fn host(&self) -> &str;
+}
 
 /// Calls STS by one action.
 #[derive(Debug)]
@@ -34,21 +53,7 @@ impl Caller {
         Ok(Self { client: Client::new(&config)?, action })
     }
 
-    /// The name of the action, which names the span of a call.
-    pub(super) fn action(&self) -> &'static str {
-        match self.action {
-            StsAction::GetFederationToken => "GetFederationToken",
-            StsAction::AssumeRole { .. } => "AssumeRole",
-        }
-    }
-
-    /// The host that is called, with its port unless it is the usual one.
-    pub(super) fn host(&self) -> &str {
-        self.client.host()
-    }
-
-    /// Requests one temporary key. `context` is the call's place in a trace.
-    pub(super) async fn call(
+    async fn request(
         &self,
         grant: &Grant,
         source_credentials: &SourceCredentials,
@@ -79,5 +84,28 @@ impl Caller {
             }
         };
         outcome.map_err(Failure::from)
+    }
+}
+
+impl CallSts for Caller {
+    fn call<'a>(
+        &'a self,
+        grant: &'a Grant,
+        source_credentials: &'a SourceCredentials,
+        context: Option<TraceContext>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<TemporaryCredential, Failure>> {
+        Box::pin(self.request(grant, source_credentials, context, now))
+    }
+
+    fn action(&self) -> &'static str {
+        match self.action {
+            StsAction::GetFederationToken => "GetFederationToken",
+            StsAction::AssumeRole { .. } => "AssumeRole",
+        }
+    }
+
+    fn host(&self) -> &str {
+        self.client.host()
     }
 }

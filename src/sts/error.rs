@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-/// Wait before another try, where STS may answer soon.
-const TRANSIENT_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Wait before another try, where the operator must act first.
 const FINAL_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -16,14 +14,18 @@ pub enum StsError {
     Throttled {
         /// Code and request id.
         detail: String,
+        /// When another try may succeed.
+        retry_after: Duration,
     },
     /// STS could not be reached or understood until the deadline.
     #[error("STS cannot be reached or understood ({detail}); check sts.endpoint and the network")]
     Unavailable {
         /// The failure of the last attempt.
         detail: String,
+        /// When another try may succeed.
+        retry_after: Duration,
     },
-    /// The quota of this process is used up until the deadline.
+    /// The quota of this process is used up for longer than a request may wait.
     #[error("the quota of STS calls is used up")]
     QuotaExhausted {
         /// When another try may succeed.
@@ -64,8 +66,10 @@ impl StsError {
     /// When another try may succeed.
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::QuotaExhausted { retry_after } | Self::CircuitOpen { retry_after } => *retry_after,
-            Self::Throttled { .. } | Self::Unavailable { .. } => TRANSIENT_RETRY_AFTER,
+            Self::QuotaExhausted { retry_after }
+            | Self::CircuitOpen { retry_after }
+            | Self::Throttled { retry_after, .. }
+            | Self::Unavailable { retry_after, .. } => *retry_after,
             Self::SourceCredentialsRejected { .. } | Self::RequestRejected { .. } => FINAL_RETRY_AFTER,
         }
     }
@@ -79,8 +83,8 @@ mod tests {
     fn an_error_that_the_operator_must_correct_is_final_and_retried_after_half_a_minute() {
         let detail = String::new;
         for (error, seconds, is_final) in [
-            (StsError::Throttled { detail: detail() }, 2, false),
-            (StsError::Unavailable { detail: detail() }, 2, false),
+            (StsError::Throttled { detail: detail(), retry_after: Duration::from_secs(3) }, 3, false),
+            (StsError::Unavailable { detail: detail(), retry_after: Duration::from_secs(4) }, 4, false),
             (StsError::QuotaExhausted { retry_after: Duration::from_secs(7) }, 7, false),
             (StsError::CircuitOpen { retry_after: Duration::from_secs(8) }, 8, false),
             (StsError::SourceCredentialsRejected { detail: detail() }, 30, true),

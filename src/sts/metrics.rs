@@ -57,16 +57,13 @@ impl Metrics {
         ] {
             metrics.calls.get_or_create_owned(&CallLabels { outcome: outcome(class), code });
         }
+        metrics.calls.get_or_create_owned(&CallLabels { outcome: ABANDONED, code: code::NONE });
         metrics
     }
 
-    pub(super) fn record_call(&self, failure: Option<&Failure>, duration: Duration) {
-        let outcome = outcome(failure.map(|failure| failure.class));
-        let code = failure.map_or(code::NONE, |failure| failure.code);
-        self.calls.get_or_create(&CallLabels { outcome, code }).inc();
-        self.made.fetch_add(1, Ordering::Relaxed);
-        self.failed.fetch_add(u64::from(failure.is_some()), Ordering::Relaxed);
-        self.seconds.observe(duration);
+    /// Counts a call, when the returned value is finished or dropped.
+    pub(super) fn start_call(&self) -> UnfinishedCall<'_> {
+        UnfinishedCall { metrics: self, labels: CallLabels { outcome: ABANDONED, code: code::NONE } }
     }
 
     pub(super) fn calls(&self) -> Calls {
@@ -84,6 +81,34 @@ impl Metrics {
             "Duration of one call to STS",
             self.seconds.clone(),
         );
+    }
+}
+
+/// The label `outcome` of a call that was given up while another brought the key.
+const ABANDONED: &str = "abandoned";
+
+/// A call that is being made. Dropped before it is finished, it counts as abandoned.
+pub(super) struct UnfinishedCall<'a> {
+    metrics: &'a Metrics,
+    labels: CallLabels,
+}
+
+impl UnfinishedCall<'_> {
+    /// Records how the call ended.
+    pub(super) fn finish(mut self, failure: Option<&Failure>, duration: Duration) {
+        self.labels = CallLabels {
+            outcome: outcome(failure.map(|failure| failure.class)),
+            code: failure.map_or(code::NONE, |failure| failure.code),
+        };
+        self.metrics.failed.fetch_add(u64::from(failure.is_some()), Ordering::Relaxed);
+        self.metrics.seconds.observe(duration);
+    }
+}
+
+impl Drop for UnfinishedCall<'_> {
+    fn drop(&mut self) {
+        self.metrics.calls.get_or_create(&self.labels).inc();
+        self.metrics.made.fetch_add(1, Ordering::Relaxed);
     }
 }
 

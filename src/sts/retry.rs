@@ -1,79 +1,80 @@
-//! When a failed call is retried: a bounded number of times within one deadline, with full jitter, and within one
-//! budget for all requests, so that a failing STS does not get three times the load.
+//! When a failed call is retried, and when a second call is made beside one that does not answer. Pure functions.
 //!
-//! Written here and not taken from a crate: the budget is shared, and the jitter comes in.
+//! Written here and not taken from a crate: the turns are shared by all requests, and the jitter comes in. Why these
+//! numbers: `docs/understand/failures.md`.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tencent_sts::ErrorClass;
 
-/// Attempts within one deadline, the first included.
-const MAX_ATTEMPTS: u32 = 3;
-const MAX_BUDGET: u32 = 100;
-const RETRY_COST: u32 = 5;
-const SUCCESS_REFUND: u32 = 1;
-const TRANSIENT_PAUSE: Duration = Duration::from_millis(50);
-const THROTTLED_PAUSE: Duration = Duration::from_millis(400);
+/// Attempts for one temporary key, the first included. While half of all calls fail, 12 leave 1 of 4,096 without.
+pub(super) const MAX_ATTEMPTS: u32 = 12;
+/// So many attempts go before callers who came later; further ones use what the quota has to spare, so that requests
+/// that always fail do not keep others from STS.
+const ATTEMPTS_IN_PLACE: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+/// After each of so many failures, one more call may run at the same time.
+const FAILURES_PER_PARALLEL_CALL: u32 = 3;
 
-/// The retries that all requests together may still make.
-#[derive(Debug)]
-pub(super) struct RetryBudget(Mutex<u32>);
-
-impl Default for RetryBudget {
-    fn default() -> Self {
-        Self(Mutex::new(MAX_BUDGET))
+/// Whether another attempt can succeed.
+pub(super) fn may_pass(class: ErrorClass) -> bool {
+    match class {
+        ErrorClass::Transient | ErrorClass::Throttled => true,
+        ErrorClass::SourceCredentialsRejected | ErrorClass::RequestRejected => false,
     }
 }
 
-impl RetryBudget {
-    /// Pays for one retry, if enough is left.
-    pub(super) fn spend(&self) -> bool {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.checked_sub(RETRY_COST).map(|rest| *left = rest).is_some()
-    }
-
-    /// Reports a successful call.
-    pub(super) fn refill(&self) {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = MAX_BUDGET.min(*left + SUCCESS_REFUND);
-    }
+/// The longest pause before the next attempt, after so many failures.
+pub(super) fn max_pause(failures: u32) -> Duration {
+    MAX_PAUSE.min(FIRST_PAUSE * 2_u32.pow(failures.saturating_sub(1).min(8)))
 }
 
-/// The longest pause before the next attempt. `None` if no further attempt is made.
-pub(super) fn max_pause(class: ErrorClass, attempts_made: u32) -> Option<Duration> {
-    let first = match class {
-        ErrorClass::Transient => TRANSIENT_PAUSE,
-        ErrorClass::Throttled => THROTTLED_PAUSE,
-        ErrorClass::SourceCredentialsRejected | ErrorClass::RequestRejected => return None,
-    };
-    (attempts_made < MAX_ATTEMPTS).then(|| first * 2u32.pow(attempts_made.saturating_sub(1)))
+/// How many calls may run at the same time, after so many failures.
+pub(super) fn max_parallel(failures: u32) -> usize {
+    usize::try_from(1 + failures / FAILURES_PER_PARALLEL_CALL).unwrap_or(usize::MAX)
+}
+
+/// Whether the next attempt waits where the first one did, and not behind all others.
+pub(super) fn keeps_place(attempts_made: u32) -> bool {
+    attempts_made < ATTEMPTS_IN_PLACE
+}
+
+/// After which time without an answer a second call is made beside the first. `None` if answers take so long that
+/// nothing would be gained. `expected` is the time in which nearly every answer arrives.
+pub(super) fn second_call_after(expected: Option<Duration>, timeout: Duration) -> Option<Duration> {
+    Some(expected.unwrap_or(timeout / 4)).filter(|expected| *expected <= timeout / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
     #[test]
-    fn only_errors_that_may_pass_are_retried_with_three_attempts_at_most() {
-        assert_eq!(max_pause(ErrorClass::Transient, 1), Some(Duration::from_millis(50)));
-        assert_eq!(max_pause(ErrorClass::Transient, 2), Some(Duration::from_millis(100)));
-        assert_eq!(max_pause(ErrorClass::Throttled, 2), Some(Duration::from_millis(800)));
-        assert_eq!(max_pause(ErrorClass::Transient, 3), None);
-        assert_eq!(max_pause(ErrorClass::SourceCredentialsRejected, 1), None);
-        assert_eq!(max_pause(ErrorClass::RequestRejected, 1), None);
+    fn only_errors_that_may_pass_are_retried() {
+        for (class, retried) in [
+            (ErrorClass::Transient, true),
+            (ErrorClass::Throttled, true),
+            (ErrorClass::SourceCredentialsRejected, false),
+            (ErrorClass::RequestRejected, false),
+        ] {
+            assert_eq!(may_pass(class), retried, "{class:?}");
+        }
     }
 
     #[test]
-    fn retries_use_up_the_budget_and_successes_refill_it() {
-        let budget = RetryBudget::default();
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 20);
-        for _ in 0..RETRY_COST {
-            assert!(!budget.spend());
-            budget.refill();
-        }
-        assert!(budget.spend());
+    fn twelve_attempts_with_their_longest_pauses_fit_into_the_default_timeout() {
+        let pauses: Duration = (1..MAX_ATTEMPTS).map(max_pause).sum();
+        assert!(pauses <= TIMEOUT * 6 / 10, "{pauses:?}");
+    }
+
+    #[test]
+    fn a_second_call_is_made_only_where_the_first_is_later_than_usual() {
+        let after = |expected| second_call_after(expected, TIMEOUT);
+        assert_eq!(after(None), Some(TIMEOUT / 4));
+        assert_eq!(after(Some(Duration::from_millis(250))), Some(Duration::from_millis(250)));
+        assert_eq!(after(Some(Duration::from_millis(1500))), None, "STS is slow, and not losing calls");
     }
 }

@@ -1,21 +1,23 @@
-//! Tencent's STS: quota, circuit breaker and retries around single calls.
+//! Tencent's STS: turns, retries and the circuit breaker around single calls.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use prometheus_client::registry::Registry;
+use tokio::time::sleep;
 
 use super::{
-    Allowance, Calls, Snapshot, Sts, StsError, TemporaryCredential, Urgency,
-    breaker::Breaker,
-    call::Caller,
+    Allowance, BreakerState, Calls, IssueRequest, Snapshot, Sts, StsError, TemporaryCredential,
+    call::{CallSts, Caller},
     failure::Failure,
     metrics::{Metrics, MetricsCollector},
-    quota::Quota,
-    retry::{self, RetryBudget},
+    queue::Place,
+    retry,
+    scheduler::Scheduler,
     source_credentials::SourceCredentialsProvider,
     span,
 };
@@ -24,24 +26,22 @@ use crate::{
     telemetry::{TraceContext, Tracer},
 };
 use runtime::{clock::Clock, entropy::Entropy};
-use templates::Grant;
+use templates::{Grant, fingerprint::Fingerprint};
 use tencent_sts::{ErrorClass, InvalidConfig};
 
 /// How long no call is made after STS rejected the source credentials.
 const REJECTED_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
-/// An attempt with less time left is not made.
-const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(250);
+/// An attempt with less than this part of `sts.timeout` left is not made.
+const MIN_ATTEMPT_SHARE: u32 = 20;
 
 /// Issues temporary keys by calls to Tencent's STS.
 #[derive(Debug)]
 pub struct TencentSts {
-    caller: Caller,
+    caller: Box<dyn CallSts>,
     source_credentials: SourceCredentialsProvider,
     timeout: Duration,
     allowance: Allowance,
-    quota: Quota,
-    breaker: Breaker,
-    retries: RetryBudget,
+    scheduler: Scheduler,
     rejection: Mutex<Option<CredentialsRejection>>,
     metrics: Metrics,
     tracer: Tracer,
@@ -57,11 +57,31 @@ struct CredentialsRejection {
 }
 
 /// What belongs to all attempts for one temporary key.
+#[derive(Debug, Clone, Copy)]
 struct Attempts<'a> {
-    grant: &'a Grant,
-    trace: Option<TraceContext>,
+    request: &'a IssueRequest,
+    /// Where the first attempt waited.
+    place: Place,
+    /// On the monotonic clock.
     deadline: Duration,
-    made: u32,
+}
+
+/// When an attempt is made.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// Now; its turn has come.
+    Now,
+    /// After a pause, at its turn.
+    Retry { pause: Duration, in_place: bool },
+}
+
+/// Why an attempt brought no temporary key.
+#[derive(Debug)]
+enum AttemptError {
+    /// STS answered with an error, or not at all.
+    Failed(Failure),
+    /// Its time ended too early to say anything about STS.
+    Abandoned,
 }
 
 /// An error with the id that STS gave the last call, for the log.
@@ -87,28 +107,38 @@ impl TencentSts {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, InvalidConfig> {
         let config = config.into_parts();
-        let allowance = Allowance {
+        let source_credentials =
+            SourceCredentialsProvider::new(config.source_credentials, &config.endpoint, Arc::clone(&clock))?;
+        let limits = Limits {
             max_ttl: config.action.max_lifetime(),
-            calls_per_second: config.calls_per_second.get(),
-        };
-        Ok(Self {
-            source_credentials: SourceCredentialsProvider::new(
-                config.source_credentials,
-                &config.endpoint,
-                Arc::clone(&clock),
-            )?,
-            caller: Caller::new(&config.endpoint, config.region, config.timeout, config.action)?,
+            calls_per_second: config.calls_per_second,
             timeout: config.timeout,
-            allowance,
-            quota: Quota::new(config.calls_per_second, Arc::clone(&clock)),
-            breaker: Breaker::default(),
-            retries: RetryBudget::default(),
+        };
+        let caller = Caller::new(&config.endpoint, config.region, config.timeout, config.action)?;
+        Ok(Self::with_caller(Box::new(caller), source_credentials, limits, clock, entropy))
+    }
+
+    /// Makes a client of STS that makes its calls by `caller`.
+    pub(super) fn with_caller(
+        caller: Box<dyn CallSts>,
+        source_credentials: SourceCredentialsProvider,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let Limits { max_ttl, calls_per_second, timeout } = limits;
+        Self {
+            caller,
+            source_credentials,
+            timeout,
+            allowance: Allowance { max_ttl, calls_per_second: calls_per_second.get() },
+            scheduler: Scheduler::new(calls_per_second, timeout, Arc::clone(&clock)),
             rejection: Mutex::new(None),
             metrics: Metrics::new(),
             tracer: Tracer::off(),
             clock,
             entropy,
-        })
+        }
     }
 
     /// Returns the same client with spans for its calls.
@@ -120,8 +150,8 @@ impl TencentSts {
     /// The state at this moment.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            quota: self.quota.status(),
-            breaker: self.breaker.status(self.clock.monotonic()),
+            quota: self.scheduler.quota(),
+            breaker: self.scheduler.breaker(),
             source_credentials: self.source_credentials.status(),
         }
     }
@@ -142,58 +172,101 @@ impl TencentSts {
         registry.register_collector(Box::new(MetricsCollector(Arc::clone(self))));
     }
 
-    async fn issue_with_retries(
-        &self,
-        grant: &Grant,
-        urgency: Urgency,
-        trace: Option<TraceContext>,
-    ) -> Result<TemporaryCredential, Unissued> {
+    async fn issue_with_retries(&self, request: &IssueRequest) -> Result<TemporaryCredential, Unissued> {
+        self.check_not_rejected()?;
+        if self.scheduler.breaker() != BreakerState::Closed {
+            request.delayed.cancel();
+        }
+        let caller = request.grant.fingerprint();
+        let place = self.scheduler.acquire(caller, request.priority).await?;
+        // The wait for the turn does not shorten the time of the call: a call that is made can be answered.
         let deadline = self.clock.monotonic() + self.timeout;
-        let mut attempts = Attempts { grant, trace, deadline, made: 0 };
+        let attempts = Attempts { request, place, deadline };
+        self.attempt_until_success(attempts).await.map_err(|failure| self.give_up(failure, request, caller))
+    }
+
+    /// Makes attempts until one succeeds or cannot be repeated. A failed attempt is followed by another; beside one
+    /// that does not answer in the usual time, a second is made.
+    async fn attempt_until_success(&self, attempts: Attempts<'_>) -> Result<TemporaryCredential, Failure> {
+        let mut running = FuturesUnordered::new();
+        running.push(self.attempt(attempts, 0, Start::Now));
+        let (mut made, mut failures) = (1, 0);
+        let mut last_failure = None;
         loop {
-            self.check_callable()?;
-            self.quota.acquire(urgency, deadline).await?;
-            // Last, because an admitted probe must be made: only its result closes the circuit or opens it again.
-            self.breaker
-                .admit(self.clock.monotonic())
-                .map_err(|retry_after| StsError::CircuitOpen { retry_after })?;
-            let failure = match self.attempt(&attempts).await {
-                Ok(credential) => return Ok(credential),
-                Err(failure) => failure,
-            };
-            attempts.made += 1;
-            match self.pause_before_retry(&failure, &attempts) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(self.give_up(failure, grant)),
+            let second_call_after = retry::second_call_after(self.scheduler.expected_latency(), self.timeout)
+                .filter(|_| made < retry::MAX_ATTEMPTS);
+            tokio::select! {
+                ended = running.next() => match ended {
+                    None => return Err(last_failure.unwrap_or_else(Failure::no_answer_in_time)),
+                    Some(Ok(credential)) => return Ok(credential),
+                    Some(Err(AttemptError::Abandoned)) => {}
+                    Some(Err(AttemptError::Failed(failure))) => {
+                        attempts.request.delayed.cancel();
+                        if !retry::may_pass(failure.class) {
+                            return Err(failure);
+                        }
+                        failures += 1;
+                        last_failure = Some(failure);
+                        while made < retry::MAX_ATTEMPTS && running.len() < retry::max_parallel(failures) {
+                            running.push(self.attempt(attempts, made, self.retry(made, failures)));
+                            made += 1;
+                        }
+                    }
+                },
+                () = sleep(second_call_after.unwrap_or(self.timeout)), if second_call_after.is_some() => {
+                    if self.scheduler.try_acquire_spare() {
+                        running.push(self.attempt(attempts, made, Start::Now));
+                        made += 1;
+                    }
+                }
             }
         }
     }
 
-    /// The pause before another attempt. `None` if it cannot help, is too late or exceeds the budget.
-    fn pause_before_retry(&self, failure: &Failure, attempts: &Attempts<'_>) -> Option<Duration> {
-        let pause = self.entropy.jitter(retry::max_pause(failure.class, attempts.made)?);
-        let is_in_time = self.clock.monotonic() + pause + MIN_ATTEMPT_TIME < attempts.deadline;
-        (is_in_time && self.retries.spend()).then_some(pause)
+    fn retry(&self, made: u32, failures: u32) -> Start {
+        let pause = self.entropy.jitter(retry::max_pause(failures));
+        Start::Retry { pause, in_place: retry::keeps_place(made) }
     }
 
-    /// Makes one call with all the time that is left. A lost connection shows sooner, at the client's time-out for
-    /// connections.
-    async fn attempt(&self, attempts: &Attempts<'_>) -> Result<TemporaryCredential, Failure> {
-        let Attempts { grant, trace, deadline, made } = *attempts;
-        let (context, span) = trace
+    /// Makes one call, at its turn, with all the time that is left. A lost connection shows sooner, at the client's
+    /// time-out for connections.
+    async fn attempt(
+        &self,
+        attempts: Attempts<'_>,
+        number: u32,
+        start: Start,
+    ) -> Result<TemporaryCredential, AttemptError> {
+        let Attempts { request, place, deadline } = attempts;
+        if let Start::Retry { pause, in_place } = start {
+            sleep(pause).await;
+            let place = place.of_attempt(number);
+            let place = if in_place { place } else { place.behind_others() };
+            let latest = deadline.saturating_sub(self.timeout / MIN_ATTEMPT_SHARE);
+            if !self.scheduler.acquire_retry(place, latest).await {
+                return Err(AttemptError::Abandoned);
+            }
+        }
+        let (context, span) = request
+            .trace
             .map(|trace| self.tracer.start_call(trace, self.entropy.bytes(), self.caller.action()))
             .unzip();
         let started = self.clock.monotonic();
-        let outcome = tokio::time::timeout(deadline.saturating_sub(started), self.call(grant, context))
-            .await
-            .unwrap_or_else(|_| Err(Failure::no_answer_in_time()));
+        let unfinished = self.metrics.start_call();
+        let answered =
+            tokio::time::timeout(deadline.saturating_sub(started), self.call(&request.grant, context)).await;
+        let took = self.clock.monotonic().saturating_sub(started);
+        let outcome = match answered {
+            Ok(outcome) => outcome,
+            // Cut off by us, and not long enough after its start to be STS's failure.
+            Err(_) if took < self.timeout / 2 => return Err(AttemptError::Abandoned),
+            Err(_) => Err(Failure::no_answer_in_time()),
+        };
         if let Some(span) = span.flatten() {
-            span::end(*span, self.caller.host(), grant, made, &outcome);
+            span::end(*span, self.caller.host(), &request.grant, number, &outcome);
         }
-        let now = self.clock.monotonic();
-        self.metrics.record_call(outcome.as_ref().err(), now.saturating_sub(started));
-        self.observe(outcome.as_ref().err().map(|failure| failure.class), now);
-        outcome
+        unfinished.finish(outcome.as_ref().err(), took);
+        self.observe(outcome.as_ref().err().map(|failure| failure.class), took);
+        outcome.map_err(AttemptError::Failed)
     }
 
     async fn call(
@@ -205,43 +278,39 @@ impl TencentSts {
         self.caller.call(grant, &source_credentials, context, self.clock.now()).await
     }
 
-    /// Tells the breaker, the quota and the retry budget how a call ended.
-    fn observe(&self, failure: Option<ErrorClass>, now: Duration) {
+    /// Tells the scheduler how a call ended.
+    fn observe(&self, failure: Option<ErrorClass>, took: Duration) {
         match failure {
-            None => {
-                self.breaker.record_success();
-                self.retries.refill();
-            }
-            Some(ErrorClass::Transient) => self.breaker.record_failure(now, self.entropy.unit()),
-            Some(ErrorClass::Throttled) => {
-                self.breaker.record_success();
-                self.quota.slow_down();
-            }
+            None => self.scheduler.record_answer(Some(took)),
+            Some(ErrorClass::Transient) => self.scheduler.record_failure(self.entropy.unit()),
+            Some(ErrorClass::Throttled) => self.scheduler.record_throttled(),
             Some(ErrorClass::SourceCredentialsRejected | ErrorClass::RequestRejected) => {
-                self.breaker.record_success();
+                self.scheduler.record_answer(None);
             }
         }
     }
 
-    /// Refuses before the quota is waited for in vain.
-    fn check_callable(&self) -> Result<(), StsError> {
+    /// Refuses before a turn is waited for in vain.
+    fn check_not_rejected(&self) -> Result<(), StsError> {
         let now = self.clock.monotonic();
         let rejection = self.rejection.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rejection) = rejection.as_ref().filter(|rejection| now < rejection.until) {
-            return Err(rejection.error.clone());
+        match rejection.as_ref().filter(|rejection| now < rejection.until) {
+            Some(rejection) => Err(rejection.error.clone()),
+            None => Ok(()),
         }
-        self.breaker
-            .cooldown_remaining(now)
-            .map_or(Ok(()), |retry_after| Err(StsError::CircuitOpen { retry_after }))
     }
 
-    fn give_up(&self, failure: Failure, grant: &Grant) -> Unissued {
+    fn give_up(&self, failure: Failure, request: &IssueRequest, caller: Fingerprint) -> Unissued {
         let Failure { class, detail, request_id: sts_request_id, .. } = failure;
         let error = match class {
-            ErrorClass::Throttled => StsError::Throttled { detail },
-            ErrorClass::Transient => StsError::Unavailable { detail },
+            ErrorClass::Throttled => {
+                StsError::Throttled { detail, retry_after: self.scheduler.reserve(caller) }
+            }
+            ErrorClass::Transient => {
+                StsError::Unavailable { detail, retry_after: self.scheduler.reserve(caller) }
+            }
             ErrorClass::RequestRejected => {
-                StsError::RequestRejected { template: grant.template_name().to_owned(), detail }
+                StsError::RequestRejected { template: request.grant.template_name().to_owned(), detail }
             }
             ErrorClass::SourceCredentialsRejected => StsError::SourceCredentialsRejected { detail },
         };
@@ -252,6 +321,15 @@ impl TencentSts {
         }
         Unissued { error, sts_request_id }
     }
+}
+
+/// The limits of a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) max_ttl: Duration,
+    pub(super) calls_per_second: NonZeroU32,
+    /// For all attempts for one key, from the turn of the first.
+    pub(super) timeout: Duration,
 }
 
 /// Writes the one log line of an issue, with the same fields whether it succeeded or failed.
@@ -268,14 +346,11 @@ macro_rules! log_issue {
 }
 
 impl Sts for TencentSts {
-    fn issue(
-        &self,
-        grant: Arc<Grant>,
-        urgency: Urgency,
-        trace: Option<TraceContext>,
-    ) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
+    fn issue(&self, request: IssueRequest) -> BoxFuture<'_, Result<TemporaryCredential, StsError>> {
         Box::pin(async move {
-            match self.issue_with_retries(&grant, urgency, trace).await {
+            let issued = self.issue_with_retries(&request).await;
+            let IssueRequest { grant, trace, .. } = request;
+            match issued {
                 Ok(credential) => {
                     log_issue!(
                         info,
@@ -300,7 +375,11 @@ impl Sts for TencentSts {
     }
 
     fn is_circuit_open(&self) -> bool {
-        self.breaker.cooldown_remaining(self.clock.monotonic()).is_some()
+        self.scheduler.breaker() == BreakerState::Open
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn allowance(&self) -> Allowance {

@@ -1,0 +1,310 @@
+//! The order in which calls to STS are made: who waits, who was told to come back, and whether a newcomer can be
+//! served in time.
+//!
+//! Plain data and arithmetic: knows no clock, no STS and no limiter. The caller says how long one call takes its turn.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::Priority;
+use templates::fingerprint::Fingerprint;
+
+/// How long after its time a reservation holds room against newcomers. `Retry-After` is in whole seconds, so a client
+/// may come one second late.
+const RESERVATION_HOLD: Duration = Duration::from_secs(1);
+/// How long after its time a reservation still puts its holder before newcomers.
+const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+/// How much earlier than told a client may come, for clocks and networks.
+const EARLY_TOLERANCE: Duration = Duration::from_millis(50);
+/// Reservations kept, some 12 MB. Those refused beyond are told a time, but hold no room.
+const MAX_RESERVATIONS: usize = 100_000;
+
+/// A place in the queue; the lowest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    priority: Priority,
+    /// False for those who come back when they were told to: they go before newcomers.
+    is_newcomer: bool,
+    /// In the order of arrival.
+    sequence: u64,
+    /// Attempts of one request wait beside each other.
+    attempt: u32,
+}
+
+impl Place {
+    /// The place of another attempt for the same request: where the first one was.
+    pub(super) fn of_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    /// The same place, behind all requests that wait for their first attempts.
+    pub(super) fn behind_others(self) -> Self {
+        Self { priority: Priority::Refresh, is_newcomer: true, ..self }
+    }
+}
+
+/// What decides on an admission, beside the queue itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outlook {
+    pub(super) now: Duration,
+    /// Until the next call can be made at all.
+    pub(super) first_turn_in: Duration,
+    /// From one served request to the next.
+    pub(super) interval: Duration,
+    /// The longest wait of a newcomer.
+    pub(super) max_wait: Duration,
+    /// The longest wait of one who comes back when told to.
+    pub(super) max_wait_of_returning: Duration,
+}
+
+/// The waiting calls and the reservations.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: BTreeMap<Place, Arc<Notify>>,
+    /// When a refused caller was told to come back.
+    due_by_caller: HashMap<Fingerprint, Reservation>,
+    callers_by_due: BTreeMap<Reservation, Fingerprint>,
+    last_due: Duration,
+    next_sequence: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Reservation {
+    due: Duration,
+    sequence: u64,
+}
+
+impl Queue {
+    /// Admits a caller, with the place where they wait; or refuses them, with the time after which to come back.
+    /// Admitted is who can be served in time, behind those who wait and those who were told to come at that time.
+    pub(super) fn admit(
+        &mut self,
+        caller: Fingerprint,
+        priority: Priority,
+        outlook: Outlook,
+    ) -> Result<Place, Duration> {
+        self.remove_expired_reservations(outlook.now);
+        let reserved = self.due_by_caller.get(&caller).copied();
+        let is_returning =
+            reserved.is_some_and(|reservation| reservation.due <= outlook.now + EARLY_TOLERANCE);
+        let place = Place { priority, is_newcomer: !is_returning, sequence: self.next_sequence, attempt: 0 };
+        let (ahead, max_wait) = if is_returning {
+            (self.waiting_before(place), outlook.max_wait_of_returning)
+        } else {
+            (self.waiting_before(place) + self.reserved_soon(outlook), outlook.max_wait)
+        };
+        if outlook.first_turn_in + times(outlook.interval, ahead) <= max_wait {
+            self.next_sequence += 1;
+            self.remove_reservation(caller);
+            return Ok(place);
+        }
+        Err(match reserved {
+            Some(reservation) if !is_returning => reservation.due.saturating_sub(outlook.now),
+            Some(_) | None => self.reserve(caller, outlook, ahead),
+        })
+    }
+
+    /// Reserves a turn for a caller who is refused, and returns the time after which to come back.
+    pub(super) fn refuse(&mut self, caller: Fingerprint, outlook: Outlook) -> Duration {
+        self.remove_expired_reservations(outlook.now);
+        match self.due_by_caller.get(&caller) {
+            Some(reservation) if reservation.due > outlook.now => reservation.due.saturating_sub(outlook.now),
+            Some(_) | None => self.reserve(caller, outlook, self.waiting.len()),
+        }
+    }
+
+    /// The turn behind all that were promised before. Whole seconds, as `Retry-After` is.
+    fn reserve(&mut self, caller: Fingerprint, outlook: Outlook, ahead: usize) -> Duration {
+        let first = outlook.now + outlook.first_turn_in + times(outlook.interval, ahead);
+        self.last_due = self.last_due.max(first) + outlook.interval;
+        let whole_seconds = self.last_due.saturating_sub(outlook.now).as_secs_f64().ceil().max(1.0);
+        let retry_after = Duration::from_secs_f64(whole_seconds);
+        self.remove_reservation(caller);
+        if self.due_by_caller.len() < MAX_RESERVATIONS {
+            let reservation = Reservation { due: outlook.now + retry_after, sequence: self.next_sequence };
+            self.next_sequence += 1;
+            self.due_by_caller.insert(caller, reservation);
+            self.callers_by_due.insert(reservation, caller);
+        }
+        retry_after
+    }
+
+    /// Adds a call that waits at this place.
+    pub(super) fn join(&mut self, place: Place) -> Arc<Notify> {
+        Arc::clone(self.waiting.entry(place).or_default())
+    }
+
+    /// Removes a call that waits no more.
+    pub(super) fn leave(&mut self, place: Place) {
+        self.waiting.remove(&place);
+    }
+
+    /// Whether the call at this place goes next.
+    pub(super) fn is_first(&self, place: Place) -> bool {
+        self.waiting.first_key_value().is_some_and(|(first, _)| *first == place)
+    }
+
+    /// Wakes the call that goes next.
+    pub(super) fn wake_first(&self) {
+        if let Some((_, waiter)) = self.waiting.first_key_value() {
+            waiter.notify_one();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The number of waiting calls.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn waiting_before(&self, place: Place) -> usize {
+        self.waiting.range(..place).count()
+    }
+
+    /// The callers who are about to come back.
+    fn reserved_soon(&self, outlook: Outlook) -> usize {
+        let from = outlook.now.saturating_sub(RESERVATION_HOLD);
+        let until = outlook.now + outlook.max_wait;
+        let bounds = Reservation { due: from, sequence: 0 }..=Reservation { due: until, sequence: u64::MAX };
+        self.callers_by_due.range(bounds).count()
+    }
+
+    fn remove_reservation(&mut self, caller: Fingerprint) {
+        if let Some(reservation) = self.due_by_caller.remove(&caller) {
+            self.callers_by_due.remove(&reservation);
+        }
+    }
+
+    fn remove_expired_reservations(&mut self, now: Duration) {
+        while let Some(first) = self.callers_by_due.first_entry()
+            && first.key().due + RESERVATION_LIFETIME < now
+        {
+            let caller = first.remove();
+            self.due_by_caller.remove(&caller);
+        }
+    }
+}
+
+fn times(interval: Duration, count: usize) -> Duration {
+    interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn caller(number: u32) -> Fingerprint {
+        Fingerprint::of(&[number.to_string()])
+    }
+
+    /// Ten calls a second; newcomers wait for at most a second.
+    fn outlook(now: Duration) -> Outlook {
+        Outlook {
+            now,
+            first_turn_in: Duration::ZERO,
+            interval: Duration::from_millis(100),
+            max_wait: SECOND,
+            max_wait_of_returning: SECOND * 3 / 2,
+        }
+    }
+
+    fn arrive(queue: &mut Queue, number: u32, priority: Priority, now: Duration) -> Result<Place, Duration> {
+        let place = queue.admit(caller(number), priority, outlook(now))?;
+        queue.join(place);
+        Ok(place)
+    }
+
+    #[test]
+    fn only_as_many_are_admitted_as_can_be_served_in_time_and_the_others_get_times_one_behind_the_other() {
+        let mut queue = Queue::default();
+        let results: Vec<_> =
+            (0..40).map(|number| arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO)).collect();
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 11);
+        let retry_after: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
+        assert!(retry_after.is_sorted());
+        assert_eq!((retry_after.first(), retry_after.last()), (Some(&(SECOND * 2)), Some(&(SECOND * 4))));
+        for seconds in 2..=4 {
+            let count = retry_after.iter().filter(|told| **told == SECOND * seconds).count();
+            assert!(count <= 10, "no second is promised to more than can be served: {count}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_when_told_is_admitted_and_a_newcomer_does_not_take_their_turn() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue.waiting.clear();
+        let told = SECOND * 4;
+        let newcomer = arrive(&mut queue, 1000, Priority::NoActiveKey, told);
+        assert!(newcomer.is_err(), "the next second is promised to others");
+        let returning: Vec<_> = (11..40)
+            .filter(|number| {
+                queue.due_by_caller.get(&caller(*number)).is_some_and(|reserved| reserved.due == told)
+            })
+            .collect();
+        assert!(returning.len() > 5);
+        for number in returning {
+            let place = arrive(&mut queue, number, Priority::NoActiveKey, told).unwrap();
+            assert!(!place.is_newcomer);
+        }
+    }
+
+    #[test]
+    fn who_comes_back_too_early_keeps_the_turn_and_is_told_the_same_time() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        let told = arrive(&mut queue, 39, Priority::NoActiveKey, Duration::ZERO).unwrap_err();
+        assert_eq!(told, SECOND * 4);
+        let told = arrive(&mut queue, 39, Priority::NoActiveKey, Duration::from_millis(500)).unwrap_err();
+        assert_eq!(told, Duration::from_millis(3500));
+    }
+
+    #[test]
+    fn users_without_a_key_go_before_those_with_one_and_refreshes_go_last() {
+        let mut queue = Queue::default();
+        let refresh = arrive(&mut queue, 1, Priority::Refresh, Duration::ZERO).unwrap();
+        let expiring = arrive(&mut queue, 2, Priority::KeyExpiresSoon, Duration::ZERO).unwrap();
+        let new = arrive(&mut queue, 3, Priority::NoActiveKey, Duration::ZERO).unwrap();
+        for place in [new, expiring, refresh] {
+            assert!(queue.is_first(place), "{place:?}");
+            queue.leave(place);
+        }
+    }
+
+    #[test]
+    fn a_retry_waits_where_its_first_attempt_did() {
+        let mut queue = Queue::default();
+        let first = arrive(&mut queue, 1, Priority::NoActiveKey, Duration::ZERO).unwrap();
+        let _second = arrive(&mut queue, 2, Priority::NoActiveKey, Duration::ZERO).unwrap();
+        queue.leave(first);
+        queue.join(first.of_attempt(1));
+        assert!(queue.is_first(first.of_attempt(1)));
+    }
+
+    #[test]
+    fn those_who_do_not_come_back_hold_room_for_a_second_and_are_forgotten() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue.waiting.clear();
+        assert!(arrive(&mut queue, 1000, Priority::NoActiveKey, SECOND * 8).is_ok());
+        assert!(!queue.due_by_caller.is_empty());
+        assert!(arrive(&mut queue, 1001, Priority::NoActiveKey, SECOND * 40).is_ok());
+        assert!(queue.due_by_caller.is_empty() && queue.callers_by_due.is_empty());
+    }
+}
