@@ -13,6 +13,8 @@ pub mod identity;
 pub mod metrics;
 pub mod reload;
 pub mod request;
+#[cfg(test)]
+mod simulation;
 pub mod sts;
 mod systemd;
 pub mod telemetry;

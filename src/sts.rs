@@ -7,12 +7,14 @@ mod breaker;
 mod call;
 mod error;
 mod failure;
-mod latency;
+mod lost_calls;
 mod metrics;
 mod queue;
 mod quota;
 mod retry;
 mod scheduler;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod source_credentials;
 mod span;
 mod tencent;

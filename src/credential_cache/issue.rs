@@ -21,7 +21,7 @@ use templates::Grant;
 
 /// How long a request waits for a fetch if an active credential can be served instead. Healthy answers arrive within
 /// it; a failed attempt ends the wait at once.
-pub(super) const STALE_PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const STALE_PATIENCE: Duration = Duration::from_millis(500);
 /// `Retry-After` of a request whose time ended while its fetch goes on.
 const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -201,12 +201,13 @@ impl CredentialCache {
     }
 }
 
-/// Whether the older credential may be served before STS has failed: not if the request asks for more, or if the
-/// credential itself is to be replaced.
+/// Whether the older credential may be served before STS has failed for good: not if the request asks for more, or
+/// if the credential may be invalid or is to be replaced.
 fn may_serve_early(reason: MissReason) -> bool {
     match reason {
-        MissReason::Expired | MissReason::SourceCredentialsRotated => true,
+        MissReason::Expired => true,
         MissReason::MinRemaining
+        | MissReason::SourceCredentialsRotated
         | MissReason::Revoked
         | MissReason::Cold
         | MissReason::Evicted

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// The circuit opens when this many of the latest calls failed and none succeeded.
 const WINDOW_CALLS: usize = 20;
-/// Older calls say nothing about STS now.
+/// Older calls say nothing about STS now, nor does a circuit that has been open for so long without a call.
 const WINDOW: Duration = Duration::from_secs(10);
 /// The pause before the first probe; each failed probe doubles it.
 const INITIAL_PROBE_INTERVAL: Duration = Duration::from_millis(250);
@@ -27,6 +27,7 @@ pub(super) struct Breaker {
 /// An open circuit.
 #[derive(Debug, Clone, Copy)]
 struct Open {
+    opened_at: Duration,
     next_probe_at: Duration,
     probe_interval: Duration,
 }
@@ -61,17 +62,25 @@ impl Breaker {
         self.open.map_or(Duration::ZERO, |open| open.next_probe_at.saturating_sub(now))
     }
 
+    /// The open circuit, unless what it knows is too old.
+    fn open(&self, now: Duration) -> Option<Open> {
+        self.open.filter(|open| now <= open.next_probe_at + WINDOW)
+    }
+
     /// Counts a call that is made. While the circuit is open it is the probe, and the next one has to wait.
     pub(super) fn record_start(&mut self, now: Duration) {
+        self.open = self.open(now);
         if let Some(open) = &mut self.open {
             open.next_probe_at = now + open.probe_interval;
         }
     }
 
-    /// Reports a call that STS answered, be it with an error. Returns whether that closed the circuit.
-    pub(super) fn record_answer(&mut self, now: Duration) -> bool {
-        let closes = self.open.take().is_some();
+    /// Reports a call that STS answered, be it with an error. Returns whether that closed the circuit. The answer to a
+    /// call from before the circuit opened does not: it says nothing about STS since.
+    pub(super) fn record_answer(&mut self, started: Duration, now: Duration) -> bool {
+        let closes = self.open.is_some_and(|open| started >= open.opened_at);
         if closes {
+            self.open = None;
             // What failed before says nothing about an STS that is back.
             self.latest.clear();
         }
@@ -82,23 +91,23 @@ impl Breaker {
     /// Reports a call that failed. `jitter` in `0.0..1.0` spreads the probes of many replicas.
     pub(super) fn record_failure(&mut self, now: Duration, jitter: f64) {
         self.record(now, false);
-        let probe_interval = match self.open {
-            Some(open) => MAX_PROBE_INTERVAL.min(open.probe_interval * 2),
+        let (opened_at, probe_interval) = match self.open {
+            Some(open) => (open.opened_at, MAX_PROBE_INTERVAL.min(open.probe_interval * 2)),
             None if self.all_failed(now) => {
                 tracing::warn!("the circuit to STS is open: the latest {WINDOW_CALLS} calls failed");
-                INITIAL_PROBE_INTERVAL
+                (now, INITIAL_PROBE_INTERVAL)
             }
             None => return,
         };
         let next_probe_at = now + probe_interval.mul_f64(0.75 + jitter / 2.0);
-        self.open = Some(Open { next_probe_at, probe_interval });
+        self.open = Some(Open { opened_at, next_probe_at, probe_interval });
     }
 
     /// The share of calls that STS answers, from the latest ones; 1 if there were none. While the circuit is open,
     /// the share that is expected after the next probe: all.
     #[expect(clippy::cast_precision_loss, reason = "there are at most 20")]
     pub(super) fn success_ratio(&self, now: Duration) -> f64 {
-        if self.open.is_some() {
+        if self.open(now).is_some() {
             return 1.0;
         }
         let (mut calls, mut answered) = (0_usize, 0_usize);
@@ -111,7 +120,7 @@ impl Breaker {
 
     /// The state at this moment.
     pub(super) fn state(&self, now: Duration) -> BreakerState {
-        match self.open {
+        match self.open(now) {
             None => BreakerState::Closed,
             Some(open) if now < open.next_probe_at => BreakerState::Open,
             Some(_) => BreakerState::HalfOpen,
@@ -157,7 +166,7 @@ mod tests {
             for _ in 1..WINDOW_CALLS {
                 breaker.record_failure(Duration::ZERO, 0.5);
             }
-            breaker.record_answer(Duration::ZERO);
+            breaker.record_answer(Duration::ZERO, Duration::ZERO);
         }
         assert_eq!(breaker.state(Duration::ZERO), BreakerState::Closed);
         assert_eq!(open_breaker().state(Duration::ZERO), BreakerState::Open);
@@ -183,11 +192,26 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_closes_the_circuit_at_once_even_of_a_call_made_before_it_opened() {
+    fn a_circuit_without_calls_is_closed_after_ten_seconds_so_that_many_can_call_again() {
         let mut breaker = open_breaker();
-        assert!(breaker.record_answer(MS * 10));
-        assert_eq!(breaker.wait(MS * 10), Duration::ZERO);
-        assert!(!breaker.record_answer(MS * 11), "it was closed already");
+        assert_eq!(breaker.state(WINDOW), BreakerState::HalfOpen);
+        let later = WINDOW + MS * 251;
+        assert_eq!(breaker.state(later), BreakerState::Closed);
+        breaker.record_start(later);
+        assert_eq!(breaker.wait(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_answer_to_a_probe_closes_the_circuit_at_once_and_that_to_an_earlier_call_does_not() {
+        let mut breaker = Breaker::default();
+        for _ in 0..WINDOW_CALLS {
+            breaker.record_failure(MS * 100, 0.5);
+        }
+        assert!(!breaker.record_answer(MS * 50, MS * 110));
+        assert_eq!(breaker.state(MS * 110), BreakerState::Open);
+        assert!(breaker.record_answer(MS * 350, MS * 360));
+        assert_eq!(breaker.wait(MS * 360), Duration::ZERO);
+        assert!(!breaker.record_answer(MS * 355, MS * 361), "it was closed already");
     }
 
     #[test]
@@ -221,7 +245,7 @@ mod tests {
             if number % 2 == 0 {
                 breaker.record_failure(Duration::ZERO, 0.5);
             } else {
-                breaker.record_answer(Duration::ZERO);
+                breaker.record_answer(Duration::ZERO, Duration::ZERO);
             }
         }
         assert!((breaker.success_ratio(Duration::ZERO) - 11.0 / 21.0).abs() < 1e-9);

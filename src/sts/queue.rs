@@ -103,25 +103,26 @@ impl Queue {
             self.remove_reservation(caller);
             return Ok(place);
         }
-        Err(match reserved {
-            Some(reservation) if !is_returning => reservation.due.saturating_sub(outlook.now),
-            Some(_) | None => self.reserve(caller, outlook, ahead),
-        })
+        Err(self.refuse(caller, priority, outlook))
     }
 
-    /// Reserves a turn for a caller who is refused, and returns the time after which to come back.
-    pub(super) fn refuse(&mut self, caller: Fingerprint, outlook: Outlook) -> Duration {
+    /// Returns the time after which a caller who is refused may come back. For a user without an active key, it is
+    /// reserved.
+    pub(super) fn refuse(&mut self, caller: Fingerprint, priority: Priority, outlook: Outlook) -> Duration {
         self.remove_expired_reservations(outlook.now);
-        match self.due_by_caller.get(&caller) {
-            Some(reservation) if reservation.due > outlook.now => reservation.due.saturating_sub(outlook.now),
-            Some(_) | None => self.reserve(caller, outlook, self.waiting.len()),
+        let wait = outlook.first_turn_in + times(outlook.interval, self.waiting.len());
+        match (priority, self.due_by_caller.get(&caller)) {
+            (Priority::NoActiveKey, Some(reserved)) if reserved.due > outlook.now + EARLY_TOLERANCE => {
+                reserved.due.saturating_sub(outlook.now)
+            }
+            (Priority::NoActiveKey, _) => self.reserve(caller, outlook, wait),
+            (Priority::KeyExpiresSoon | Priority::Refresh, _) => wait,
         }
     }
 
     /// The turn behind all that were promised before. Whole seconds, as `Retry-After` is.
-    fn reserve(&mut self, caller: Fingerprint, outlook: Outlook, ahead: usize) -> Duration {
-        let first = outlook.now + outlook.first_turn_in + times(outlook.interval, ahead);
-        self.last_due = self.last_due.max(first) + outlook.interval;
+    fn reserve(&mut self, caller: Fingerprint, outlook: Outlook, wait: Duration) -> Duration {
+        self.last_due = self.last_due.max(outlook.now + wait) + outlook.interval;
         let whole_seconds = self.last_due.saturating_sub(outlook.now).as_secs_f64().ceil().max(1.0);
         let retry_after = Duration::from_secs_f64(whole_seconds);
         self.remove_reservation(caller);

@@ -12,7 +12,7 @@ use std::{
 use super::{
     BreakerState, Priority, QuotaStatus, StsError,
     breaker::Breaker,
-    latency::LatencyEstimate,
+    lost_calls::LostCalls,
     queue::{Outlook, Place, Queue},
     quota::Quota,
 };
@@ -23,6 +23,7 @@ use templates::fingerprint::Fingerprint;
 #[derive(Debug)]
 pub(super) struct Scheduler {
     state: Mutex<State>,
+    timeout: Duration,
     limits: WaitLimits,
     clock: Arc<dyn Clock>,
 }
@@ -32,7 +33,7 @@ struct State {
     quota: Quota,
     breaker: Breaker,
     queue: Queue,
-    latency: LatencyEstimate,
+    lost_calls: LostCalls,
 }
 
 /// How long a first call may wait for its turn.
@@ -66,9 +67,9 @@ impl Scheduler {
             quota: Quota::new(per_second, Arc::clone(&clock)),
             breaker: Breaker::default(),
             queue: Queue::default(),
-            latency: LatencyEstimate::default(),
+            lost_calls: LostCalls::default(),
         };
-        Self { state: Mutex::new(state), limits: WaitLimits::of(timeout), clock }
+        Self { state: Mutex::new(state), timeout, limits: WaitLimits::of(timeout), clock }
     }
 
     /// Waits for the turn of a first call, and returns the place for its retries.
@@ -79,7 +80,8 @@ impl Scheduler {
         let now = self.clock.monotonic();
         let waiter = self.enter(caller, priority, now)?;
         let place = waiter.place;
-        if waiter.turn(now + self.limits.returning).await { Ok(place) } else { Err(self.refusal(caller)) }
+        let came = waiter.turn(now + self.limits.returning).await;
+        if came { Ok(place) } else { Err(self.refusal(caller, priority)) }
     }
 
     /// Waits for the turn of a retry, at most until `latest` on the monotonic clock. False if it did not come.
@@ -88,33 +90,37 @@ impl Scheduler {
         waiter.turn(latest).await
     }
 
-    /// Takes a turn from what the quota has to spare: nobody waits, the circuit is closed, and less than half of the
-    /// rate is used.
-    pub(super) fn try_acquire_spare(&self) -> bool {
+    /// Takes a turn for a second call beside one that is probably lost, from what the quota has to spare: nobody
+    /// waits, the circuit is closed, and less than half of the rate is used.
+    pub(super) fn try_acquire_second(&self, first_started: Duration) -> bool {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        state.queue.is_empty()
+        state.lost_calls.is_lost(first_started, now, self.timeout)
+            && state.queue.is_empty()
             && state.breaker.state(now) == BreakerState::Closed
             && state.quota.has_spare_share()
             && state.quota.try_acquire().is_ok()
     }
 
-    /// Reserves a turn for a caller who gets no key now, and returns when to come back.
-    pub(super) fn reserve(&self, caller: Fingerprint) -> Duration {
+    /// Returns when a caller who gets no key now may come back. For a user without an active key, it is reserved.
+    pub(super) fn retry_after(&self, caller: Fingerprint, priority: Priority) -> Duration {
         let now = self.clock.monotonic();
         let mut state = self.state();
         let outlook = self.outlook(&state, now);
-        state.queue.refuse(caller, outlook)
+        state.queue.refuse(caller, priority, outlook)
     }
 
-    /// Reports a call that STS answered, be it with an error, and how long it took if it brought a key.
-    pub(super) fn record_answer(&self, took: Option<Duration>) {
+    /// Reports a call that brought a key.
+    pub(super) fn record_success(&self, started: Duration) {
+        self.state().lost_calls.record_answer(started, self.clock.monotonic());
+        self.record_answer(started);
+    }
+
+    /// Reports a call that STS answered, be it with an error.
+    pub(super) fn record_answer(&self, started: Duration) {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        if let Some(took) = took {
-            state.latency.record(took);
-        }
-        if state.breaker.record_answer(now) {
+        if state.breaker.record_answer(started, now) {
             tracing::info!("the circuit to STS is closed: STS answers again");
             state.queue.wake_first();
         }
@@ -126,14 +132,9 @@ impl Scheduler {
     }
 
     /// Reports a call that STS throttled.
-    pub(super) fn record_throttled(&self) {
-        self.record_answer(None);
+    pub(super) fn record_throttled(&self, started: Duration) {
+        self.record_answer(started);
         self.state().quota.slow_down();
-    }
-
-    /// The time in which nearly every answer of STS arrives. `None` before the first.
-    pub(super) fn expected_latency(&self) -> Option<Duration> {
-        self.state().latency.expected_within()
     }
 
     /// The state of the quota.
@@ -161,8 +162,8 @@ impl Scheduler {
         Waiter { scheduler: self, place, woken: state.queue.join(place) }
     }
 
-    fn refusal(&self, caller: Fingerprint) -> StsError {
-        let retry_after = self.reserve(caller);
+    fn refusal(&self, caller: Fingerprint, priority: Priority) -> StsError {
+        let retry_after = self.retry_after(caller, priority);
         refused(&self.state(), self.clock.monotonic(), retry_after)
     }
 
@@ -230,6 +231,7 @@ impl Waiter<'_> {
                 return false;
             }
             tokio::select! {
+                biased;
                 () = self.woken.notified() => {}
                 () = tokio::time::sleep(wait.min(left)) => {}
             }

@@ -58,6 +58,20 @@ impl SourceCredentialsProvider {
         Ok(Self::Fetched(Box::new(FetchedCredentials::new(origin, clock))))
     }
 
+    /// Provides these credentials until a test rotates them.
+    #[cfg(test)]
+    pub(super) fn for_tests(credentials: SourceCredentials, clock: Arc<dyn Clock>) -> Self {
+        Self::Configured(ConfiguredCredentials::new(credentials, None, clock))
+    }
+
+    /// Takes other credentials, as after a rotation.
+    #[cfg(test)]
+    pub(super) fn rotate(&self, credentials: SourceCredentials) {
+        if let Self::Configured(configured) = self {
+            configured.replace(credentials);
+        }
+    }
+
     /// Where the credentials come from, and their age.
     pub(super) fn status(&self) -> SourceCredentialsStatus {
         match self {

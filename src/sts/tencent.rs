@@ -34,6 +34,9 @@ const REJECTED_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
 /// An attempt with less than this part of `sts.timeout` left is not made.
 const MIN_ATTEMPT_SHARE: u32 = 20;
 
+/// How often it is looked at whether a call is lost.
+const LOST_CALL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Issues temporary keys by calls to Tencent's STS.
 #[derive(Debug)]
 pub struct TencentSts {
@@ -166,6 +169,12 @@ impl TencentSts {
         self.source_credentials.reload_if_changed();
     }
 
+    /// Takes other source credentials, as after a rotation.
+    #[cfg(test)]
+    pub(crate) fn rotate_source_credentials(&self, credentials: tencent_sts::SourceCredentials) {
+        self.source_credentials.rotate(credentials);
+    }
+
     /// Adds the metrics of STS to a registry.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
@@ -186,16 +195,16 @@ impl TencentSts {
     }
 
     /// Makes attempts until one succeeds or cannot be repeated. A failed attempt is followed by another; beside one
-    /// that does not answer in the usual time, a second is made.
+    /// that is probably lost, a second is made.
     async fn attempt_until_success(&self, attempts: Attempts<'_>) -> Result<TemporaryCredential, Failure> {
         let mut running = FuturesUnordered::new();
         running.push(self.attempt(attempts, 0, Start::Now));
         let (mut made, mut failures) = (1, 0);
         let mut last_failure = None;
         loop {
-            let second_call_after = retry::second_call_after(self.scheduler.expected_latency(), self.timeout)
-                .filter(|_| made < retry::MAX_ATTEMPTS);
+            let last_started = self.clock.monotonic();
             tokio::select! {
+                biased;
                 ended = running.next() => match ended {
                     None => return Err(last_failure.unwrap_or_else(Failure::no_answer_in_time)),
                     Some(Ok(credential)) => return Ok(credential),
@@ -213,12 +222,20 @@ impl TencentSts {
                         }
                     }
                 },
-                () = sleep(second_call_after.unwrap_or(self.timeout)), if second_call_after.is_some() => {
-                    if self.scheduler.try_acquire_spare() {
-                        running.push(self.attempt(attempts, made, Start::Now));
-                        made += 1;
-                    }
+                () = self.second_turn(last_started), if made < retry::MAX_ATTEMPTS => {
+                    running.push(self.attempt(attempts, made, Start::Now));
+                    made += 1;
                 }
+            }
+        }
+    }
+
+    /// Waits until a call that started then is probably lost, and takes a turn for another beside it.
+    async fn second_turn(&self, first_started: Duration) {
+        loop {
+            sleep(LOST_CALL_CHECK_INTERVAL).await;
+            if self.scheduler.try_acquire_second(first_started) {
+                return;
             }
         }
     }
@@ -265,7 +282,7 @@ impl TencentSts {
             span::end(*span, self.caller.host(), &request.grant, number, &outcome);
         }
         unfinished.finish(outcome.as_ref().err(), took);
-        self.observe(outcome.as_ref().err().map(|failure| failure.class), took);
+        self.observe(outcome.as_ref().err().map(|failure| failure.class), started);
         outcome.map_err(AttemptError::Failed)
     }
 
@@ -279,13 +296,13 @@ impl TencentSts {
     }
 
     /// Tells the scheduler how a call ended.
-    fn observe(&self, failure: Option<ErrorClass>, took: Duration) {
+    fn observe(&self, failure: Option<ErrorClass>, started: Duration) {
         match failure {
-            None => self.scheduler.record_answer(Some(took)),
+            None => self.scheduler.record_success(started),
             Some(ErrorClass::Transient) => self.scheduler.record_failure(self.entropy.unit()),
-            Some(ErrorClass::Throttled) => self.scheduler.record_throttled(),
+            Some(ErrorClass::Throttled) => self.scheduler.record_throttled(started),
             Some(ErrorClass::SourceCredentialsRejected | ErrorClass::RequestRejected) => {
-                self.scheduler.record_answer(None);
+                self.scheduler.record_answer(started);
             }
         }
     }
@@ -304,10 +321,12 @@ impl TencentSts {
         let Failure { class, detail, request_id: sts_request_id, .. } = failure;
         let error = match class {
             ErrorClass::Throttled => {
-                StsError::Throttled { detail, retry_after: self.scheduler.reserve(caller) }
+                let retry_after = self.scheduler.retry_after(caller, request.priority);
+                StsError::Throttled { detail, retry_after }
             }
             ErrorClass::Transient => {
-                StsError::Unavailable { detail, retry_after: self.scheduler.reserve(caller) }
+                let retry_after = self.scheduler.retry_after(caller, request.priority);
+                StsError::Unavailable { detail, retry_after }
             }
             ErrorClass::RequestRejected => {
                 StsError::RequestRejected { template: request.grant.template_name().to_owned(), detail }

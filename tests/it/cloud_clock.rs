@@ -81,11 +81,14 @@ async fn near_its_expiry_a_key_is_replaced_and_while_sts_fails_it_is_served_as_s
     assert_eq!(body["credentials"], second.json()["credentials"]);
     assert!(body["refreshAt"].as_i64() > body["serverTime"].as_i64());
     sandbox.put_clock("54m 30s").await;
+    let last = sandbox.get("/v1/credentials", "alice").await;
+    assert_eq!(last.header("cache-status"), "cosbroker; fwd=stale; ttl=30", "with its true expiry");
+    sandbox.put_clock("55m 1s").await;
     let refused = sandbox.get("/v1/credentials", "alice").await;
-    assert_eq!(refused.status, 503, "with less than a minute left it is not served: {refused:?}");
+    assert_eq!(refused.status, 503, "an expired key is not served: {refused:?}");
     sandbox.clear_faults().await;
     // Longer than any cooldown of the circuit breaker.
     sandbox.put_clock("2h").await;
     assert_eq!(sandbox.get("/v1/credentials", "alice").await.status, 200);
-    assert_eq!(sandbox.figure(&["cosbroker_cache_misses_total", "expired"]).await, 4);
+    assert_eq!(sandbox.figure(&["cosbroker_cache_misses_total", "expired"]).await, 5);
 }

@@ -28,37 +28,37 @@ fn faults() -> Vec<(&'static str, Answers, usize)> {
     let body = |text: String| Answers::Body(text);
     let future = "4000000000";
     let mut faults = vec![
-        ("HTML with 200", html("200 OK"), 3),
-        ("HTML with 502", html("502 Bad Gateway"), 3),
-        ("HTML with 403", html("403 Forbidden"), 3),
-        ("a redirect", html("302 Found\r\nlocation: http://127.0.0.1:1/"), 3),
-        ("an empty body", body(String::new()), 3),
-        ("an empty object", body("{}".to_owned()), 3),
-        ("half a JSON", body(KEY[..60].to_owned()), 3),
-        ("a reset", Answers::Reset, 3),
-        ("not HTTP", Answers::Raw(b"SSH-2.0-x\r\n".to_vec()), 3),
+        ("HTML with 200", html("200 OK"), 12),
+        ("HTML with 502", html("502 Bad Gateway"), 12),
+        ("HTML with 403", html("403 Forbidden"), 12),
+        ("a redirect", html("302 Found\r\nlocation: http://127.0.0.1:1/"), 12),
+        ("an empty body", body(String::new()), 12),
+        ("an empty object", body("{}".to_owned()), 12),
+        ("half a JSON", body(KEY[..60].to_owned()), 12),
+        ("a reset", Answers::Reset, 12),
+        ("not HTTP", Answers::Raw(b"SSH-2.0-x\r\n".to_vec()), 12),
         (
             "a broken-off body",
             Answers::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"Response\"".to_vec()),
-            3,
+            12,
         ),
-        ("a huge body", body(format!("{{\"x\":\"{}\"}}", "x".repeat(100_000))), 3),
-        ("nothing", Answers::Silence(Duration::from_secs(5)), 3),
-        ("an expired key", body(KEY.replace("EXP", "1000000000")), 3),
-        ("a key without a token", body(KEY.replace("EXP", future).replace(r#""Token":"t","#, "")), 3),
+        ("a huge body", body(format!("{{\"x\":\"{}\"}}", "x".repeat(100_000))), 12),
+        ("nothing", Answers::Silence(Duration::from_secs(5)), 12),
+        ("an expired key", body(KEY.replace("EXP", "1000000000")), 12),
+        ("a key without a token", body(KEY.replace("EXP", future).replace(r#""Token":"t","#, "")), 12),
         (
             "a key with an empty token",
             body(KEY.replace("EXP", future).replace(r#""Token":"t""#, r#""Token":"""#)),
-            3,
+            12,
         ),
-        ("an expiry that is text", body(KEY.replace("EXP", "\"soon\"")), 3),
-        ("an expiry out of range", body(KEY.replace("EXP", "9223372036854775807")), 3),
+        ("an expiry that is text", body(KEY.replace("EXP", "\"soon\"")), 12),
+        ("an expiry out of range", body(KEY.replace("EXP", "9223372036854775807")), 12),
     ];
     for (code, max_calls) in [
-        ("InternalError.DbError", 3),
-        ("RequestLimitExceeded", 3),
-        ("InvalidParameter.OverLimit", 3),
-        ("SomethingNew.Altogether", 3),
+        ("InternalError.DbError", 12),
+        ("RequestLimitExceeded", 12),
+        ("InvalidParameter.OverLimit", 12),
+        ("SomethingNew.Altogether", 12),
         ("AuthFailure.SecretIdNotFound", 1),
         ("AuthFailure.SignatureExpire", 1),
         ("InvalidParameter.AccountNotAvaliable", 1),
@@ -119,7 +119,7 @@ async fn after_sts_recovers_users_get_credentials_again() {
         assert_eq!(refused.status, 503);
     }
     let calls = sts.calls();
-    assert!(calls < 24, "{calls}: the breaker and the retry budget hold it back");
+    assert!(calls < 60, "{calls}: about 20 until the circuit opens, and then a trickle");
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
     assert_eq!((ready.status, ready.json()["sts"].clone()), (503, false.into()));
     sts.answers(Answers::Key(1800));
@@ -152,7 +152,7 @@ async fn rejected_source_credentials_are_not_tried_for_the_next_user() {
 }
 
 #[tokio::test]
-async fn throttling_spends_the_retry_budget_and_does_not_open_the_circuit() {
+async fn throttling_lowers_the_rate_and_does_not_open_the_circuit() {
     let sts = CannedSts::start(error("RequestLimitExceeded"));
     let broker = broker(&sts);
     let users: Vec<String> = (0..15).map(|user| token(&format!("user{user}"))).collect();
@@ -160,7 +160,7 @@ async fn throttling_spends_the_retry_budget_and_does_not_open_the_circuit() {
     for answer in futures::future::join_all(requests).await {
         assert_eq!(answer.status, 503);
     }
-    assert!((15..=35).contains(&sts.calls()), "{}: 15 requests and 20 retries", sts.calls());
+    assert!((15..=15 * 12).contains(&sts.calls()), "{} calls", sts.calls());
     let ready = Answer::of(broker.http.get(broker.url("/readyz"))).await;
     assert_eq!((ready.status, ready.json()["sts"].clone()), (200, true.into()));
     let rate = broker.figure(&["cosbroker_sts_quota_available"]).await;

@@ -140,7 +140,7 @@ fn an_open_circuit_keeps_callers_waiting_and_an_answer_lets_them_through_at_once
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        scheduler.record_answer(None);
+        scheduler.record_answer(probe);
         for other in others {
             let at = other.await.unwrap().unwrap();
             assert!(at < Duration::from_millis(550), "{at:?}");

@@ -75,10 +75,8 @@ impl ConfiguredCredentials {
         state.last_seen.clone_from(&seen);
         match (read, seen) {
             (Ok(credentials), Ok(fingerprint)) if is_stable && fingerprint != state.fingerprint => {
-                state.credentials = Arc::new(credentials);
-                (state.fingerprint, state.read_at) = (fingerprint, self.clock.monotonic());
-                // After the credentials: a version that is read before a call is never newer than the call's.
-                self.version.fetch_add(1, Ordering::Release);
+                drop(state);
+                self.replace(credentials);
                 tracing::info!(
                     "the source credentials were rotated: temporary keys are issued anew with them"
                 );
@@ -88,6 +86,15 @@ impl ConfiguredCredentials {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn replace(&self, credentials: SourceCredentials) {
+        let mut state = self.state();
+        state.fingerprint = fingerprint_of(&credentials);
+        state.credentials = Arc::new(credentials);
+        state.read_at = self.clock.monotonic();
+        // After the credentials: a version that is read before a call is never newer than the call's.
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The state is complete between two statements, so a poisoned lock does no harm.
