@@ -34,6 +34,7 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
+use rustix::pipe::fcntl_setpipe_size;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, setrlimit};
 use serde_json::{Value, json};
@@ -81,7 +82,12 @@ pub struct Setup {
     pub log_level: &'static str,
     /// Where its stdout goes; nowhere without.
     pub stdout: Option<std::fs::File>,
+    /// Whether its log is read after it has started. If not, the pipe is full soon.
+    pub log_is_read: bool,
 }
+
+/// The smallest pipe: fcntl(2), `F_SETPIPE_SZ`.
+const SMALL_PIPE_BYTES: usize = 4096;
 
 impl Setup {
     /// The shipped templates, one HS256 issuer, no limit per user.
@@ -121,6 +127,7 @@ per_user = "off"
             templates: shipped.into(),
             log_level: "info",
             stdout: None,
+            log_is_read: true,
         }
     }
 
@@ -172,20 +179,36 @@ per_user = "off"
             .unwrap();
         let log = Log::default();
         let (found, serving) = mpsc::channel();
-        let reader = log.follow(child.stderr.take().unwrap(), move |line| {
+        let log_is_read = self.log_is_read;
+        let stderr = child.stderr.take().unwrap();
+        if !log_is_read {
+            fcntl_setpipe_size(&stderr, SMALL_PIPE_BYTES).unwrap();
+        }
+        let reader = log.follow(stderr, move |line| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
             if event["fields"]["message"] == "serving" {
                 let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
                 let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
                 found.send(addresses).unwrap();
+                if !log_is_read {
+                    stop_reading();
+                }
             }
         });
+        let reader = Some(reader).filter(|_| log_is_read);
         let Ok((public, operators)) = serving.recv_timeout(DEADLINE) else {
             child.kill().unwrap();
             panic!("the broker did not start: {}", log.text());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker { child, dir, public, operators, log, reader: Some(reader), http }
+        Broker { child, dir, public, operators, log, reader, http }
+    }
+}
+
+/// Keeps a pipe open and reads no more, as a log collector that hangs.
+fn stop_reading() -> ! {
+    loop {
+        std::thread::park();
     }
 }
 
@@ -323,8 +346,17 @@ impl Broker {
 
     /// Waits for the process to end by itself, and for its last words.
     pub fn ended(&mut self) -> Option<i32> {
-        let status = self.child.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
+        let clock = SystemClock::start();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(clock.monotonic() < DEADLINE, "it did not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         status.code()
     }
 }
