@@ -3,6 +3,7 @@
 mod admin_client;
 mod advise;
 mod check;
+mod hardening;
 mod keys;
 mod log;
 mod policy;

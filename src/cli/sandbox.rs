@@ -17,7 +17,10 @@ use self::{
     settings::Settings,
     welcome::Welcome,
 };
-use super::log::{LogFormat, start_log};
+use super::{
+    hardening::forbid_core_dumps,
+    log::{LogFormat, start_log},
+};
 use crate::app::{App, Listener, StartError, listen_help};
 use cloud_emulator::{Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage};
 use runtime::{
@@ -81,6 +84,7 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        forbid_core_dumps()?;
         let system_clock = Arc::new(SystemClock::start());
         let log = start_log(LogFormat::Human, Arc::clone(&system_clock) as _)?;
         self.check()?;

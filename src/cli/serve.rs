@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::log::{LogFormat, start_log};
+use super::{
+    hardening::forbid_core_dumps,
+    log::{LogFormat, start_log},
+};
 use crate::{
     app::{App, StartError},
     config::{Config, Environment},
@@ -29,6 +32,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        forbid_core_dumps()?;
         let clock = Arc::new(SystemClock::start());
         let log = start_log(self.log, Arc::clone(&clock) as _)?;
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;

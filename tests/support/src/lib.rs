@@ -15,6 +15,7 @@ pub mod sandbox;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -34,6 +35,7 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, setrlimit};
@@ -155,7 +157,8 @@ per_user = "off"
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("policies")).unwrap();
         for (name, text) in &self.templates {
-            std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+            // A private key may be among them.
+            write_secret(&dir.path().join("policies").join(name), text);
         }
         let config = self.config.replace("STS", &self.sts.to_string());
         std::fs::write(dir.path().join("config.toml"), config).unwrap();
@@ -221,6 +224,18 @@ pub fn cosbroker(dir: &Path) -> Command {
         ("SECRET_KEY", SECRET_KEY),
     ]);
     command
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, text: &str) {
+    let mut file = std::fs::File::options();
+    let file = file.create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Makes a named pipe (mkfifo(3)).
+pub fn make_fifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// The template files of a row of `homes.json`: the shipped one with other homes.
@@ -336,6 +351,11 @@ impl Broker {
 
     pub fn signal(&self, signal: Signal) {
         send_signal(&self.child, signal);
+    }
+
+    /// Returns a file of its directory in `/proc` (proc(5)).
+    pub fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
     }
 
     /// Sets the size that files it writes may have.
