@@ -21,7 +21,7 @@ const REFRESH_AGE: Duration = Duration::from_mins(8);
 /// key is not trusted for ever.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// The limit for a fetched set. 64 RSA keys of 8192 bits take 100 KiB.
-pub(super) const MAX_JWKS_BYTES: usize = 256 * 1024;
+const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// The place that a set is read from.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl JwksOrigin {
         match self {
             Self::File { path, worker } => {
                 let (path, worker) = (path.clone(), worker.clone());
-                let read = tokio::task::spawn_blocking(move || read_file(&worker, path)).await;
+                let read = tokio::task::spawn_blocking(move || read_jwks_file(&worker, path)).await;
                 read.unwrap_or_else(|error| Err(KeyFault(format!("cannot be read: {error}"))))
             }
             Self::Url { client, url } => fetch(client, url).await,
@@ -202,7 +202,8 @@ impl JwksOrigin {
     }
 }
 
-fn read_file(worker: &FileWorker, path: PathBuf) -> Result<Vec<u8>, KeyFault> {
+/// Reads a key set from a file. Blocks for as long as the worker's deadline allows.
+pub(super) fn read_jwks_file(worker: &FileWorker, path: PathBuf) -> Result<Vec<u8>, KeyFault> {
     let read = worker.run(move || read_regular_file(&path, MAX_JWKS_BYTES as u64));
     read.map_err(|missing| KeyFault(missing.to_string()))?.map_err(|fault| KeyFault(fault.to_string()))
 }

@@ -9,14 +9,14 @@ use tokio::runtime::Handle;
 
 use super::{
     error::{AuthError, Rejection},
-    jwks::{Jwks, JwksOrigin, KeySetStatus, MAX_JWKS_BYTES},
+    jwks::{Jwks, JwksOrigin, KeySetStatus, read_jwks_file},
     key::{Key, KeyFault},
     key_set::KeySet,
     metrics::MetricsCollector,
     token::UnverifiedToken,
 };
 use crate::config::{Issuer, KeySource};
-use diagnostics::{read_regular_file, to_single_line};
+use diagnostics::to_single_line;
 use runtime::{clock::Clock, file_work::FileWorker};
 use templates::fingerprint::Fingerprint;
 use templates::identity::Identity;
@@ -200,11 +200,11 @@ impl Keys {
                 return Ok(Self::fixed(key));
             }
             KeySource::JwksFile(path) => {
-                let json = read_regular_file(path, MAX_JWKS_BYTES as u64)
+                let worker = FileWorker::default();
+                read_jwks_file(&worker, path.clone())
+                    .and_then(|json| KeySet::parse(&json, &rules.algorithms))
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                KeySet::parse(&json, &rules.algorithms)
-                    .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                JwksOrigin::File { path: path.clone(), worker: FileWorker::default() }
+                JwksOrigin::File { path: path.clone(), worker }
             }
             KeySource::JwksUrl(url) => JwksOrigin::url(url.clone())
                 .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,
