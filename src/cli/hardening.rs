@@ -5,7 +5,7 @@ use std::io;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 /// Forbids core dumps of this process, and that other processes of its user read its memory (prctl(2),
-/// `PR_SET_DUMPABLE`). The limit holds also where a program takes the dumps instead of a file (core(5)).
+/// `PR_SET_DUMPABLE`). The limit alone would not hold where the kernel pipes dumps to a program (core(5)).
 ///
 /// # Errors
 /// When the kernel refuses.

@@ -71,8 +71,8 @@ impl Context<'_> {
         let span =
             env.as_ref().map(Spanned::span).or_else(|| file.as_ref().map(Spanned::span)).unwrap_or_default();
         let secret = self.secret(env, file, "secret")?.unwrap_or_default();
-        let secret = Zeroizing::new(secret.expose_secret().as_bytes().to_vec());
-        check_hmac_secret(&secret).map_err(|weakness| {
+        let secret = secret.expose_secret().as_bytes();
+        check_hmac_secret(secret).map_err(|weakness| {
             self.problem(
                 span,
                 weakness.to_string(),
