@@ -3,6 +3,7 @@
 mod admin_client;
 mod advise;
 mod check;
+mod hardening;
 mod keys;
 mod log;
 mod policy;
@@ -12,11 +13,12 @@ mod serve;
 mod table;
 mod verify_isolation;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, sync::mpsc, thread};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::LOG_FLUSH_TIMEOUT;
 use diagnostics::{nearest, printable, to_single_line};
 
 /// Issue temporary Tencent Cloud COS keys to logged-in users: each key reaches its user's own folder, nothing else.
@@ -46,7 +48,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report_failure(&format!("the runtime cannot start: {error}")),
     };
-    match runtime.block_on(cli.command.run()) {
+    let result = runtime.block_on(cli.command.run());
+    // A thread that waits for a file of a stalled mount never ends.
+    runtime.shutdown_background();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output has closed it, such as `head`.
         Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
@@ -74,12 +79,16 @@ impl Command {
     }
 }
 
-/// Prints why a command failed to stderr, one line for each problem.
-#[expect(clippy::print_stderr, reason = "the one place that reports the failure of a command")]
+/// Prints why a command failed to stderr, one line for each problem. If nobody reads stderr, the process ends without.
 fn report_failure(message: &str) -> ExitCode {
-    for line in message.lines() {
-        eprintln!("cosbroker: {}", printable(line));
-    }
+    let lines: Vec<String> =
+        message.lines().map(|line| format!("cosbroker: {}\n", printable(line))).collect();
+    let (done, written) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = std::io::stderr().write_all(lines.concat().as_bytes());
+        let _ = done.send(());
+    });
+    let _ = written.recv_timeout(LOG_FLUSH_TIMEOUT);
     ExitCode::FAILURE
 }
 

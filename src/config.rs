@@ -9,6 +9,7 @@ mod audit;
 mod cache;
 mod canary;
 mod context;
+mod hmac_secret;
 mod issuer;
 mod limits;
 mod revoked;

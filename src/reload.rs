@@ -3,6 +3,7 @@
 
 pub(crate) mod folder;
 mod metrics;
+mod queue;
 mod watch;
 
 use std::{
@@ -16,12 +17,17 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+pub use self::queue::ReloadFailed;
 pub(crate) use self::watch::watch;
 
-use self::metrics::{Metrics, MetricsCollector};
+use self::{
+    metrics::{Metrics, MetricsCollector},
+    queue::ReloadQueue,
+};
 use crate::audit::{Audit, Event, ReloadedBy};
 use diagnostics::{Diagnostic, to_single_line};
-use templates::{ServingConstraints, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
+use runtime::file_work::FileWorker;
+use templates::{ServingConstraints, TemplateFiles, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
 
 /// Reads and proves every template of a folder, all or none.
 ///
@@ -32,8 +38,21 @@ pub fn load(
     constraints: &ServingConstraints,
     now: Timestamp,
 ) -> Result<TemplateSet, Vec<Diagnostic>> {
-    let files = folder::read(dir).map_err(|problem| vec![problem])?;
+    let files =
+        read_within_timeout(&FileWorker::default(), dir, folder::read).map_err(|problem| vec![problem])?;
     TemplateSet::of_folder(files, dir, constraints, now, None)
+}
+
+/// Reads a folder; one that lies on a stalled mount is a problem of the folder.
+fn read_within_timeout(
+    worker: &FileWorker,
+    dir: &Path,
+    read: fn(&Path) -> Result<TemplateFiles, Diagnostic>,
+) -> Result<TemplateFiles, Diagnostic> {
+    let folder = dir.to_owned();
+    worker
+        .run(move || read(&folder))
+        .unwrap_or_else(|missing| Err(Diagnostic::of_file(dir, missing.to_string(), missing.help())))
 }
 
 /// The active templates of a folder.
@@ -42,8 +61,10 @@ pub struct TemplateStore {
     dir: PathBuf,
     constraints: ServingConstraints,
     active: ArcSwap<TemplateSet>,
+    files: FileWorker,
     /// Held while the folder is loaded, so that of two concurrent reloads the later one wins.
     loading: Mutex<()>,
+    queue: ReloadQueue,
     last_attempt: Mutex<Attempt>,
     metrics: Metrics,
 }
@@ -122,7 +143,9 @@ impl TemplateStore {
             dir,
             constraints,
             active: ArcSwap::from_pointee(set),
+            files: FileWorker::default(),
             loading: Mutex::new(()),
+            queue: ReloadQueue::default(),
             last_attempt: Mutex::new(last),
             metrics: Metrics::default(),
         })
@@ -147,7 +170,7 @@ impl TemplateStore {
 
     fn load_if_changed(&self, now: Timestamp) -> Reload {
         let active = self.current();
-        let (version, loaded) = match folder::read(&self.dir) {
+        let (version, loaded) = match read_within_timeout(&self.files, &self.dir, folder::read) {
             Ok(files) if files.version() == active.version() => (files.version(), Ok(None)),
             Ok(files) => {
                 let version = files.version();
@@ -184,7 +207,7 @@ impl TemplateStore {
 
     /// Reads the folder and returns its version as it is now.
     pub fn poll(&self) -> Fingerprint {
-        match folder::read_once(&self.dir) {
+        match read_within_timeout(&self.files, &self.dir, folder::read_once) {
             Ok(files) => files.version(),
             Err(problem) => version_of_unlisted(&problem),
         }
@@ -269,3 +292,6 @@ impl Reload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

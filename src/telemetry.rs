@@ -1,10 +1,11 @@
-//! Distributed tracing: which trace a request belongs to, and the spans of sampled requests.
+//! The log of the process, and distributed tracing: which trace a request belongs to, and the spans of sampled requests.
 //!
 //! Knows ids, times and a collector; nothing of HTTP, credentials or users. Callers give a span only names from
 //! closed sets, numbers and random ids: no user, token, credential or policy.
 
 mod context;
 mod export;
+mod log;
 mod metrics;
 
 use std::{
@@ -22,7 +23,11 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
-pub use self::{context::TraceContext, export::CannotExport};
+pub use self::{
+    context::TraceContext,
+    export::CannotExport,
+    log::{LOG_FLUSH_TIMEOUT, Log},
+};
 use self::{export::SpanQueue, metrics::Metrics};
 use crate::config;
 use runtime::{clock::Clock, entropy::Entropy};

@@ -35,14 +35,13 @@ async fn templates(state: web::Data<AdminState>) -> HttpResponse {
 /// Handles `POST /api/reload`: 200 if the folder is active, 409 if it is refused and the last good set stays active.
 async fn reload(state: web::Data<AdminState>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     refuse_cross_site(&request)?;
-    let now = state.services.clock.now();
-    let (store, audit) = (state.services.templates.clone(), state.services.audit.clone());
+    let services = &state.services;
     let cause = ReloadCause::Api { client: client(&request) };
-    let reload = web::block(move || store.reload(&audit, cause, now)).await?;
-    Ok(match reload {
+    let reload = services.templates.request_reload(&services.audit, cause, &services.clock).await?;
+    Ok(match &*reload {
         Reload::Loaded(changes) => {
             let changes: serde_json::Map<_, _> =
-                changes.into_iter().map(|(template, change)| (template, change.into())).collect();
+                changes.iter().map(|(template, change)| (template.clone(), change.as_str().into())).collect();
             HttpResponse::Ok().json(json!({"outcome": "loaded", "changes": changes}))
         }
         Reload::Unchanged => HttpResponse::Ok().json(json!({"outcome": "unchanged", "changes": {}})),

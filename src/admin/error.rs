@@ -5,6 +5,8 @@ use std::fmt::Display;
 use actix_web::{HttpResponse, ResponseError, error::BlockingError, http::StatusCode};
 use serde_json::json;
 
+use crate::reload::ReloadFailed;
+
 /// The reason why an operator's request was refused; the API responds with it as JSON, a page as HTML.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
@@ -25,6 +27,12 @@ impl AdminError {
 
 impl From<BlockingError> for AdminError {
     fn from(error: BlockingError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+    }
+}
+
+impl From<ReloadFailed> for AdminError {
+    fn from(error: ReloadFailed) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
 }

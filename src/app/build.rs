@@ -21,7 +21,7 @@ use crate::{
     identity::Verifier,
     reload::TemplateStore,
     sts::{Sts, TencentSts},
-    telemetry::Tracer,
+    telemetry::{Log, Tracer},
 };
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::TemplateSet;
@@ -40,6 +40,7 @@ struct Components {
     canary: Option<Arc<Canary>>,
     requests: http::Metrics,
     recent: RecentRefusals,
+    log: Log,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -66,6 +67,7 @@ impl App {
         config: Config,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        log: Log,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let templates = open_templates(&config, &*clock)?;
@@ -99,6 +101,7 @@ impl App {
             canary: None,
             requests,
             recent: RecentRefusals::default(),
+            log,
             clock,
             entropy,
         };
@@ -175,6 +178,7 @@ impl Components {
         self.verifier.register(&mut registry);
         self.audit.register(&mut registry);
         self.tracer.register(&mut registry);
+        self.log.register(&mut registry);
         if let Some(canary) = &self.canary {
             canary.register(&mut registry);
         }

@@ -1,14 +1,18 @@
-//! The log of a running process, to stderr.
+//! The log of a running process, to stderr: its format and filter, and its end.
 
-use std::io::IsTerminal;
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
 use clap::ValueEnum;
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use crate::config::Environment;
+use crate::{config::Environment, telemetry::Log};
 use diagnostics::to_single_line;
+use runtime::clock::Clock;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -33,8 +37,22 @@ const LIBRARY_FILTERS: [&str; 7] = [
     "actix_server=warn",
 ];
 
-/// Starts the log, filtered by `RUST_LOG`.
-pub(super) fn start_log(format: LogFormat) {
+/// The running log. Its last lines are written when this is dropped.
+pub(super) struct RunningLog(pub(super) Log);
+
+impl Drop for RunningLog {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Starts the log, filtered by `RUST_LOG`. Panics go there too: the standard library would wait for who reads stderr.
+///
+/// # Errors
+/// When no thread can be started for it.
+pub(super) fn start_log(format: LogFormat, clock: Arc<dyn Clock>) -> io::Result<RunningLog> {
+    let log = Log::start(io::stderr(), clock)?;
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{}", to_single_line(&panic.to_string()))));
     let written = Environment::of_process().variable("RUST_LOG");
     let (filter, error) = match written.as_deref().map(parse_filter) {
         None => (EnvFilter::new(DEFAULT_LEVEL), None),
@@ -45,22 +63,23 @@ pub(super) fn start_log(format: LogFormat) {
         .iter()
         .filter_map(|directive| directive.parse().ok())
         .fold(filter, EnvFilter::add_directive);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(log.flood_control());
     // A second start in one process finds a log that is already there, which is fine.
     let _ = match format {
         LogFormat::Human => registry
             .with(
                 fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(log.clone())
+                    .with_ansi(io::stderr().is_terminal())
                     .with_target(false),
             )
             .try_init(),
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(log.clone())).try_init(),
     };
     if let Some(error) = error {
         tracing::warn!("RUST_LOG {}; {DEFAULT_LEVEL} is used", to_single_line(&error.to_string()));
     }
+    Ok(RunningLog(log))
 }
 
 /// A part of `RUST_LOG` that is no filter.

@@ -17,7 +17,10 @@ use self::{
     settings::Settings,
     welcome::Welcome,
 };
-use super::log::{LogFormat, start_log};
+use super::{
+    hardening::forbid_core_dumps,
+    log::{LogFormat, start_log},
+};
 use crate::app::{App, Listener, StartError, listen_help};
 use cloud_emulator::{Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage};
 use runtime::{
@@ -81,9 +84,11 @@ const AUDIENCE: &str = "sandbox";
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(LogFormat::Human);
+        forbid_core_dumps()?;
+        let system_clock = Arc::new(SystemClock::start());
+        let log = start_log(LogFormat::Human, Arc::clone(&system_clock) as _)?;
         self.check()?;
-        let movable_clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
+        let movable_clock = Arc::new(MovableClock::new(system_clock));
         let clock: Arc<dyn Clock> = Arc::clone(&movable_clock) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let cloud_listener = TcpListener::bind(self.cloud_listen)
@@ -115,7 +120,7 @@ impl Options {
         };
         let config = settings.parse()?;
         let shutdown = super::shutdown_on_signal()?;
-        let app = App::build(config, clock, entropy, shutdown).map_err(with_option_name)?;
+        let app = App::build(config, clock, entropy, log.0.clone(), shutdown).map_err(with_option_name)?;
         let demo_page = DemoPage {
             broker_origin: format!("http://{}", app.public_address()),
             template_names: Box::new(app.template_names()),

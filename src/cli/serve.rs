@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::log::{LogFormat, start_log};
+use super::{
+    hardening::forbid_core_dumps,
+    log::{LogFormat, start_log},
+};
 use crate::{
     app::{App, StartError},
     config::{Config, Environment},
@@ -29,11 +32,13 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        start_log(self.log);
+        forbid_core_dumps()?;
+        let clock = Arc::new(SystemClock::start());
+        let log = start_log(self.log, Arc::clone(&clock) as _)?;
         let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
         // Before the service is reported as ready, so that no signal to stop is missed.
         let shutdown = super::shutdown_on_signal()?;
-        let app = App::build(config, Arc::new(SystemClock::start()), Arc::new(SystemEntropy), shutdown)?;
+        let app = App::build(config, clock, Arc::new(SystemEntropy), log.0.clone(), shutdown)?;
         tracing::info!(public = %app.public_address(), operators = %app.operators_address(), "serving");
         app.run().await?;
         tracing::info!("stopped");

@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::context::Context;
-use diagnostics::Diagnostic;
+use super::{context::Context, hmac_secret::check_hmac_secret};
+use diagnostics::{Diagnostic, ReadFault, read_regular_file, read_secret_file};
 
 /// A reader of environment variables. It is a parameter so that tests need not change the environment of the process.
 pub struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<String>);
@@ -33,8 +33,8 @@ impl Environment<'_> {
     }
 }
 
-/// RFC 7518 §3.2: an HMAC key must be at least as long as the hash it keys.
-const MIN_HMAC_SECRET_BYTES: usize = 32;
+/// A secret, a key or a key set. The largest is a key set with 64 RSA keys of 8192 bits: 100 KiB.
+const MAX_KEY_FILE_BYTES: u64 = 256 << 10;
 
 impl Context<'_> {
     /// Returns the secret that `<name>_env` or `<name>_file` names, if either is given.
@@ -71,31 +71,38 @@ impl Context<'_> {
         let span =
             env.as_ref().map(Spanned::span).or_else(|| file.as_ref().map(Spanned::span)).unwrap_or_default();
         let secret = self.secret(env, file, "secret")?.unwrap_or_default();
-        let bytes = secret.expose_secret().as_bytes();
-        if bytes.len() < MIN_HMAC_SECRET_BYTES {
-            return Err(self.problem(
-                span,
-                format!(
-                    "the HMAC secret has {} bytes, fewer than {MIN_HMAC_SECRET_BYTES} (RFC 7518 §3.2)",
-                    bytes.len()
-                ),
-                "use a random one, such as from `openssl rand -base64 48`",
-            ));
-        }
-        Ok(SecretSlice::from(bytes.to_vec()))
-    }
-
-    /// Returns the bytes of a file; the path is relative to the configuration.
-    pub(super) fn read_file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, Diagnostic> {
-        let file = self.resolve(path.get_ref());
-        let bytes = std::fs::read(&file).map_err(|error| {
+        let secret = secret.expose_secret().as_bytes();
+        check_hmac_secret(secret).map_err(|weakness| {
             self.problem(
-                path.span(),
-                format!("{} cannot be read: {error}", file.display()),
-                "check the path (relative to this file) and its permissions",
+                span,
+                weakness.to_string(),
+                "use a random one, such as from `openssl rand -base64 48`",
             )
         })?;
-        if bytes.is_empty() {
+        Ok(SecretSlice::from(secret.to_vec()))
+    }
+
+    /// Returns the bytes of a file that holds no secret; the path is relative to the configuration.
+    pub(super) fn read_file(&self, path: &Spanned<PathBuf>) -> Result<Vec<u8>, Diagnostic> {
+        self.checked(path, read_regular_file(&self.resolve(path.get_ref()), MAX_KEY_FILE_BYTES))
+    }
+
+    /// Returns the bytes of a file that holds a secret, and that others cannot read.
+    pub(super) fn read_secret_file(&self, path: &Spanned<PathBuf>) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
+        self.checked(path, read_secret_file(&self.resolve(path.get_ref()), MAX_KEY_FILE_BYTES))
+    }
+
+    /// Returns what was read, unless it is nothing.
+    fn checked<B: AsRef<[u8]>>(
+        &self,
+        path: &Spanned<PathBuf>,
+        read: Result<B, ReadFault>,
+    ) -> Result<B, Diagnostic> {
+        let file = self.resolve(path.get_ref());
+        let bytes = read.map_err(|fault| {
+            self.problem(path.span(), format!("{} {fault}", file.display()), fault.help(&file))
+        })?;
+        if bytes.as_ref().is_empty() {
             let message = format!("{} is empty", file.display());
             return Err(self.problem(path.span(), message, "write the key into it"));
         }
@@ -103,7 +110,7 @@ impl Context<'_> {
     }
 
     fn secret_file(&self, path: &Spanned<PathBuf>) -> Result<SecretString, Diagnostic> {
-        secret_of(self.read_file(path)?).map_err(|error| {
+        secret_of(&self.read_secret_file(path)?).map_err(|error| {
             self.problem(
                 path.span(),
                 format!("{} is not text: {error}", path.get_ref().display()),
@@ -136,7 +143,6 @@ fn is_variable_name(text: &str) -> bool {
 }
 
 /// The secret in the bytes of a file: everything but the final line break.
-pub(super) fn secret_of(bytes: Vec<u8>) -> Result<SecretString, std::str::Utf8Error> {
-    let bytes = Zeroizing::new(bytes);
-    Ok(SecretString::from(std::str::from_utf8(&bytes)?.trim_end_matches(['\n', '\r'])))
+pub(super) fn secret_of(bytes: &[u8]) -> Result<SecretString, std::str::Utf8Error> {
+    Ok(SecretString::from(std::str::from_utf8(bytes)?.trim_end_matches(['\n', '\r'])))
 }

@@ -98,7 +98,7 @@ impl RawServer {
             (None, None) => Ok(None),
             (Some(chain), Some(key)) => Ok(Some(Tls {
                 certificate_chain: context.read_file(chain)?,
-                private_key: context.read_file(key)?.into(),
+                private_key: SecretSlice::from(context.read_secret_file(key)?.to_vec()),
                 place: context.place(&chain.span()),
             })),
             (Some(only), None) | (None, Some(only)) => Err(context.problem(

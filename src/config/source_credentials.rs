@@ -36,17 +36,22 @@ impl SourceCredentialsConfig {
     /// file, by a TKE web identity, else by the instance's role (`docs/understand/tencent.md`; SDK credential.py).
     ///
     /// The SDK tries the instance before the cluster. Here the cluster goes first: a pod with a web identity means it.
-    pub(super) fn of_provider_chain(environment: &Environment<'_>) -> Self {
+    ///
+    /// # Errors
+    /// When a profile file must not be read, such as one that others can read.
+    pub(super) fn of_provider_chain(environment: &Environment<'_>) -> Result<Self, MissingCredentials> {
         if let Some(credentials) = of_environment(environment) {
-            return Self::Static(credentials, None);
+            return Ok(Self::Static(credentials, None));
         }
         for path in profile_paths(environment) {
             let files = CredentialFiles::Profile(path);
-            if let Ok(credentials) = files.read() {
-                return Self::Static(credentials, Some(files));
+            match files.read() {
+                Ok(credentials) => return Ok(Self::Static(credentials, Some(files))),
+                Err(missing) if missing.is_refused() => return Err(missing),
+                Err(_) => {}
             }
         }
-        web_identity(environment).unwrap_or(Self::InstanceRole)
+        Ok(web_identity(environment).unwrap_or(Self::InstanceRole))
     }
 
     /// Whether the source credentials are temporary themselves.

@@ -226,7 +226,9 @@ impl RawSts {
                 let credentials = SourceCredentials { secret_id: id, secret_key: key, token: None };
                 Ok(SourceCredentialsConfig::Static(credentials, self.credential_files(context)))
             }
-            (None, None) => Ok(SourceCredentialsConfig::of_provider_chain(context.environment)),
+            (None, None) => SourceCredentialsConfig::of_provider_chain(context.environment).map_err(|refused| {
+                context.problem(span.clone(), refused.to_string(), "or name other source credentials in [sts]")
+            }),
             (Some(_), None) | (None, Some(_)) => Err(context.problem(
                 span.clone(),
                 "[sts] names only one of SecretId and SecretKey",

@@ -10,7 +10,8 @@ use tokio::{runtime::Handle, sync::Mutex};
 use url::Url;
 
 use super::{key::KeyFault, key_set::KeySet};
-use runtime::clock::Clock;
+use diagnostics::read_regular_file;
+use runtime::{clock::Clock, file_work::FileWorker};
 
 /// The minimum time between two fetches of a set, successful or not.
 const FETCH_COOLDOWN: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ const MAX_JWKS_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) enum JwksOrigin {
     Url { client: reqwest::Client, url: Url },
-    File(PathBuf),
+    File { path: PathBuf, worker: FileWorker },
 }
 
 /// A cached key set.
@@ -172,7 +173,7 @@ impl std::fmt::Display for JwksOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Url { url, .. } => write!(f, "{url}"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File { path, .. } => write!(f, "{}", path.display()),
         }
     }
 }
@@ -191,12 +192,20 @@ impl JwksOrigin {
 
     async fn read(&self) -> Result<Vec<u8>, KeyFault> {
         match self {
-            Self::File(path) => {
-                tokio::fs::read(path).await.map_err(|error| KeyFault(format!("cannot be read: {error}")))
+            Self::File { path, worker } => {
+                let (path, worker) = (path.clone(), worker.clone());
+                let read = tokio::task::spawn_blocking(move || read_jwks_file(&worker, path)).await;
+                read.unwrap_or_else(|error| Err(KeyFault(format!("cannot be read: {error}"))))
             }
             Self::Url { client, url } => fetch(client, url).await,
         }
     }
+}
+
+/// Reads a key set from a file. Blocks for as long as the worker's deadline allows.
+pub(super) fn read_jwks_file(worker: &FileWorker, path: PathBuf) -> Result<Vec<u8>, KeyFault> {
+    let read = worker.run(move || read_regular_file(&path, MAX_JWKS_BYTES as u64));
+    read.map_err(|missing| KeyFault(missing.to_string()))?.map_err(|fault| KeyFault(fault.to_string()))
 }
 
 async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, KeyFault> {

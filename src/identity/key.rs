@@ -59,6 +59,11 @@ impl Key {
         let material = decoding.try_get_as_bytes().map_err(|error| KeyFault(error.to_string()))?;
         let algorithms: Vec<Algorithm> =
             algorithms.iter().copied().filter(|algorithm| fits(material, *algorithm)).collect();
+        if family == Some(AlgorithmFamily::Ed) && is_of_small_order(material) {
+            return Err(KeyFault(
+                "is a point of small order, for which anybody can sign; make a new key".to_owned(),
+            ));
+        }
         if algorithms.is_empty() {
             return Err(KeyFault(
                 "is too short (RSA needs 2048 bits) or on another curve than the algorithms".to_owned(),
@@ -68,7 +73,8 @@ impl Key {
         Ok(Self { kid: None, algorithms, decoding, material })
     }
 
-    /// Reads a JWK; `None` if it is of another kind or use, or fits none of the allowed algorithms.
+    /// Reads a JWK; `None` if it is of another kind or use, anybody could sign for it, or it fits none of the allowed
+    /// algorithms.
     pub(super) fn from_jwk(jwk: &Map<String, Value>, allowed: &[Algorithm]) -> Option<Self> {
         let jwk = Jwk(jwk);
         if jwk.text("use").is_some_and(|usage| usage != "sig") {
@@ -111,13 +117,52 @@ fn fits(material: &[u8], algorithm: Algorithm) -> bool {
     match algorithm.family() {
         AlgorithmFamily::Rsa => material.len() >= MIN_RSA_DER_BYTES,
         AlgorithmFamily::Ec => material.len() == curve_point_bytes(algorithm),
-        AlgorithmFamily::Ed => material.len() == 32,
+        AlgorithmFamily::Ed => material.len() == ED25519_KEY_BYTES,
         AlgorithmFamily::Hmac => false,
     }
 }
 
 fn curve_point_bytes(algorithm: Algorithm) -> usize {
     if algorithm == Algorithm::ES256 { 65 } else { 97 }
+}
+
+/// RFC 8032 §5.1.5.
+const ED25519_KEY_BYTES: usize = 32;
+
+/// The `y` of every point of edwards25519 whose order divides 8, without the sign bit of `x`, as libsodium lists them
+/// (`ge25519_has_small_order` in `ed25519_ref10.c`). The last two are 0 and 1 again, not reduced modulo the prime.
+/// For such a key a signature with `S` = 0 is valid for many messages: the verification of RFC 8032 §5.1.7 and
+/// aws-lc do not exclude it.
+const SMALL_ORDER_POINTS: [[u8; ED25519_KEY_BYTES]; 7] = [
+    with_ends(0x00, 0x00, 0x00),
+    with_ends(0x01, 0x00, 0x00),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    with_ends(0xec, 0xff, 0x7f),
+    with_ends(0xed, 0xff, 0x7f),
+    with_ends(0xee, 0xff, 0x7f),
+];
+
+/// Returns the first byte, the last byte, and the same byte between them.
+const fn with_ends(first: u8, between: u8, last: u8) -> [u8; ED25519_KEY_BYTES] {
+    let mut point = [between; ED25519_KEY_BYTES];
+    point[0] = first;
+    point[ED25519_KEY_BYTES - 1] = last;
+    point
+}
+
+/// Returns whether an Ed25519 key is a point of small order.
+fn is_of_small_order(key: &[u8]) -> bool {
+    let Some((last, rest)) = key.split_last() else { return false };
+    SMALL_ORDER_POINTS
+        .iter()
+        .any(|point| point.split_last().is_some_and(|(end, start)| start == rest && *end == last & 0x7f))
 }
 
 /// The members of a JWK.
@@ -138,11 +183,17 @@ impl<'a> Jwk<'a> {
             ("RSA", _) => Some((self.rsa_key()?, AlgorithmFamily::Rsa.algorithms())),
             ("EC", Some("P-256")) => Some((self.ec_key(32)?, &[Algorithm::ES256])),
             ("EC", Some("P-384")) => Some((self.ec_key(48)?, &[Algorithm::ES384])),
-            ("OKP", Some("Ed25519")) if self.bytes("x")?.len() == 32 => {
-                Some((DecodingKey::from_ed_components(self.text("x")?).ok()?, &[Algorithm::EdDSA]))
-            }
+            ("OKP", Some("Ed25519")) => Some((self.ed_key()?, &[Algorithm::EdDSA])),
             _ => None,
         }
+    }
+
+    fn ed_key(&self) -> Option<DecodingKey> {
+        let point = self.bytes("x")?;
+        if point.len() != ED25519_KEY_BYTES || is_of_small_order(&point) {
+            return None;
+        }
+        DecodingKey::from_ed_components(self.text("x")?).ok()
     }
 
     fn rsa_key(&self) -> Option<DecodingKey> {
@@ -171,6 +222,45 @@ mod tests {
         for pem in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
             assert!(Key::pem(pem.as_bytes(), &[Algorithm::RS256]).is_err(), "{pem}");
         }
+    }
+
+    fn ed_pem(key: &[u8]) -> String {
+        // RFC 8410 §4: the header of an Ed25519 SubjectPublicKeyInfo.
+        let header = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        let text = base64::engine::general_purpose::STANDARD.encode([&header, key].concat());
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+
+    fn ed_jwk(key: &[u8]) -> Option<Key> {
+        let jwk = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(key)});
+        Key::from_jwk(jwk.as_object().unwrap(), &[Algorithm::EdDSA])
+    }
+
+    #[test]
+    fn an_ed25519_key_for_which_anybody_can_sign_is_refused() {
+        for point in SMALL_ORDER_POINTS {
+            for sign in [0, 0x80] {
+                let mut key = point;
+                key[31] |= sign;
+                assert!(ed_jwk(&key).is_none(), "{key:x?}");
+                let fault = Key::pem(ed_pem(&key).as_bytes(), &[Algorithm::EdDSA]).unwrap_err();
+                assert!(fault.0.contains("small order"), "{fault}");
+            }
+        }
+        // RFC 8037 §A.2.
+        let good = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        assert!(ed_jwk(&good).is_some());
+        assert!(Key::pem(ed_pem(&good).as_bytes(), &[Algorithm::EdDSA]).is_ok());
+    }
+
+    /// For the neutral point, S = 0 and R = the neutral point is valid for every message.
+    #[test]
+    fn a_key_of_small_order_would_verify_a_forged_signature() {
+        let neutral = SMALL_ORDER_POINTS[1];
+        let decoding = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(neutral)).unwrap();
+        let forged = URL_SAFE_NO_PAD.encode([neutral, [0; 32]].concat());
+        let verified = jsonwebtoken::crypto::verify(&forged, b"any message", &decoding, Algorithm::EdDSA);
+        assert!(verified.unwrap(), "if the library refuses it by now, the table is not needed any more");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{
     error::{AuthError, Rejection},
-    jwks::{Jwks, JwksOrigin, KeySetStatus},
+    jwks::{Jwks, JwksOrigin, KeySetStatus, read_jwks_file},
     key::{Key, KeyFault},
     key_set::KeySet,
     metrics::MetricsCollector,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::{Issuer, KeySource};
 use diagnostics::to_single_line;
-use runtime::clock::Clock;
+use runtime::{clock::Clock, file_work::FileWorker};
 use templates::fingerprint::Fingerprint;
 use templates::identity::Identity;
 
@@ -200,11 +200,11 @@ impl Keys {
                 return Ok(Self::fixed(key));
             }
             KeySource::JwksFile(path) => {
-                let json = std::fs::read(path)
-                    .map_err(|error| KeyFault(format!("{} cannot be read: {error}", path.display())))?;
-                KeySet::parse(&json, &rules.algorithms)
+                let worker = FileWorker::default();
+                read_jwks_file(&worker, path.clone())
+                    .and_then(|json| KeySet::parse(&json, &rules.algorithms))
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                JwksOrigin::File(path.clone())
+                JwksOrigin::File { path: path.clone(), worker }
             }
             KeySource::JwksUrl(url) => JwksOrigin::url(url.clone())
                 .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,

@@ -27,28 +27,32 @@ pub(crate) async fn watch(
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settling = Settling::default();
     loop {
-        let (store, audit) = (Arc::clone(&store), audit.clone());
         let has_signal = tokio::select! {
             hangup = hangups.recv() => hangup.is_some(),
             _ = polls.tick() => false,
         };
         if has_signal {
             systemd::notify_reloading();
-        }
-        let now = clock.now();
-        let polled = tokio::task::spawn_blocking(move || {
-            if has_signal {
-                store.reload(&audit, ReloadCause::Signal, now);
-            } else if settling.has_settled(store.poll(), store.last_tried()) {
-                store.reload(&audit, ReloadCause::Folder, now);
-            }
-            settling
-        });
-        settling = polled.await.unwrap_or_default();
-        if has_signal {
+            reload(&store, &audit, ReloadCause::Signal, &clock).await;
             systemd::notify_ready();
+        } else if has_settled(&store, &mut settling).await {
+            reload(&store, &audit, ReloadCause::Folder, &clock).await;
         }
     }
+}
+
+async fn reload(store: &Arc<TemplateStore>, audit: &Audit, cause: ReloadCause, clock: &Arc<dyn Clock>) {
+    if let Err(error) = store.request_reload(audit, cause, clock).await {
+        tracing::error!(%error, "the templates were not loaded");
+    }
+}
+
+/// Polls the folder and returns whether it has come to rest in a state that was not tried.
+async fn has_settled(store: &Arc<TemplateStore>, settling: &mut Settling) -> bool {
+    let store = Arc::clone(store);
+    let polled = tokio::task::spawn_blocking(move || (store.poll(), store.last_tried())).await;
+    // A panic in there is reported by the hook; the next poll tries again.
+    polled.is_ok_and(|(found, tried)| settling.has_settled(found, tried))
 }
 
 /// What the last poll found.

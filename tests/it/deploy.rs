@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::support::{cosbroker, repository};
+use crate::support::{cosbroker, repository, write_secret};
 
 #[test]
 fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
@@ -13,7 +13,7 @@ fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
     let dir = tempfile::tempdir().unwrap();
     for secret in ["secret_id", "secret_key", "admin.token"] {
         assert!(config.contains(&format!("\"/secrets/{secret}\"")), "{config}");
-        std::fs::write(dir.path().join(secret), "a-secret\n").unwrap();
+        write_secret(&dir.path().join(secret), "a-secret\n");
     }
     let config = config
         .replace("/secrets/", &format!("{}/", dir.path().display()))

@@ -25,6 +25,26 @@ async fn running_requests_finish_after_a_signal_to_stop() {
 }
 
 #[tokio::test]
+async fn where_nobody_reads_the_log_users_are_served_and_a_signal_stops_it() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let mut setup = Setup::new(sts.address);
+    setup.log_is_read = false;
+    let mut broker = setup.start();
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    for _ in 0..500 {
+        assert_eq!(Answer::of(broker.http.get(broker.url("/v1/credentials"))).await.status, 401);
+    }
+    let dropped = broker.figure(&["cosbroker_log_lines_dropped_total", "rate_limited"]).await;
+    assert!(dropped > 0, "500 lines of one kind are a flood");
+    for subject in ["alice", "bob"] {
+        assert_eq!(broker.get("/v1/credentials", &token(subject)).await.status, 200);
+    }
+    assert_eq!(Answer::of(broker.http.get(broker.url("/healthz"))).await.status, 200);
+    broker.signal(Signal::TERM);
+    assert_eq!(tokio::task::spawn_blocking(move || broker.ended()).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_reported_in_one_line() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = Setup::new(sts.address).start();

@@ -20,6 +20,7 @@ mod demo;
 mod deploy;
 mod docs;
 mod faults;
+mod files;
 mod herd;
 mod issuer;
 mod keys;

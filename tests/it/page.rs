@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, Broker, Setup, emulator, token};
+use crate::support::{Answer, Broker, Setup, emulator, token, write_secret};
 
 const TOKEN: &str = "operators-canary-0123456789abcdef";
 
 /// A broker whose operators' listener requires a token.
 fn with_token() -> Broker {
     let setup = Setup::new(emulator().0).with_section("admin", "token_file = \"operators.token\"");
-    setup.start_with(|dir| std::fs::write(dir.join("operators.token"), TOKEN).unwrap())
+    setup.start_with(|dir| write_secret(&dir.join("operators.token"), TOKEN))
 }
 
 /// A browser that follows no redirect, so that the test sees each response.

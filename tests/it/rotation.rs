@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Answers, CannedSts, Setup, token};
+use crate::support::{Answers, CannedSts, Setup, token, write_secret};
 
 /// With the operator's key in two files.
 fn setup(sts: &CannedSts) -> Setup {
@@ -25,8 +25,8 @@ fn signers(sts: &CannedSts) -> Vec<String> {
 async fn a_rotated_key_of_the_operators_serves_without_a_restart() {
     let sts = CannedSts::start(Answers::Key(1800));
     let broker = setup(&sts).start_with(|dir| {
-        std::fs::write(dir.join("own.id"), "AKIDfirst\n").unwrap();
-        std::fs::write(dir.join("own.key"), "first-canary\n").unwrap();
+        write_secret(&dir.join("own.id"), "AKIDfirst\n");
+        write_secret(&dir.join("own.key"), "first-canary\n");
     });
     let (alice, bob) = (token("alice"), token("bob"));
     let status = |answer: &crate::support::Answer| answer.header("cache-status").to_owned();
@@ -35,8 +35,8 @@ async fn a_rotated_key_of_the_operators_serves_without_a_restart() {
     }
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("hit"));
 
-    std::fs::write(broker.dir().join("own.id"), "AKIDsecond\n").unwrap();
-    std::fs::write(broker.dir().join("own.key"), "second-canary\n").unwrap();
+    write_secret(&broker.dir().join("own.id"), "AKIDsecond\n");
+    write_secret(&broker.dir().join("own.key"), "second-canary\n");
     broker.says("the source credentials were rotated");
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("fwd=miss"));
     assert!(status(&broker.get("/v1/credentials", &alice).await).contains("hit"));

@@ -52,3 +52,16 @@ async fn no_secret_is_in_logs_metrics_audit_lines_or_refusals_at_any_log_level()
         }
     }
 }
+
+#[test]
+fn the_memory_of_the_broker_goes_into_no_core_dump() {
+    let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address).start();
+    let limits = broker.proc_file("limits");
+    let core: Vec<&str> = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(core[4..6], ["0", "0"], "{limits}");
+}

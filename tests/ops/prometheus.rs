@@ -17,7 +17,7 @@ use crate::support::{
     Answer, Broker, Setup, emulator,
     log::Log,
     metrics_page::{document, documented, names_what_exists},
-    repository, token_of,
+    repository, token_of, write_secret,
 };
 
 /// The time that Prometheus may take; generous, as the machine may be busy.
@@ -143,7 +143,7 @@ fn broker() -> (Broker, SocketAddr) {
         .with_section("admin", "token_file = \"admin.token\"")
         .with_section("audit", "path = \"audit.jsonl\"")
         .with_section("canary", "interval = \"1m\"\ntemplate = \"files\"\nendpoint = \"http://STS\"")
-        .start_with(|dir| std::fs::write(dir.join("admin.token"), OPERATORS_TOKEN).unwrap());
+        .start_with(|dir| write_secret(&dir.join("admin.token"), OPERATORS_TOKEN));
     // The next run is a minute later, so it must pass before STS is made to fail.
     broker.says("isolation canary: passed");
     (broker, cloud)

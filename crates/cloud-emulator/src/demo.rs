@@ -12,6 +12,8 @@ use actix_web::{
 };
 use serde_json::json;
 
+use diagnostics::read_regular_file;
+
 /// What the demo page needs to know.
 pub struct DemoPage {
     /// The broker's origin, such as `http://127.0.0.1:5000`.
@@ -32,6 +34,8 @@ impl std::fmt::Debug for DemoPage {
 }
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+/// The SDK has some hundred kilobytes.
+const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// Adds the page and its files, if there is a demo page.
 pub(crate) fn routes(demo: Option<&Arc<DemoPage>>, services: &mut web::ServiceConfig) {
@@ -80,8 +84,8 @@ async fn settings(demo: web::Data<DemoPage>) -> HttpResponse {
 
 async fn js_sdk(demo: web::Data<DemoPage>) -> HttpResponse {
     let file = demo.js_sdk.clone();
-    let read = web::block(move || std::fs::read(file)).await;
-    match read.unwrap_or_else(|_| Err(std::io::Error::other("the server is stopping"))) {
+    let read = web::block(move || read_regular_file(&file, MAX_SCRIPT_BYTES)).await;
+    match read.unwrap_or_else(|_| Err(std::io::Error::other("the server is stopping").into())) {
         Ok(text) => with_common_headers(HttpResponse::Ok()).content_type(JAVASCRIPT).body(text),
         // The type of a script, so that the browser's console shows no second error about the type.
         Err(error) => with_common_headers(HttpResponse::NotFound()).content_type(JAVASCRIPT).body(format!(

@@ -4,6 +4,7 @@
 mod diagnostic;
 mod human;
 mod nearest;
+mod regular_file;
 mod source;
 mod text_safety;
 mod toml_error;
@@ -12,6 +13,7 @@ pub use self::{
     diagnostic::{Diagnostic, Place},
     human::{HumanDuration, InvalidQuantity, Rate, SignedHumanDuration, Size, SizeLimit},
     nearest::nearest,
+    regular_file::{ReadFault, read_regular_file, read_secret_file},
     source::Source,
     text_safety::{is_misleading, printable, to_single_line},
 };

@@ -1,7 +1,7 @@
 //! A TOML file that a user wrote, and the places of problems in it.
 
 use std::{
-    io::Read,
+    io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     diagnostic::{Diagnostic, Place},
+    regular_file::{ReadFault, read_regular_file},
     text_safety::to_single_line,
     toml_error,
 };
@@ -34,7 +35,7 @@ impl Source {
     /// Reads a file of at most 64 MiB.
     ///
     /// # Errors
-    /// When the file is larger, cannot be opened or is not UTF-8.
+    /// When the file is larger, is not a regular file, cannot be opened or is not UTF-8.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, Diagnostic> {
         Self::read_at_most(path, MAX_FILE_BYTES)
     }
@@ -42,33 +43,19 @@ impl Source {
     /// Reads a file of at most `max_bytes`.
     ///
     /// # Errors
-    /// When the file is larger, cannot be opened or is not UTF-8.
+    /// When the file is larger, is not a regular file, cannot be opened or is not UTF-8.
     pub fn read_at_most(path: impl Into<PathBuf>, max_bytes: u64) -> Result<Self, Diagnostic> {
         let path = path.into();
-        match std::fs::metadata(&path) {
-            Ok(found) if found.is_dir() => {
-                return Err(Diagnostic::of_file(path, "is a folder", "name a file"));
-            }
-            Ok(found) if !found.is_file() => {
-                return Err(Diagnostic::of_file(path, "is not a file", "name a file, or remove it"));
-            }
-            Ok(_) | Err(_) => {}
-        }
-        let mut text = String::new();
-        let read = std::fs::File::open(&path)
-            .and_then(|file| file.take(max_bytes.saturating_add(1)).read_to_string(&mut text));
+        let read = read_regular_file(&path, max_bytes).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|error| ReadFault::Unreadable(io::Error::other(error.utf8_error())))
+        });
         match read {
-            Ok(length) if length as u64 > max_bytes => Err(Diagnostic::of_file(
-                path,
-                format!("is larger than {max_bytes} bytes, the limit for this kind of file"),
-                "remove it, or name another file",
-            )),
-            Ok(_) => Ok(Self { path, text }),
-            Err(error) => Err(Diagnostic::of_file(
-                path,
-                format!("cannot be read: {error}"),
-                "check that it exists, is UTF-8 text and is readable by this user",
-            )),
+            Ok(text) => Ok(Self { path, text }),
+            Err(fault) => {
+                let help = fault.help(&path);
+                Err(Diagnostic::of_file(path, fault.to_string(), help))
+            }
         }
     }
 

@@ -3,4 +3,5 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod file_work;
 pub mod rate_limit;

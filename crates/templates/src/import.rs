@@ -53,6 +53,11 @@ pub enum ImportFault {
         /// How to fix it.
         help: &'static str,
     },
+    /// It has more elements than a policy of CAM can have.
+    #[error(
+        "it has more than {0} actions, resources and values of conditions; split it, as CAM takes no policy of more than 6144 bytes"
+    )]
+    TooLarge(usize),
     /// The requested home is malformed.
     #[error("home: {0}")]
     Home(Advice),

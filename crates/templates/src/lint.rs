@@ -15,7 +15,7 @@ pub use self::{
 };
 
 use super::{
-    proof::{Violation, examine},
+    proof::{Violation, examine, examine_beside},
     rule::Rule,
     serving_constraints::{IssuerTrust, ServingConstraints},
     template::Template,
@@ -84,7 +84,7 @@ fn violations(templates: &[Template], issuer_trust: &IssuerTrust) -> Vec<Finding
         findings.extend(base.is_empty().then(|| warnings::orphan(shadow)));
         set.push(shadow);
         // The serving templates are not at fault for what a shadow breaks.
-        let found = examine(&set, issuer_trust).into_iter();
+        let found = examine_beside(set.len() - 1, &set, issuer_trust).into_iter();
         let own = found.filter(|violation| violation.templates.contains(&shadow.name));
         findings.extend(own.map(|violation| Finding {
             templates: vec![shadow.name.clone()],

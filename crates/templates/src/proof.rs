@@ -59,7 +59,7 @@ pub(super) fn prove_beside(
     issuer_trust: &IssuerTrust,
 ) -> Result<Proved, Vec<Diagnostic>> {
     let set: Vec<&Template> = others.iter().copied().chain([&template]).collect();
-    let violations = examine(&set, issuer_trust);
+    let violations = examine_beside(others.len(), &set, issuer_trust);
     if violations.is_empty() {
         return Ok(Proved(template));
     }
@@ -68,34 +68,53 @@ pub(super) fn prove_beside(
 
 /// Returns everything that cannot be proved of a set of templates.
 pub(super) fn examine(templates: &[&Template], issuer_trust: &IssuerTrust) -> Vec<Violation> {
+    examine_beside(0, templates, issuer_trust)
+}
+
+/// Returns everything that cannot be proved of a set because of the templates from `first` on. Those before it are
+/// not examined again, alone or beside each other: a set with a shadow for each template would take cubic time.
+pub(super) fn examine_beside(
+    first: usize,
+    templates: &[&Template],
+    issuer_trust: &IssuerTrust,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut homes = Vec::new();
     for (index, &template) in templates.iter().enumerate() {
         let home = Home::prove(&template.home, &template.owners);
         homes.push(home.map_err(|advice| {
-            violations.push(CheckedTemplate { template, index }.home_violation(Rule::Home, advice));
+            let violation = CheckedTemplate { template, index }.home_violation(Rule::Home, advice);
+            violations.extend((index >= first).then_some(violation));
         }));
     }
     let set = TemplatesWithHomes { templates, homes };
     for (index, &template) in templates.iter().enumerate() {
         let checked = CheckedTemplate { template, index };
-        violations.extend(checked.check_home_owner(issuer_trust));
+        let is_new = index >= first;
+        if is_new {
+            violations.extend(checked.check_home_owner(issuer_trust));
+        }
         for (index, statement) in template.statements.iter().enumerate() {
             let checked = CheckedStatement { template: &checked, statement, index };
-            violations.extend(checked.check_spelling());
-            violations.extend(checked.check_confinement());
-            violations.extend(checked.check_acl_guard());
-            let neighbours = set.in_bucket_of(template);
-            violations.extend(neighbours.filter_map(|(other_index, other, home)| {
-                checked.check_shared_folder(other_index, other, home)
-            }));
+            if is_new {
+                violations.extend(checked.check_spelling());
+                violations.extend(checked.check_confinement());
+                violations.extend(checked.check_acl_guard());
+            }
+            if checked.is_shared() {
+                let others = set.in_bucket_of(template, if is_new { 0 } else { first });
+                violations.extend(others.filter_map(|(other_index, other, home)| {
+                    checked.check_shared_folder(other_index, other, home)
+                }));
+            }
         }
-        violations.extend(checked.check_usefulness());
-        violations.extend(checked.check_size());
-        let Some(Ok(home)) = set.homes.get(index) else { continue };
-        let earlier = set.in_bucket_of(template).filter(|(other_index, ..)| *other_index < index);
-        let overlapping = earlier.filter(|(_, _, other_home)| home.may_overlap(other_home));
-        violations.extend(overlapping.map(|(index, other, _)| checked.homes_overlap(index, other)));
+        if is_new {
+            violations.extend(checked.check_usefulness());
+            violations.extend(checked.check_size());
+            violations.extend(
+                set.earlier_that_overlap(index).map(|(index, other, _)| checked.homes_overlap(index, other)),
+            );
+        }
     }
     violations
 }
@@ -107,11 +126,25 @@ struct TemplatesWithHomes<'a> {
 }
 
 impl TemplatesWithHomes<'_> {
-    /// Iterates over the templates of a template's bucket that have a home, with their positions.
-    fn in_bucket_of(&self, template: &Template) -> impl Iterator<Item = (usize, &Template, &Home)> {
-        let templates = self.templates.iter().zip(&self.homes).enumerate();
+    /// Iterates over the templates from `first` on of a template's bucket that have a home, with their positions.
+    fn in_bucket_of(
+        &self,
+        template: &Template,
+        first: usize,
+    ) -> impl Iterator<Item = (usize, &Template, &Home)> {
+        let templates = self.templates.iter().zip(&self.homes).enumerate().skip(first);
         let in_bucket = templates.filter(|(_, (other, _))| other.bucket.name == template.bucket.name);
         in_bucket.filter_map(|(index, (other, home))| Some((index, *other, home.as_ref().ok()?)))
+    }
+
+    /// Iterates over the templates before a template whose homes may overlap its home.
+    fn earlier_that_overlap(&self, index: usize) -> impl Iterator<Item = (usize, &Template, &Home)> {
+        let template =
+            self.templates.get(index).zip(self.homes.get(index).and_then(|home| home.as_ref().ok()));
+        template.into_iter().flat_map(move |(template, home)| {
+            let earlier = self.in_bucket_of(template, 0).take_while(move |(other, ..)| *other < index);
+            earlier.filter(|(_, _, other)| home.may_overlap(other))
+        })
     }
 }
 

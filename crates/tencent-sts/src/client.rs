@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
@@ -208,10 +209,11 @@ impl Client {
         body: Zeroizing<Vec<u8>>,
         now: Timestamp,
     ) -> Result<TemporaryCredential, Error> {
-        let request = self.http.post(self.endpoint.clone()).headers(headers).body(body.to_vec());
+        let request = self.http.post(self.endpoint.clone()).headers(headers).body(Bytes::from_owner(body));
         let mut response = request.send().await.map_err(|error| Interrupted::from(&error))?;
         let status = response.status().as_u16();
-        let mut read = Zeroizing::new(Vec::new());
+        // At its full size: a buffer that grows leaves copies behind.
+        let mut read = Zeroizing::new(Vec::with_capacity(MAX_RESPONSE_BYTES));
         while let Some(chunk) = response.chunk().await.map_err(|error| Interrupted::from(&error))? {
             if read.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 return Err(UnreadableResponse::TooLarge { max_bytes: MAX_RESPONSE_BYTES }.into());

@@ -8,8 +8,11 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use super::read;
-use crate::cli::{note, print};
+use crate::{
+    app::StartError,
+    cli::{note, print},
+};
+use diagnostics::Source;
 use templates::import;
 
 /// Make a template from a CAM policy, as in the vendor's documents and console, and report what could not be confined.
@@ -27,22 +30,30 @@ pub(super) struct Options {
     home: Option<String>,
 }
 
-/// Far more than a policy may have (6144 bytes).
+/// Far more than a policy may have (6144 bytes), with room for comments.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
+
+fn read_stdin() -> anyhow::Result<Source> {
+    let mut text = String::new();
+    let read = std::io::stdin()
+        .take(MAX_POLICY_BYTES + 1)
+        .read_to_string(&mut text)
+        .context("stdin is not UTF-8 text")?;
+    anyhow::ensure!(
+        read as u64 <= MAX_POLICY_BYTES,
+        "stdin: is larger than {MAX_POLICY_BYTES} bytes; give the policy alone"
+    );
+    Ok(Source::new("-", text))
+}
 
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let text = if self.policy == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin()
-                .take(MAX_POLICY_BYTES)
-                .read_to_string(&mut text)
-                .context("stdin is not UTF-8 text")?;
-            text
+        let source = if self.policy == Path::new("-") {
+            read_stdin()?
         } else {
-            read(&self.policy)?.text().to_owned()
+            Source::read_at_most(&self.policy, MAX_POLICY_BYTES).map_err(StartError::from)?
         };
-        let imported = import(&text, self.home.as_deref())?;
+        let imported = import(source.text(), self.home.as_deref())?;
         for one in &imported.notes {
             note(one);
         }

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{super::secrets::secret_of, is_valid_key_part};
+use diagnostics::{ReadFault, read_secret_file};
 use tencent_sts::SourceCredentials;
+
+/// A key part has some forty bytes, a profile some hundred.
+const MAX_CREDENTIAL_FILE_BYTES: u64 = 64 << 10;
 
 /// The files that hold the source credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +37,21 @@ pub struct MissingCredentials {
 enum FileFault {
     #[error("{0}")]
     Unreadable(String),
+    #[error("{fault}; {help}")]
+    Refused { fault: String, help: String },
     #[error("{0}")]
     NotText(#[from] std::str::Utf8Error),
     #[error("holds something else than a key")]
     NotAKey,
     #[error("its section [default] has not both secret_id and secret_key")]
     IncompleteProfile,
+}
+
+impl MissingCredentials {
+    /// Whether there is a file that must not be read, such as one that others can read.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.fault, FileFault::Refused { .. })
+    }
 }
 
 impl CredentialFiles {
@@ -62,9 +75,12 @@ impl CredentialFiles {
 }
 
 fn text(path: &Path) -> Result<SecretString, MissingCredentials> {
-    std::fs::read(path)
-        .map_err(|error| FileFault::Unreadable(error.to_string()))
-        .and_then(|bytes| Ok(secret_of(bytes)?))
+    read_secret_file(path, MAX_CREDENTIAL_FILE_BYTES)
+        .map_err(|fault| match fault {
+            ReadFault::Unreadable(error) => FileFault::Unreadable(error.to_string()),
+            other => FileFault::Refused { help: other.help(path), fault: other.to_string() },
+        })
+        .and_then(|bytes| Ok(secret_of(&bytes)?))
         .map_err(|fault| MissingCredentials { file: path.to_owned(), fault })
 }
 
@@ -109,28 +125,33 @@ mod tests {
         .map_err(|missing| missing.to_string())
     }
 
+    fn write(path: &Path, content: impl AsRef<[u8]>) {
+        use std::{io::Write, os::unix::fs::OpenOptionsExt};
+        let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+        file.unwrap().write_all(content.as_ref()).unwrap();
+    }
+
     #[test]
     fn credentials_are_read_from_their_files_or_the_faulty_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let [id, key, ini] = ["id", "key", "credentials"].map(|name| dir.path().join(name));
         let pair = CredentialFiles::Pair { id: id.clone(), key: key.clone() };
-        std::fs::write(&id, "AKIDone\r\n").unwrap();
+        write(&id, "AKIDone\r\n");
         assert!(shown(pair.read()).unwrap_err().contains("key: No such file"), "{:?}", pair.read());
         for (text, what) in [("", "something else"), ("two words", "something else"), ("ü", "something else")]
         {
-            std::fs::write(&key, text).unwrap();
+            write(&key, text);
             assert!(shown(pair.read()).unwrap_err().contains(what), "{text}: {:?}", pair.read());
         }
-        std::fs::write(&key, [0xff]).unwrap();
+        write(&key, [0xff]);
         assert!(shown(pair.read()).unwrap_err().contains("utf-8"), "{:?}", pair.read());
-        std::fs::write(&key, "secret\n").unwrap();
+        write(&key, "secret\n");
         assert_eq!(shown(pair.read()), Ok(("AKIDone".to_owned(), "secret".to_owned())));
 
         let profile = CredentialFiles::Profile(ini.clone());
-        std::fs::write(&ini, "[other]\nsecret_id = x\nsecret_key = y\n[default]\nsecret_id = AKIDtwo\n")
-            .unwrap();
+        write(&ini, "[other]\nsecret_id = x\nsecret_key = y\n[default]\nsecret_id = AKIDtwo\n");
         assert!(shown(profile.read()).unwrap_err().contains("[default]"));
-        std::fs::write(&ini, "[default]\nsecret_id = AKIDtwo\nsecret_key=s2\n[other]\n").unwrap();
+        write(&ini, "[default]\nsecret_id = AKIDtwo\nsecret_key=s2\n[other]\n");
         assert_eq!(shown(profile.read()), Ok(("AKIDtwo".to_owned(), "s2".to_owned())));
     }
 }

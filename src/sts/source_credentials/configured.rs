@@ -109,14 +109,19 @@ fn fingerprint_of(credentials: &SourceCredentials) -> Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::{
+        io::Write,
+        os::unix::fs::OpenOptionsExt,
+        path::{Path, PathBuf},
+    };
 
     use super::*;
     use runtime::clock::TestClock;
 
     fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
         let path = dir.join(name);
-        std::fs::write(&path, text).unwrap();
+        let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
+        file.unwrap().write_all(text.as_bytes()).unwrap();
         path
     }
 

@@ -1,6 +1,6 @@
 //! The credentials of a role that a TKE cluster's web identity may assume.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt::Display, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -8,9 +8,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Failure, fetched::Fetched};
+use diagnostics::read_regular_file;
+use runtime::file_work::FileWorker;
 use tencent_sts::{AssumeRoleWithWebIdentity, Client, ClientConfig, Error, InvalidConfig, SourceCredentials};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// A token of a cluster has one or two kilobytes.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
 const SESSION_NAME: &str = "cosbroker";
 const SESSION_TTL: Duration = Duration::from_hours(2);
 
@@ -20,6 +24,7 @@ pub(super) struct WebIdentity {
     client: Client,
     provider_id: String,
     token_file: PathBuf,
+    worker: FileWorker,
     role_arn: String,
 }
 
@@ -33,18 +38,16 @@ impl WebIdentity {
     ) -> Result<Self, InvalidConfig> {
         let endpoint = endpoint.to_string();
         let config = ClientConfig { endpoint, region, connect_timeout: TIMEOUT, timeout: TIMEOUT };
-        Ok(Self { client: Client::new(&config)?, provider_id, token_file, role_arn })
+        let worker = FileWorker::new(TIMEOUT);
+        Ok(Self { client: Client::new(&config)?, provider_id, token_file, worker, role_arn })
     }
 
     pub(super) async fn fetch(&self, now: Timestamp) -> Result<Fetched, Failure> {
         // Read at each fetch: the cluster rotates it.
-        let token = tokio::fs::read_to_string(&self.token_file)
-            .await
-            .map(Zeroizing::new)
-            .map_err(|_| Failure::no_source_credentials("TKE_WEB_IDENTITY_TOKEN_FILE cannot be read"))?;
+        let token = self.read_token().await?;
         let request = AssumeRoleWithWebIdentity {
             provider_id: &self.provider_id,
-            web_identity_token: &SecretString::from(token.trim()),
+            web_identity_token: &token,
             role_arn: &self.role_arn,
             role_session_name: SESSION_NAME,
             duration: SESSION_TTL,
@@ -56,6 +59,20 @@ impl WebIdentity {
             token: Some(credential.token),
         };
         Ok(Fetched { credentials: Arc::new(credentials), expires_at: credential.expires_at })
+    }
+
+    /// Reads the token. The cluster mounts it, so its mode is the cluster's.
+    async fn read_token(&self) -> Result<SecretString, Failure> {
+        let (path, worker) = (self.token_file.clone(), self.worker.clone());
+        let read = move || worker.run(move || read_regular_file(&path, MAX_TOKEN_BYTES));
+        let unreadable = |why: &dyn Display| {
+            Failure::no_source_credentials(&format!("the file in TKE_WEB_IDENTITY_TOKEN_FILE {why}"))
+        };
+        let bytes = tokio::task::spawn_blocking(read).await.map_err(|error| unreadable(&error))?;
+        let bytes = bytes.map_err(|missing| unreadable(&missing))?.map_err(|fault| unreadable(&fault))?;
+        let bytes = Zeroizing::new(bytes);
+        let token = std::str::from_utf8(&bytes).map_err(|_| unreadable(&"is not text"))?;
+        Ok(SecretString::from(token.trim()))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod sandbox;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -34,6 +35,8 @@ use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::pipe::fcntl_setpipe_size;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit, setrlimit};
 use serde_json::{Value, json};
@@ -81,7 +84,12 @@ pub struct Setup {
     pub log_level: &'static str,
     /// Where its stdout goes; nowhere without.
     pub stdout: Option<std::fs::File>,
+    /// Whether its log is read after it has started. If not, the pipe is full soon.
+    pub log_is_read: bool,
 }
+
+/// The smallest pipe: fcntl(2), `F_SETPIPE_SZ`.
+const SMALL_PIPE_BYTES: usize = 4096;
 
 impl Setup {
     /// The shipped templates, one HS256 issuer, no limit per user.
@@ -121,6 +129,7 @@ per_user = "off"
             templates: shipped.into(),
             log_level: "info",
             stdout: None,
+            log_is_read: true,
         }
     }
 
@@ -148,7 +157,8 @@ per_user = "off"
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("policies")).unwrap();
         for (name, text) in &self.templates {
-            std::fs::write(dir.path().join("policies").join(name), text).unwrap();
+            // A private key may be among them.
+            write_secret(&dir.path().join("policies").join(name), text);
         }
         let config = self.config.replace("STS", &self.sts.to_string());
         std::fs::write(dir.path().join("config.toml"), config).unwrap();
@@ -172,20 +182,36 @@ per_user = "off"
             .unwrap();
         let log = Log::default();
         let (found, serving) = mpsc::channel();
-        let reader = log.follow(child.stderr.take().unwrap(), move |line| {
+        let log_is_read = self.log_is_read;
+        let stderr = child.stderr.take().unwrap();
+        if !log_is_read {
+            fcntl_setpipe_size(&stderr, SMALL_PIPE_BYTES).unwrap();
+        }
+        let reader = log.follow(stderr, move |line| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
             if event["fields"]["message"] == "serving" {
                 let address = |name: &str| event["fields"][name].as_str().unwrap().parse().unwrap();
                 let addresses: (SocketAddr, SocketAddr) = (address("public"), address("operators"));
                 found.send(addresses).unwrap();
+                if !log_is_read {
+                    stop_reading();
+                }
             }
         });
+        let reader = Some(reader).filter(|_| log_is_read);
         let Ok((public, operators)) = serving.recv_timeout(DEADLINE) else {
             child.kill().unwrap();
             panic!("the broker did not start: {}", log.text());
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Broker { child, dir, public, operators, log, reader: Some(reader), http }
+        Broker { child, dir, public, operators, log, reader, http }
+    }
+}
+
+/// Keeps a pipe open and reads no more, as a log collector that hangs.
+fn stop_reading() -> ! {
+    loop {
+        std::thread::park();
     }
 }
 
@@ -198,6 +224,18 @@ pub fn cosbroker(dir: &Path) -> Command {
         ("SECRET_KEY", SECRET_KEY),
     ]);
     command
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_secret(path: &Path, text: &str) {
+    let mut file = std::fs::File::options();
+    let file = file.create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Makes a named pipe (mkfifo(3)).
+pub fn make_fifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// The template files of a row of `homes.json`: the shipped one with other homes.
@@ -315,6 +353,11 @@ impl Broker {
         send_signal(&self.child, signal);
     }
 
+    /// Returns a file of its directory in `/proc` (proc(5)).
+    pub fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
+    }
+
     /// Sets the size that files it writes may have.
     pub fn may_write_files_of(&self, bytes: u64) {
         let limit = Rlimit { current: Some(bytes), maximum: None };
@@ -323,8 +366,17 @@ impl Broker {
 
     /// Waits for the process to end by itself, and for its last words.
     pub fn ended(&mut self) -> Option<i32> {
-        let status = self.child.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
+        let clock = SystemClock::start();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(clock.monotonic() < DEADLINE, "it did not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         status.code()
     }
 }

@@ -55,6 +55,7 @@ impl PolicyStatement {
                 "the element `{name}` of the policy is left out: CAM documents none of that name"
             ));
         }
+        check_size(&list)?;
         let mut statements = Vec::new();
         for (index, value) in list.into_iter().enumerate() {
             statements.extend(Self::parse(index + 1, value, notes)?);
@@ -87,6 +88,24 @@ impl PolicyStatement {
             }
         }
         Ok(Some(Self { number, effect, actions, resources: parsed, condition }))
+    }
+}
+
+/// A policy has at most 6144 bytes (docs 598/10609), and its shortest element takes four: `"*",`. Each is compared with
+/// the others.
+const MAX_ELEMENTS: usize = 2000;
+
+fn check_size(statements: &[Value]) -> Result<(), ImportFault> {
+    let elements: usize = statements.iter().map(size_of_value).sum();
+    if elements > MAX_ELEMENTS { Err(ImportFault::TooLarge(MAX_ELEMENTS)) } else { Ok(()) }
+}
+
+/// Returns the number of values in a value. The parser bounds the depth.
+fn size_of_value(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => list.iter().map(size_of_value).sum(),
+        Value::Object(elements) => elements.values().map(size_of_value).sum(),
+        _ => 1,
     }
 }
 

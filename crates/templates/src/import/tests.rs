@@ -484,3 +484,12 @@ fn a_statement_with_an_unknown_element_grants_nothing() {
     assert!(imported.notes.join("\n").contains("`expires`"), "{:?}", imported.notes);
     assert!(!allows(&imported, PUT, "users/alice/a", &[]), "{}", imported.template);
 }
+
+#[test]
+fn a_policy_with_more_elements_than_cam_takes_is_refused_at_once() {
+    let actions = vec!["name/cos:GetObject"; 2001];
+    let fault = of(&json!([{"effect": "allow", "action": actions, "resource": "*"}])).unwrap_err();
+    assert!(matches!(fault, ImportFault::TooLarge(2000)), "{fault}");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(import(&deep, None), Err(ImportFault::NotJson(_))));
+}

@@ -31,7 +31,7 @@ impl CheckedStatement<'_> {
         &self.template.template.home
     }
 
-    fn is_shared(&self) -> bool {
+    pub(super) fn is_shared(&self) -> bool {
         self.statement.shared.is_some()
     }
 

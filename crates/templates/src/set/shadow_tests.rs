@@ -70,6 +70,47 @@ fn a_shadows_sizes_are_those_of_principals_who_get_a_key_under_both_versions() {
     assert!(sizes.next_mean > sizes.now_mean);
 }
 
+#[test]
+fn a_shadow_that_conflicts_with_a_neighbour_could_not_serve() {
+    let other = UPLOAD.replace("users/", "other/");
+    let shared = |folder: &str| {
+        let statement = "effect = \"allow\"\naction = \"@download\"\nshared = \"stickers\"";
+        format!("{other}[[statement]]\n{statement}\nresource = \"{folder}/*\"\n")
+    };
+    let elsewhere = |bucket: &str| other.replace("examplebucket", bucket);
+    let moved = UPLOAD.replace("users/", "new/");
+    for (neighbour, next, problem) in [
+        (other.clone(), moved.clone(), None),
+        (
+            other.clone(),
+            UPLOAD.replace("users/${sub}", "other/${iss|sha256}/${sub}"),
+            Some("can meet without naming"),
+        ),
+        (elsewhere("another"), UPLOAD.replace("users/${sub}", "other/x-${sub}"), None),
+        (shared("new"), moved.clone(), Some("reaches into the home `new/${sub}/` of template `upload.next`")),
+        (shared("stickers"), moved, None),
+        (
+            other.clone(),
+            shared("other").replace("other/${sub}", "new/${sub}"),
+            Some("reaches into the home `other/${sub}/`"),
+        ),
+        (other.clone(), shared("users").replace("other/${sub}", "new/${sub}"), None),
+        (other, UPLOAD.replace("users/${sub}/", "users/"), Some("does not hold the owner")),
+    ] {
+        let files = [("neighbour", neighbour), ("upload", UPLOAD.to_owned()), ("upload.next", next.clone())];
+        let templates = set(&files, &IssuerTrust::default()).unwrap();
+        let shadow = templates.status().remove(1).shadow.unwrap();
+        let found =
+            shadow.problems.iter().any(|found| problem.is_some_and(|problem| found.contains(problem)));
+        assert_eq!(
+            (shadow.problems.is_empty(), found),
+            (problem.is_none(), problem.is_some()),
+            "{next}: {:?}",
+            shadow.problems
+        );
+    }
+}
+
 /// A later state of a folder.
 fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> TemplateSet {
     let sources = templates.iter().map(|(name, text)| Ok(Source::new(format!("{name}.toml"), *text)));
