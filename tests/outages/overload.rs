@@ -78,7 +78,7 @@ async fn visits(broker: &Broker, users: u32, interval: Duration, start: Instant)
 
 /// How often the circuit to STS opened.
 fn openings(broker: &Broker) -> usize {
-    broker.log().matches("the circuit to STS is open").count()
+    broker.log().matches(r#""message":"the circuit to STS is open"#).count()
 }
 
 fn sum(visits: &[Visit], count: impl Fn(&Visit) -> usize) -> usize {

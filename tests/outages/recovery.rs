@@ -16,8 +16,10 @@ use crate::{
 
 const USERS: u32 = 500;
 const OUTAGE: Duration = Duration::from_secs(30);
-/// What the quota of 600 calls a second needs for everybody, and two seconds.
-const GOAL: Duration = Duration::from_millis(2000 + 840);
+/// Two seconds, and what the quota of 600 calls a second needs for everybody.
+const GOAL: Duration = Duration::from_millis(2000 + 870);
+/// After throttling, the quota is a sixteenth at first.
+const GOAL_AFTER_THROTTLING: Duration = Duration::from_millis(2000 + 870 * 16);
 
 struct Figures {
     kind: &'static str,
@@ -71,7 +73,8 @@ async fn after_an_outage_everybody_has_a_key_within_two_seconds_and_what_the_quo
             last.as_secs_f64(),
             requests / of.visits.len(),
         ));
-        if of.after.len() < of.visits.len() || last > GOAL {
+        let goal = if of.kind == "throttle" { GOAL_AFTER_THROTTLING } else { GOAL };
+        if of.after.len() < of.visits.len() || last > goal {
             misses.push(of.kind);
         }
     }
