@@ -4,6 +4,7 @@ mod build;
 mod error;
 mod listen;
 mod run;
+mod snapshot;
 mod source_credentials;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -35,6 +36,7 @@ pub struct App {
     cache: CredentialCache,
     audit: Audit,
     tracer: Tracer,
+    snapshot: Option<snapshot::Snapshot>,
     canary: Option<Arc<Canary>>,
     clock: Arc<dyn Clock>,
     signals: Signals,

@@ -17,6 +17,7 @@ mod metrics;
 mod outcome;
 mod revocation;
 mod single_flight;
+mod snapshot;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use self::{
     metrics::{Metrics, MetricsCollector},
     revocation::RevokedUsers,
     single_flight::SingleFlight,
+    snapshot::RestoredCredentials,
 };
 pub use self::{
     advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
@@ -40,6 +42,7 @@ pub use self::{
     inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
     outcome::{CacheOutcome, MissReason},
     revocation::{Revocation, TooManyRevoked},
+    snapshot::SnapshotError,
 };
 use crate::{
     audit::Audit,
@@ -69,6 +72,7 @@ pub struct CredentialCache(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     cache: Cache,
+    restored: RestoredCredentials,
     inventory: Inventory,
     revoked: RevokedUsers,
     fetches: SingleFlight,
@@ -159,6 +163,7 @@ impl CredentialCache {
         let inventory_bytes = (rules.max_bytes / INVENTORY_SHARE).max(MIN_INVENTORY_BYTES);
         Self(Arc::new(Inner {
             cache: Cache::new(rules.max_bytes, Arc::clone(&clock), Arc::clone(&metrics)),
+            restored: RestoredCredentials::default(),
             inventory: Inventory::new(inventory_bytes, clock.now()),
             revoked: RevokedUsers::new(limits.revoked.clone()),
             fetches: SingleFlight::new(runtime),
@@ -254,5 +259,7 @@ mod refresh_tests;
 mod revocation_tests;
 #[cfg(test)]
 mod scope_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;
