@@ -5,7 +5,10 @@ use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    http::{
+        ConnectionType,
+        header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
     web,
 };
@@ -18,6 +21,7 @@ use super::{
     state::RequestState,
 };
 use crate::{
+    connections::CrowdedHint,
     request::RequestContext,
     telemetry::{Span, TraceContext},
 };
@@ -43,9 +47,13 @@ pub(super) async fn request_context(
         "request"
     );
     request.extensions_mut().insert(state.clone());
-    let observer = Observer::start(api, state, started);
+    let crowded = request.conn_data::<CrowdedHint>().cloned();
+    let observer = Observer::start(web::Data::clone(&api), state, started);
     let mut response = next.call(request).await?;
     observer.finish(&response);
+    if api.is_draining() || crowded.is_some_and(|hint| hint.is_crowded()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&context.request_id.to_string()) {
         headers.insert(X_REQUEST_ID, value);

@@ -6,23 +6,24 @@ use crate::support::repository;
 
 /// The modules of `src/`, and which of the others each may use. A module uses only modules above it, so there are no
 /// cycles. `ARCHITECTURE.md` says what each is for.
-const MODULES: [(&str, &str); 15] = [
+const MODULES: [(&str, &str); 16] = [
     ("config", ""),
     ("metrics", ""),
     ("systemd", ""),
     ("telemetry", "config metrics"),
     ("request", "telemetry"),
+    ("connections", "metrics"),
     ("identity", "config metrics"),
     ("sts", "config metrics telemetry"),
     ("audit", "config identity metrics request sts"),
     ("reload", "audit config identity metrics systemd"),
     ("credential_cache", "audit config identity metrics request sts telemetry"),
     ("canary", "audit config metrics reload sts"),
-    ("http", "audit config credential_cache identity metrics reload request sts telemetry"),
-    ("admin", "audit canary config credential_cache http identity metrics reload request sts"),
+    ("http", "audit config connections credential_cache identity metrics reload request sts telemetry"),
+    ("admin", "audit canary config connections credential_cache http identity metrics reload request sts"),
     (
         "app",
-        "admin audit canary config credential_cache http identity metrics reload request sts systemd telemetry",
+        "admin audit canary config connections credential_cache http identity metrics reload request sts systemd telemetry",
     ),
     ("cli", "app audit canary config credential_cache http identity reload sts telemetry"),
 ];
