@@ -51,7 +51,7 @@ use crate::{
     reload::TemplateStore,
     sts::TencentSts,
 };
-use runtime::clock::Clock;
+use runtime::{clock::Clock, entropy::Entropy};
 
 /// The services that the operators' listener reads and controls.
 #[derive(Debug)]
@@ -66,6 +66,7 @@ pub(crate) struct Services {
     pub(crate) canary: Option<Arc<Canary>>,
     pub(crate) audit: Audit,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 /// The state of the operators' listener.

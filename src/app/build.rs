@@ -197,6 +197,7 @@ impl Components {
             canary: self.canary.clone(),
             audit: self.audit.clone(),
             clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
         };
         AdminState::new(registry, services, token)
     }

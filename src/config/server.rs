@@ -9,7 +9,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::context::Context;
-use diagnostics::{Diagnostic, HumanDuration};
+use diagnostics::{Diagnostic, HumanDuration, SignedHumanDuration};
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -23,8 +23,8 @@ pub(super) struct RawServer {
     workers: Option<Spanned<usize>>,
     max_connections: Option<Spanned<usize>>,
     max_connections_per_address: Option<Spanned<usize>>,
-    tls_handshake_timeout: Spanned<HumanDuration>,
-    drain_delay: HumanDuration,
+    tls_handshake_timeout: HumanDuration,
+    drain_delay: Option<Spanned<SignedHumanDuration>>,
     shutdown_timeout: HumanDuration,
 }
 
@@ -39,8 +39,8 @@ impl Default for RawServer {
             workers: None,
             max_connections: None,
             max_connections_per_address: None,
-            tls_handshake_timeout: Spanned::new(0..0, HumanDuration(Duration::from_secs(5))),
-            drain_delay: HumanDuration(Duration::from_secs(1)),
+            tls_handshake_timeout: HumanDuration(Duration::from_secs(5)),
+            drain_delay: None,
             shutdown_timeout: HumanDuration(Duration::from_secs(25)),
         }
     }
@@ -72,6 +72,7 @@ pub struct Tls {
 /// The server library's own bound.
 const MAX_WORKERS: usize = 512;
 const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
+const DEFAULT_DRAIN_DELAY: Duration = Duration::from_secs(1);
 const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
 
 impl RawServer {
@@ -93,13 +94,12 @@ impl RawServer {
                 return Err(context.problem(count.span(), "0 would serve no request", "give 1 or more"));
             }
         }
-        if self.tls_handshake_timeout.get_ref().0.is_zero() {
-            return Err(context.problem(
-                self.tls_handshake_timeout.span(),
-                "no handshake is done in no time",
-                "give \"5s\", or leave it out",
-            ));
-        }
+        let drain_delay = match &self.drain_delay {
+            None => DEFAULT_DRAIN_DELAY,
+            Some(delay) => Duration::try_from(delay.get_ref().0).map_err(|_| {
+                context.problem(delay.span(), "a delay is not negative", "give \"0s\" for none")
+            })?,
+        };
         Ok(Server {
             listen: self.listen,
             tls,
@@ -110,8 +110,8 @@ impl RawServer {
             max_connections_per_address: self
                 .max_connections_per_address
                 .map_or(DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, Spanned::into_inner),
-            tls_handshake_timeout: self.tls_handshake_timeout.into_inner().0,
-            drain_delay: self.drain_delay.0,
+            tls_handshake_timeout: self.tls_handshake_timeout.0,
+            drain_delay,
             shutdown_timeout: self.shutdown_timeout.0,
         })
     }
@@ -230,7 +230,8 @@ mod tests {
             ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
             ("[server]\nworkers = 0", "0 would serve no request"),
             ("[server]\nmax_connections_per_address = 0", "0 would serve no request"),
-            ("[server]\ntls_handshake_timeout = \"0s\"", "no handshake is done in no time"),
+            ("[server]\ntls_handshake_timeout = \"0s\"", "is not a duration"),
+            ("[server]\ndrain_delay = \"-1s\"", "a delay is not negative"),
             ("[server]\nworkers = 513", "more than 512"),
         ] {
             assert_refused(section, message);
