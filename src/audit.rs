@@ -43,7 +43,6 @@ use runtime::clock::Clock;
 const MAX_QUEUED_EVENTS: usize = 8192;
 /// The part of the queue that lines for each request leave to the lines of keys and of operators' acts.
 const RESERVED_EVENTS: usize = 1024;
-const MAX_UNRESERVED_EVENTS: i64 = (MAX_QUEUED_EVENTS - RESERVED_EVENTS) as i64;
 /// The time after which a write that has neither succeeded nor failed counts as failing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time that stopping waits for the disk.
@@ -164,7 +163,7 @@ impl Audit {
             self.metrics.add_suppressed();
             return;
         }
-        let has_room = event.may_use_reserve() || self.metrics.queued() < MAX_UNRESERVED_EVENTS;
+        let has_room = event.may_use_reserve() || self.metrics.queued() < MAX_QUEUED_EVENTS - RESERVED_EVENTS;
         self.metrics.add_queued();
         let sent = if has_room {
             log.queue.try_send(Message::Event(log.clock.now(), event)).map_err(LossReason::from)
@@ -192,7 +191,7 @@ impl Audit {
         let stopped = log.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if stopped.recv_timeout(SHUTDOWN_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             let lines = self.metrics.queued();
-            self.metrics.add_lost(LossReason::Stopped, lines);
+            self.metrics.add_lost(LossReason::Stopped, i64::try_from(lines).unwrap_or(i64::MAX));
             tracing::error!(
                 lines,
                 "audit lines are lost: the disk or the reader of the pipe did not take them in time"

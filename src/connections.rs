@@ -15,7 +15,7 @@ mod stream;
 mod strict;
 mod worker;
 
-use std::{fmt, io, net::TcpListener, num::NonZero, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{fmt, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
 
 use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::descriptors::raise_open_file_limit;
 use self::{
     accept::Acceptor,
-    limiter::{Limiter, Permit},
+    limiter::Limiter,
     limits::Limits,
     metrics::Metrics,
     refuse::Refuser,
@@ -42,6 +42,8 @@ use self::{
 
 /// The time that an idle connection is kept open for a next request.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The same while nearly as many connections are open as there may be, so that new ones find a place.
+const IDLE_TIMEOUT_WHEN_CROWDED: Duration = Duration::from_secs(2);
 /// The time in which the head of a request must arrive (RFC 9110 §15.5.9).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection may still send a request when the service stops: the client may have sent it before it
@@ -56,6 +58,7 @@ struct Times {
     handshake: Duration,
     head: Duration,
     idle: Duration,
+    idle_when_crowded: Duration,
     idle_when_closing: Duration,
     disconnect: Duration,
 }
@@ -92,6 +95,29 @@ pub(crate) struct PreparedAnswers {
     pub(crate) head_timeout: Bytes,
 }
 
+/// An app of actix-web with responses of type `B`.
+pub(crate) trait HttpApp<B>:
+    ServiceFactory<
+        Request,
+        Config = AppConfig,
+        Response = ServiceResponse<B>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + 'static
+{
+}
+
+impl<S, B> HttpApp<B> for S where
+    S: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<B>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + 'static
+{
+}
+
 /// A listener that is ready to serve.
 pub(crate) struct Server {
     limiter: Limiter,
@@ -116,13 +142,7 @@ impl Server {
     where
         A: Fn() -> I + Clone + Send + Sync + 'static,
         I: IntoServiceFactory<S, Request> + 'static,
-        S: ServiceFactory<
-                Request,
-                Config = AppConfig,
-                Response = ServiceResponse<B>,
-                Error = actix_web::Error,
-                InitError = (),
-            > + 'static,
+        S: HttpApp<B>,
         B: MessageBody + 'static,
     {
         let metrics = Metrics::default();
@@ -157,13 +177,7 @@ async fn run<A, I, S, B>(
 where
     A: Fn() -> I + Clone + Send + 'static,
     I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<B>,
-            Error = actix_web::Error,
-            InitError = (),
-        > + 'static,
+    S: HttpApp<B>,
     B: MessageBody + 'static,
 {
     let abort = CancellationToken::new();
@@ -172,6 +186,7 @@ where
             handshake: settings.handshake_timeout,
             head: HEAD_TIMEOUT,
             idle: IDLE_TIMEOUT,
+            idle_when_crowded: IDLE_TIMEOUT_WHEN_CROWDED,
             idle_when_closing: IDLE_TIMEOUT_WHEN_CLOSING,
             disconnect: DISCONNECT_TIMEOUT,
         },
@@ -206,19 +221,4 @@ where
         }
     };
     accepted.and(ended.into_iter().collect())
-}
-
-/// Tells whether a connection should end after its current request, so that others find a place.
-#[derive(Debug, Clone)]
-pub(crate) struct CrowdedHint(Rc<Permit>);
-
-impl CrowdedHint {
-    fn new(permit: &Rc<Permit>) -> Self {
-        Self(Rc::clone(permit))
-    }
-
-    /// Returns whether there are nearly as many connections as there may be, in total or of this client.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.0.is_crowded()
-    }
 }

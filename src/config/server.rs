@@ -73,7 +73,7 @@ pub struct Tls {
 const MAX_WORKERS: usize = 512;
 const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
 const DEFAULT_DRAIN_DELAY: Duration = Duration::from_secs(1);
-const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
+const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 4096;
 
 impl RawServer {
     pub(super) fn check(self, context: &Context<'_>) -> Result<Server, Diagnostic> {

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use socket2::{SockFilter, SockRef};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,6 +19,9 @@ use super::{
 const EXHAUSTED_DELAY: Duration = Duration::from_millis(50);
 /// The interval at which that is logged.
 const EXHAUSTED_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long handshakes of TCP that have begun may take when the listener closes.
+const TCP_HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted, on its way to a worker.
 #[derive(Debug)]
@@ -41,6 +45,28 @@ struct Gate {
     limiter: Limiter,
     refuser: Refuser,
     last_exhausted: Option<Instant>,
+}
+
+/// Makes the kernel ignore packets that begin a connection. A listening socket that is closed resets connections that the
+/// kernel has accepted since the last look; a client whose first packet is ignored tries again after a second, and is
+/// refused then. Best effort: where it is not allowed, a connection may be lost.
+fn hold_back_new_connections(socket: &tokio::net::TcpListener) {
+    /// The byte of a TCP header with the flags (RFC 9293 §3.1).
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    // Instructions of the classic BPF (linux/bpf_common.h): load a byte, and, jump if equal, return.
+    let (load, and, jump_if_equal, pass) = (0x30, 0x54, 0x15, 0x06);
+    let filter = [
+        SockFilter::new(load, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(and, 0, 0, SYN_AND_ACK),
+        SockFilter::new(jump_if_equal, 0, 1, SYN),
+        SockFilter::new(pass, 0, 0, 0),
+        SockFilter::new(pass, 0, 0, u32::MAX),
+    ];
+    if let Err(error) = SockRef::from(socket).attach_filter(&filter) {
+        tracing::debug!(%error, "new connections cannot be held back before the listener closes");
+    }
 }
 
 /// What became of an attempt to accept a connection.
@@ -76,6 +102,12 @@ impl Acceptor {
                 sleep(EXHAUSTED_DELAY).await;
             }
         }
+        let held_back = Instant::now();
+        hold_back_new_connections(&socket);
+        while let Ok(accepted) = timeout_at(held_back + TCP_HANDSHAKE_TIMEOUT, socket.accept()).await {
+            let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
+            gate.pass(accepted, &mut take)?;
+        }
         let socket = socket.into_std()?;
         loop {
             let accepted = socket.accept();
@@ -100,8 +132,9 @@ impl Gate {
         };
         // It fails only for a socket that is unusable, which is closed here.
         if socket.set_nonblocking(true).is_ok() {
-            match self.limiter.admit(peer.ip()) {
-                Ok(permit) => take(Accepted { socket, peer, permit, at: Instant::now() })?,
+            let at = Instant::now();
+            match self.limiter.admit(peer.ip(), at) {
+                Ok(permit) => take(Accepted { socket, peer, permit, at })?,
                 Err(_) => self.refuser.refuse(socket),
             }
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -46,11 +47,11 @@ impl Limiter {
     }
 
     /// Takes a connection, or says why not.
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<Permit, Reason> {
+    pub(super) fn admit(&self, peer: IpAddr, now: Instant) -> Result<Permit, Reason> {
         let peer = peer.to_canonical();
         let is_exempt = self.0.exempt.iter().any(|network| network.contains(&peer));
         let client = (!is_exempt).then(|| Client::of(peer));
-        let admitted = self.table().admit(client);
+        let admitted = self.table().admit(client, now);
         match admitted {
             Ok(admitted) => Ok(Permit {
                 limiter: self.clone(),

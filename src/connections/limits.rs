@@ -2,7 +2,8 @@
 //!
 //! A connection waits until its first request has arrived whole. One that waits gives way when there are too many: of
 //! the same client if that client has too many, else the oldest of all, clients that were never served first. So silent
-//! connections take the places of silent connections, and never that of a client that talks. Pure: no clock, no socket.
+//! connections take the places of silent connections, and never that of a client that talks. One that is too young to
+//! be called silent does not give way: the new one is refused. Pure: no clock, no socket.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,12 +12,16 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Connections that may be open above the limit because those that give way for them are not closed yet.
 pub(super) const MAX_CLOSING_CONNECTIONS: usize = 16;
+/// The time in which a request is expected, and a connection does not give way: two round trips, TLS included, to a phone.
+const MIN_SILENT_AGE: Duration = Duration::from_millis(250);
 /// Clients that are remembered as served before.
 const MAX_REMEMBERED_CLIENTS: usize = 20_000;
 
@@ -71,6 +76,7 @@ pub(super) struct Table {
 struct Entry {
     /// None if there is no limit for this client.
     client: Option<Client>,
+    accepted: Instant,
     gives_way: CancellationToken,
     state: State,
 }
@@ -118,22 +124,30 @@ impl Table {
     }
 
     /// Admits a connection, for which another may have to give way; `client` is none if it has no limit.
-    pub(super) fn admit(&mut self, client: Option<Client>) -> Result<Admitted, Full> {
+    pub(super) fn admit(&mut self, client: Option<Client>, now: Instant) -> Result<Admitted, Full> {
         if client.is_some_and(|client| self.count(client) >= self.limits.per_client) {
             let oldest = client.and_then(|client| self.clients.get(&client)?.waiting.first().copied());
-            self.give_way(oldest.ok_or(Full::Client)?);
+            let silent = oldest.filter(|id| self.is_silent(*id, now));
+            self.give_way(silent.ok_or(Full::Client)?);
         }
         if self.open() >= self.limits.total {
             if self.open() >= self.limits.total + MAX_CLOSING_CONNECTIONS {
                 return Err(Full::Total);
             }
-            let oldest = self.waiting.first().map(|(_, id)| *id);
-            self.give_way(oldest.ok_or(Full::Total)?);
+            let oldest_of = |was_served_before| self.waiting.range((was_served_before, 0)..).next();
+            let oldest = [false, true].into_iter().filter_map(oldest_of).map(|(_, id)| *id);
+            let silent = oldest.into_iter().find(|id| self.is_silent(*id, now));
+            self.give_way(silent.ok_or(Full::Total)?);
         }
-        Ok(self.insert(client))
+        Ok(self.insert(client, now))
     }
 
-    fn insert(&mut self, client: Option<Client>) -> Admitted {
+    /// Returns whether a waiting connection had enough time for a request.
+    fn is_silent(&self, id: u64, now: Instant) -> bool {
+        self.entries.get(&id).is_some_and(|entry| now.duration_since(entry.accepted) >= MIN_SILENT_AGE)
+    }
+
+    fn insert(&mut self, client: Option<Client>, accepted: Instant) -> Admitted {
         let id = self.next_id;
         self.next_id += 1;
         let was_served_before = client.is_none_or(|client| self.remembered.contains(client));
@@ -146,8 +160,12 @@ impl Table {
         });
         self.open.fetch_add(1, Ordering::Relaxed);
         let gives_way = CancellationToken::new();
-        let entry =
-            Entry { client, gives_way: gives_way.clone(), state: State::Waiting { was_served_before } };
+        let entry = Entry {
+            client,
+            accepted,
+            gives_way: gives_way.clone(),
+            state: State::Waiting { was_served_before },
+        };
         self.entries.insert(id, entry);
         Admitted { id, gives_way, total: Arc::clone(&self.open), of_client }
     }
@@ -234,6 +252,14 @@ mod tests {
         Client::of(IpAddr::from([192, 0, 2, last]))
     }
 
+    impl Table {
+        /// Admits a connection when all before it are old enough to be called silent.
+        fn admit_later(&mut self, client: Option<Client>) -> Result<Admitted, Full> {
+            let ages = u32::try_from(self.next_id).unwrap();
+            self.admit(client, Instant::now() + MIN_SILENT_AGE * ages)
+        }
+    }
+
     fn table(total: usize, per_client: usize) -> Table {
         Table::new(Limits { total, per_client })
     }
@@ -241,48 +267,62 @@ mod tests {
     #[test]
     fn a_silent_connection_gives_way_to_a_new_one_of_the_same_client() {
         let mut table = table(100, 2);
-        let first = table.admit(Some(client(1))).unwrap();
-        let second = table.admit(Some(client(1))).unwrap();
-        let other = table.admit(Some(client(2))).unwrap();
-        let third = table.admit(Some(client(1))).unwrap();
+        let first = table.admit_later(Some(client(1))).unwrap();
+        let second = table.admit_later(Some(client(1))).unwrap();
+        let other = table.admit_later(Some(client(2))).unwrap();
+        let third = table.admit_later(Some(client(1))).unwrap();
         assert!(first.gives_way.is_cancelled());
         assert!([&second, &other, &third].iter().all(|one| !one.gives_way.is_cancelled()));
     }
 
     #[test]
+    fn a_connection_that_had_no_time_for_a_request_does_not_give_way() {
+        let mut table = table(2, 2);
+        let now = Instant::now();
+        let first = table.admit(Some(client(1)), now).unwrap();
+        table.admit(Some(client(1)), now).unwrap();
+        let soon = now + MIN_SILENT_AGE - Duration::from_millis(1);
+        assert_eq!(table.admit(Some(client(1)), soon).unwrap_err(), Full::Client);
+        assert_eq!(table.admit(Some(client(2)), soon).unwrap_err(), Full::Total);
+        assert!(!first.gives_way.is_cancelled());
+        table.admit(Some(client(1)), now + MIN_SILENT_AGE).unwrap();
+        assert!(first.gives_way.is_cancelled());
+    }
+
+    #[test]
     fn a_client_with_as_many_served_connections_as_it_may_have_is_refused_until_one_is_closed() {
         let mut table = table(100, 2);
-        let ids = [client(1), client(1)].map(|client| table.admit(Some(client)).unwrap().id);
+        let ids = [client(1), client(1)].map(|client| table.admit_later(Some(client)).unwrap().id);
         for id in ids {
             table.serve(id);
         }
-        assert_eq!(table.admit(Some(client(1))).unwrap_err(), Full::Client);
-        assert!(table.admit(Some(client(2))).is_ok());
+        assert_eq!(table.admit_later(Some(client(1))).unwrap_err(), Full::Client);
+        assert!(table.admit_later(Some(client(2))).is_ok());
         table.close(ids[0]);
-        assert!(table.admit(Some(client(1))).is_ok());
+        assert!(table.admit_later(Some(client(1))).is_ok());
     }
 
     #[test]
     fn a_client_without_a_limit_may_have_all_connections() {
         let mut table = table(10, 1);
         for _ in 0..10 {
-            let id = table.admit(None).unwrap().id;
+            let id = table.admit_later(None).unwrap().id;
             table.serve(id);
         }
-        assert_eq!(table.admit(None).unwrap_err(), Full::Total);
+        assert_eq!(table.admit_later(None).unwrap_err(), Full::Total);
     }
 
     #[test]
     fn in_total_the_oldest_silent_connection_gives_way_and_clients_served_before_come_last() {
         let mut table = table(3, 10);
-        let served = table.admit(Some(client(1))).unwrap();
+        let served = table.admit_later(Some(client(1))).unwrap();
         table.serve(served.id);
-        let known = table.admit(Some(client(1))).unwrap();
-        let stranger = table.admit(Some(client(2))).unwrap();
-        table.admit(Some(client(3))).unwrap();
+        let known = table.admit_later(Some(client(1))).unwrap();
+        let stranger = table.admit_later(Some(client(2))).unwrap();
+        table.admit_later(Some(client(3))).unwrap();
         assert!(stranger.gives_way.is_cancelled() && !known.gives_way.is_cancelled());
-        table.admit(Some(client(4))).unwrap();
-        table.admit(Some(client(5))).unwrap();
+        table.admit_later(Some(client(4))).unwrap();
+        table.admit_later(Some(client(5))).unwrap();
         assert!(!known.gives_way.is_cancelled() && !served.gives_way.is_cancelled());
     }
 
@@ -290,16 +330,16 @@ mod tests {
     fn when_all_are_served_a_new_connection_is_refused() {
         let mut table = table(2, 10);
         for last in [1, 2] {
-            let id = table.admit(Some(client(last))).unwrap().id;
+            let id = table.admit_later(Some(client(last))).unwrap().id;
             table.serve(id);
         }
-        assert_eq!(table.admit(Some(client(3))).unwrap_err(), Full::Total);
+        assert_eq!(table.admit_later(Some(client(3))).unwrap_err(), Full::Total);
     }
 
     #[test]
     fn connections_that_give_way_and_are_still_open_are_bounded() {
         let mut table = table(4, 100);
-        let admitted = (0..100).filter(|_| table.admit(Some(client(1))).is_ok()).count();
+        let admitted = (0..100).filter(|_| table.admit_later(Some(client(1))).is_ok()).count();
         assert_eq!(admitted, 4 + MAX_CLOSING_CONNECTIONS);
         assert_eq!(table.open(), admitted);
     }
@@ -308,7 +348,7 @@ mod tests {
     fn nothing_is_left_of_closed_connections() {
         let mut table = table(4, 2);
         for round in 0..100 {
-            let admitted = table.admit(Some(client(round % 5))).unwrap();
+            let admitted = table.admit_later(Some(client(round % 5))).unwrap();
             if round % 3 == 0 {
                 table.serve(admitted.id);
             }

@@ -29,6 +29,9 @@ use super::{
 /// A byte that is an error wherever it stands in a head or between chunks: the library answers it with 400, after the
 /// answers to earlier requests.
 const INVALID_BYTE: u8 = 0;
+/// How long to wait for bytes when a time limit has passed. A process that was suspended sees its timers first: only the
+/// next turn of the runtime looks at the sockets.
+pub(super) const OVERDUE_DELAY: Duration = Duration::from_millis(20);
 
 /// A connection to a client.
 pub(super) struct ClientStream<T> {
@@ -41,6 +44,8 @@ pub(super) struct ClientStream<T> {
     /// When the connection was established, a head began, or an answer was sent.
     since: Instant,
     timer: Pin<Box<Sleep>>,
+    /// When the connection ends if nothing arrives: its time has passed, but the socket may not have been looked at.
+    overdue: Option<Instant>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     is_closing: bool,
     has_ended: bool,
@@ -63,14 +68,11 @@ impl<T> ClientStream<T> {
             head_timeout_answer,
             since,
             timer: Box::pin(sleep_until(since + times.head)),
+            overdue: None,
             closing: Box::pin(closing),
             is_closing: false,
             has_ended: false,
         }
-    }
-
-    pub(super) fn permit(&self) -> &Rc<Permit> {
-        &self.permit
     }
 
     /// The time the client has for what comes next; none within a body, for which the handlers have a limit.
@@ -78,8 +80,10 @@ impl<T> ClientStream<T> {
         match self.scanner.place() {
             Place::Body => None,
             Place::BetweenMessages if self.is_closing => Some(self.times.idle_when_closing),
-            Place::BetweenMessages if self.scanner.heads() > 0 => Some(self.times.idle),
-            Place::BetweenMessages | Place::Head => Some(self.times.head),
+            Place::BetweenMessages if self.scanner.heads() == 0 => Some(self.times.head),
+            Place::BetweenMessages if self.permit.is_crowded() => Some(self.times.idle_when_crowded),
+            Place::BetweenMessages => Some(self.times.idle),
+            Place::Head => Some(self.times.head),
         }
     }
 
@@ -111,14 +115,18 @@ impl<T: AsyncWrite + Unpin> ClientStream<T> {
                 self.is_closing = self.closing.as_mut().poll(context).is_ready();
             }
             let Some(limit) = self.time_limit() else { return Poll::Pending };
-            let deadline = self.since + limit;
+            let deadline = self.overdue.unwrap_or(self.since + limit);
             // A timer that rings early is set again: cheaper than setting it at each read.
             if deadline < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(deadline);
             }
             ready!(self.timer.as_mut().poll(context));
-            if Instant::now() >= deadline {
-                return Poll::Ready(self.end(context));
+            let now = Instant::now();
+            if now >= deadline {
+                if self.overdue.is_some() {
+                    return Poll::Ready(self.end(context));
+                }
+                self.overdue = Some(now + OVERDUE_DELAY);
             }
         }
     }
@@ -153,6 +161,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<T> {
         }
         let start = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut stream.io).poll_read(context, buffer) {
+            stream.overdue = None;
             if read.is_ok() && buffer.filled().len() > start {
                 stream.check(buffer, start);
             }
@@ -172,6 +181,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientStream<T> {
         if self.scanner.place() == Place::BetweenMessages {
             // The connection is idle from the end of an answer on.
             self.since = Instant::now();
+            self.overdue = None;
         }
         Poll::Ready(written)
     }
@@ -211,14 +221,19 @@ mod tests {
 
     impl Connection {
         fn open() -> Self {
+            Self::open_of(10)
+        }
+
+        fn open_of(total: usize) -> Self {
             let (client, io) = duplex(64 * 1024);
-            let limits = Limits { total: 10, per_client: 10 };
+            let limits = Limits { total, per_client: 10 };
             let limiter = Limiter::new(limits, Vec::new(), Metrics::default());
-            let permit = Rc::new(limiter.admit(IpAddr::from([127, 0, 0, 1])).unwrap());
+            let permit = Rc::new(limiter.admit(IpAddr::from([127, 0, 0, 1]), Instant::now()).unwrap());
             let times = Times {
                 handshake: SECOND,
                 head: 10 * SECOND,
                 idle: 60 * SECOND,
+                idle_when_crowded: 2 * SECOND,
                 idle_when_closing: SECOND / 4,
                 disconnect: SECOND,
             };
@@ -297,6 +312,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_makes_room_sooner_when_nearly_all_are_taken() {
+        let mut connection = Connection::open_of(1);
+        connection.sends(HEAD).await;
+        connection.read().await.unwrap();
+        let began = Instant::now();
+        assert_eq!(connection.read().await.unwrap(), b"");
+        assert_eq!(began.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn when_the_service_stops_an_idle_connection_may_send_one_more_request() {
         let mut connection = Connection::open();
         connection.sends(HEAD).await;
@@ -310,7 +335,7 @@ mod tests {
         connection.server.write_all(b"answer").await.unwrap();
         let answered = Instant::now();
         assert_eq!(connection.read().await.unwrap(), b"");
-        assert_eq!(answered.elapsed().as_millis(), 250);
+        assert_eq!(answered.elapsed(), SECOND / 4 + OVERDUE_DELAY);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,11 +3,8 @@
 use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
 
 use actix_http::{HttpService, KeepAlive, Request, Response};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
-use actix_web::{
-    body::MessageBody,
-    dev::{AppConfig, ServiceResponse},
-};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
+use actix_web::{body::MessageBody, dev::AppConfig};
 use bytes::Bytes;
 use tokio::{
     net::TcpStream,
@@ -18,12 +15,18 @@ use tokio::{
         oneshot,
     },
     task::spawn_local,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
-use super::{CrowdedHint, Times, accept::Accepted, limiter::Permit, metrics::Reason, stream::ClientStream};
+use super::{
+    HttpApp, Times,
+    accept::Accepted,
+    limiter::Permit,
+    metrics::Reason,
+    stream::{ClientStream, OVERDUE_DELAY},
+};
 
 /// What the HTTP library reads from and writes to.
 type HttpStream = ClientStream<Either<TcpStream, TlsStream<TcpStream>>>;
@@ -55,13 +58,7 @@ impl Worker {
     where
         A: Fn() -> I + Send + 'static,
         I: IntoServiceFactory<S, Request>,
-        S: ServiceFactory<
-                Request,
-                Config = AppConfig,
-                Response = ServiceResponse<B>,
-                Error = actix_web::Error,
-                InitError = (),
-            > + 'static,
+        S: HttpApp<B>,
         B: MessageBody + 'static,
     {
         let (queue, connections) = unbounded_channel();
@@ -100,13 +97,7 @@ fn run<A, I, S, B>(
 where
     A: Fn() -> I,
     I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<B>,
-            Error = actix_web::Error,
-            InitError = (),
-        > + 'static,
+    S: HttpApp<B>,
     B: MessageBody + 'static,
 {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
@@ -119,13 +110,11 @@ where
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(settings.times.disconnect)
-            .on_connect_ext(|stream: &HttpStream, data| {
-                data.insert(CrowdedHint::new(stream.permit()));
-            })
             .h1(map_config(app, |()| AppConfig::default()));
         let service = http.new_service(()).await.map_err(|()| io::Error::other("the app cannot be built"))?;
         let (service, tasks) = (Rc::new(service), TaskTracker::new());
-        let settings = Rc::new(settings);
+        // A token of its own: the threads need not share its lock.
+        let settings = Rc::new(WorkerSettings { closing: settings.closing.child_token(), ..settings });
         while let Some(accepted) = connections.recv().await {
             let (service, settings) = (Rc::clone(&service), Rc::clone(&settings));
             spawn_local(tasks.track_future(async move {
@@ -170,7 +159,7 @@ async fn connect(
     select! {
         biased;
         readable = socket.readable() => readable.ok()?,
-        () = sleep_until(accepted + limit) => {
+        () = overdue(accepted + limit) => {
             permit.count(reason);
             return None;
         }
@@ -190,13 +179,22 @@ async fn handshake(
     permit: &Permit,
     limit: Duration,
 ) -> Option<TlsStream<TcpStream>> {
-    let reason = match timeout(limit, TlsAcceptor::from(Arc::clone(tls)).accept(socket)).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(_)) => Reason::HandshakeFailed,
-        Err(_) => Reason::HandshakeTimeout,
+    let reason = select! {
+        biased;
+        stream = TlsAcceptor::from(Arc::clone(tls)).accept(socket) => match stream {
+            Ok(stream) => return Some(stream),
+            Err(_) => Reason::HandshakeFailed,
+        },
+        () = overdue(Instant::now() + limit) => Reason::HandshakeTimeout,
     };
     permit.count(reason);
     None
+}
+
+/// Returns when a time limit has passed, and the runtime has looked at the sockets since.
+async fn overdue(deadline: Instant) {
+    sleep_until(deadline).await;
+    sleep(OVERDUE_DELAY).await;
 }
 
 /// Returns once the service stops and a client has had time to send a request.

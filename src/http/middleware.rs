@@ -21,7 +21,6 @@ use super::{
     state::RequestState,
 };
 use crate::{
-    connections::CrowdedHint,
     request::RequestContext,
     telemetry::{Span, TraceContext},
 };
@@ -47,11 +46,10 @@ pub(super) async fn request_context(
         "request"
     );
     request.extensions_mut().insert(state.clone());
-    let crowded = request.conn_data::<CrowdedHint>().cloned();
     let observer = Observer::start(web::Data::clone(&api), state, started);
     let mut response = next.call(request).await?;
     observer.finish(&response);
-    if api.is_draining() || crowded.is_some_and(|hint| hint.is_crowded()) {
+    if api.is_draining() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();

@@ -48,7 +48,7 @@ impl Search {
 
 /// Renders the name of a user; in quotes if it begins or ends with a space, which makes it another user.
 fn name(subject: &str) -> String {
-    let shown = printable(subject).to_string();
+    let shown = printable(subject);
     if subject.trim() == subject { shown } else { format!("“{shown}”") }
 }
 
