@@ -13,6 +13,7 @@ mod metrics;
 mod refuse;
 mod stream;
 mod strict;
+mod time_limit;
 mod worker;
 
 use std::{fmt, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
@@ -30,7 +31,6 @@ use prometheus_client::registry::Registry;
 use tokio::{select, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::descriptors::raise_open_file_limit;
 use self::{
     accept::Acceptor,
     limiter::Limiter,
@@ -39,6 +39,7 @@ use self::{
     refuse::Refuser,
     worker::{Worker, WorkerSettings},
 };
+pub(crate) use self::{descriptors::raise_open_file_limit, time_limit::overdue};
 
 /// The time that an idle connection is kept open for a next request.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);

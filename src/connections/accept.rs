@@ -15,6 +15,8 @@ use super::{
     refuse::Refuser,
 };
 
+/// Connections that are taken before other tasks of the runtime get a turn.
+const MAX_BURST_CONNECTIONS: usize = 64;
 /// How long to wait if the system is out of something that a connection needs.
 const EXHAUSTED_DELAY: Duration = Duration::from_millis(50);
 /// The interval at which that is logged.
@@ -96,30 +98,54 @@ impl Acceptor {
     ) -> io::Result<()> {
         let Self { socket, mut gate } = self;
         while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
-            // The worker's runtime watches it, not this one.
-            let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
-            if gate.pass(accepted, &mut take)? == Outcome::Exhausted {
-                sleep(EXHAUSTED_DELAY).await;
-            }
+            gate.pass_burst(accepted, &socket, &mut take).await?;
         }
-        let held_back = Instant::now();
         hold_back_new_connections(&socket);
-        while let Ok(accepted) = timeout_at(held_back + TCP_HANDSHAKE_TIMEOUT, socket.accept()).await {
-            let accepted = accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
-            gate.pass(accepted, &mut take)?;
+        let end = Instant::now() + TCP_HANDSHAKE_TIMEOUT;
+        while let Ok(accepted) = timeout_at(end, socket.accept()).await {
+            gate.pass_burst(accepted, &socket, &mut take).await?;
         }
-        let socket = socket.into_std()?;
-        loop {
-            let accepted = socket.accept();
-            let is_empty = accepted.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
-            if is_empty || gate.pass(accepted, &mut take)? == Outcome::Exhausted {
-                return Ok(());
+        // The last look before the socket is closed does not depend on the runtime's turns.
+        while let Some(accepted) = accept_at_once(&socket) {
+            if gate.pass(accepted, &mut take)? == Outcome::Exhausted {
+                break;
             }
         }
+        Ok(())
     }
 }
 
+/// Accepts a connection that is waiting, if there is one.
+fn accept_at_once(socket: &tokio::net::TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let accepted = SockRef::from(socket).accept();
+    if accepted.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+        return None;
+    }
+    Some(accepted.and_then(|(socket, address)| {
+        let peer = address.as_socket().ok_or(ErrorKind::InvalidData)?;
+        socket.set_nonblocking(true)?;
+        Ok((socket.into(), peer))
+    }))
+}
+
 impl Gate {
+    /// Passes a connection on, and those that wait behind it: they need not be registered with this runtime first.
+    async fn pass_burst(
+        &mut self,
+        first: io::Result<(tokio::net::TcpStream, SocketAddr)>,
+        socket: &tokio::net::TcpListener,
+        take: &mut impl FnMut(Accepted) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let first = first.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
+        let rest = (1..MAX_BURST_CONNECTIONS).map_while(|_| accept_at_once(socket));
+        for accepted in std::iter::once(first).chain(rest) {
+            if self.pass(accepted, take)? == Outcome::Exhausted {
+                sleep(EXHAUSTED_DELAY).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a connection, or passes it on.
     fn pass(
         &mut self,
@@ -130,13 +156,10 @@ impl Gate {
             Ok((socket, peer)) => (socket, peer),
             Err(error) => return Ok(self.failed(&error)),
         };
-        // It fails only for a socket that is unusable, which is closed here.
-        if socket.set_nonblocking(true).is_ok() {
-            let at = Instant::now();
-            match self.limiter.admit(peer.ip(), at) {
-                Ok(permit) => take(Accepted { socket, peer, permit, at })?,
-                Err(_) => self.refuser.refuse(socket),
-            }
+        let at = Instant::now();
+        match self.limiter.admit(peer.ip(), at) {
+            Ok(permit) => take(Accepted { socket, peer, permit, at })?,
+            Err(_) => self.refuser.refuse(socket),
         }
         Ok(Outcome::Done)
     }

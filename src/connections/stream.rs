@@ -24,14 +24,12 @@ use super::{
     limiter::Permit,
     metrics::Reason,
     strict::{MalformedAt, Place, Scanner},
+    time_limit::OVERDUE_DELAY,
 };
 
 /// A byte that is an error wherever it stands in a head or between chunks: the library answers it with 400, after the
 /// answers to earlier requests.
 const INVALID_BYTE: u8 = 0;
-/// How long to wait for bytes when a time limit has passed. A process that was suspended sees its timers first: only the
-/// next turn of the runtime looks at the sockets.
-pub(super) const OVERDUE_DELAY: Duration = Duration::from_millis(20);
 
 /// A connection to a client.
 pub(super) struct ClientStream<T> {

@@ -1,6 +1,6 @@
 //! Worker threads: each serves the connections that it is given, on a runtime of its own.
 
-use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{io, pin::pin, rc::Rc, sync::Arc, thread, time::Duration};
 
 use actix_http::{HttpService, KeepAlive, Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
@@ -15,17 +15,14 @@ use tokio::{
         oneshot,
     },
     task::spawn_local,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    HttpApp, Times,
-    accept::Accepted,
-    limiter::Permit,
-    metrics::Reason,
-    stream::{ClientStream, OVERDUE_DELAY},
+    HttpApp, Times, accept::Accepted, limiter::Permit, metrics::Reason, stream::ClientStream,
+    time_limit::overdue,
 };
 
 /// What the HTTP library reads from and writes to.
@@ -120,16 +117,16 @@ where
             spawn_local(tasks.track_future(async move {
                 let Accepted { socket, peer, permit, at } = accepted;
                 let permit = Rc::new(permit);
-                let serving = async {
+                let mut serving = pin!(async {
                     if let Some(stream) = connect(socket, at, &permit, &settings).await {
                         // How it ends is the client's business; what its requests met is logged elsewhere.
                         let _ = service.call((stream, Some(peer))).await;
                     }
-                };
+                });
                 select! {
                     biased;
                     () = permit.gives_way() => permit.count(Reason::Silent),
-                    () = serving => {}
+                    () = &mut serving => {}
                 }
             }));
         }
@@ -179,9 +176,11 @@ async fn handshake(
     permit: &Permit,
     limit: Duration,
 ) -> Option<TlsStream<TcpStream>> {
+    // Counted before the socket is closed.
+    let mut accept = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
     let reason = select! {
         biased;
-        stream = TlsAcceptor::from(Arc::clone(tls)).accept(socket) => match stream {
+        stream = &mut accept => match stream {
             Ok(stream) => return Some(stream),
             Err(_) => Reason::HandshakeFailed,
         },
@@ -189,12 +188,6 @@ async fn handshake(
     };
     permit.count(reason);
     None
-}
-
-/// Returns when a time limit has passed, and the runtime has looked at the sockets since.
-async fn overdue(deadline: Instant) {
-    sleep_until(deadline).await;
-    sleep(OVERDUE_DELAY).await;
 }
 
 /// Returns once the service stops and a client has had time to send a request.

@@ -95,8 +95,7 @@ impl Setup {
         });
         Self {
             sts,
-            config: r#"
-[server]
+            config: r#"[server]
 listen = "127.0.0.1:0"
 drain_delay = "0s"
 cors_origins = ["https://app.example.com"]
