@@ -5,7 +5,7 @@ ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
 
-.PHONY: all quick check test rust sdks ops simulate oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate outages oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -40,6 +40,13 @@ ops: prometheus
 SIMULATION_SEEDS ?= 1000000
 simulate:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) $(CARGO) test --locked --release --package cosbroker --lib simulation::whatever -- --nocapture
+
+# Load and outages on a release build, for half an hour: prints the figures of docs/understand/reliability.md. With
+# COSBROKER_BINARY, on that binary.
+outages:
+	$(CARGO) build --release --locked
+	COSBROKER_BINARY=$${COSBROKER_BINARY:-$(CURDIR)/target/release/cosbroker} \
+	$(CARGO) test --locked --workspace --test outages -- --test-threads 1
 
 # Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed

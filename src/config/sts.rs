@@ -65,7 +65,7 @@ pub struct StsParts {
     pub source_credentials: SourceCredentialsConfig,
     /// Calls this process may make in any second.
     pub calls_per_second: NonZeroU32,
-    /// Bound on all STS work of one request: waiting for quota, calls and retries.
+    /// How long a request waits for STS at most: its turn, the call and retries. A call has this long from its turn.
     pub timeout: Duration,
 }
 

@@ -110,7 +110,8 @@ impl Queue {
     /// reserved.
     pub(super) fn refuse(&mut self, caller: Fingerprint, priority: Priority, outlook: Outlook) -> Duration {
         self.remove_expired_reservations(outlook.now);
-        let wait = outlook.first_turn_in + times(outlook.interval, self.waiting.len());
+        // Without the wait for the circuit: that can be waited for in the queue, and it may end at any time.
+        let wait = times(outlook.interval, self.waiting.len());
         match (priority, self.due_by_caller.get(&caller)) {
             (Priority::NoActiveKey, Some(reserved)) if reserved.due > outlook.now + EARLY_TOLERANCE => {
                 reserved.due.saturating_sub(outlook.now)

@@ -30,6 +30,7 @@ mod lint;
 mod modules;
 mod monitoring;
 mod output;
+mod overload;
 mod page;
 mod policy;
 mod reference;

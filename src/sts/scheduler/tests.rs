@@ -155,12 +155,67 @@ fn while_sts_is_dead_callers_are_refused_within_their_time_and_told_when_to_come
         for _ in 0..30 {
             scheduler.record_failure(0.5);
         }
-        assert!(matches!(
-            acquire(&scheduler, 0, Priority::NoActiveKey).await,
-            Err(StsError::CircuitOpen { retry_after }) if retry_after >= SECOND
-        ));
-        assert!(scheduler.clock.monotonic() <= TIMEOUT);
+        let callers = (0..300).map(|number| {
+            let scheduler = &scheduler;
+            async move {
+                let result = acquire(scheduler, number, Priority::NoActiveKey).await;
+                scheduler.record_failure(0.5);
+                (result, scheduler.clock.monotonic())
+            }
+        });
+        let outcomes = futures::future::join_all(callers).await;
+        assert!(outcomes.iter().all(|(_, at)| *at <= TIMEOUT));
+        let refused: Vec<_> = outcomes.iter().filter_map(|(result, _)| result.as_ref().err()).collect();
+        assert!((295..300).contains(&refused.len()), "all but the probes: {}", refused.len());
+        for error in refused {
+            assert!(
+                matches!(error, StsError::CircuitOpen { retry_after } if *retry_after >= SECOND),
+                "{error:?}"
+            );
+        }
     });
+}
+
+/// A user who comes back whenever told to, while STS is dead until then. Returns when the key came.
+async fn user_in_outage(scheduler: Arc<Scheduler>, number: u32, until: Duration) -> Duration {
+    loop {
+        let told = match scheduler.acquire(caller(number), Priority::NoActiveKey).await {
+            Ok(_) if scheduler.clock.monotonic() >= until => {
+                scheduler.record_success(scheduler.clock.monotonic());
+                return scheduler.clock.monotonic();
+            }
+            Ok(_) => {
+                scheduler.record_failure(f64::from(number % 10) / 10.0);
+                scheduler.retry_after(caller(number), Priority::NoActiveKey)
+            }
+            Err(error) => error.retry_after(),
+        };
+        tokio::time::sleep(Duration::from_secs_f64(told.as_secs_f64().ceil().max(1.0))).await;
+    }
+}
+
+#[test]
+fn after_an_outage_everybody_is_served_within_two_seconds_and_what_the_quota_needs() {
+    const OUTAGE: Duration = Duration::from_secs(30);
+    for (per_second, users) in [(600, 500), (100, 200), (100, 1000)] {
+        paused().block_on(async {
+            let scheduler = scheduler(per_second);
+            let mut waiting = Vec::new();
+            for number in 0..users {
+                tokio::time::advance(SECOND / 100).await;
+                waiting.push(tokio::spawn(user_in_outage(Arc::clone(&scheduler), number, OUTAGE)));
+            }
+            let mut last = Duration::ZERO;
+            for user in waiting {
+                last = last.max(user.await.unwrap());
+            }
+            // Who is told more than one second is told a whole number of them.
+            let rounding = if users > per_second { 1.0 } else { 0.0 };
+            let goal = 2.0 + rounding + f64::from(users) / f64::from(per_second) / 0.95;
+            let took = last.saturating_sub(OUTAGE).as_secs_f64();
+            assert!(took <= goal, "{users} users at {per_second} a second: {took} s, not {goal} s");
+        });
+    }
 }
 
 #[test]

@@ -57,9 +57,10 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// The program under test. Cargo builds it and names it to the tests of its package.
+/// The program under test. Cargo builds it and names it to the tests of its package; `COSBROKER_BINARY` names another,
+/// such as a release build.
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("CARGO_BIN_EXE_cosbroker");
+    let path = std::env::var_os("COSBROKER_BINARY").or_else(|| std::env::var_os("CARGO_BIN_EXE_cosbroker"));
     path.expect("CARGO_BIN_EXE_cosbroker is not set: run the tests with Cargo").into()
 }
 
@@ -488,6 +489,13 @@ pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
         });
     });
     (address, sts)
+}
+
+/// Adds a fault to the emulator at this address.
+pub async fn inject_fault(cloud: SocketAddr, fault: &Value) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = Answer::of(http.post(format!("http://{cloud}/faults")).body(fault.to_string())).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
 }
 
 /// How a [`CannedSts`] answers.
