@@ -12,12 +12,12 @@ mod keys;
 mod page;
 mod status;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, Error, HttpRequest, HttpResponse, HttpServer, Resource,
+    App, Error, HttpRequest, HttpResponse, Resource,
     body::MessageBody,
-    dev::{Server, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
         header::{ACCEPT, ALLOW, AUTHORIZATION, WWW_AUTHENTICATE},
@@ -33,6 +33,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::history::SAMPLE_INTERVAL;
 use self::{
@@ -42,14 +43,15 @@ use self::{
 use crate::{
     audit::Audit,
     canary::Canary,
+    connections::{self, Server},
     credential_cache::CredentialCache,
-    http::{self, RecentRefusals},
+    http::{self, RecentRefusals, prepared_answers},
     identity::Verifier,
     metrics::MetricsWriter,
     reload::TemplateStore,
     sts::TencentSts,
 };
-use runtime::clock::Clock;
+use runtime::{clock::Clock, entropy::Entropy};
 
 /// The services that the operators' listener reads and controls.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub(crate) struct Services {
     pub(crate) canary: Option<Arc<Canary>>,
     pub(crate) audit: Audit,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 /// The state of the operators' listener.
@@ -129,13 +132,30 @@ impl Collector for ProcessMetrics {
     }
 }
 
-/// Starts the operators' listener.
-///
-/// # Errors
-/// When the socket cannot be used.
-pub(crate) fn serve(state: Arc<AdminState>, listener: std::net::TcpListener) -> std::io::Result<Server> {
+/// Connections to the operators' listener; each has a file descriptor of the reserve.
+const MAX_CONNECTIONS: usize = 32;
+/// How long running requests of operators may take when the service stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Prepares the operators' listener, which serves until `closing` is cancelled.
+pub(crate) fn serve(
+    state: Arc<AdminState>,
+    listener: std::net::TcpListener,
+    closing: CancellationToken,
+) -> Server {
     let state = web::Data::from(state);
-    let server = HttpServer::new(move || {
+    let settings = connections::Settings {
+        name: "operators",
+        workers: Some(1),
+        max_connections: MAX_CONNECTIONS,
+        max_connections_per_address: MAX_CONNECTIONS,
+        exempt: Vec::new(),
+        tls: None,
+        handshake_timeout: Duration::ZERO,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+        answers: prepared_answers(),
+    };
+    Server::new(listener, settings, closing, move || {
         App::new()
             .app_data(web::Data::clone(&state))
             .wrap(middleware::from_fn(authenticate))
@@ -149,11 +169,6 @@ pub(crate) fn serve(state: Arc<AdminState>, listener: std::net::TcpListener) -> 
             .configure(page::routes)
             .default_service(web::to(not_found))
     })
-    .workers(1)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
 }
 
 /// Passes on an authenticated request; otherwise responds with the login page, or with a refusal for programs.

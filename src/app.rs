@@ -6,22 +6,22 @@ mod listen;
 mod run;
 mod snapshot;
 mod source_credentials;
+mod stop;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use actix_web::dev::Server;
 use tokio::signal::unix::Signal;
-use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "sandbox")]
 pub(crate) use self::error::listen_help;
+use self::stop::Stop;
 pub use self::{
     build::check_canary,
     error::{Listener, StartError},
 };
 use crate::{
-    admin::AdminState, audit::Audit, canary::Canary, credential_cache::CredentialCache, identity::Verifier,
-    reload::TemplateStore, sts::TencentSts, telemetry::Tracer,
+    admin::AdminState, audit::Audit, canary::Canary, connections::Server, credential_cache::CredentialCache,
+    identity::Verifier, reload::TemplateStore, sts::TencentSts, telemetry::Tracer,
 };
 use runtime::clock::Clock;
 
@@ -40,7 +40,7 @@ pub struct App {
     canary: Option<Arc<Canary>>,
     clock: Arc<dyn Clock>,
     signals: Signals,
-    shutdown: CancellationToken,
+    stop: Stop,
 }
 
 /// Signals that would end the process if nothing received them.

@@ -2,7 +2,7 @@
 //!
 //! Callers record events and never wait: a bounded queue leads to a thread that writes. Events that do not fit the
 //! queue, as when the disk stays full, are counted, alarmed and reported in the log once it can be written again; no
-//! request is refused for it. Refusals are written up to a rate; above it, only their number is.
+//! request is refused for it. A part of the queue is reserved for the lines of keys and of operators' acts. Refusals are written up to a rate; above it, only their number is.
 //!
 //! The queue is written by hand because `tracing-appender`, the usual crate, loses each line whose write fails, as on a
 //! full disk.
@@ -41,6 +41,8 @@ use runtime::clock::Clock;
 
 /// The size of the queue: more than a broker at its STS quota issues in the ten seconds that a disk may stall.
 const MAX_QUEUED_EVENTS: usize = 8192;
+/// The part of the queue that lines for each request leave to the lines of keys and of operators' acts.
+const RESERVED_EVENTS: usize = 1024;
 /// The time after which a write that has neither succeeded nor failed counts as failing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time that stopping waits for the disk.
@@ -161,13 +163,17 @@ impl Audit {
             self.metrics.add_suppressed();
             return;
         }
+        let has_room = event.may_use_reserve() || self.metrics.queued() < MAX_QUEUED_EVENTS - RESERVED_EVENTS;
         self.metrics.add_queued();
-        let (reason, cause) = match log.queue.try_send(Message::Event(log.clock.now(), event)) {
-            Ok(()) => return,
-            Err(TrySendError::Full(_)) => {
-                (LossReason::QueueFull, "events come faster than they can be written")
-            }
-            Err(TrySendError::Disconnected(_)) => (LossReason::Stopped, "the log is closed"),
+        let sent = if has_room {
+            log.queue.try_send(Message::Event(log.clock.now(), event)).map_err(LossReason::from)
+        } else {
+            Err(LossReason::QueueFull)
+        };
+        let Err(reason) = sent else { return };
+        let cause = match reason {
+            LossReason::QueueFull => "events come faster than they can be written",
+            LossReason::Unwritable | LossReason::Stopped => "the log is closed",
         };
         self.metrics.add_lost(reason, 1);
         if log.shared.unreported_losses.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -185,7 +191,7 @@ impl Audit {
         let stopped = log.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if stopped.recv_timeout(SHUTDOWN_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
             let lines = self.metrics.queued();
-            self.metrics.add_lost(LossReason::Stopped, lines);
+            self.metrics.add_lost(LossReason::Stopped, i64::try_from(lines).unwrap_or(i64::MAX));
             tracing::error!(
                 lines,
                 "audit lines are lost: the disk or the reader of the pipe did not take them in time"
@@ -206,6 +212,15 @@ impl Audit {
     pub fn register(&self, registry: &mut Registry) {
         self.metrics.register(registry);
         registry.register_collector(Box::new(MetricsCollector(self.clone())));
+    }
+}
+
+impl From<TrySendError<Message>> for LossReason {
+    fn from(error: TrySendError<Message>) -> Self {
+        match error {
+            TrySendError::Full(_) => Self::QueueFull,
+            TrySendError::Disconnected(_) => Self::Stopped,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod middleware;
 mod observe;
 mod openapi;
 mod outcome;
+mod prepared;
 mod problem;
 mod query;
 mod recent_refusals;
@@ -26,20 +27,17 @@ mod state;
 mod tls;
 mod v1;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::{
-    App, HttpResponse, HttpServer, Resource,
-    dev::Server,
-    guard,
+    App, HttpResponse, Resource, guard,
     middleware::{Condition, from_fn},
     web,
 };
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::query::query;
 use self::{call::Call, refusal::Refusal};
 pub use self::{
     metrics::Metrics,
@@ -48,8 +46,14 @@ pub use self::{
     problem::ProblemType,
     recent_refusals::{RecentRefusal, RecentRefusals},
 };
+pub(crate) use self::{prepared::prepared_answers, query::query};
 use crate::{
-    audit::Audit, config, credential_cache::CredentialCache, identity::Verifier, reload::TemplateStore,
+    audit::Audit,
+    config,
+    connections::{self, Server},
+    credential_cache::CredentialCache,
+    identity::Verifier,
+    reload::TemplateStore,
     telemetry::Tracer,
 };
 use runtime::{clock::Clock, entropy::Entropy};
@@ -87,43 +91,41 @@ impl Api {
     }
 }
 
-/// Longest time in which a request's head must arrive (RFC 9110 §15.5.9).
-const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept open.
-const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// How long browsers may cache the answer to a CORS preflight.
 const CORS_MAX_AGE_SECONDS: usize = 600;
 
-/// Starts the public listener.
+/// Prepares the public listener, which serves until `closing` is cancelled; `max_connections` is what the machine
+/// allows of the configured number.
 ///
 /// # Errors
-/// If the socket or the certificate cannot be used.
-pub fn serve(api: Api, listener: std::net::TcpListener, config: &config::Server) -> std::io::Result<Server> {
+/// If the certificate cannot be used.
+pub(crate) fn serve(
+    api: Api,
+    listener: std::net::TcpListener,
+    config: &config::Server,
+    max_connections: usize,
+    closing: CancellationToken,
+) -> std::io::Result<Server> {
     let api = web::Data::new(api);
     let origins = config.cors_origins().to_vec();
-    let server = HttpServer::new(move || {
+    let settings = connections::Settings {
+        name: "public",
+        workers: config.workers(),
+        max_connections,
+        max_connections_per_address: config.max_connections_per_address(),
+        exempt: config.trusted_proxies().to_vec(),
+        tls: config.tls().map(tls::server).transpose()?.map(Arc::new),
+        handshake_timeout: config.tls_handshake_timeout(),
+        shutdown_timeout: config.shutdown_timeout(),
+        answers: prepared_answers(),
+    };
+    Ok(Server::new(listener, settings, closing, move || {
         App::new()
             .app_data(web::Data::clone(&api))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(middleware::request_context))
             .configure(routes)
-    })
-    .client_request_timeout(HEAD_READ_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .max_connections(config.max_connections())
-    .shutdown_timeout(
-        config.shutdown_timeout().as_secs() + u64::from(config.shutdown_timeout().subsec_nanos() > 0),
-    )
-    .disable_signals();
-    let server = match config.workers() {
-        Some(workers) => server.workers(workers),
-        None => server,
-    };
-    let server = match config.tls() {
-        Some(tls) => server.listen_rustls_0_23(listener, tls::server(tls)?)?,
-        None => server.listen(listener)?,
-    };
-    Ok(server.run())
+    }))
 }
 
 /// Checks that a certificate and key can be used.

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod canary;
 pub mod cli;
 pub mod config;
+mod connections;
 pub mod credential_cache;
 pub mod http;
 pub mod identity;

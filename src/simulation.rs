@@ -9,6 +9,7 @@
 
 mod invariants;
 mod machine;
+mod outages;
 mod world;
 
 use std::{

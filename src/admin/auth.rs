@@ -1,9 +1,15 @@
 //! Authentication on the operators' listener: a bearer token for programs, a login cookie for browsers.
 //!
-//! The cookie holds its expiry time and is signed with a key that is derived from the token. It grants nothing else,
-//! survives a restart, and becomes invalid when the token is changed.
+//! The cookie holds its session's id and expiry time, and is signed with a key that is derived from the token. It grants
+//! nothing else, survives a restart, and becomes invalid when the token is changed. Logging out ends the session on the
+//! server as well, until it restarts.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use actix_web::http::{
     header::{self, HeaderMap, HeaderName},
@@ -15,6 +21,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
+use runtime::entropy::Entropy;
+
 /// The time that a browser stays logged in: a working day, or a night on call.
 const SESSION_TTL: Duration = Duration::from_hours(12);
 /// The name of the login cookie.
@@ -24,6 +32,15 @@ pub(super) const COOKIE_NAME: &str = "cosbroker_admin";
 #[derive(Debug)]
 pub(super) struct AdminAuth {
     token: Option<SecretString>,
+    /// The sessions that were logged out before they expire, and when they do.
+    ended: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// A browser that is logged in.
+#[derive(Debug, PartialEq, Eq)]
+struct Session {
+    id: String,
+    expires_at: Timestamp,
 }
 
 /// The reason why a request is refused.
@@ -37,7 +54,7 @@ pub(super) enum AuthFailure {
 
 impl AdminAuth {
     pub(super) fn new(token: Option<SecretString>) -> Self {
-        Self { token }
+        Self { token, ended: Mutex::default() }
     }
 
     /// Returns whether a token is required.
@@ -55,19 +72,52 @@ impl AdminAuth {
         let Some(token) = &self.token else {
             return if is_host_of_this_machine(headers) { Ok(()) } else { Err(AuthFailure::HostNotLoopback) };
         };
-        let is_valid = cookie.is_some_and(|cookie| is_valid_cookie(token, cookie, now))
+        let session = cookie.and_then(|cookie| Session::of(token, cookie, now));
+        let is_valid = session.is_some_and(|session| !self.ended().contains_key(&session.id))
             || is_same_token(token, bearer(headers));
         if is_valid { Ok(()) } else { Err(AuthFailure::InvalidToken) }
     }
 
     /// Returns the login cookie, if a token is configured and `token` is it.
-    pub(super) fn login(&self, token: &str, secure: bool, now: Timestamp) -> Option<Cookie<'static>> {
+    pub(super) fn login(
+        &self,
+        token: &str,
+        secure: bool,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Option<Cookie<'static>> {
         let configured =
             self.token.as_ref().filter(|configured| is_same_token(configured, token.as_bytes()))?;
-        let expires_at = (now + SESSION_TTL).as_second().to_string();
+        let session = Session { id: entropy.hex_id(), expires_at: now + SESSION_TTL };
         let mut jar = CookieJar::new();
-        jar.signed_mut(&signing_key(configured)?).add(cookie(expires_at, secure, SESSION_TTL));
+        jar.signed_mut(&signing_key(configured)?).add(cookie(session.to_value(), secure, SESSION_TTL));
         jar.get(COOKIE_NAME).cloned()
+    }
+
+    /// Ends the session of a cookie: it is not valid any more, wherever it is.
+    pub(super) fn logout(&self, cookie: Cookie<'static>, now: Timestamp) {
+        let session = self.token.as_ref().and_then(|token| Session::of(token, cookie, now));
+        let mut ended = self.ended();
+        ended.retain(|_, expires_at| now < *expires_at);
+        ended.extend(session.map(|session| (session.id, session.expires_at)));
+    }
+
+    fn ended(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Returns the session of a cookie, if this listener signed it and it has not expired.
+    fn of(token: &SecretString, cookie: Cookie<'static>, now: Timestamp) -> Option<Self> {
+        let cookie = CookieJar::new().signed(&signing_key(token)?).verify(cookie)?;
+        let (id, expires_at) = cookie.value().split_once('.')?;
+        let expires_at = Timestamp::from_second(expires_at.parse().ok()?).ok()?;
+        (now < expires_at).then(|| Self { id: id.to_owned(), expires_at })
+    }
+
+    fn to_value(&self) -> String {
+        format!("{}.{}", self.id, self.expires_at.as_second())
     }
 }
 
@@ -85,15 +135,6 @@ fn cookie(value: String, secure: bool, max_age: Duration) -> Cookie<'static> {
         .same_site(SameSite::Strict)
         .max_age(max_age.try_into().unwrap_or_default())
         .finish()
-}
-
-/// Returns whether this listener signed the cookie, and it has not expired.
-fn is_valid_cookie(token: &SecretString, cookie: Cookie<'static>, now: Timestamp) -> bool {
-    let Some(key) = signing_key(token) else { return false };
-    let verified = CookieJar::new().signed(&key).verify(cookie);
-    verified.is_some_and(|cookie| {
-        cookie.value().parse().is_ok_and(|expires_at: i64| now.as_second() < expires_at)
-    })
 }
 
 /// Derives the key that signs cookies. A hash of 64 bytes is what [`Key`] takes, so this never fails.
@@ -146,9 +187,14 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runtime::entropy::SystemEntropy;
 
     fn auth() -> AdminAuth {
         AdminAuth::new(Some(SecretString::from("the operators' token")))
+    }
+
+    fn login(auth: &AdminAuth) -> Cookie<'static> {
+        auth.login("the operators' token", false, at(0), &SystemEntropy).unwrap()
     }
 
     fn at(second: i64) -> Timestamp {
@@ -162,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_browser_stays_logged_in_for_twelve_hours() {
-        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        let cookie = login(&auth());
         assert!(accepts(&auth(), cookie.value(), 0) && accepts(&auth(), cookie.value(), 43_199));
         assert!(!accepts(&auth(), cookie.value(), 43_200), "expired");
         assert_eq!(cookie.http_only(), Some(true));
@@ -171,19 +217,30 @@ mod tests {
 
     #[test]
     fn a_new_token_ends_the_sessions_of_the_old_one() {
-        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        let cookie = login(&auth());
         let other = AdminAuth::new(Some(SecretString::from("a new token")));
         assert!(!accepts(&other, cookie.value(), 0));
     }
 
     #[test]
+    fn logging_out_ends_the_session_and_no_other() {
+        let auth = auth();
+        let (one, other) = (login(&auth), login(&auth));
+        auth.logout(one.clone(), at(1));
+        assert!(!accepts(&auth, one.value(), 2) && accepts(&auth, other.value(), 2));
+        auth.logout(other, at(43_201));
+        assert!(auth.ended().is_empty(), "an expired session needs no memory");
+    }
+
+    #[test]
     fn a_forged_cookie_is_refused() {
-        let cookie = auth().login("the operators' token", false, at(0)).unwrap();
+        let cookie = login(&auth());
         let signature = cookie.value().strip_suffix("43200").unwrap();
         for forged in [
             format!("{signature}99999999999"),
             format!("{}43200", "A".repeat(signature.len())),
             "43200".to_owned(),
+            "id.43200".to_owned(),
             signature.to_owned(),
             String::new(),
         ] {
@@ -194,13 +251,13 @@ mod tests {
     #[test]
     fn a_wrong_token_is_refused() {
         for wrong in ["", "the operators' tokem", "the operators' token "] {
-            assert!(auth().login(wrong, false, at(0)).is_none());
+            assert!(auth().login(wrong, false, at(0), &SystemEntropy).is_none());
         }
         assert_eq!(auth().check(&HeaderMap::new(), None, at(0)), Err(AuthFailure::InvalidToken));
     }
 
     #[test]
     fn without_a_configured_token_no_token_is_right() {
-        assert!(AdminAuth::new(None).login("", false, at(0)).is_none());
+        assert!(AdminAuth::new(None).login("", false, at(0), &SystemEntropy).is_none());
     }
 }

@@ -219,7 +219,8 @@ async fn login(
     // A client that forges the scheme only restricts its own cookie.
     let secure = request.connection_info().scheme() == "https";
     let token = form.as_ref().map_or("", |form| form.token.trim());
-    if let Some(cookie) = state.auth.login(token, secure, state.services.clock.now()) {
+    let now = state.services.clock.now();
+    if let Some(cookie) = state.auth.login(token, secure, now, &*state.services.entropy) {
         return secured(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
     }
     state.count_failed_login(client(&request));
@@ -231,9 +232,12 @@ async fn redirect_home() -> HttpResponse {
     secured(HttpResponse::SeeOther()).insert_header((LOCATION, "/")).finish()
 }
 
-async fn logout(request: HttpRequest) -> HttpResponse {
+async fn logout(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
     if let Err(error) = refuse_cross_site(&request) {
         return error_page(&error);
+    }
+    if let Some(cookie) = request.cookie(auth::COOKIE_NAME) {
+        state.auth.logout(cookie, state.services.clock.now());
     }
     secured(HttpResponse::SeeOther()).cookie(auth::logout_cookie()).insert_header((LOCATION, "/")).finish()
 }

@@ -10,12 +10,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Listener, Signals, StartError, listen::listen, snapshot::Snapshot};
+use super::{App, Listener, Signals, StartError, listen::listen, snapshot::Snapshot, stop::Stop};
 use crate::{
     admin::{AdminState, Services},
     audit::Audit,
     canary::{self, Canary, CanaryDeps},
     config::{self, Config, ConfigParts},
+    connections,
     credential_cache::CredentialCache,
     http::{self, Api, RecentRefusals},
     identity::Verifier,
@@ -72,8 +73,9 @@ impl App {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let templates = open_templates(&config, &*clock)?;
-        let ConfigParts { server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, .. } =
-            config.into_parts();
+        let ConfigParts {
+            server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, ..
+        } = config.into_parts();
         let issuer = issuers.first().issuer.clone();
         let runtime = Handle::current();
         let verifier = Arc::new(Verifier::new(issuers.into_vec(), Arc::clone(&clock), &runtime)?);
@@ -147,13 +149,17 @@ impl Components {
         admin: config::Admin,
         shutdown: CancellationToken,
     ) -> Result<App, StartError> {
+        let max_connections = connections::raise_open_file_limit(server.max_connections()).connections();
+        let closing = CancellationToken::new();
         let (address, token) = admin.into_parts();
-        let (operators_address, listener) = listen(Listener::Operators, address)?;
-        let admin = Arc::new(self.admin_state(token));
-        let operators = crate::admin::serve(Arc::clone(&admin), listener)?;
-        let (public_address, listener) = listen(Listener::Public, server.listen())?;
+        let (operators_address, operators_socket) = listen(Listener::Operators, address)?;
+        let (public_address, public_socket) = listen(Listener::Public, server.listen())?;
         let api = self.api(server, shutdown.clone());
-        let public = http::serve(api, listener, server)?;
+        let public = http::serve(api, public_socket, server, max_connections, closing.clone())?;
+        let mut registry = self.registry();
+        public.register(&mut registry);
+        let admin = Arc::new(self.admin_state(registry, token));
+        let operators = crate::admin::serve(Arc::clone(&admin), operators_socket, closing.clone());
         Ok(App {
             public: (public_address, public),
             operators: (operators_address, operators),
@@ -171,7 +177,7 @@ impl Components {
                 hangup: signal(SignalKind::hangup())?,
                 _file_size_limit: signal(SignalKind::from_raw(SIGXFSZ))?,
             },
-            shutdown,
+            stop: Stop { requested: shutdown, drain_delay: server.drain_delay(), closing },
         })
     }
 
@@ -192,7 +198,7 @@ impl Components {
         registry
     }
 
-    fn admin_state(&self, token: Option<SecretString>) -> AdminState {
+    fn admin_state(&self, registry: Registry, token: Option<SecretString>) -> AdminState {
         let services = Services {
             cache: self.cache.clone(),
             templates: Arc::clone(&self.templates),
@@ -203,8 +209,9 @@ impl Components {
             canary: self.canary.clone(),
             audit: self.audit.clone(),
             clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
         };
-        AdminState::new(self.registry(), services, token)
+        AdminState::new(registry, services, token)
     }
 
     fn api(&self, server: &config::Server, shutdown: CancellationToken) -> Api {

@@ -1,6 +1,6 @@
 //! Runs the service until it is told to stop.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -51,21 +51,15 @@ impl App {
             background.spawn(canary.watch());
         }
         let (public, operators) = (self.public.1, self.operators.1);
-        let (public_handle, operators_handle) = (public.handle(), operators.handle());
-        let serving = async { tokio::try_join!(public, operators) };
-        tokio::pin!(serving);
+        let closing = self.stop.closing.clone();
+        background.spawn(self.stop.run());
         systemd::notify_ready();
-        let served = tokio::select! {
-            served = &mut serving => served,
-            () = self.shutdown.cancelled() => {
-                systemd::notify_stopping();
-                tracing::info!("stopping: no new connections, running requests may finish");
-                // A server stops only while it is polled.
-                let (served, (), ()) =
-                    tokio::join!(serving, public_handle.stop(true), operators_handle.stop(true));
-                served
-            }
-        };
+        // If one fails, the other need not wait for a signal to stop.
+        let ends_both = |served: io::Result<()>| served.inspect_err(|_| closing.cancel());
+        let (public, operators) = tokio::join!(async { ends_both(public.run().await) }, async {
+            ends_both(operators.run().await)
+        },);
+        let served = public.and(operators);
         background.stop().await;
         served?;
         Ok(())

@@ -208,6 +208,11 @@ impl Event {
         }
     }
 
+    /// Returns whether it may use the reserved part of the queue: it is not one that each request may cause.
+    pub(super) fn may_use_reserve(&self) -> bool {
+        !matches!(self, Self::Serve { .. } | Self::Refusal(_))
+    }
+
     /// All values of [`Event::name`].
     pub(super) const NAMES: [&'static str; 9] =
         ["start", "stop", "issue", "serve", "refusal", "reload", "revoke", "suppressed", "lost"];

@@ -100,8 +100,8 @@ impl Metrics {
         self.failing.set(0);
     }
 
-    pub(super) fn queued(&self) -> i64 {
-        self.queued.get()
+    pub(super) fn queued(&self) -> usize {
+        usize::try_from(self.queued.get()).unwrap_or_default()
     }
 
     pub(super) fn written(&self) -> u64 {

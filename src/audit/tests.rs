@@ -109,6 +109,23 @@ fn a_full_disk_delays_no_caller_and_events_above_the_queue_size_are_counted() {
 }
 
 #[test]
+fn lines_of_requests_leave_room_for_a_revocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let audit = started(config(path.clone(), 1 << 30));
+    (0..2 * MAX_QUEUED_EVENTS).for_each(|n| audit.record(refusal(&n.to_string())));
+    let lost = metric(&audit, "cosbroker_audit_lost_total");
+    assert!(lost > 0);
+    (0..RESERVED_EVENTS).for_each(|n| audit.record(event(&n.to_string())));
+    assert_eq!(metric(&audit, "cosbroker_audit_lost_total"), lost);
+    std::fs::remove_file(&path).unwrap();
+    audit.close();
+    let revoked = lines(dir.path()).into_iter().filter(|line| line["event"] == "revoke").count();
+    assert_eq!(revoked, RESERVED_EVENTS);
+}
+
+#[test]
 fn queued_lines_are_written_once_the_disk_has_space_and_the_gap_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");

@@ -9,7 +9,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::context::Context;
-use diagnostics::{Diagnostic, HumanDuration};
+use diagnostics::{Diagnostic, HumanDuration, SignedHumanDuration};
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -22,6 +22,9 @@ pub(super) struct RawServer {
     cors_origins: Vec<Spanned<String>>,
     workers: Option<Spanned<usize>>,
     max_connections: Option<Spanned<usize>>,
+    max_connections_per_address: Option<Spanned<usize>>,
+    tls_handshake_timeout: HumanDuration,
+    drain_delay: Option<Spanned<SignedHumanDuration>>,
     shutdown_timeout: HumanDuration,
 }
 
@@ -35,6 +38,9 @@ impl Default for RawServer {
             cors_origins: Vec::new(),
             workers: None,
             max_connections: None,
+            max_connections_per_address: None,
+            tls_handshake_timeout: HumanDuration(Duration::from_secs(5)),
+            drain_delay: None,
             shutdown_timeout: HumanDuration(Duration::from_secs(25)),
         }
     }
@@ -49,6 +55,9 @@ pub struct Server {
     cors_origins: Vec<String>,
     workers: Option<usize>,
     max_connections: usize,
+    max_connections_per_address: usize,
+    tls_handshake_timeout: Duration,
+    drain_delay: Duration,
     shutdown_timeout: Duration,
 }
 
@@ -63,6 +72,8 @@ pub struct Tls {
 /// The server library's own bound.
 const MAX_WORKERS: usize = 512;
 const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
+const DEFAULT_DRAIN_DELAY: Duration = Duration::from_secs(1);
+const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 4096;
 
 impl RawServer {
     pub(super) fn check(self, context: &Context<'_>) -> Result<Server, Diagnostic> {
@@ -77,11 +88,18 @@ impl RawServer {
                 "leave it out for one per core",
             ));
         }
-        for count in [&self.workers, &self.max_connections].into_iter().flatten() {
+        let counts = [&self.workers, &self.max_connections, &self.max_connections_per_address];
+        for count in counts.into_iter().flatten() {
             if *count.get_ref() == 0 {
                 return Err(context.problem(count.span(), "0 would serve no request", "give 1 or more"));
             }
         }
+        let drain_delay = match &self.drain_delay {
+            None => DEFAULT_DRAIN_DELAY,
+            Some(delay) => Duration::try_from(delay.get_ref().0).map_err(|_| {
+                context.problem(delay.span(), "a delay is not negative", "give \"0s\" for none")
+            })?,
+        };
         Ok(Server {
             listen: self.listen,
             tls,
@@ -89,6 +107,11 @@ impl RawServer {
             cors_origins: self.cors_origins.into_iter().map(Spanned::into_inner).collect(),
             workers: self.workers.map(Spanned::into_inner),
             max_connections: self.max_connections.map_or(DEFAULT_MAX_CONNECTIONS, Spanned::into_inner),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .map_or(DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, Spanned::into_inner),
+            tls_handshake_timeout: self.tls_handshake_timeout.0,
+            drain_delay,
             shutdown_timeout: self.shutdown_timeout.0,
         })
     }
@@ -148,9 +171,24 @@ impl Server {
         self.workers
     }
 
-    /// Connections per worker.
+    /// Connections that may be open.
     pub(crate) fn max_connections(&self) -> usize {
         self.max_connections
+    }
+
+    /// Connections that one client may have open, unless it is a trusted proxy.
+    pub(crate) fn max_connections_per_address(&self) -> usize {
+        self.max_connections_per_address
+    }
+
+    /// The time in which a TLS handshake must be done.
+    pub(crate) fn tls_handshake_timeout(&self) -> Duration {
+        self.tls_handshake_timeout
+    }
+
+    /// How long new connections are still taken after a signal to stop.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        self.drain_delay
     }
 
     /// How long running requests may take after a signal to stop.
@@ -191,6 +229,9 @@ mod tests {
             ("[server]\ncors_origins = [\"*\"]", "not an origin"),
             ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
             ("[server]\nworkers = 0", "0 would serve no request"),
+            ("[server]\nmax_connections_per_address = 0", "0 would serve no request"),
+            ("[server]\ntls_handshake_timeout = \"0s\"", "is not a duration"),
+            ("[server]\ndrain_delay = \"-1s\"", "a delay is not negative"),
             ("[server]\nworkers = 513", "more than 512"),
         ] {
             assert_refused(section, message);

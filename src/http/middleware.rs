@@ -5,7 +5,10 @@ use actix_web::{
     Error, HttpMessage,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    http::{
+        ConnectionType,
+        header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
     web,
 };
@@ -43,9 +46,12 @@ pub(super) async fn request_context(
         "request"
     );
     request.extensions_mut().insert(state.clone());
-    let observer = Observer::start(api, state, started);
+    let observer = Observer::start(web::Data::clone(&api), state, started);
     let mut response = next.call(request).await?;
     observer.finish(&response);
+    if api.is_draining() {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&context.request_id.to_string()) {
         headers.insert(X_REQUEST_ID, value);

@@ -25,7 +25,7 @@ pub struct ProblemType {
 
 impl ProblemType {
     /// Every problem type, by status.
-    pub const ALL: [&Self; 19] = [
+    pub const ALL: [&Self; 21] = [
         BAD_REQUEST,
         MIN_REMAINING_TOO_LONG,
         UNAUTHENTICATED,
@@ -36,6 +36,7 @@ impl ProblemType {
         NO_SUCH_TEMPLATE,
         METHOD_NOT_ALLOWED,
         BODY_TOO_SLOW,
+        HEAD_TOO_SLOW,
         BODY_TOO_LARGE,
         IDENTITY_NOT_RENDERABLE,
         RATE_LIMITED,
@@ -45,6 +46,7 @@ impl ProblemType {
         MISCONFIGURED,
         CREDENTIALS_UNAVAILABLE,
         IDENTITY_UNAVAILABLE,
+        OVERLOADED,
     ];
 
     /// The problem's `type`.
@@ -173,6 +175,17 @@ pub(super) const BODY_TOO_SLOW: &ProblemType = &ProblemType {
     operator: "If it happens often, check the network and the proxies between clients and this service.",
 };
 
+pub(super) const HEAD_TOO_SLOW: &ProblemType = &ProblemType {
+    name: "head-too-slow",
+    status: 408,
+    title: "Head too slow",
+    code: 10002,
+    code_desc: "HeadTooSlow",
+    meaning: "The head of a connection's first request did not arrive in time. The answer has no request id, in every route the form of problem details, and ends the connection.",
+    caller: "Send the request again.",
+    operator: "If it happens often, check the network and the proxies between clients and this service.",
+};
+
 pub(super) const BODY_TOO_LARGE: &ProblemType = &ProblemType {
     name: "body-too-large",
     status: 413,
@@ -270,6 +283,17 @@ pub(super) const IDENTITY_UNAVAILABLE: &ProblemType = &ProblemType {
     meaning: "The issuer's keys cannot be fetched, so the token cannot be checked. It may be valid.",
     caller: "Wait for `Retry-After`, then try again with the same token.",
     operator: "Check that the issuer's `jwks_url` answers from this machine; the log says what it returned.",
+};
+
+pub(super) const OVERLOADED: &ProblemType = &ProblemType {
+    name: "overloaded",
+    status: 503,
+    title: "Overloaded",
+    code: 10007,
+    code_desc: "ServiceUnavailable",
+    meaning: "There are as many connections as the service takes, in total or from this address, so this one was refused. Its request was not read: the answer has no request id, in every route the form of problem details, and ends the connection. A TLS connection is closed without an answer.",
+    caller: "Wait for `Retry-After`, then try again. Keep connections open for several requests only if you send them within seconds.",
+    operator: "`cosbroker_connections_refused_total` says which limit. Raise `server.max_connections` or `server.max_connections_per_address`; put proxies into `server.trusted_proxies`.",
 };
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ use templates::{NoGrant, ScopeRefused};
 /// `Retry-After` while an issuer's keys cannot be fetched.
 const ISSUER_KEYS_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// `Retry-After` of a connection above the limits: by then those that are served have made room.
+const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(2);
+
 /// Why a request is refused. `Display` is for operators; [`Refusal::detail`] is for app users.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -48,6 +51,11 @@ pub(super) enum Refusal {
     BodyTooLarge(usize),
     #[error("the body did not arrive in time")]
     BodyTooSlow,
+    #[error("the head of the request did not arrive in time")]
+    HeadTooSlow,
+    /// The connection is above the limits; its request is not read.
+    #[error("there are too many connections")]
+    Overloaded,
     #[error("there is no such route")]
     NoRoute,
     /// With the methods that the route has.
@@ -117,6 +125,8 @@ impl Refusal {
             Self::Query(_) | Self::BadRequest(_) => problem::BAD_REQUEST,
             Self::BodyTooLarge(_) => problem::BODY_TOO_LARGE,
             Self::BodyTooSlow => problem::BODY_TOO_SLOW,
+            Self::HeadTooSlow => problem::HEAD_TOO_SLOW,
+            Self::Overloaded => problem::OVERLOADED,
             Self::NoRoute => problem::NO_SUCH_ROUTE,
             Self::MethodNotAllowed(_) => problem::METHOD_NOT_ALLOWED,
         }
@@ -128,7 +138,7 @@ impl Refusal {
     }
 
     /// What the app's user or developer reads.
-    fn detail(&self) -> Cow<'static, str> {
+    pub(super) fn detail(&self) -> Cow<'static, str> {
         match self {
             // One text for every cause: what is wrong with a token is for the log only.
             Self::Auth(AuthError::Rejected(_)) => "Send `Authorization: Bearer <token>` with a valid, unexpired token of this app's issuer; sign in again if necessary.".into(),
@@ -136,18 +146,21 @@ impl Refusal {
             Self::TokenTooLarge => "The bearer token is larger than this service accepts.".into(),
             Self::Grant(error) => grant_detail(error),
             Self::Credential(error) => credential_detail(error),
+            Self::Overloaded => "This service has as many connections as it can serve. Wait for Retry-After, then try again.".into(),
             Self::NoRoute => "There is no such route; /openapi.json lists the routes.".into(),
             Self::Auth(AuthError::NoSubject(_))
             | Self::Query(_)
             | Self::BadRequest(_)
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow
+            | Self::HeadTooSlow
             | Self::MethodNotAllowed(_) => self.to_string().into(),
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Overloaded => Some(OVERLOADED_RETRY_AFTER),
             Self::Auth(AuthError::KeysUnavailable) => Some(ISSUER_KEYS_RETRY_AFTER),
             Self::Credential(
                 CredentialError::RateLimited { retry_after } | CredentialError::TooManyScopes { retry_after },
@@ -225,7 +238,7 @@ fn credential_detail(error: &CredentialError) -> Cow<'static, str> {
 }
 
 /// At least one, and rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
@@ -294,6 +307,8 @@ mod tests {
             (Refusal::missing_parameter("action"), 400, "bad-request", 10002),
             (Refusal::BodyTooLarge(1), 413, "body-too-large", 10002),
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
+            (Refusal::HeadTooSlow, 408, "head-too-slow", 10002),
+            (Refusal::Overloaded, 503, "overloaded", 10007),
             (Refusal::NoRoute, 404, "no-such-route", 10005),
             (Refusal::MethodNotAllowed("GET"), 405, "method-not-allowed", 10002),
         ]

@@ -20,10 +20,12 @@ pub(super) fn server(tls: &Tls) -> io::Result<ServerConfig> {
         .map_err(|error| unusable(tls, "tls_cert_file", &error))?;
     let key = PrivateKeyDer::from_pem_slice(tls.private_key().expose_secret())
         .map_err(|error| unusable(tls, "tls_key_file", &error))?;
-    ServerConfig::builder()
+    let mut server = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| unusable(tls, "tls_cert_file with tls_key_file", &error))
+        .map_err(|error| unusable(tls, "tls_cert_file with tls_key_file", &error))?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(server)
 }
 
 fn unusable(tls: &Tls, what: &str, error: &impl std::error::Error) -> io::Error {

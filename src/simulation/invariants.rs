@@ -238,6 +238,16 @@ impl Invariants {
         self.check_dead_calls(&mut state, from + calls.len());
     }
 
+    /// The circuit is not open when all calls have succeeded for long.
+    pub(super) fn check_circuit(&self, is_open: bool) {
+        if is_open && self.cloud.healthy_for() > RECOVERY_TIME {
+            self.state().violated(format!(
+                "the circuit is open, and STS is healthy for {:?}",
+                self.cloud.healthy_for()
+            ));
+        }
+    }
+
     /// While no call succeeds, STS sees about 20 calls, those that are under way then, and a trickle.
     fn check_dead_calls(&self, state: &mut State, calls: usize) {
         let Some((before, since)) = state.dead_since.filter(|_| self.cloud.faults().is_dead()) else {

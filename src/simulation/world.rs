@@ -34,7 +34,11 @@ const STEPS: usize = 50;
 const ISSUER: &str = "i";
 
 /// Each user's grants of the templates before and after a reload.
-static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> = LazyLock::new(|| {
+static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> =
+    LazyLock::new(|| grants("upload", USERS).zip(grants("downloads", USERS)).map(<[_; 2]>::from).collect());
+
+/// The grants of a shipped template for so many users.
+pub(super) fn grants(template: &'static str, users: usize) -> impl Iterator<Item = Arc<Grant>> {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let constraints = ServingConstraints {
         issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
@@ -43,11 +47,10 @@ static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> = LazyLock::new(|| {
         default: None,
     };
     let set = crate::reload::load(&dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();
-    let grant = |template, user| {
+    (0..users).map(move |user| {
         set.grant(Some(template), &Identity::for_tests(ISSUER, &format!("user{user}"), &[])).unwrap()
-    };
-    (0..USERS).map(|user| [grant("upload", user), grant("downloads", user)]).collect()
-});
+    })
+}
 
 /// One run: the broker, its users, and the STS.
 pub(super) struct World {
@@ -97,6 +100,7 @@ impl World {
         for _ in 0..STEPS {
             self.step().await;
             self.invariants.check_calls();
+            self.invariants.check_circuit(self.broker.sts.is_circuit_open());
             if self.invariants.is_violated() {
                 return;
             }

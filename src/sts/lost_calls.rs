@@ -55,7 +55,12 @@ impl LostCalls {
             self.last_lost_at = Some(now);
             return true;
         }
-        elapsed >= expected && self.last_lost_at.is_some_and(|at| now.saturating_sub(at) <= LOSS_MEMORY)
+        let is_losing = self.last_lost_at.is_some_and(|at| now.saturating_sub(at) <= LOSS_MEMORY);
+        let is_lost = is_losing && elapsed >= expected;
+        if is_lost && self.latest_answered_start > started {
+            self.last_lost_at = Some(now);
+        }
+        is_lost
     }
 }
 

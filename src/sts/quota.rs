@@ -13,7 +13,7 @@ use self::recent_calls::RecentCalls;
 use runtime::{clock::Clock, rate_limit::QuotaClock};
 
 /// Throttling never lowers the rate below `calls_per_second / 2^MAX_SLOWDOWN`.
-const MAX_SLOWDOWN: u32 = 4;
+const MAX_SLOWDOWN: u32 = 3;
 /// Throttling never lowers the rate below this many calls per second, which no STS minds.
 const MIN_THROTTLED_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// After this time without throttling, the rate doubles.

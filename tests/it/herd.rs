@@ -42,7 +42,7 @@ async fn ten_thousand_concurrent_first_requests_of_one_user_make_exactly_one_cal
     raise_open_file_limit();
     let sts = CannedSts::start(Answers::WhenReleased);
     let broker = Setup::new(sts.address)
-        .with_section("server", "max_connections = 20000")
+        .with_section("server", "max_connections = 20000\nmax_connections_per_address = 20000")
         .with_section("sts", "timeout = \"5m\"")
         .start();
     let answers = request_together(broker.public, &vec![token("alice"); REQUESTS], || sts.release()).await;

@@ -15,6 +15,7 @@ mod canary;
 mod cli;
 mod cloud_clock;
 mod cloud_faults;
+mod connections;
 mod cos;
 mod demo;
 mod deploy;

@@ -97,6 +97,11 @@ async fn a_browser_logs_in_with_the_token_and_logs_out() {
 
     let logged_out = browser.send("/logout", &[], &browser.origin()).await;
     assert!(logged_out.header("set-cookie").contains("Max-Age=0"), "{logged_out:?}");
+    assert_eq!(
+        browser.get("/").await.status,
+        401,
+        "the cookie is not valid any more, wherever it was copied"
+    );
     logged_out.header("set-cookie").split(';').next().unwrap().clone_into(&mut browser.cookie);
     assert_eq!(browser.get("/").await.status, 401);
 }
@@ -123,6 +128,24 @@ async fn a_page_of_another_site_can_neither_frame_this_one_nor_send_its_forms() 
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
     assert_eq!(browser.send("/revoke", &alice, &browser.origin()).await.status, 200);
     assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_user_whose_name_ends_with_a_space_is_another_user() {
+    let broker = Setup::new(emulator().0).start();
+    let browser = Browser::new(&broker);
+    let page = browser.get("/keys?subject=alice%20").await;
+    assert!(page.body.contains("“alice ”"), "{}", page.body);
+    assert!(
+        page.body.contains("/revoke?issuer=https%3A%2F%2Fid%2Etest%2F&amp;subject=alice%20\""),
+        "{}",
+        page.body
+    );
+    let confirmation = browser.get("/revoke?issuer=https%3A%2F%2Fid%2Etest%2F&subject=alice%20").await;
+    assert!(confirmation.body.contains("value=\"alice \""), "{}", confirmation.body);
+    let clicked = [("issuer", "https://id.test/"), ("subject", "alice ")];
+    assert_eq!(browser.send("/revoke", &clicked, &browser.origin()).await.status, 200);
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Search {
     pub(super) fn filter(&self) -> KeyFilter {
         KeyFilter {
             issuer: non_empty(&self.issuer),
-            subject: non_empty(self.subject.trim()),
+            subject: non_empty(&self.subject),
             prefix: non_empty(self.prefix.trim()),
             limit: Some(MAX_ROWS),
         }
@@ -39,12 +39,17 @@ impl Search {
 
     /// Returns the users that the form names, one per matching issuer, whether or not they have active keys.
     fn users<'a>(&'a self, issuers: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let subject = self.subject.trim();
         issuers
             .iter()
-            .filter(move |issuer| !subject.is_empty() && (self.issuer.is_empty() || self.issuer == **issuer))
-            .map(move |issuer| (issuer.as_str(), subject))
+            .filter(|issuer| !self.subject.is_empty() && (self.issuer.is_empty() || self.issuer == **issuer))
+            .map(|issuer| (issuer.as_str(), self.subject.as_str()))
     }
+}
+
+/// Renders the name of a user; in quotes if it begins or ends with a space, which makes it another user.
+fn name(subject: &str) -> String {
+    let shown = printable(subject);
+    if subject.trim() == subject { shown } else { format!("“{shown}”") }
 }
 
 fn non_empty(text: &str) -> Option<String> {
@@ -127,7 +132,7 @@ fn user(issuer: &str, subject: &str, revoked: &[RevokedPrincipal], now: Timestam
     let revoked = revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
     html! {
         section.principal {
-            h2 { (printable(subject)) " " span.soft { (printable(issuer)) } }
+            h2 { (name(subject)) " " span.soft { (printable(issuer)) } }
             @match revoked {
                 Some(principal) => {
                     p { (badge("bad", "revoked")) " " (ago(principal.since, now)) ": gets no key." }
@@ -162,7 +167,7 @@ fn summary(active: &ActiveCredentials) -> Markup {
 fn row(key: &ActiveCredential, now: Timestamp) -> Vec<Markup> {
     vec![
         html! {
-            a href=(user_link(&key.issuer, &key.subject)) { (printable(&key.subject)) }
+            a href=(user_link(&key.issuer, &key.subject)) { (name(&key.subject)) }
             small { (printable(&key.issuer)) }
         },
         html! { (key.template) @if key.narrowed { " " (badge("", "narrowed")) } },
@@ -177,7 +182,7 @@ fn revoked_users(revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
     let rows = revoked.iter().take(MAX_ROWS).map(|principal| {
         vec![
             html! {
-                a href=(user_link(&principal.issuer, &principal.subject)) { (printable(&principal.subject)) }
+                a href=(user_link(&principal.issuer, &principal.subject)) { (name(&principal.subject)) }
             },
             html! { (printable(&principal.issuer)) },
             ago(principal.since, now),
@@ -204,7 +209,7 @@ pub(super) fn confirmation(
         false,
         &html! {
             section.principal {
-                h2 { (action.title()) " " (printable(subject)) "?" }
+                h2 { (action.title()) " " (name(subject)) "?" }
                 p.soft { (printable(issuer)) }
                 @match action {
                     RevocationAction::Revoke => {
@@ -217,7 +222,7 @@ pub(super) fn confirmation(
                     input type="hidden" name="issuer" value=(issuer);
                     input type="hidden" name="subject" value=(subject);
                     div.buttons {
-                        button class=(action.button_class()) { (action.title()) " " (printable(subject)) }
+                        button class=(action.button_class()) { (action.title()) " " (name(subject)) }
                         a.button href=(user_link(issuer, subject)) { "Cancel" }
                     }
                 }
@@ -236,7 +241,7 @@ pub(super) fn result(action: RevocationAction, revocation: &Revocation) -> Marku
         &html! {
             section.principal {
                 h2 {
-                    (printable(subject))
+                    (name(subject))
                     @match action {
                         RevocationAction::Revoke => " is revoked",
                         RevocationAction::Restore => " is restored",

@@ -34,6 +34,7 @@ impl Settings<'_> {
             r#"
             [server]
             listen = "{listen}"
+            drain_delay = "0s"
             cors_origins = {origins}
             [admin]
             listen = "{admin_listen}"

@@ -96,8 +96,8 @@ fn throttling_halves_the_rate_and_time_restores_it() {
 }
 
 #[test]
-fn throttling_slows_down_to_a_sixteenth_but_not_below_ten_calls_per_second() {
-    for (per_second, slowest) in [(320, 20), (100, 10), (5, 5)] {
+fn throttling_slows_down_to_an_eighth_but_not_below_ten_calls_per_second() {
+    for (per_second, slowest) in [(160, 20), (100, 12), (5, 5)] {
         paused().block_on(async {
             let mut quota = quota(per_second);
             for _ in 0..8 {

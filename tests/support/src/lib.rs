@@ -87,6 +87,8 @@ pub struct Setup {
     pub stdout: Option<std::fs::File>,
     /// Whether its log is read after it has started. If not, the pipe is full soon.
     pub log_is_read: bool,
+    /// How many files it may open; as many as this process without.
+    pub open_files: Option<u64>,
 }
 
 /// The smallest pipe: fcntl(2), `F_SETPIPE_SZ`.
@@ -102,9 +104,9 @@ impl Setup {
         });
         Self {
             sts,
-            config: r#"
-[server]
+            config: r#"[server]
 listen = "127.0.0.1:0"
+drain_delay = "0s"
 cors_origins = ["https://app.example.com"]
 [admin]
 listen = "127.0.0.1:0"
@@ -131,6 +133,7 @@ per_user = "off"
             log_level: "info",
             stdout: None,
             log_is_read: true,
+            open_files: None,
         }
     }
 
@@ -174,7 +177,11 @@ per_user = "off"
     pub fn start_with(self, put: impl FnOnce(&Path)) -> Broker {
         let dir = self.write();
         put(dir.path());
-        let mut child = cosbroker(dir.path())
+        let mut command = match self.open_files {
+            Some(limit) => limited(dir.path(), limit),
+            None => cosbroker(dir.path()),
+        };
+        let mut child = command
             .args(["serve", "--log", "json", "--config", "config.toml"])
             .env("RUST_LOG", self.log_level)
             .stdout(self.stdout.map_or_else(Stdio::null, Stdio::from))
@@ -218,7 +225,17 @@ fn stop_reading() -> ! {
 
 /// The binary, with the environment a test's configuration names and no other.
 pub fn cosbroker(dir: &Path) -> Command {
-    let mut command = Command::new(binary());
+    with_environment(Command::new(binary()), dir)
+}
+
+/// The binary, which may open so many files.
+fn limited(dir: &Path, open_files: u64) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("ulimit -n {open_files}; exec \"$0\" \"$@\"")).arg(binary());
+    with_environment(command, dir)
+}
+
+fn with_environment(mut command: Command, dir: &Path) -> Command {
     command.current_dir(dir).env_clear().envs([
         ("JWT_SECRET", JWT_SECRET),
         ("SECRET_ID", SECRET_ID),

@@ -1,0 +1,197 @@
+//! Worker threads: each serves the connections that it is given, on a runtime of its own.
+
+use std::{io, pin::pin, rc::Rc, sync::Arc, thread, time::Duration};
+
+use actix_http::{HttpService, KeepAlive, Request, Response};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
+use actix_web::{body::MessageBody, dev::AppConfig};
+use bytes::Bytes;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, LocalOptions},
+    select,
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
+    task::spawn_local,
+    time::{Instant, sleep},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    HttpApp, Times, accept::Accepted, limiter::Permit, metrics::Reason, stream::ClientStream,
+    time_limit::overdue,
+};
+
+/// What the HTTP library reads from and writes to.
+type HttpStream = ClientStream<Either<TcpStream, TlsStream<TcpStream>>>;
+
+/// What a worker must know of its listener.
+#[derive(Clone)]
+pub(super) struct WorkerSettings {
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) times: Times,
+    pub(super) head_timeout_answer: Bytes,
+    /// Cancelled when connections without a request are to end.
+    pub(super) closing: CancellationToken,
+    /// Cancelled when all connections are to end.
+    pub(super) abort: CancellationToken,
+}
+
+/// A thread that serves connections. It ends when this is dropped and its connections have ended.
+pub(super) struct Worker {
+    queue: UnboundedSender<Accepted>,
+    ended: oneshot::Receiver<io::Result<()>>,
+}
+
+impl Worker {
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// If the system has no thread.
+    pub(super) fn start<A, I, S, B>(name: String, app: A, settings: WorkerSettings) -> io::Result<Self>
+    where
+        A: Fn() -> I + Send + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: HttpApp<B>,
+        B: MessageBody + 'static,
+    {
+        let (queue, connections) = unbounded_channel();
+        let (report, ended) = oneshot::channel();
+        thread::Builder::new().name(name).spawn(move || {
+            // The receiver is gone if the service has failed to start.
+            let _ = report.send(run(app, settings, connections));
+        })?;
+        Ok(Self { queue, ended })
+    }
+
+    /// Gives a connection to the thread.
+    ///
+    /// # Errors
+    /// If the thread has ended.
+    pub(super) fn give(&self, accepted: Accepted) -> io::Result<()> {
+        self.queue.send(accepted).map_err(|_| io::Error::other("a worker thread has ended"))
+    }
+
+    /// Lets the thread end once its connections have ended.
+    ///
+    /// # Errors
+    /// Why the thread could not serve.
+    pub(super) async fn end(self) -> io::Result<()> {
+        drop(self.queue);
+        self.ended.await.unwrap_or_else(|_| Err(io::Error::other("a worker thread has panicked")))
+    }
+}
+
+/// The thread.
+fn run<A, I, S, B>(
+    app: A,
+    settings: WorkerSettings,
+    mut connections: UnboundedReceiver<Accepted>,
+) -> io::Result<()>
+where
+    A: Fn() -> I,
+    I: IntoServiceFactory<S, Request>,
+    S: HttpApp<B>,
+    B: MessageBody + 'static,
+{
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let app = app()
+            .into_factory()
+            .map_err(|error: actix_web::Error| -> Response<_> { error.error_response().into() });
+        // The library's timers and its way to stop are off: `ClientStream` has them.
+        let http = HttpService::<HttpStream, _, _>::build()
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(settings.times.disconnect)
+            .h1(map_config(app, |()| AppConfig::default()));
+        let service = http.new_service(()).await.map_err(|()| io::Error::other("the app cannot be built"))?;
+        let (service, tasks) = (Rc::new(service), TaskTracker::new());
+        // A token of its own: the threads need not share its lock.
+        let settings = Rc::new(WorkerSettings { closing: settings.closing.child_token(), ..settings });
+        while let Some(accepted) = connections.recv().await {
+            let (service, settings) = (Rc::clone(&service), Rc::clone(&settings));
+            spawn_local(tasks.track_future(async move {
+                let Accepted { socket, peer, permit, at } = accepted;
+                let permit = Rc::new(permit);
+                let mut serving = pin!(async {
+                    if let Some(stream) = connect(socket, at, &permit, &settings).await {
+                        // How it ends is the client's business; what its requests met is logged elsewhere.
+                        let _ = service.call((stream, Some(peer))).await;
+                    }
+                });
+                select! {
+                    biased;
+                    () = permit.gives_way() => permit.count(Reason::Silent),
+                    () = &mut serving => {}
+                }
+            }));
+        }
+        tasks.close();
+        select! {
+            () = tasks.wait() => {}
+            () = settings.abort.cancelled() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Returns a connection once its client has sent something, and the TLS handshake if there is one is done. Until then
+/// it costs no more than its socket.
+async fn connect(
+    socket: std::net::TcpStream,
+    accepted: Instant,
+    permit: &Rc<Permit>,
+    settings: &WorkerSettings,
+) -> Option<HttpStream> {
+    let times = settings.times;
+    let socket = TcpStream::from_std(socket).ok()?;
+    let (limit, reason) = match settings.tls {
+        Some(_) => (times.handshake, Reason::HandshakeTimeout),
+        None => (times.head, Reason::HeadTimeout),
+    };
+    select! {
+        biased;
+        readable = socket.readable() => readable.ok()?,
+        () = overdue(accepted + limit) => {
+            permit.count(reason);
+            return None;
+        }
+        () = idle_when_closing(settings) => return None,
+    }
+    let io = match &settings.tls {
+        Some(tls) => Either::Right(handshake(socket, tls, permit, times.handshake).await?),
+        None => Either::Left(socket),
+    };
+    let closing = settings.closing.clone().cancelled_owned();
+    Some(ClientStream::new(io, Rc::clone(permit), times, settings.head_timeout_answer.clone(), closing))
+}
+
+async fn handshake(
+    socket: TcpStream,
+    tls: &Arc<rustls::ServerConfig>,
+    permit: &Permit,
+    limit: Duration,
+) -> Option<TlsStream<TcpStream>> {
+    // Counted before the socket is closed.
+    let mut accept = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
+    let reason = select! {
+        biased;
+        stream = &mut accept => match stream {
+            Ok(stream) => return Some(stream),
+            Err(_) => Reason::HandshakeFailed,
+        },
+        () = overdue(Instant::now() + limit) => Reason::HandshakeTimeout,
+    };
+    permit.count(reason);
+    None
+}
+
+/// Returns once the service stops and a client has had time to send a request.
+async fn idle_when_closing(settings: &WorkerSettings) {
+    settings.closing.cancelled().await;
+    sleep(settings.times.idle_when_closing).await;
+}
