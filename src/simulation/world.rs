@@ -40,6 +40,7 @@ static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> = LazyLock::new(|| {
         issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
         longest: Duration::from_hours(2),
         min_remaining: None,
+        max_grant_bytes: 1 << 20,
         default: None,
     };
     let set = crate::reload::load(&dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();
