@@ -3,6 +3,7 @@
 mod build;
 mod error;
 mod listen;
+mod memory;
 mod run;
 mod source_credentials;
 
@@ -17,6 +18,7 @@ pub(crate) use self::error::listen_help;
 pub use self::{
     build::check_canary,
     error::{Listener, StartError},
+    memory::MemoryNeed,
 };
 use crate::{
     admin::AdminState, audit::Audit, canary::Canary, credential_cache::CredentialCache, identity::Verifier,
