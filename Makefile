@@ -5,7 +5,7 @@ ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
 
-.PHONY: all quick check test rust sdks ops oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops soak oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -35,6 +35,11 @@ sdks: oracle sdk
 # The tests that need Prometheus and systemd.
 ops: prometheus
 	$(CARGO) test --locked --workspace --test ops
+
+# Long runs against the release binary and the emulated STS: memory, descriptors, calls to STS. Not part of `test`.
+# SOAK_MINUTES is the length of the longest; 10 without it.
+soak:
+	$(CARGO) test --release --locked --workspace --test soak -- --test-threads 1 --nocapture
 
 # Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed
