@@ -5,7 +5,7 @@ ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
 
-.PHONY: all quick check test rust sdks ops soak oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate soak oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -35,6 +35,11 @@ sdks: oracle sdk
 # The tests that need Prometheus and systemd.
 ops: prometheus
 	$(CARGO) test --locked --workspace --test ops
+
+# The simulation of the broker's core with as many seeds as wanted; `make test` runs 10,000. SIMULATION_SEED=n runs one.
+SIMULATION_SEEDS ?= 1000000
+simulate:
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) $(CARGO) test --locked --release --package cosbroker --lib simulation::whatever -- --nocapture
 
 # Long runs against the release binary and the emulated STS: memory, descriptors, calls to STS. Not part of `test`.
 # SOAK_MINUTES is the length of the longest; 10 without it.

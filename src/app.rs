@@ -5,6 +5,7 @@ mod error;
 mod listen;
 mod memory;
 mod run;
+mod snapshot;
 mod source_credentials;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -37,6 +38,7 @@ pub struct App {
     cache: CredentialCache,
     audit: Audit,
     tracer: Tracer,
+    snapshot: Option<snapshot::Snapshot>,
     canary: Option<Arc<Canary>>,
     clock: Arc<dyn Clock>,
     signals: Signals,

@@ -15,6 +15,7 @@ mod limits;
 mod revoked;
 mod secrets;
 mod server;
+mod snapshot;
 mod source_credentials;
 mod sts;
 mod template_settings;
@@ -41,6 +42,7 @@ pub use self::{
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,
+    snapshot::Snapshot,
     tracing::Tracing,
 };
 use diagnostics::{Diagnostic, Source};
@@ -64,6 +66,7 @@ struct RawConfig {
     redis: Option<Spanned<toml::Table>>,
     audit: Option<audit::RawAudit>,
     tracing: Option<tracing::RawTracing>,
+    snapshot: Option<snapshot::RawSnapshot>,
     canary: Option<Spanned<canary::RawCanary>>,
 }
 
@@ -79,6 +82,7 @@ pub struct Config {
     limits: Limits,
     audit: Option<Audit>,
     tracing: Option<Tracing>,
+    snapshot: Option<Snapshot>,
     canary: Option<Canary>,
 }
 
@@ -103,6 +107,8 @@ pub struct ConfigParts {
     pub audit: Option<Audit>,
     /// The export of traces, if configured.
     pub tracing: Option<Tracing>,
+    /// The snapshot of temporary keys, if configured.
+    pub snapshot: Option<Snapshot>,
     /// The isolation canary, if configured.
     pub canary: Option<Canary>,
 }
@@ -201,8 +207,15 @@ impl Config {
 
     /// Its sections. They cannot be put together again.
     pub fn into_parts(self) -> ConfigParts {
-        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, canary } = self;
-        ConfigParts { server, admin, issuers, templates, sts, cache, limits, audit, tracing, canary }
+        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary } = self;
+        ConfigParts { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary }
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
     }
 }
 
@@ -224,6 +237,7 @@ impl RawConfig {
             problems.keep(different_listeners(server, admin, context));
         }
         let templates = self.templates.check(context);
+        let snapshot = problems.keep(self.snapshot.map(|snapshot| snapshot.check(context)).transpose());
         let canary = self.canary.map(|canary| canary::RawCanary::check(canary, &templates, context));
         let canary = problems.keep(canary.transpose());
         Some(Config {
@@ -236,6 +250,7 @@ impl RawConfig {
             limits: limits?,
             audit: audit?,
             tracing: tracing?,
+            snapshot: snapshot?,
             canary: canary?,
         })
     }

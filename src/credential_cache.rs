@@ -18,6 +18,7 @@ mod outcome;
 mod recent;
 mod revocation;
 mod single_flight;
+mod snapshot;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +33,7 @@ use self::{
     metrics::{Metrics, MetricsCollector},
     revocation::RevokedUsers,
     single_flight::SingleFlight,
+    snapshot::RestoredCredentials,
 };
 pub use self::{
     advice::{Advice, Alternative, Figures, NoAdvice, Recorded, WhatIf},
@@ -41,6 +43,7 @@ pub use self::{
     inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
     outcome::{CacheOutcome, MissReason},
     revocation::{Revocation, TooManyRevoked},
+    snapshot::SnapshotError,
 };
 use crate::{
     audit::Audit,
@@ -65,6 +68,7 @@ pub struct CredentialCache(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     cache: Cache,
+    restored: RestoredCredentials,
     inventory: Inventory,
     revoked: RevokedUsers,
     fetches: SingleFlight,
@@ -154,6 +158,7 @@ impl CredentialCache {
         let metrics = Arc::new(Metrics::default());
         Self(Arc::new(Inner {
             cache: Cache::new(rules.key_bytes(), Arc::clone(&clock), Arc::clone(&metrics)),
+            restored: RestoredCredentials::default(),
             inventory: Inventory::new(rules.inventory_bytes(), clock.now()),
             revoked: RevokedUsers::new(limits.revoked.clone()),
             fetches: SingleFlight::new(runtime),
@@ -249,5 +254,7 @@ mod refresh_tests;
 mod revocation_tests;
 #[cfg(test)]
 mod scope_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;

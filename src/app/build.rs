@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Listener, Signals, StartError, listen::listen};
+use super::{App, Listener, Signals, StartError, listen::listen, snapshot::Snapshot};
 use crate::{
     admin::{AdminState, Services},
     audit::Audit,
@@ -37,6 +37,7 @@ struct Components {
     sts: Arc<TencentSts>,
     audit: Audit,
     cache: CredentialCache,
+    snapshot: Option<Snapshot>,
     canary: Option<Arc<Canary>>,
     requests: http::Metrics,
     recent: RecentRefusals,
@@ -71,7 +72,7 @@ impl App {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let templates = open_templates(&config, &*clock)?;
-        let ConfigParts { server, admin, issuers, sts, cache, limits, audit, tracing, canary, .. } =
+        let ConfigParts { server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, .. } =
             config.into_parts();
         let issuer = issuers.first().issuer.clone();
         let runtime = Handle::current();
@@ -90,6 +91,10 @@ impl App {
             Arc::clone(&entropy),
             runtime,
         );
+        let snapshot = snapshot.map(|config| Snapshot::new(config, cache.clone()));
+        if let Some(snapshot) = &snapshot {
+            snapshot.read(sts.binding());
+        }
         let requests = http::Metrics::default();
         requests.show_templates(templates.current().names());
         let mut components = Components {
@@ -99,6 +104,7 @@ impl App {
             sts,
             audit,
             cache,
+            snapshot,
             canary: None,
             requests,
             recent: RecentRefusals::default(),
@@ -159,6 +165,7 @@ impl Components {
             cache: self.cache,
             audit: self.audit,
             tracer: self.tracer,
+            snapshot: self.snapshot,
             canary: self.canary,
             clock: self.clock,
             signals: Signals {

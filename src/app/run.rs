@@ -18,13 +18,19 @@ impl App {
     ///
     /// # Errors
     /// When a listener fails.
-    pub async fn run(self) -> Result<(), StartError> {
+    pub async fn run(mut self) -> Result<(), StartError> {
         let (cache, audit, tracer) = (self.cache.clone(), self.audit.clone(), self.tracer.clone());
+        let (snapshot, sts) = (self.snapshot.take(), Arc::clone(&self.sts));
         audit.record(Event::start(&self.templates.current()));
         let served = self.serve().await;
         // No call starts any more, and each ends by itself within `sts.timeout`.
         cache.wait_idle().await;
-        let audited = tokio::task::spawn_blocking(move || audit.close());
+        let audited = tokio::task::spawn_blocking(move || {
+            if let Some(snapshot) = snapshot {
+                snapshot.write(sts.binding());
+            }
+            audit.close();
+        });
         if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
             tracing::error!(%error, "the audit log could not be closed");
         }

@@ -57,12 +57,15 @@ fn example_keys() -> Vec<ExampleKey<'static>> {
     keys
 }
 
-/// The example with optional sections, and with those commented keys that `selected` picks.
+/// The example with optional sections, and with those commented keys that `selected` picks. Without `[snapshot]`, whose
+/// key must be a file of this machine.
 fn example_with(selected: impl Fn(&ExampleKey<'_>) -> bool) -> String {
-    let (mut previous, mut text) = ("", String::new());
+    let (mut section, mut previous, mut text) = ("", "", String::new());
     for line in EXAMPLE.lines() {
-        let is_active = section_name(line).is_some()
-            || example_key("", line, previous).is_some_and(|key| selected(&key) || key.is_required);
+        section = section_name(line).unwrap_or(section);
+        let is_active = section != "snapshot"
+            && (section_name(line).is_some()
+                || example_key("", line, previous).is_some_and(|key| selected(&key) || key.is_required));
         text.push_str(if is_active { line.trim_start_matches('#') } else { line });
         text.push('\n');
         previous = line;
@@ -116,6 +119,7 @@ fn the_example_has_exactly_the_keys_that_are_accepted() {
         ("limits", accepted_keys::<super::limits::RawLimits>()),
         ("audit", accepted_keys::<super::audit::RawAudit>()),
         ("tracing", accepted_keys::<super::tracing::RawTracing>()),
+        ("snapshot", accepted_keys::<super::snapshot::RawSnapshot>()),
         ("canary", accepted_keys::<super::canary::RawCanary>()),
     ];
     let keys = example_keys();

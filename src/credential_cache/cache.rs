@@ -14,7 +14,7 @@ use moka::notification::RemovalCause;
 use super::{
     cached_credential::CachedCredential,
     coverage::{StaleCoverage, Users},
-    freshness::FreshnessRequirement,
+    freshness::{Freshness, FreshnessRequirement},
     metrics::Metrics,
     outcome::MissReason,
     recent::Recent,
@@ -115,6 +115,16 @@ impl Cache {
     /// Returns the cached credential of a grant, fresh or not.
     pub(super) fn peek(&self, grant: &Grant) -> Option<Arc<CachedCredential>> {
         self.credentials.get(&grant.fingerprint())
+    }
+
+    /// The credentials that a request could be served, issued with this version of the source credentials. Iterates
+    /// over the whole cache: not for an async worker thread.
+    pub(super) fn usable_credentials(&self, now: Timestamp, version: u64) -> Vec<Arc<CachedCredential>> {
+        let is_usable = |cached: &Arc<CachedCredential>| {
+            let Freshness { ttl, source_credentials_version, is_superseded } = cached.freshness(now);
+            !ttl.is_zero() && source_credentials_version == version && !is_superseded
+        };
+        self.credentials.iter().map(|(_, cached)| cached).filter(is_usable).collect()
     }
 
     /// Marks all credentials of a principal as superseded. Iterates over the whole cache: not for an async

@@ -39,7 +39,11 @@ impl CredentialCache {
         self.0.check_not_revoked(grant.principal())?;
         let required = self.0.requirement(grant, requested_ttl)?;
         let now = self.0.clock.now();
-        match self.0.cache.find(grant, required, now) {
+        let mut found = self.0.cache.find(grant, required, now);
+        if matches!(found, Lookup::Miss(Miss { reason: MissReason::Cold, .. })) && self.0.restore(grant) {
+            found = self.0.cache.find(grant, required, now);
+        }
+        match found {
             Lookup::Fresh(credential) => {
                 let refreshed = self.spawn_refresh_if_due(&credential, now, context);
                 let how = if refreshed { CacheOutcome::Refreshed } else { CacheOutcome::Hit };
@@ -267,7 +271,7 @@ impl Inner {
         }
     }
 
-    fn store(
+    pub(super) fn store(
         &self,
         credential: TemporaryCredential,
         grant: Arc<Grant>,

@@ -97,7 +97,8 @@ impl SimulatedSts {
         let credentials =
             SourceCredentials { secret_id: "AKID".into(), secret_key: "key".into(), token: None };
         let credentials = SourceCredentialsProvider::for_tests(credentials, Arc::clone(&self.clock));
-        let limits = Limits { max_ttl: Duration::from_hours(12), calls_per_second, timeout };
+        let settings = Fingerprint::of(&["simulated"]);
+        let limits = Limits { settings, max_ttl: Duration::from_hours(12), calls_per_second, timeout };
         TencentSts::with_caller(Box::new(self.clone()), credentials, limits, Arc::clone(&self.clock), entropy)
     }
 

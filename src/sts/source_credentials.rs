@@ -21,6 +21,7 @@ use self::{
 use super::failure::Failure;
 use crate::config::SourceCredentialsConfig;
 use runtime::clock::Clock;
+use templates::fingerprint::Fingerprint;
 use tencent_sts::{InvalidConfig, SourceCredentials};
 
 /// Provides the source credentials for each call.
@@ -69,6 +70,14 @@ impl SourceCredentialsProvider {
     pub(super) fn rotate(&self, credentials: SourceCredentials) {
         if let Self::Configured(configured) = self {
             configured.replace(credentials);
+        }
+    }
+
+    /// Identifies the credentials in use. Fetched ones all belong to one role.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Configured(configured) => configured.fingerprint(),
+            Self::Fetched(fetched) => Fingerprint::of(&[fetched.source()]),
         }
     }
 

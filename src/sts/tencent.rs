@@ -42,6 +42,8 @@ const LOST_CALL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 pub struct TencentSts {
     caller: Box<dyn CallSts>,
     source_credentials: SourceCredentialsProvider,
+    /// What temporary keys depend on, beside the source credentials.
+    settings: Fingerprint,
     timeout: Duration,
     allowance: Allowance,
     scheduler: Scheduler,
@@ -112,7 +114,9 @@ impl TencentSts {
         let config = config.into_parts();
         let source_credentials =
             SourceCredentialsProvider::new(config.source_credentials, &config.endpoint, Arc::clone(&clock))?;
+        let action = format!("{:?}", config.action);
         let limits = Limits {
+            settings: Fingerprint::of(&[action.as_str(), &config.region, config.endpoint.as_str()]),
             max_ttl: config.action.max_lifetime(),
             calls_per_second: config.calls_per_second,
             timeout: config.timeout,
@@ -129,10 +133,11 @@ impl TencentSts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let Limits { max_ttl, calls_per_second, timeout } = limits;
+        let Limits { settings, max_ttl, calls_per_second, timeout } = limits;
         Self {
             caller,
             source_credentials,
+            settings,
             timeout,
             allowance: Allowance { max_ttl, calls_per_second: calls_per_second.get() },
             scheduler: Scheduler::new(calls_per_second, timeout, Arc::clone(&clock)),
@@ -157,6 +162,11 @@ impl TencentSts {
             breaker: self.scheduler.breaker(),
             source_credentials: self.source_credentials.status(),
         }
+    }
+
+    /// Identifies what temporary keys depend on: the settings of STS and the source credentials in use.
+    pub fn binding(&self) -> Fingerprint {
+        Fingerprint::of(&[*self.settings.as_bytes(), *self.source_credentials.fingerprint().as_bytes()])
     }
 
     /// The calls made so far.
@@ -342,9 +352,11 @@ impl TencentSts {
     }
 }
 
-/// The limits of a client.
+/// The settings and limits of a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
+    /// What temporary keys depend on, beside the source credentials.
+    pub(super) settings: Fingerprint,
     pub(super) max_ttl: Duration,
     pub(super) calls_per_second: NonZeroU32,
     /// For all attempts for one key, from the turn of the first.

@@ -1,6 +1,6 @@
 //! Start, stop, TLS, and an issuer that cannot be reached.
 
-use crate::support::{Answer, Answers, CannedSts, Setup, Signal, token};
+use crate::support::{Answer, Answers, CannedSts, Setup, Signal, token, write_secret};
 
 /// Where a test's broker listens.
 const SERVER: &str = "[server]\nlisten = \"127.0.0.1:0\"";
@@ -42,6 +42,27 @@ async fn where_nobody_reads_the_log_users_are_served_and_a_signal_stops_it() {
     assert_eq!(Answer::of(broker.http.get(broker.url("/healthz"))).await.status, 200);
     broker.signal(Signal::TERM);
     assert_eq!(tokio::task::spawn_blocking(move || broker.ended()).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn with_a_snapshot_users_keep_their_keys_over_a_restart() {
+    let sts = CannedSts::start(Answers::Key(1800));
+    let dir = tempfile::tempdir().unwrap();
+    let (file, key) = (dir.path().join("keys.snapshot"), dir.path().join("snapshot.key"));
+    write_secret(&key, &"5a".repeat(32));
+    let snapshot = format!("[snapshot]\nfile = {file:?}\nkey_file = {key:?}\n{SERVER}");
+    let start = || Setup::new(sts.address).with(SERVER, &snapshot).start();
+    let mut before = start();
+    let issued = before.get("/v1/credentials", &token("alice")).await.json();
+    before.signal(Signal::TERM);
+    let before = tokio::task::spawn_blocking(move || (before.ended(), before)).await.unwrap();
+    assert_eq!(before.0, Some(0), "{}", before.1.log());
+    let after = start();
+    let served = after.get("/v1/credentials", &token("alice")).await;
+    assert!(served.header("cache-status").starts_with("cosbroker; hit"), "{served:?}\n{}", after.log());
+    assert_eq!(served.json()["credentials"], issued["credentials"]);
+    assert_eq!(sts.calls(), 1);
+    assert_eq!(after.operators_get("/api/keys?subject=alice").await.json()["active"], 1);
 }
 
 #[tokio::test]

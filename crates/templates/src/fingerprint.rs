@@ -23,6 +23,16 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
+    /// Returns the bytes of the hash.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns the fingerprint with these bytes, which may come from another process.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the first 64 bits, one letter for every four.
     pub fn short(self) -> ShortId {
         let mut letters = [b'a'; 16];

@@ -55,6 +55,10 @@ impl ConfiguredCredentials {
         Arc::clone(&self.state().credentials)
     }
 
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.state().fingerprint
+    }
+
     pub(super) fn age(&self) -> Duration {
         self.clock.monotonic().saturating_sub(self.state().read_at)
     }
