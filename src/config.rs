@@ -38,11 +38,11 @@ pub use self::{
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
     server::{Server, Tls},
+    snapshot::Snapshot,
     source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,
-    snapshot::Snapshot,
     tracing::Tracing,
 };
 use diagnostics::{Diagnostic, Source};
@@ -207,8 +207,21 @@ impl Config {
 
     /// Its sections. They cannot be put together again.
     pub fn into_parts(self) -> ConfigParts {
-        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary } = self;
-        ConfigParts { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary }
+        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary } =
+            self;
+        ConfigParts {
+            server,
+            admin,
+            issuers,
+            templates,
+            sts,
+            cache,
+            limits,
+            audit,
+            tracing,
+            snapshot,
+            canary,
+        }
     }
 }
 

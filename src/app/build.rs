@@ -72,8 +72,9 @@ impl App {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let templates = open_templates(&config, &*clock)?;
-        let ConfigParts { server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, .. } =
-            config.into_parts();
+        let ConfigParts {
+            server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, ..
+        } = config.into_parts();
         let issuer = issuers.first().issuer.clone();
         let runtime = Handle::current();
         let verifier =

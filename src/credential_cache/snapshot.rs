@@ -106,9 +106,10 @@ impl CredentialCache {
         let entries = self.0.snapshot_entries();
         let count = entries.len();
         let sealed = seal(&entries, snapshot.key(), binding, &*self.0.entropy);
-        sealed.and_then(|bytes| replace_file(snapshot.file(), &bytes)).map(|()| count).map_err(|error| {
-            SnapshotError::Unwritable { path: snapshot.file().to_owned(), error }
-        })
+        sealed
+            .and_then(|bytes| replace_file(snapshot.file(), &bytes))
+            .map(|()| count)
+            .map_err(|error| SnapshotError::Unwritable { path: snapshot.file().to_owned(), error })
     }
 
     /// Restores the credentials of a snapshot that have not expired, and returns how many. The file is removed: it is
@@ -127,10 +128,9 @@ impl CredentialCache {
             Err(ReadFault::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(fault) => return Err(SnapshotError::Unreadable { path: path.to_owned(), fault }),
         };
-        let entries = open(&bytes, snapshot.key(), binding)
-            .ok_or_else(|| SnapshotError::Foreign(path.to_owned()))?;
-        fs::remove_file(path)
-            .map_err(|error| SnapshotError::Unwritable { path: path.to_owned(), error })?;
+        let entries =
+            open(&bytes, snapshot.key(), binding).ok_or_else(|| SnapshotError::Foreign(path.to_owned()))?;
+        fs::remove_file(path).map_err(|error| SnapshotError::Unwritable { path: path.to_owned(), error })?;
         Ok(self.0.restore_entries(entries))
     }
 }
@@ -202,7 +202,8 @@ impl Entry {
 /// key may be used 2^32 times (NIST SP 800-38D §8.3).
 fn seal(entries: &[Entry], key: &[u8], binding: Fingerprint, entropy: &dyn Entropy) -> io::Result<Vec<u8>> {
     // Allocated once, so that growing leaves no copies behind.
-    let mut plain = Zeroizing::new(Vec::with_capacity(entries.iter().map(Entry::json_bytes).sum::<usize>() + 2));
+    let mut plain =
+        Zeroizing::new(Vec::with_capacity(entries.iter().map(Entry::json_bytes).sum::<usize>() + 2));
     serde_json::to_writer(&mut *plain, entries)?;
     let mut nonce = [0; NONCE_LEN];
     nonce.copy_from_slice(&entropy.bytes()[..NONCE_LEN]);
@@ -219,8 +220,7 @@ fn open(bytes: &[u8], key: &[u8], binding: Fingerprint) -> Option<Vec<Entry>> {
     let (nonce, ciphertext) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<NONCE_LEN>()?;
     let mut ciphertext = Zeroizing::new(ciphertext.to_vec());
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain =
-        cipher(key)?.open_in_place(nonce, Aad::from(binding.as_bytes()), &mut ciphertext).ok()?;
+    let plain = cipher(key)?.open_in_place(nonce, Aad::from(binding.as_bytes()), &mut ciphertext).ok()?;
     serde_json::from_slice(plain).ok()
 }
 

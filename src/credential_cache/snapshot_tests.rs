@@ -38,7 +38,11 @@ async fn after_a_restart_users_get_their_keys_without_a_call() {
         assert_eq!(served.credential.grant().principal().subject(), user);
     }
     assert_eq!(after.calls(), 0);
-    assert_eq!(after.request("carol").await.unwrap().how, CacheOutcome::Fetched, "a revoked user's key is gone");
+    assert_eq!(
+        after.request("carol").await.unwrap().how,
+        CacheOutcome::Fetched,
+        "a revoked user's key is gone"
+    );
     assert!(!dir.path().join("keys.snapshot").exists(), "it is not read twice");
 }
 

@@ -23,6 +23,8 @@ const DEFAULT_MINUTES: u64 = 10;
 /// Users in all: 100,000 in ten minutes.
 const NEW_USERS_PER_MINUTE: u64 = 7_000;
 const PRESENT_USERS_PER_MINUTE: u64 = 3_000;
+/// Room for the keys of all present users, and not for the tokens of all who leave, so that every table is full soon.
+const MAX_MIB_PER_MINUTE: u64 = 48;
 const REQUESTS_PER_SECOND: u64 = 1_000;
 const CONNECTIONS: usize = 64;
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
@@ -55,7 +57,7 @@ struct HeldKey {
     id: String,
     expires: i64,
     refresh_at: i64,
-    /// Whether a request came after `refresh_at`, so that another key must have been made.
+    /// Whether a request came when it was due for refresh, so that another key must have been made.
     is_due: bool,
 }
 
@@ -106,10 +108,10 @@ impl Soak {
         let template = std::fs::read_to_string(repository("policies/downloads.toml")).unwrap();
         let template = template.replace("\"1h\"", &format!("\"{lifetime}s\""));
         let mut setup = Setup::new(sts)
-            .with_section("cache", &format!("max_bytes = \"1GiB\"\nmin_remaining = \"{}s\"", lifetime / 10))
+            .with_section("cache", &format!("max_bytes = \"{}MiB\"", MAX_MIB_PER_MINUTE * minutes))
+            .with_section("cache", &format!("min_remaining = \"{}s\"", lifetime / 10))
             .with("default = \"upload\"", "default = \"downloads\"");
         setup.templates.push(("downloads.toml".to_owned(), template));
-        setup.log_level = "warn,cosbroker::app=info";
         let clock = SystemClock::start();
         let present_users = PRESENT_USERS_PER_MINUTE * minutes;
         Self {
@@ -192,7 +194,10 @@ impl Soak {
             self.tally.wrong(format!("user {user} got an expired key"));
         }
         match &mut held.key {
-            Some(key) if key.id == id => key.is_due |= sent >= key.refresh_at + ROUNDING_SECONDS,
+            Some(key) if key.id == id => {
+                // Of a key that is due, an answer names a later time than before.
+                key.is_due |= refresh_at != key.refresh_at;
+            }
             before => {
                 // Another key is needed by a new user, and when the one before was due.
                 let is_needed =
