@@ -5,7 +5,7 @@ ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
 
-.PHONY: all quick check test rust sdks ops simulate outages oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate outages soak oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -47,6 +47,11 @@ outages:
 	$(CARGO) build --release --locked
 	COSBROKER_BINARY=$${COSBROKER_BINARY:-$(CURDIR)/target/release/cosbroker} \
 	$(CARGO) test --locked --workspace --test outages -- --test-threads 1
+
+# Long runs against the release binary and the emulated STS: memory, descriptors, calls to STS. Not part of `test`.
+# SOAK_MINUTES is the length of the longest; 10 without it.
+soak:
+	$(CARGO) test --release --locked --workspace --test soak -- --test-threads 1 --nocapture
 
 # Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed

@@ -3,6 +3,7 @@
 mod build;
 mod error;
 mod listen;
+mod memory;
 mod run;
 mod snapshot;
 mod source_credentials;
@@ -18,6 +19,7 @@ use self::stop::Stop;
 pub use self::{
     build::check_canary,
     error::{Listener, StartError},
+    memory::MemoryNeed,
 };
 use crate::{
     admin::AdminState, audit::Audit, canary::Canary, connections::Server, credential_cache::CredentialCache,

@@ -190,6 +190,16 @@ impl Config {
         self.audit.as_ref()
     }
 
+    /// How keys are kept in memory.
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The export of traces, if configured.
+    pub(crate) fn tracing(&self) -> Option<&Tracing> {
+        self.tracing.as_ref()
+    }
+
     /// The isolation canary, if configured.
     pub(crate) fn canary(&self) -> Option<&Canary> {
         self.canary.as_ref()

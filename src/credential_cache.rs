@@ -15,6 +15,7 @@ mod issue;
 mod limits;
 mod metrics;
 mod outcome;
+mod recent;
 mod revocation;
 mod single_flight;
 mod snapshot;
@@ -59,11 +60,6 @@ use templates::{
 
 /// STS failures remembered.
 const MAX_CACHED_FAILURES: u64 = 10_000;
-/// The inventory may use 1/4 of `cache.max_bytes`, in addition to the cache. Its entries are about 10 times
-/// smaller than cached credentials, so it holds more of them than the cache.
-const INVENTORY_SHARE: u64 = 4;
-/// Size of the inventory for a very small cache.
-const MIN_INVENTORY_BYTES: u64 = 1 << 20;
 
 /// The cache of credentials.
 #[derive(Debug, Clone)]
@@ -160,11 +156,10 @@ impl CredentialCache {
         runtime: Handle,
     ) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let inventory_bytes = (rules.max_bytes / INVENTORY_SHARE).max(MIN_INVENTORY_BYTES);
         Self(Arc::new(Inner {
-            cache: Cache::new(rules.max_bytes, Arc::clone(&clock), Arc::clone(&metrics)),
+            cache: Cache::new(rules.key_bytes(), Arc::clone(&clock), Arc::clone(&metrics)),
             restored: RestoredCredentials::default(),
-            inventory: Inventory::new(inventory_bytes, clock.now()),
+            inventory: Inventory::new(rules.inventory_bytes(), clock.now()),
             revoked: RevokedUsers::new(limits.revoked.clone()),
             fetches: SingleFlight::new(runtime),
             failures: moka::sync::Cache::new(MAX_CACHED_FAILURES),
@@ -223,7 +218,7 @@ impl CredentialCache {
         Snapshot {
             entries,
             bytes,
-            max_bytes: self.0.rules.max_bytes,
+            max_bytes: self.0.rules.key_bytes(),
             evictions: self.0.metrics.evictions(),
             revocations_unsaved: self.0.revoked.is_unsaved(),
             inflight_fetches: self.0.fetches.count(),

@@ -78,7 +78,8 @@ impl App {
         } = config.into_parts();
         let issuer = issuers.first().issuer.clone();
         let runtime = Handle::current();
-        let verifier = Arc::new(Verifier::new(issuers.into_vec(), Arc::clone(&clock), &runtime)?);
+        let verifier =
+            Arc::new(Verifier::new(issuers.into_vec(), cache.token_bytes(), Arc::clone(&clock), &runtime)?);
         let tracer = Tracer::start(tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
         let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy))?;
         let sts = Arc::new(sts.traced(tracer.clone()));

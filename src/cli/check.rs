@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::print;
 use crate::{
-    app::{self, StartError},
+    app::{self, MemoryNeed, StartError},
     audit,
     config::{Config, ConfigParts, Environment, Sts as StsConfig},
     http,
@@ -48,18 +48,25 @@ impl Options {
         let files = reload::folder::read(dir).map_err(StartError::from)?;
         check_files(&config)?;
         let issuer = config.issuers().first().issuer.clone();
+        let memory = MemoryNeed::of(&config);
         if let Some(canary) = config.canary() {
             app::check_canary(canary, &templates, &issuer)?;
         }
-        let ConfigParts { issuers, sts, .. } = config.into_parts();
-        let verifier = Verifier::new(issuers.into_vec(), Arc::clone(&clock) as _, &Handle::current())
-            .map_err(StartError::Key)?;
+        let ConfigParts { issuers, sts, cache, .. } = config.into_parts();
+        let verifier = Verifier::new(
+            issuers.into_vec(),
+            cache.token_bytes(),
+            Arc::clone(&clock) as _,
+            &Handle::current(),
+        )
+        .map_err(StartError::Key)?;
         for template in templates.summaries() {
             print(&format!("proved: {template}"))?;
         }
         for finding in lint(files.into_files(), Some(&constraints)).findings {
             print(&format!("warning: {}", finding.diagnostic))?;
         }
+        print(&format!("memory: {memory}"))?;
         if self.online {
             verifier.probe().await?;
             print("online: the key set of every issuer can be fetched")?;

@@ -32,7 +32,7 @@ impl Default for RawCache {
 /// How temporary keys are kept in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Cache {
-    /// Bound on the memory of all keys.
+    /// Bound on the memory of all keys and of what belongs to them.
     pub max_bytes: u64,
     /// The minimum lifetime left of a key that is served, if the operator set one; its default stands in
     /// `credential_cache::freshness`.
@@ -43,10 +43,44 @@ pub struct Cache {
     pub advice_bytes: Option<u64>,
 }
 
+/// Parts into which `max_bytes` is divided: five for the keys, and one each for verified tokens, rendered policies and the
+/// list of active keys.
+const PARTS: u64 = 8;
+const PARTS_FOR_KEYS: u64 = 5;
+/// Memory for the list of active keys of a very small cache.
+const MIN_INVENTORY_BYTES: u64 = 1 << 20;
+
 /// From some 2,700 requests to 2.8 million.
 const ADVICE_BYTES_RANGE: RangeInclusive<u64> = 64 << 10..=64 << 20;
 
+impl Cache {
+    /// Bound on the memory of the cached keys.
+    pub(crate) fn key_bytes(&self) -> u64 {
+        self.max_bytes / PARTS * PARTS_FOR_KEYS
+    }
+
+    /// Bound on the memory of verified tokens.
+    pub(crate) fn token_bytes(&self) -> u64 {
+        self.max_bytes / PARTS
+    }
+
+    /// Bound on the memory of the list of active keys.
+    pub(crate) fn inventory_bytes(&self) -> u64 {
+        (self.max_bytes / PARTS).max(MIN_INVENTORY_BYTES)
+    }
+}
+
+/// Bound on the memory of rendered policies.
+pub(super) fn grant_bytes(max_bytes: u64) -> u64 {
+    max_bytes / PARTS
+}
+
 impl RawCache {
+    /// `max_bytes` as written.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.max_bytes.0
+    }
+
     /// `min_remaining` as written.
     pub(super) fn min_remaining(&self) -> Option<Duration> {
         self.min_remaining.map(|duration| duration.0)

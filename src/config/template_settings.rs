@@ -8,7 +8,7 @@ use std::{
 
 use toml::Spanned;
 
-use super::{Config, RawConfig, Templates, issuer::RawIssuer};
+use super::{Config, RawConfig, Templates, cache::grant_bytes, issuer::RawIssuer};
 use diagnostics::{Diagnostic, Source};
 use templates::{IssuerTrust, ServingConstraints};
 
@@ -20,6 +20,7 @@ pub struct TemplateSettings {
     issuers: Vec<(String, Vec<String>)>,
     max_lifetime: Duration,
     min_remaining: Option<Duration>,
+    max_grant_bytes: u64,
 }
 
 impl TemplateSettings {
@@ -34,6 +35,7 @@ impl TemplateSettings {
         Ok(Self {
             max_lifetime: raw.sts.get_ref().max_lifetime(),
             min_remaining: raw.cache.min_remaining(),
+            max_grant_bytes: grant_bytes(raw.cache.max_bytes()),
             templates: raw.templates.relative_to(base),
             issuers: raw
                 .issuer
@@ -63,6 +65,7 @@ impl TemplateSettings {
             },
             longest: self.max_lifetime,
             min_remaining: self.min_remaining,
+            max_grant_bytes: self.max_grant_bytes,
             default: self.templates.default().map(str::to_owned),
         }
     }
@@ -89,6 +92,7 @@ impl Config {
                 .collect(),
             max_lifetime: self.sts.max_lifetime(),
             min_remaining: self.cache.min_remaining,
+            max_grant_bytes: grant_bytes(self.cache.max_bytes),
         }
     }
 }

@@ -17,21 +17,22 @@ use super::{
     freshness::{Freshness, FreshnessRequirement},
     metrics::Metrics,
     outcome::MissReason,
+    recent::Recent,
 };
 use runtime::clock::{Clock, time_until};
 use templates::{Grant, fingerprint::Fingerprint};
 
-/// Past credentials remembered, to tell the reason of a miss; a few MiB.
-const MAX_REMEMBERED: u64 = 50_000;
+/// Past credentials remembered, to tell the reason of a miss; 7 MiB.
+const MAX_REMEMBERED: usize = 50_000;
 
 /// The cached credentials, by the fingerprint of their grant.
 #[derive(Debug)]
 pub(super) struct Cache {
     credentials: moka::sync::Cache<Fingerprint, Arc<CachedCredential>>,
     /// Why a credential left the cache.
-    removed: moka::sync::Cache<Fingerprint, MissReason>,
+    removed: Arc<Recent<MissReason>>,
     /// Latest grant of each user, template and scope, to notice a changed policy.
-    latest_by_lineage: moka::sync::Cache<Fingerprint, Fingerprint>,
+    latest_by_lineage: Recent<Fingerprint>,
     users: Arc<Users>,
     clock: Arc<dyn Clock>,
 }
@@ -79,10 +80,10 @@ impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
 
 impl Cache {
     pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        let removed = moka::sync::Cache::new(MAX_REMEMBERED);
+        let removed = Arc::new(Recent::new(MAX_REMEMBERED));
         let users: Arc<Users> = Arc::default();
         let removals = Removals {
-            removed: removed.clone(),
+            removed: Arc::clone(&removed),
             users: Arc::clone(&users),
             clock: Arc::clone(&clock),
             metrics,
@@ -93,7 +94,7 @@ impl Cache {
             .expire_after(ExpireWithCredential(Arc::clone(&clock)))
             .eviction_listener(move |fingerprint, cached, cause| removals.note(*fingerprint, &cached, cause))
             .build();
-        let latest_by_lineage = moka::sync::Cache::new(MAX_REMEMBERED);
+        let latest_by_lineage = Recent::new(MAX_REMEMBERED);
         Self { credentials, removed, latest_by_lineage, users, clock }
     }
 
@@ -138,10 +139,10 @@ impl Cache {
 
     fn absence(&self, grant: &Grant) -> MissReason {
         let fingerprint = grant.fingerprint();
-        if let Some(reason) = self.removed.get(&fingerprint) {
+        if let Some(reason) = self.removed.get(fingerprint) {
             return reason;
         }
-        match self.latest_by_lineage.get(&grant.lineage()) {
+        match self.latest_by_lineage.get(grant.lineage()) {
             Some(latest) if latest != fingerprint => MissReason::PolicyChanged,
             // It was cached; moka has not reported its expiry yet.
             Some(_) => MissReason::Expired,
@@ -153,7 +154,7 @@ impl Cache {
         let grant = cached.grant();
         let fingerprint = grant.fingerprint();
         self.latest_by_lineage.insert(grant.lineage(), fingerprint);
-        self.removed.invalidate(&fingerprint);
+        self.removed.remove(fingerprint);
         self.users.record_covered(grant.principal().fingerprint(), cached.servable_until(), self.clock.now());
         self.credentials.insert(fingerprint, cached);
     }
@@ -178,7 +179,7 @@ impl Cache {
 
 /// Records why credentials leave the cache.
 struct Removals {
-    removed: moka::sync::Cache<Fingerprint, MissReason>,
+    removed: Arc<Recent<MissReason>>,
     users: Arc<Users>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,

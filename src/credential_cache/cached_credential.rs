@@ -1,4 +1,4 @@
-//! A cached credential: the STS credential, its grant, its refresh state and its encoded bodies.
+//! A cached credential: the STS credential, its grant, its refresh state and its encoded body.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::{
-    encoded::{EncodedBodies, ResponseShape},
+    encoded::{EncodedBody, ResponseShape},
     freshness::{self, Freshness},
 };
 use crate::sts::TemporaryCredential;
@@ -35,7 +35,7 @@ pub struct CachedCredential {
     refresh_from: Timestamp,
     /// Monotonic time in milliseconds before which no refresh is tried.
     next_refresh_ms: AtomicU64,
-    encoded: EncodedBodies,
+    encoded: EncodedBody,
 }
 
 impl fmt::Debug for CachedCredential {
@@ -64,7 +64,7 @@ impl CachedCredential {
             is_superseded: AtomicBool::new(false),
             refresh_from,
             next_refresh_ms: AtomicU64::new(0),
-            encoded: EncodedBodies::default(),
+            encoded: EncodedBody::default(),
         }
     }
 
@@ -137,16 +137,24 @@ impl CachedCredential {
         self.encoded.get_or_encode(shape, || encode(self))
     }
 
-    /// Approximate size in bytes: its parts, two bodies, the grant and the bookkeeping.
+    /// Approximate size in bytes: its texts, one body, the grant, and its places in the cache.
     pub(super) fn weight(&self) -> u32 {
-        weight_of(&self.grant, self.credential.token.expose_secret().len())
+        let credential = &self.credential;
+        let secrets = credential.token.expose_secret().len() + credential.secret_key.expose_secret().len();
+        weight_of(&self.grant, secrets + credential.secret_id.len() + credential.request_id.len())
     }
 }
 
-/// Approximate size in bytes of a cached credential of this grant, with a token of this length.
-pub(super) fn weight_of(grant: &Grant, token_bytes: usize) -> u32 {
-    let bytes = 2048 + 3 * token_bytes + grant.policy().weight();
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+/// Size of a cached credential beside its texts and grant: itself, the blocks of its texts, and its places in the cache's
+/// map, queues and timer. Measured: `tests/soak/memory.rs`.
+const ENTRY_BYTES: usize = 800;
+/// Size of a body beside the credential's texts: the names of the fields, times, bucket and folder.
+const BODY_BYTES: usize = 512;
+
+/// Approximate size in bytes of a cached credential of this grant, whose texts have this length.
+pub(super) fn weight_of(grant: &Grant, text_bytes: usize) -> u32 {
+    let body = BODY_BYTES + text_bytes;
+    u32::try_from(ENTRY_BYTES + text_bytes + body + grant.weight()).unwrap_or(u32::MAX)
 }
 
 fn as_millis(duration: Duration) -> u64 {

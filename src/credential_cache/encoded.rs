@@ -1,4 +1,4 @@
-//! Encoded response bodies of one credential, each encoded at most once.
+//! The encoded response body of one credential.
 
 use std::sync::OnceLock;
 
@@ -20,29 +20,42 @@ pub enum ResponseShape {
     ObjectKey,
 }
 
-/// One slot for each [`ResponseShape`]: a new shape does not compile without a slot.
+/// The body of the shape that was requested first. Nearly all clients of a user read one shape; bodies of other shapes
+/// are encoded each time.
 #[derive(Default)]
-pub(super) struct EncodedBodies {
-    v1: OnceLock<Bytes>,
-    sts3: OnceLock<Bytes>,
-    sts_sdk: OnceLock<Bytes>,
-    cossign: OnceLock<Bytes>,
-    object_key: OnceLock<Bytes>,
+pub(super) struct EncodedBody(OnceLock<(ResponseShape, Bytes)>);
+
+impl EncodedBody {
+    /// Returns the body of a shape, encoded by `encode` unless it is kept. The memory is wiped when it is freed.
+    pub(super) fn get_or_encode(&self, shape: ResponseShape, encode: impl FnOnce() -> Vec<u8>) -> Bytes {
+        if let Some((kept, body)) = self.0.get() {
+            return if *kept == shape { body.clone() } else { wiped(encode()) };
+        }
+        let body = wiped(encode());
+        // If another request was faster, its body is kept.
+        let _ = self.0.set((shape, body.clone()));
+        body
+    }
 }
 
-impl EncodedBodies {
-    /// Returns the body of a shape, encoded by `encode` the first time. The memory is wiped when it is freed.
-    pub(super) fn get_or_encode(&self, shape: ResponseShape, encode: impl FnOnce() -> Vec<u8>) -> Bytes {
-        self.slot(shape).get_or_init(|| Bytes::from_owner(Zeroizing::new(encode()))).clone()
-    }
+/// Without the spare room in which it was encoded.
+fn wiped(encoded: Vec<u8>) -> Bytes {
+    let encoded = Zeroizing::new(encoded);
+    Bytes::from_owner(Zeroizing::new(Box::<[u8]>::from(encoded.as_slice())))
+}
 
-    fn slot(&self, shape: ResponseShape) -> &OnceLock<Bytes> {
-        match shape {
-            ResponseShape::V1 => &self.v1,
-            ResponseShape::Sts3 => &self.sts3,
-            ResponseShape::StsSdk => &self.sts_sdk,
-            ResponseShape::Cossign => &self.cossign,
-            ResponseShape::ObjectKey => &self.object_key,
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_shape_is_kept_and_others_are_encoded_each_time() {
+        let body = EncodedBody::default();
+        let encoded = |shape, text: &str| body.get_or_encode(shape, || text.into());
+        assert_eq!(encoded(ResponseShape::V1, "first"), "first");
+        assert_eq!(encoded(ResponseShape::V1, "again"), "first");
+        assert_eq!(encoded(ResponseShape::StsSdk, "other"), "other");
+        assert_eq!(encoded(ResponseShape::StsSdk, "new"), "new");
+        assert_eq!(encoded(ResponseShape::V1, "again"), "first");
     }
 }

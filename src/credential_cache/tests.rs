@@ -87,6 +87,7 @@ fn load(dir: &std::path::Path) -> TemplateSet {
         issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
         longest: Duration::from_hours(2),
         min_remaining: None,
+        max_grant_bytes: 1 << 20,
         default: Some("upload".to_owned()),
     };
     crate::reload::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()

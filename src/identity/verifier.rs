@@ -68,18 +68,21 @@ struct Verified {
     key: Fingerprint,
 }
 
-/// The size of the cache of verified tokens, mostly claims.
-const MAX_CACHED_TOKEN_BYTES: u64 = 64 << 20;
-
-/// The size of a cache entry besides its claims.
-const CACHE_ENTRY_OVERHEAD_BYTES: usize = 512;
+/// The size of a cache entry besides its identity: itself, and its places in the cache's map and queues.
+const ENTRY_BYTES: usize = 704;
 
 impl Verifier {
-    /// Builds a verifier from the configured issuers. Key sets are fetched later, on `runtime`.
+    /// Builds a verifier from the configured issuers, which remembers verified tokens in `token_bytes`. Key sets are fetched
+    /// later, on `runtime`.
     ///
     /// # Errors
     /// When a configured key cannot be used, with the issuer's name.
-    pub fn new(issuers: Vec<Issuer>, clock: Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
+    pub fn new(
+        issuers: Vec<Issuer>,
+        token_bytes: u64,
+        clock: Arc<dyn Clock>,
+        runtime: &Handle,
+    ) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
             .map(|rules| {
@@ -91,7 +94,7 @@ impl Verifier {
             })
             .collect::<Result<_, KeyFault>>()?;
         let verified = moka::sync::Cache::builder()
-            .max_capacity(MAX_CACHED_TOKEN_BYTES)
+            .max_capacity(token_bytes)
             .weigher(|_, verified: &Arc<Verified>| verified.weight())
             .build();
         Ok(Self { issuers, verified, clock })
@@ -250,10 +253,9 @@ fn signing_key<'a>(
 }
 
 impl Verified {
-    /// Returns the approximate size of a cache entry: its claims, some of them twice, and the overhead.
+    /// Returns the approximate size of a cache entry.
     fn weight(&self) -> u32 {
-        let claims = self.identity.weight();
-        u32::try_from(CACHE_ENTRY_OVERHEAD_BYTES + 2 * claims).unwrap_or(u32::MAX)
+        u32::try_from(ENTRY_BYTES + self.identity.weight()).unwrap_or(u32::MAX)
     }
 }
 

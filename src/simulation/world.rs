@@ -44,6 +44,7 @@ pub(super) fn grants(template: &'static str, users: usize) -> impl Iterator<Item
         issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
         longest: Duration::from_hours(2),
         min_remaining: None,
+        max_grant_bytes: 1 << 20,
         default: None,
     };
     let set = crate::reload::load(&dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();

@@ -91,6 +91,34 @@ fn check_prints_what_was_proved() {
     assert!(message.ends_with("ok: serve would start\n"), "{message}");
 }
 
+/// The figures of the line on memory: the total, and its parts in MiB.
+fn memory_need(setup: &Setup) -> (u64, Vec<u64>) {
+    let output = cosbroker(setup.write().path()).args(["check", "--config", "config.toml"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("memory: at most ")).unwrap();
+    let figures = line.split(" MiB").filter_map(|part| part.rsplit(' ').next()?.parse().ok());
+    let mut figures: Vec<u64> = figures.collect();
+    (figures.remove(0), figures)
+}
+
+#[test]
+fn check_adds_up_the_memory_that_the_process_needs() {
+    let small = || {
+        Setup::new("127.0.0.1:1".parse().unwrap())
+            .with_section("cache", "max_bytes = \"100MiB\"\nadvice_bytes = \"off\"")
+            .with_section("server", "max_connections = 64")
+    };
+    let (total, parts) = memory_need(&small());
+    assert_eq!(total, parts.iter().sum::<u64>(), "{parts:?}");
+    assert_eq!(parts[..2], [120, 2], "a fifth more than max_bytes, and 20 KiB for each connection");
+    for (name, lines, more) in [
+        ("audit", "path = \"audit.jsonl\"", 8),
+        ("tracing", "otlp_endpoint = \"http://127.0.0.1:1/v1/traces\"", 6),
+    ] {
+        assert_eq!(memory_need(&small().with_section(name, lines)).0, total + more, "{name}");
+    }
+}
+
 #[test]
 fn check_online_reports_that_sts_cannot_be_reached() {
     let dir = setup().write();

@@ -69,9 +69,9 @@ pub fn explain(grant: &Grant, question: &Question<'_>) -> Explanation {
     let resource = format!("{}{}", grant.bucket().resource(Service::of(&action)), question.key);
     let context = question.context(&action);
     let request = Request { action: &action, resource: &resource, context };
-    match evaluate(policy, &request) {
+    match evaluate(&policy, &request) {
         Decision::Allowed(index) => {
-            let reason = match undecided_key(policy, &request) {
+            let reason = match undecided_key(&policy, &request) {
                 None => "a statement allows it".to_owned(),
                 Some(key) => format!(
                     "a statement allows it, and a deny depends on `{key}`, which every request has and this question does not say"

@@ -12,7 +12,6 @@ pub struct Identity {
     principal: Principal,
     claims: Map<String, Value>,
     digest: Fingerprint,
-    size: usize,
 }
 
 /// An issuer and a subject. Other claims of the token do not matter.
@@ -43,7 +42,7 @@ impl Identity {
         let json = serde_json::json!(claims).to_string();
         let digest = Fingerprint::of(&[issuer.as_ref(), json.as_str()]);
         let principal = Principal::new(issuer, subject);
-        Ok(Self { principal, claims, digest, size: json.len() })
+        Ok(Self { principal, claims, digest })
     }
 
     /// Returns the token's `iss`.
@@ -62,9 +61,9 @@ impl Identity {
         rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
     }
 
-    /// Returns the size of the claims as JSON, in bytes.
+    /// Estimates the memory that it takes, in bytes.
     pub fn weight(&self) -> usize {
-        self.size
+        size_of::<Self>() + block(self.subject().len()) + map_weight(&self.claims)
     }
 
     /// Returns a hash of the issuer and all claims.
@@ -100,6 +99,31 @@ impl Principal {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+}
+
+/// A map's memory comes in nodes of this many entries (`alloc::collections::btree`).
+const NODE_ENTRIES: usize = 11;
+
+/// Estimates the memory of an object's names and values, in bytes.
+fn map_weight(map: &Map<String, Value>) -> usize {
+    let nodes = map.len().div_ceil(NODE_ENTRIES) * block(NODE_ENTRIES * size_of::<(String, Value)>());
+    nodes + map.iter().map(|(name, value)| block(name.len()) + value_weight(value)).sum::<usize>()
+}
+
+fn value_weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => block(text.len()),
+        Value::Array(values) => {
+            block(size_of_val(values.as_slice())) + values.iter().map(value_weight).sum::<usize>()
+        }
+        Value::Object(map) => map_weight(map),
+    }
+}
+
+/// Returns what the allocator takes for so many bytes: 8 more, in steps of 16, at least 32.
+fn block(bytes: usize) -> usize {
+    (bytes + 8).next_multiple_of(16).max(32)
 }
 
 #[cfg(any(test, feature = "test-util"))]

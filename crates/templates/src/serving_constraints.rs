@@ -17,6 +17,8 @@ pub struct ServingConstraints {
     pub longest: Duration,
     /// `cache.min_remaining`, if the operator set it.
     pub min_remaining: Option<Duration>,
+    /// Bound on the memory of rendered policies.
+    pub max_grant_bytes: u64,
     /// The template for requests that name none.
     pub default: Option<String>,
 }
@@ -32,6 +34,9 @@ pub struct IssuerTrust {
 
 /// The maximum duration of `GetFederationToken` for any kind of account (docs 1312/48195).
 const MAX_STS_DURATION: Duration = Duration::from_hours(36);
+
+/// Enough for the few users for whom a command renders policies.
+const ASSUMED_GRANT_BYTES: u64 = 1 << 20;
 
 impl IssuerTrust {
     /// Whether users cannot choose the value of a claim.
@@ -60,6 +65,7 @@ impl ServingConstraints {
             issuer_trust: IssuerTrust { several: false, trusted_claims },
             longest: MAX_STS_DURATION,
             min_remaining: None,
+            max_grant_bytes: ASSUMED_GRANT_BYTES,
             default: None,
         }
     }

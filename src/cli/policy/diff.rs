@@ -193,7 +193,7 @@ fn print_change_for(
 ) -> anyhow::Result<bool> {
     match (old.grant(None, identity), new.grant(None, identity)) {
         (Ok(before), Ok(after)) => {
-            let change = compare(before.policy().policy(), after.policy().policy());
+            let change = compare(&before.policy().policy(), &after.policy().policy());
             print_change(name, change.gained(), change.lost())?;
             Ok(change.widens())
         }

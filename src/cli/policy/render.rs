@@ -27,7 +27,7 @@ impl Options {
         if self.wire {
             print(grant.policy().wire())?;
         } else if self.pretty {
-            print(&pretty(grant.policy().policy())?)?;
+            print(&pretty(&grant.policy().policy())?)?;
         } else {
             print(&grant.policy().policy().to_json())?;
         }

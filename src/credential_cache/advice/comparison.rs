@@ -75,12 +75,12 @@ impl Comparison<'_> {
     }
 
     fn settings(&self, what_if: &WhatIf) -> Settings {
-        Settings {
-            lifetime: what_if.lifetime.map(|lifetime| lifetime.0),
+        let rules = config::Cache {
             min_remaining: what_if.min_remaining.map(|least| least.0).or(self.rules.min_remaining),
-            refresh_at: self.rules.refresh_at,
             max_bytes: what_if.max_bytes.map_or(self.rules.max_bytes, |bytes| bytes.0),
-        }
+            ..self.rules
+        };
+        Settings { lifetime: what_if.lifetime.map(|lifetime| lifetime.0), ..rules.into() }
     }
 
     /// Settings to try: one changed at a time, as far as they can be judged.

@@ -29,7 +29,7 @@ pub(super) struct Settings {
     pub(super) lifetime: Option<Duration>,
     pub(super) min_remaining: Option<Duration>,
     pub(super) refresh_at: f64,
-    pub(super) max_bytes: u64,
+    pub(super) key_bytes: u64,
 }
 
 impl From<config::Cache> for Settings {
@@ -38,7 +38,7 @@ impl From<config::Cache> for Settings {
             lifetime: None,
             min_remaining: cache.min_remaining,
             refresh_at: cache.refresh_at,
-            max_bytes: cache.max_bytes,
+            key_bytes: cache.key_bytes(),
         }
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn replay(
     measured_from: Duration,
     settings: &Settings,
 ) -> Tally {
-    let mut cache = SimulatedCache { max_bytes: settings.max_bytes / one_in, ..SimulatedCache::default() };
+    let mut cache = SimulatedCache { max_bytes: settings.key_bytes / one_in, ..SimulatedCache::default() };
     let mut tally = Tally::default();
     for request in requests {
         let outcome = cache.serve(&request, settings);

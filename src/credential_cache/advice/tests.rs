@@ -141,7 +141,7 @@ proptest! {
 
 #[test]
 fn the_least_recently_used_is_evicted_and_expired_credentials_take_no_memory() {
-    let settings = settings_of(config::Cache { max_bytes: 2 * KEY, ..RULES });
+    let settings = Settings { key_bytes: 2 * KEY, ..settings_of(RULES) };
     let [a, b, c] = [1, 2, 3].map(|key| move |minutes| request(key, MINUTE * minutes));
     let advice = all(&[a(0), b(1), a(2), c(3), a(4), b(5)], &settings);
     assert_eq!(
@@ -291,9 +291,10 @@ fn a_longer_lifetime_is_advised_with_what_it_saves_and_what_it_costs() {
 #[test]
 fn where_keys_are_evicted_a_larger_cache_is_advised_before_a_longer_lifetime() {
     let recording = requests_every_ten_minutes(50, 8);
-    let small = config::Cache { max_bytes: 32 * KEY, ..RULES };
+    // Room for 32 keys.
+    let small = config::Cache { max_bytes: 52 * KEY, ..RULES };
     let advice = advice_on(&recording, small, &WhatIf::default()).unwrap();
-    assert_eq!(advice.advice, "A cache of 512KiB would save 67 % of the calls to STS.");
+    assert_eq!(advice.advice, "A cache of 832KiB would save 67 % of the calls to STS.");
 }
 
 #[test]

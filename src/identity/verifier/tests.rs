@@ -33,7 +33,7 @@ fn hmac() -> Issuer {
 
 fn verifier(issuers: Vec<Issuer>) -> (Verifier, Arc<TestClock>) {
     let clock = TestClock::at(NOW);
-    (Verifier::new(issuers, Arc::clone(&clock) as _, &Handle::current()).unwrap(), clock)
+    (Verifier::new(issuers, 1 << 20, Arc::clone(&clock) as _, &Handle::current()).unwrap(), clock)
 }
 
 fn claims() -> Value {
@@ -418,7 +418,7 @@ async fn a_key_that_does_not_fit_its_algorithms_is_refused_at_startup() {
     let start = |algorithm, pem: &[u8]| {
         let keys = KeySource::PublicKey { path: "key.pem".into(), pem: pem.to_vec() };
         let rules = issuer("https://id.example/", &[algorithm], keys);
-        Verifier::new(vec![rules], TestClock::at(NOW), &Handle::current())
+        Verifier::new(vec![rules], 1 << 20, TestClock::at(NOW), &Handle::current())
             .map(|_| ())
             .map_err(|e| e.to_string())
     };

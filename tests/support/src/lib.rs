@@ -376,6 +376,18 @@ impl Broker {
         std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
     }
 
+    /// Returns the number of its open file descriptors. Only root may count them, because the process is not dumpable;
+    /// for others it is the size of their table (`proc_pid_status(5)`, `FDSize`).
+    pub fn open_files(&self) -> u64 {
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        listed.map_or_else(|_| figure_of(&self.proc_file("status"), "FDSize:"), |files| files.count() as u64)
+    }
+
+    /// Returns the memory that it takes in bytes (`proc_pid_status(5)`, `VmRSS`).
+    pub fn resident_bytes(&self) -> u64 {
+        figure_of(&self.proc_file("status"), "VmRSS:") << 10
+    }
+
     /// Sets the size that files it writes may have.
     pub fn may_write_files_of(&self, bytes: u64) {
         let limit = Rlimit { current: Some(bytes), maximum: None };
@@ -397,6 +409,12 @@ impl Broker {
         }
         status.code()
     }
+}
+
+/// A figure in a status file of `/proc`: a number, or kibibytes.
+fn figure_of(status: &str, label: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(label)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Raises the number of files that this process, and the brokers that it starts, may open.

@@ -125,8 +125,7 @@ impl Sandbox {
     /// Returns its maximum memory use so far in bytes (`proc_pid_status(5)`).
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+        super::figure_of(&status, "VmHWM:") << 10
     }
 
     /// Sends SIGINT, as Ctrl-C does, and waits for its end.

@@ -16,7 +16,7 @@ use cam::{
 /// What a proved import lets `alice` do.
 pub(super) fn alices(imported: &Imported) -> Policy {
     let alice = Identity::for_tests("https://id.example/", "alice", &[]);
-    confined_policy(&proved(imported), &alice).unwrap().policy().clone()
+    confined_policy(&proved(imported), &alice).unwrap().policy()
 }
 
 pub(super) fn proved(imported: &Imported) -> Proved {

@@ -13,8 +13,8 @@ use crate::{
     verify::verify,
 };
 
-/// Each cached grant takes some 12 KiB, which a cached credential shares.
-const MAX_CACHED_GRANTS: u64 = 10_000;
+/// Size of a cache entry beside its grant: its key, and its places in the cache's map and queues.
+const ENTRY_BYTES: usize = 704;
 
 /// The identity for which `check` calls STS.
 const PROBE_CLAIMS: SyntheticClaims<'_> =
@@ -25,9 +25,16 @@ const PROBE_CLAIMS: SyntheticClaims<'_> =
 pub(super) struct GrantCache(moka::sync::Cache<(Fingerprint, String), Arc<Grant>>);
 
 impl GrantCache {
-    pub(super) fn new() -> Self {
-        Self(moka::sync::Cache::new(MAX_CACHED_GRANTS))
+    /// An empty cache of at most `max_bytes`.
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let grants = moka::sync::Cache::builder().max_capacity(max_bytes).weigher(weight);
+        Self(grants.build())
     }
+}
+
+/// A grant that a cached credential shares is counted in both caches.
+fn weight((_, name): &(Fingerprint, String), grant: &Arc<Grant>) -> u32 {
+    u32::try_from(ENTRY_BYTES + name.len() + grant.weight()).unwrap_or(u32::MAX)
 }
 
 impl TemplateSet {
@@ -62,7 +69,7 @@ impl TemplateSet {
         scope: &[Scope],
     ) -> Result<Arc<Grant>, NoGrant> {
         let full = self.grant(name, identity)?;
-        let narrowed = scope::narrow(full.policy().policy(), full.bucket(), scope)?;
+        let narrowed = scope::narrow(&full.policy().policy(), full.bucket(), scope)?;
         let size = narrowed.to_json().len();
         if size > render::MAX_POLICY_BYTES {
             return Err(ScopeRefused::Size(size).into());

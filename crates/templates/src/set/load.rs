@@ -28,13 +28,14 @@ impl TemplateSet {
         let template = Template::from_file(file)?;
         let name = template.name.clone();
         let templates = vec![template];
-        let constraints = constraints.cloned().unwrap_or_else(|| ServingConstraints::assumed(&templates));
+        let mut constraints = constraints.cloned().unwrap_or_else(|| ServingConstraints::assumed(&templates));
+        constraints.default = Some(name);
         for template in &templates {
             constraints.check_duration(template).map_err(|problem| vec![problem])?;
         }
         let loaded_at = Timestamp::UNIX_EPOCH;
         let proved = prove(templates, &constraints.issuer_trust).and_then(try_all)?;
-        Ok(Self::of_proved(proved, Some(name), version, loaded_at, None))
+        Ok(Self::of_proved(proved, &constraints, version, loaded_at, None))
     }
 
     /// Proves the files of a folder, all or none. Templates that are the same as in the `previous` set keep their
@@ -68,7 +69,7 @@ impl TemplateSet {
             Ok(_) => return Err(problems),
             Err(unproved) => return Err([problems, unproved].concat()),
         };
-        let mut set = Self::of_proved(proved, constraints.default.clone(), version, now, previous);
+        let mut set = Self::of_proved(proved, constraints, version, now, previous);
         for shadow in shadows {
             set.attach_shadow(shadow, constraints, previous);
         }
@@ -77,14 +78,15 @@ impl TemplateSet {
 
     fn of_proved(
         proved: Vec<Proved>,
-        default: Option<String>,
+        constraints: &ServingConstraints,
         version: Fingerprint,
         loaded_at: Timestamp,
         previous: Option<&Self>,
     ) -> Self {
         let templates: BTreeMap<String, ActiveTemplate> =
             proved.into_iter().map(|proved| ActiveTemplate::new(proved, loaded_at, previous)).collect();
-        Self { templates, default, version, loaded_at, orphans: Vec::new(), grants: GrantCache::new() }
+        let (default, grants) = (constraints.default.clone(), GrantCache::new(constraints.max_grant_bytes));
+        Self { templates, default, version, loaded_at, orphans: Vec::new(), grants }
     }
 
     /// Attaches a shadow to its template. A shadow that could not serve is kept to show why; one without a

@@ -144,7 +144,7 @@ impl Change {
         let bytes_after = next.map_or(0, policy_bytes);
         let (widened, narrowed) = match (now, next) {
             (Some(now), Some(next)) => {
-                let change = compare(now.policy(), next.policy());
+                let change = compare(&now.policy(), &next.policy());
                 (change.widens(), change.lost().next().is_some())
             }
             (None, Some(_)) => (true, false),
