@@ -32,10 +32,10 @@ impl MeasuredSts {
     /// Starts it, with answers after so long.
     pub(crate) async fn start(latency: Duration) -> Self {
         let (cloud, _) = emulator();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let arrivals = Arc::default();
-        tokio::spawn(relay(listener, cloud, Arc::clone(&arrivals)));
+        run_on_own_thread(listener, cloud, Arc::clone(&arrivals));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let sts = Self { address, cloud, arrivals, http };
         if !latency.is_zero() {
@@ -71,6 +71,17 @@ impl MeasuredSts {
         };
         arrivals.iter().enumerate().map(in_a_second).max().unwrap_or_default()
     }
+}
+
+/// The users' tasks must not delay the relay, which would make calls arrive together that were not sent so.
+fn run_on_own_thread(listener: std::net::TcpListener, cloud: SocketAddr, arrivals: Arc<Mutex<Vec<Instant>>>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            relay(TcpListener::from_std(listener).unwrap(), cloud, arrivals).await;
+        });
+    });
 }
 
 async fn relay(listener: TcpListener, cloud: SocketAddr, arrivals: Arc<Mutex<Vec<Instant>>>) {

