@@ -21,7 +21,6 @@ const MAX_BURST_CONNECTIONS: usize = 64;
 const EXHAUSTED_DELAY: Duration = Duration::from_millis(50);
 /// The interval at which that is logged.
 const EXHAUSTED_LOG_INTERVAL: Duration = Duration::from_secs(10);
-
 /// How long handshakes of TCP that have begun may take when the listener closes.
 const TCP_HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -57,14 +56,14 @@ fn hold_back_new_connections(socket: &tokio::net::TcpListener) {
     const FLAGS_OFFSET: u32 = 13;
     const SYN: u32 = 0x02;
     const SYN_AND_ACK: u32 = 0x12;
-    // Instructions of the classic BPF (linux/bpf_common.h): load a byte, and, jump if equal, return.
-    let (load, and, jump_if_equal, pass) = (0x30, 0x54, 0x15, 0x06);
+    // Instructions of the classic BPF (linux/bpf_common.h): load a byte, and, jump if equal, return how much of the packet passes.
+    let (load, and, jump_if_equal, result) = (0x30, 0x54, 0x15, 0x06);
     let filter = [
         SockFilter::new(load, 0, 0, FLAGS_OFFSET),
         SockFilter::new(and, 0, 0, SYN_AND_ACK),
         SockFilter::new(jump_if_equal, 0, 1, SYN),
-        SockFilter::new(pass, 0, 0, 0),
-        SockFilter::new(pass, 0, 0, u32::MAX),
+        SockFilter::new(result, 0, 0, 0),
+        SockFilter::new(result, 0, 0, u32::MAX),
     ];
     if let Err(error) = SockRef::from(socket).attach_filter(&filter) {
         tracing::debug!(%error, "new connections cannot be held back before the listener closes");
