@@ -132,8 +132,8 @@ impl Collector for ProcessMetrics {
     }
 }
 
-/// Connections to the operators' listener; each has a file descriptor of the reserve.
-const MAX_CONNECTIONS: usize = 32;
+/// Connections to the operators' listener. The reserve of file descriptors has room for 32 of them.
+const MAX_CONNECTIONS: usize = 256;
 /// How long running requests of operators may take when the service stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
