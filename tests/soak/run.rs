@@ -342,6 +342,7 @@ fn soak() {
     );
     assert_eq!(count(sent), count(served) + count(refused_in_faults));
     assert!(made * 100 <= needed * 101, "{made} calls, {needed} needed");
-    assert!(resident[1] * 100 <= resident[0] * 105, "memory grew");
+    // In a shorter run, the tables that remember 50,000 users are not full yet.
+    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 105, "memory grew");
     assert!(descriptors[1] <= descriptors[0] + 8, "descriptors grew");
 }
