@@ -307,7 +307,7 @@ fn soak() {
     }
     let Tally { sent, served, refused_in_faults, needed_calls, wrong } = &soak.tally;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (needed, made) = (count(needed_calls), sts.calls() as u64);
+    let (needed, made) = (count(needed_calls), sts.calls());
     let users = soak.present_users + soak.new_users_per_second * soak.length.as_secs();
     println!(
         "{users} users, {} requests, {} served, {} refused while STS failed; {made} calls to STS, {needed} needed",
