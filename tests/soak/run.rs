@@ -31,8 +31,9 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long STS is well, and how long it fails, in turn.
 const HEALTHY_PHASE: Duration = Duration::from_secs(30);
 const FAULT_PHASE: Duration = Duration::from_secs(10);
-/// How long after a fault requests may still be refused: the circuit closes and the queue empties.
-const RECOVERY_TIME: Duration = Duration::from_secs(5);
+/// How long after a fault requests may still be refused: after throttling, the rate of calls doubles every five seconds,
+/// four times; then the queue empties.
+const RECOVERY_TIME: Duration = Duration::from_secs(25);
 /// Times in answers are whole seconds.
 const ROUNDING_SECONDS: i64 = 2;
 
@@ -271,10 +272,19 @@ fn number(body: &Value, pointer: &str) -> i64 {
     body.pointer(pointer).and_then(Value::as_i64).unwrap()
 }
 
-fn mean(samples: &[Sample], shares: Range<f64>, length: Duration, figure: impl Fn(&Sample) -> u64) -> u64 {
+/// The samples of a part of the run, from and to these shares of its length.
+fn part(samples: &[Sample], shares: Range<f64>, length: Duration) -> Vec<Sample> {
     let range = length.mul_f64(shares.start)..length.mul_f64(shares.end);
-    let figures: Vec<u64> = samples.iter().filter(|sample| range.contains(&sample.at)).map(figure).collect();
-    figures.iter().sum::<u64>() / figures.len() as u64
+    samples.iter().filter(|sample| range.contains(&sample.at)).copied().collect()
+}
+
+fn mean_resident_bytes(samples: &[Sample]) -> u64 {
+    samples.iter().map(|sample| sample.resident_bytes).sum::<u64>() / samples.len() as u64
+}
+
+/// Calls that wait for a failing STS have descriptors of their own. A leak shows in the least number.
+fn least_descriptors(samples: &[Sample]) -> u64 {
+    samples.iter().map(|sample| sample.descriptors).min().unwrap()
 }
 
 #[test]
@@ -297,7 +307,7 @@ fn soak() {
     }
     let Tally { sent, served, refused_in_faults, needed_calls, wrong } = &soak.tally;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (needed, made) = (count(needed_calls), sts.calls() as u64);
+    let (needed, made) = (count(needed_calls), sts.calls());
     let users = soak.present_users + soak.new_users_per_second * soak.length.as_secs();
     println!(
         "{users} users, {} requests, {} served, {} refused while STS failed; {made} calls to STS, {needed} needed",
@@ -305,12 +315,9 @@ fn soak() {
         count(served),
         count(refused_in_faults)
     );
-    let early = 0.35..0.6;
-    let late = 0.75..1.0;
-    let resident = [early.clone(), late.clone()]
-        .map(|shares| mean(&samples, shares, soak.length, |sample| sample.resident_bytes));
-    let descriptors =
-        [early, late].map(|shares| mean(&samples, shares, soak.length, |sample| sample.descriptors));
+    let parts = [0.35..0.6, 0.75..1.0].map(|shares| part(&samples, shares, soak.length));
+    let resident = parts.each_ref().map(|part| mean_resident_bytes(part));
+    let descriptors = parts.each_ref().map(|part| least_descriptors(part));
     println!(
         "resident {} MiB, then {} MiB; descriptors {}, then {}",
         resident[0] >> 20,
@@ -335,6 +342,7 @@ fn soak() {
     );
     assert_eq!(count(sent), count(served) + count(refused_in_faults));
     assert!(made * 100 <= needed * 101, "{made} calls, {needed} needed");
-    assert!(resident[1] * 100 <= resident[0] * 105, "memory grew");
+    // In a shorter run, the tables that remember 50,000 users are not full yet.
+    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 105, "memory grew");
     assert!(descriptors[1] <= descriptors[0] + 8, "descriptors grew");
 }
