@@ -16,7 +16,16 @@ mod strict;
 mod time_limit;
 mod worker;
 
-use std::{fmt, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    io::{self, PipeReader},
+    net::TcpListener,
+    num::NonZero,
+    pin::pin,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -28,7 +37,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use ipnet::IpNet;
 use prometheus_client::registry::Registry;
-use tokio::{select, time::sleep};
+use tokio::{runtime::Handle, select, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -37,7 +46,7 @@ use self::{
     limits::Limits,
     metrics::Metrics,
     refuse::Refuser,
-    worker::{Worker, WorkerSettings},
+    worker::{Ended, Queue, Worker, WorkerSettings},
 };
 pub(crate) use self::{descriptors::raise_open_file_limit, time_limit::overdue};
 
@@ -204,22 +213,35 @@ where
         })
         .collect::<io::Result<Vec<_>>>()?;
     let overloaded = worker_settings.tls.is_none().then_some(settings.answers.overloaded);
-    let acceptor = Acceptor::new(socket, limiter, Refuser::new(overloaded))?;
-    let mut turns = (0..workers.len()).cycle();
-    let accepted = acceptor
-        .run(&closing, |accepted| {
-            let worker = turns.next().and_then(|turn| workers.get(turn));
-            worker.ok_or_else(|| io::Error::other("there is no worker"))?.give(accepted)
-        })
-        .await;
-    let ended = join_all(workers.into_iter().map(Worker::end));
-    let ended = select! {
-        ended = ended => ended,
-        () = sleep(settings.shutdown_timeout) => {
-            tracing::warn!(listener = settings.name, "connections with running requests are cut at the end of server.shutdown_timeout");
-            abort.cancel();
-            return accepted;
+    let acceptor = Acceptor::new(socket, limiter, Refuser::new(overloaded, Handle::current()))?;
+    let (queues, ended): (Vec<Queue>, Vec<Ended>) =
+        workers.into_iter().map(|Worker { queue, ended }| (queue, ended)).unzip();
+    let (open, close) = io::pipe()?;
+    let accepting =
+        Ended::spawn(format!("{} accept", settings.name), move || accept(acceptor, &open, &queues))?;
+    let mut accepting = pin!(accepting.wait());
+    let accepted = select! {
+        failed = &mut accepting => failed,
+        () = closing.cancelled() => {
+            drop(close);
+            accepting.await
         }
     };
-    accepted.and(ended.into_iter().collect())
+    select! {
+        ended = join_all(ended.into_iter().map(Ended::wait)) => accepted.and(ended.into_iter().collect()),
+        () = sleep(settings.shutdown_timeout) => {
+            let listener = settings.name;
+            tracing::warn!(listener, "connections with running requests are cut at the end of server.shutdown_timeout");
+            abort.cancel();
+            accepted
+        }
+    }
+}
+
+/// The thread that accepts connections and gives them to the workers in turn.
+fn accept(acceptor: Acceptor, open: &PipeReader, queues: &[Queue]) -> io::Result<()> {
+    let mut turns = queues.iter().cycle();
+    acceptor.run(open, |accepted| {
+        turns.next().ok_or_else(|| io::Error::other("there is no worker"))?.give(accepted)
+    })
 }

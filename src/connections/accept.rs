@@ -1,22 +1,25 @@
-//! Accepts connections: each is refused at once, or goes to the next worker.
+//! Accepts connections: each is refused at once, or goes to the next worker. On a thread of its own: a runtime would
+//! watch each accepted socket before it goes to the runtime that serves it.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, PipeReader},
     net::{SocketAddr, TcpListener, TcpStream},
+    thread::sleep,
     time::Duration,
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
+};
 use socket2::{SockFilter, SockRef};
-use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::{
     limiter::{Limiter, Permit},
     refuse::Refuser,
 };
 
-/// Connections that are taken before other tasks of the runtime get a turn.
-const MAX_BURST_CONNECTIONS: usize = 64;
 /// How long to wait if the system is out of something that a connection needs.
 const EXHAUSTED_DELAY: Duration = Duration::from_millis(50);
 /// The interval at which that is logged.
@@ -36,7 +39,7 @@ pub(super) struct Accepted {
 /// The listening socket and what decides over its connections.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    socket: tokio::net::TcpListener,
+    socket: TcpListener,
     gate: Gate,
 }
 
@@ -51,7 +54,7 @@ struct Gate {
 /// Makes the kernel ignore packets that begin a connection. A listening socket that is closed resets connections that the
 /// kernel has accepted since the last look; a client whose first packet is ignored tries again after a second, and is
 /// refused then. Best effort: where it is not allowed, a connection may be lost.
-fn hold_back_new_connections(socket: &tokio::net::TcpListener) {
+fn hold_back_new_connections(socket: &TcpListener) {
     /// The byte of a TCP header with the flags (RFC 9293 §3.1).
     const FLAGS_OFFSET: u32 = 13;
     const SYN: u32 = 0x02;
@@ -79,70 +82,54 @@ enum Outcome {
 }
 
 impl Acceptor {
-    /// Must be called within a runtime.
     pub(super) fn new(socket: TcpListener, limiter: Limiter, refuser: Refuser) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let gate = Gate { limiter, refuser, last_exhausted: None };
-        Ok(Self { socket: tokio::net::TcpListener::from_std(socket)?, gate })
+        Ok(Self { socket, gate })
     }
 
-    /// Accepts until `closing`, then what the system has accepted for us by then.
+    /// Accepts until the other end of `open` is closed, then what the system has accepted for us by then. Blocks.
     ///
     /// # Errors
     /// If the socket cannot be used any more, or `take` fails.
-    pub(super) async fn run(
-        self,
-        closing: &CancellationToken,
+    pub(super) fn run(
+        mut self,
+        open: &PipeReader,
         mut take: impl FnMut(Accepted) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Self { socket, mut gate } = self;
-        while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
-            gate.pass_burst(accepted, &socket, &mut take).await?;
-        }
-        hold_back_new_connections(&socket);
-        let end = Instant::now() + TCP_HANDSHAKE_TIMEOUT;
-        while let Ok(accepted) = timeout_at(end, socket.accept()).await {
-            gate.pass_burst(accepted, &socket, &mut take).await?;
-        }
-        // The last look before the socket is closed does not depend on the runtime's turns.
-        while let Some(accepted) = accept_at_once(&socket) {
-            if gate.pass(accepted, &mut take)? == Outcome::Exhausted {
+        loop {
+            let mut watched = [PollFd::new(open, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut watched, None))?;
+            let [open, _] = watched;
+            if !open.revents().is_empty() {
                 break;
             }
+            self.gate.pass_waiting(&self.socket, &mut take)?;
         }
-        Ok(())
+        hold_back_new_connections(&self.socket);
+        self.gate.pass_waiting(&self.socket, &mut take)?;
+        sleep(TCP_HANDSHAKE_TIMEOUT);
+        self.gate.pass_waiting(&self.socket, &mut take)
     }
-}
-
-/// Accepts a connection that is waiting, if there is one.
-fn accept_at_once(socket: &tokio::net::TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    let accepted = SockRef::from(socket).accept();
-    if accepted.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
-        return None;
-    }
-    Some(accepted.and_then(|(socket, address)| {
-        let peer = address.as_socket().ok_or(ErrorKind::InvalidData)?;
-        socket.set_nonblocking(true)?;
-        Ok((socket.into(), peer))
-    }))
 }
 
 impl Gate {
-    /// Passes a connection on, and those that wait behind it: they need not be registered with this runtime first.
-    async fn pass_burst(
+    /// Passes on the connections that wait to be accepted.
+    fn pass_waiting(
         &mut self,
-        first: io::Result<(tokio::net::TcpStream, SocketAddr)>,
-        socket: &tokio::net::TcpListener,
+        socket: &TcpListener,
         take: &mut impl FnMut(Accepted) -> io::Result<()>,
     ) -> io::Result<()> {
-        let first = first.and_then(|(socket, peer)| Ok((socket.into_std()?, peer)));
-        let rest = (1..MAX_BURST_CONNECTIONS).map_while(|_| accept_at_once(socket));
-        for accepted in std::iter::once(first).chain(rest) {
+        loop {
+            let accepted = socket.accept();
+            if accepted.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                return Ok(());
+            }
             if self.pass(accepted, take)? == Outcome::Exhausted {
-                sleep(EXHAUSTED_DELAY).await;
+                sleep(EXHAUSTED_DELAY);
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Refuses a connection, or passes it on.
@@ -155,10 +142,13 @@ impl Gate {
             Ok((socket, peer)) => (socket, peer),
             Err(error) => return Ok(self.failed(&error)),
         };
-        let at = Instant::now();
-        match self.limiter.admit(peer.ip(), at) {
-            Ok(permit) => take(Accepted { socket, peer, permit, at })?,
-            Err(_) => self.refuser.refuse(socket),
+        // It fails only for a socket that is unusable, which is closed here.
+        if socket.set_nonblocking(true).is_ok() {
+            let at = Instant::now();
+            match self.limiter.admit(peer.ip(), at) {
+                Ok(permit) => take(Accepted { socket, peer, permit, at })?,
+                Err(_) => self.refuser.refuse(socket),
+            }
         }
         Ok(Outcome::Done)
     }

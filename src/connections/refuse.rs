@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -21,11 +22,12 @@ pub(super) struct Refuser {
     /// None if the listener uses TLS: without a handshake the client would not understand it.
     answer: Option<Bytes>,
     lingering: Arc<Semaphore>,
+    runtime: Handle,
 }
 
 impl Refuser {
-    pub(super) fn new(answer: Option<Bytes>) -> Self {
-        Self { answer, lingering: Arc::new(Semaphore::new(MAX_LINGERING_CONNECTIONS)) }
+    pub(super) fn new(answer: Option<Bytes>, runtime: Handle) -> Self {
+        Self { answer, lingering: Arc::new(Semaphore::new(MAX_LINGERING_CONNECTIONS)), runtime }
     }
 
     /// Answers and closes. Never waits: an answer of a few hundred bytes fits the socket's buffer.
@@ -35,7 +37,7 @@ impl Refuser {
             return;
         }
         if let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() {
-            tokio::spawn(linger(socket, permit));
+            self.runtime.spawn(linger(socket, permit));
         }
     }
 }

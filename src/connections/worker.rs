@@ -40,11 +40,17 @@ pub(super) struct WorkerSettings {
     pub(super) abort: CancellationToken,
 }
 
-/// A thread that serves connections. It ends when this is dropped and its connections have ended.
+/// A thread that serves connections. It ends when its queue is dropped and its connections have ended.
 pub(super) struct Worker {
-    queue: UnboundedSender<Accepted>,
-    ended: oneshot::Receiver<io::Result<()>>,
+    pub(super) queue: Queue,
+    pub(super) ended: Ended,
 }
+
+/// Connections on their way to a thread.
+pub(super) struct Queue(UnboundedSender<Accepted>);
+
+/// The end of a thread.
+pub(super) struct Ended(oneshot::Receiver<io::Result<()>>);
 
 impl Worker {
     /// Starts a thread.
@@ -59,29 +65,44 @@ impl Worker {
         B: MessageBody + 'static,
     {
         let (queue, connections) = unbounded_channel();
-        let (report, ended) = oneshot::channel();
-        thread::Builder::new().name(name).spawn(move || {
-            // The receiver is gone if the service has failed to start.
-            let _ = report.send(run(app, settings, connections));
-        })?;
-        Ok(Self { queue, ended })
+        let ended = Ended::spawn(name, move || run(app, settings, connections))?;
+        Ok(Self { queue: Queue(queue), ended })
     }
+}
 
+impl Queue {
     /// Gives a connection to the thread.
     ///
     /// # Errors
     /// If the thread has ended.
     pub(super) fn give(&self, accepted: Accepted) -> io::Result<()> {
-        self.queue.send(accepted).map_err(|_| io::Error::other("a worker thread has ended"))
+        self.0.send(accepted).map_err(|_| io::Error::other("a worker thread has ended"))
     }
+}
 
-    /// Lets the thread end once its connections have ended.
+impl Ended {
+    /// Starts a thread.
     ///
     /// # Errors
-    /// Why the thread could not serve.
-    pub(super) async fn end(self) -> io::Result<()> {
-        drop(self.queue);
-        self.ended.await.unwrap_or_else(|_| Err(io::Error::other("a worker thread has panicked")))
+    /// If the system has no thread.
+    pub(super) fn spawn(
+        name: String,
+        thread: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (report, ended) = oneshot::channel();
+        thread::Builder::new().name(name).spawn(move || {
+            // The receiver is gone if the service has failed to start, or has stopped without waiting.
+            let _ = report.send(thread());
+        })?;
+        Ok(Self(ended))
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// Why the thread could not do its work.
+    pub(super) async fn wait(self) -> io::Result<()> {
+        self.0.await.unwrap_or_else(|_| Err(io::Error::other("a thread of a listener has panicked")))
     }
 }
 
