@@ -12,6 +12,7 @@ mod context;
 mod hmac_secret;
 mod issuer;
 mod limits;
+mod replace_file;
 mod revoked;
 mod secrets;
 mod server;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::context::{AllowedAlgorithms, Context};
+pub(crate) use self::replace_file::replace_file;
 pub use self::{
     admin::Admin,
     audit::{Audit, AuditTarget, Rotation},
@@ -185,6 +187,11 @@ impl Config {
         &self.templates
     }
 
+    /// The snapshot of temporary keys, if configured.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
     /// The audit log, if configured.
     pub(crate) fn audit(&self) -> Option<&Audit> {
         self.audit.as_ref()
@@ -222,13 +229,6 @@ impl Config {
             snapshot,
             canary,
         }
-    }
-}
-
-#[cfg(test)]
-impl Config {
-    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
     }
 }
 

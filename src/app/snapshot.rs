@@ -1,8 +1,14 @@
 //! Reads the snapshot of temporary keys before the service serves, and writes it when the service has stopped.
 
+use std::time::Duration;
+
 use templates::fingerprint::Fingerprint;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{config, credential_cache::CredentialCache};
+
+/// The time that stopping waits for the disk.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The snapshot of this service, if configured.
 #[derive(Debug)]
@@ -24,11 +30,14 @@ impl Snapshot {
         }
     }
 
-    /// Writes the keys that are still active.
-    pub(super) fn write(&self, binding: Fingerprint) {
-        match self.cache.write_snapshot(&self.config, binding) {
+    /// Writes the keys that are still active, within `WRITE_TIMEOUT`.
+    pub(super) async fn write(self, binding: Fingerprint) {
+        let writing = spawn_blocking(move || match self.cache.write_snapshot(&self.config, binding) {
             Ok(written) => tracing::info!(written, "temporary keys written to the snapshot"),
             Err(error) => tracing::error!(%error, "the next start will fetch all temporary keys again"),
+        });
+        if timeout(WRITE_TIMEOUT, writing).await.is_err() {
+            tracing::error!("the snapshot could not be written in time; check the disk of snapshot.file");
         }
     }
 }

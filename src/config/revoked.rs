@@ -1,14 +1,14 @@
-//! The file that keeps revocations over restarts. It is the only file that the broker writes.
+//! The file that keeps revocations over restarts.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::replace_file::replace_file;
 use diagnostics::{Diagnostic, Source};
 
 /// A user who gets no keys.
@@ -66,15 +66,7 @@ impl RevokedFile {
     /// When it cannot be written; the file then has the old content.
     pub fn write(&self, principals: Vec<RevokedPrincipal>) -> io::Result<()> {
         let text = toml::to_string(&Content { revoked: principals }).map_err(io::Error::other)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        // Readable by its owner only: it names users.
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(HEADER.as_bytes())?;
-        new.write_all(text.as_bytes())?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path)?;
-        File::open(folder)?.sync_all()
+        replace_file(&self.path, (HEADER.to_owned() + &text).as_bytes())
     }
 }
 

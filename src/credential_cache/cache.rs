@@ -14,7 +14,7 @@ use moka::notification::RemovalCause;
 use super::{
     cached_credential::CachedCredential,
     coverage::{StaleCoverage, Users},
-    freshness::{Freshness, FreshnessRequirement},
+    freshness::FreshnessRequirement,
     metrics::Metrics,
     outcome::MissReason,
     recent::Recent,
@@ -120,11 +120,8 @@ impl Cache {
     /// The credentials that a request could be served, issued with this version of the source credentials. Iterates
     /// over the whole cache: not for an async worker thread.
     pub(super) fn usable_credentials(&self, now: Timestamp, version: u64) -> Vec<Arc<CachedCredential>> {
-        let is_usable = |cached: &Arc<CachedCredential>| {
-            let Freshness { ttl, source_credentials_version, is_superseded } = cached.freshness(now);
-            !ttl.is_zero() && source_credentials_version == version && !is_superseded
-        };
-        self.credentials.iter().map(|(_, cached)| cached).filter(is_usable).collect()
+        let cached = self.credentials.iter().map(|(_, cached)| cached);
+        cached.filter(|cached| cached.freshness(now).is_usable(version)).collect()
     }
 
     /// Marks all credentials of a principal as superseded. Iterates over the whole cache: not for an async

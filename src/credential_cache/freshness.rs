@@ -46,6 +46,15 @@ pub(super) struct Freshness {
     pub(super) is_superseded: bool,
 }
 
+impl Freshness {
+    /// Whether it is active, and issued with this version of the source credentials for a user who was not revoked.
+    pub(super) fn is_usable(self, source_credentials_version: u64) -> bool {
+        !self.ttl.is_zero()
+            && self.source_credentials_version == source_credentials_version
+            && !self.is_superseded
+    }
+}
+
 /// The request asks for a longer TTL than the cache can promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TtlTooLong {

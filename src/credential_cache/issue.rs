@@ -17,6 +17,7 @@ use crate::{
     request::RequestContext,
     sts::{IssueRequest, Priority, StsError, TemporaryCredential},
 };
+use runtime::clock::time_until;
 use templates::Grant;
 
 /// How long a request waits for a fetch if an active credential can be served instead. Healthy answers arrive within
@@ -259,7 +260,8 @@ impl Inner {
                     Priority::Refresh => CacheOutcome::Refreshed,
                 };
                 self.audit.record(Event::issue(how.name(), Some(context), &grant, &credential));
-                Ok(self.store(credential, grant, source_credentials_version))
+                let lifetime = time_until(credential.expires_at, self.clock.now());
+                Ok(self.store(credential, grant, source_credentials_version, lifetime))
             }
             Err(error) => {
                 if error.is_final() {
@@ -271,15 +273,16 @@ impl Inner {
         }
     }
 
+    /// Caches a credential of this lifetime, of which some may be over.
     pub(super) fn store(
         &self,
         credential: TemporaryCredential,
         grant: Arc<Grant>,
         source_credentials_version: u64,
+        lifetime: Duration,
     ) -> Arc<CachedCredential> {
         let now = self.clock.now();
-        let ttl = runtime::clock::time_until(credential.expires_at, now);
-        let margin = freshness::refresh_margin(ttl, self.rules.refresh_at, self.entropy.unit());
+        let margin = freshness::refresh_margin(lifetime, self.rules.refresh_at, self.entropy.unit());
         let cached = Arc::new(CachedCredential::new(credential, grant, source_credentials_version, margin));
         // Before any request is served it: a served credential is always in the inventory.
         self.inventory.add(&cached, now);

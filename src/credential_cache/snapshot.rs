@@ -7,11 +7,9 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::{self, Write},
-    mem,
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    fs, io, mem,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -78,16 +76,41 @@ impl Drop for Entry {
 
 /// Restored credentials that no request has needed yet.
 #[derive(Debug, Default)]
-pub(super) struct RestoredCredentials(Mutex<HashMap<Fingerprint, TemporaryCredential>>);
+pub(super) struct RestoredCredentials(Mutex<Restored>);
+
+#[derive(Debug, Default)]
+struct Restored {
+    by_grant: HashMap<Fingerprint, TemporaryCredential>,
+    /// When the last of them expires.
+    last_expiry: Timestamp,
+}
 
 impl RestoredCredentials {
-    /// Takes the credential of a grant, unless it has expired.
+    /// Takes the credential of a grant, unless it has expired. All are dropped when the last one has.
     fn take(&self, grant: Fingerprint, now: Timestamp) -> Option<TemporaryCredential> {
-        self.credentials().remove(&grant).filter(|credential| credential.expires_at > now)
+        let mut restored = self.restored();
+        if restored.last_expiry <= now {
+            restored.by_grant = HashMap::new();
+        }
+        restored.by_grant.remove(&grant).filter(|credential| credential.expires_at > now)
+    }
+
+    /// Adds the credentials that have not expired, and returns how many there are.
+    fn add(&self, entries: Vec<Entry>, now: Timestamp) -> usize {
+        let mut restored = self.restored();
+        for entry in entries {
+            if let Some((grant, credential)) = entry.into_credential()
+                && credential.expires_at > now
+            {
+                restored.last_expiry = restored.last_expiry.max(credential.expires_at);
+                restored.by_grant.insert(grant, credential);
+            }
+        }
+        restored.by_grant.len()
     }
 
     /// A poisoned lock is usable: the map is consistent after each call.
-    fn credentials(&self) -> MutexGuard<'_, HashMap<Fingerprint, TemporaryCredential>> {
+    fn restored(&self) -> MutexGuard<'_, Restored> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,7 +130,7 @@ impl CredentialCache {
         let count = entries.len();
         let sealed = seal(&entries, snapshot.key(), binding, &*self.0.entropy);
         sealed
-            .and_then(|bytes| replace_file(snapshot.file(), &bytes))
+            .and_then(|bytes| config::replace_file(snapshot.file(), &bytes))
             .map(|()| count)
             .map_err(|error| SnapshotError::Unwritable { path: snapshot.file().to_owned(), error })
     }
@@ -131,18 +154,18 @@ impl CredentialCache {
         let entries =
             open(&bytes, snapshot.key(), binding).ok_or_else(|| SnapshotError::Foreign(path.to_owned()))?;
         fs::remove_file(path).map_err(|error| SnapshotError::Unwritable { path: path.to_owned(), error })?;
-        Ok(self.0.restore_entries(entries))
+        Ok(self.0.restored.add(entries, self.0.clock.now()))
     }
 }
 
 impl Inner {
     /// Moves a restored credential of this grant into the cache. Returns whether there was one.
-    pub(super) fn restore(&self, grant: &std::sync::Arc<Grant>) -> bool {
+    pub(super) fn restore(&self, grant: &Arc<Grant>) -> bool {
         let restored = self.restored.take(grant.fingerprint(), self.clock.now());
         let found = restored.is_some();
         if let Some(credential) = restored {
             let version = self.sts.source_credentials_version();
-            self.store(credential, std::sync::Arc::clone(grant), version);
+            self.store(credential, Arc::clone(grant), version, grant.duration());
         }
         found
     }
@@ -151,17 +174,6 @@ impl Inner {
         let now = self.clock.now();
         let version = self.sts.source_credentials_version();
         self.cache.usable_credentials(now, version).iter().map(|cached| Entry::of(cached)).collect()
-    }
-
-    fn restore_entries(&self, entries: Vec<Entry>) -> usize {
-        let now = self.clock.now();
-        let mut restored = self.restored.credentials();
-        for entry in entries {
-            if let Some((grant, credential)) = entry.into_credential().filter(|(_, c)| c.expires_at > now) {
-                restored.insert(grant, credential);
-            }
-        }
-        restored.len()
     }
 }
 
@@ -226,14 +238,4 @@ fn open(bytes: &[u8], key: &[u8], binding: Fingerprint) -> Option<Vec<Entry>> {
 
 fn cipher(key: &[u8]) -> Option<LessSafeKey> {
     UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
-}
-
-/// Replaces a file as a whole, readable by its owner only.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(bytes)?;
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    File::open(folder)?.sync_all()
 }

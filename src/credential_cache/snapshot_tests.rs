@@ -47,6 +47,15 @@ async fn after_a_restart_users_get_their_keys_without_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restored_key_is_refreshed_as_late_in_its_lifetime_as_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let after = restarted(dir.path()).await;
+    pass(LIFE.mul_f64(0.75)).await;
+    after.cache.read_snapshot(&snapshot(dir.path()), binding(BINDING)).unwrap();
+    assert_eq!(after.request("alice").await.unwrap().how, CacheOutcome::Refreshed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_key_is_not_restored() {
     let dir = tempfile::tempdir().unwrap();
     let after = restarted(dir.path()).await;
