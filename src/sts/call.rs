@@ -52,39 +52,6 @@ impl Caller {
         let config = ClientConfig { endpoint, region, connect_timeout: CONNECT_TIMEOUT, timeout };
         Ok(Self { client: Client::new(&config)?, action })
     }
-
-    async fn request(
-        &self,
-        grant: &Grant,
-        source_credentials: &SourceCredentials,
-        context: Option<TraceContext>,
-        now: Timestamp,
-    ) -> Result<TemporaryCredential, Failure> {
-        // A third party gets random ids and two flags of a trace; `tracestate` and `baggage` belong to the app.
-        let traceparent = context.map(|context| context.to_string());
-        let call = Call { source_credentials, now, traceparent: traceparent.as_deref() };
-        let name = grant.id().to_string();
-        // Byte for byte what the verifier passed.
-        let policy = Policy::from_encoded(grant.policy().wire());
-        let duration = grant.duration();
-        let outcome = match &self.action {
-            StsAction::GetFederationToken => {
-                let request = GetFederationToken { name: &name, policy: &policy, duration };
-                self.client.get_federation_token(&request, &call).await
-            }
-            StsAction::AssumeRole { role_arn, external_id } => {
-                let request = AssumeRole {
-                    role_arn,
-                    role_session_name: &name,
-                    policy: &policy,
-                    duration,
-                    external_id: external_id.as_deref(),
-                };
-                self.client.assume_role(&request, &call).await
-            }
-        };
-        outcome.map_err(Failure::from)
-    }
 }
 
 impl CallSts for Caller {
@@ -95,7 +62,32 @@ impl CallSts for Caller {
         context: Option<TraceContext>,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<TemporaryCredential, Failure>> {
-        Box::pin(self.request(grant, source_credentials, context, now))
+        Box::pin(async move {
+            // A third party gets random ids and two flags of a trace; `tracestate` and `baggage` belong to the app.
+            let traceparent = context.map(|context| context.to_string());
+            let call = Call { source_credentials, now, traceparent: traceparent.as_deref() };
+            let name = grant.id().to_string();
+            // Byte for byte what the verifier passed.
+            let policy = Policy::from_encoded(grant.policy().wire());
+            let duration = grant.duration();
+            let outcome = match &self.action {
+                StsAction::GetFederationToken => {
+                    let request = GetFederationToken { name: &name, policy: &policy, duration };
+                    self.client.get_federation_token(&request, &call).await
+                }
+                StsAction::AssumeRole { role_arn, external_id } => {
+                    let request = AssumeRole {
+                        role_arn,
+                        role_session_name: &name,
+                        policy: &policy,
+                        duration,
+                        external_id: external_id.as_deref(),
+                    };
+                    self.client.assume_role(&request, &call).await
+                }
+            };
+            outcome.map_err(Failure::from)
+        })
     }
 
     fn action(&self) -> &'static str {
