@@ -24,6 +24,7 @@ const CONNECTION_BYTES: u64 = 20 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryNeed {
     keys: u64,
+    restored: u64,
     connections: u64,
     max_connections: usize,
     queues: u64,
@@ -39,6 +40,7 @@ impl MemoryNeed {
         let tracing = config.tracing().map_or(0, |_| TRACING_BYTES);
         Self {
             keys: mebibytes(cache.max_bytes.saturating_add(cache.max_bytes / ESTIMATE_DIVISOR)),
+            restored: config.snapshot().map_or(0, |_| mebibytes(cache.max_bytes)),
             connections: mebibytes(CONNECTION_BYTES.saturating_mul(max_connections as u64)),
             max_connections,
             queues: mebibytes(LOG_BYTES + audit + tracing),
@@ -50,12 +52,12 @@ impl MemoryNeed {
 /// In one line.
 impl fmt::Display for MemoryNeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { keys, connections, max_connections, queues, advice } = self;
+        let Self { keys, restored, connections, max_connections, queues, advice } = self;
         let (users, program) = (mebibytes(USERS_BYTES), mebibytes(PROGRAM_BYTES));
-        let total = keys + connections + users + queues + advice + program;
+        let total = keys + restored + connections + users + queues + advice + program;
         write!(
             f,
-            "at most {total} MiB: {keys} MiB for cache.max_bytes, {connections} MiB for {max_connections} connections, \
+            "at most {total} MiB: {keys} MiB for cache.max_bytes, {restored} MiB for a snapshot, {connections} MiB for {max_connections} connections, \
              {users} MiB for users without keys, {queues} MiB for queues, {advice} MiB for advice, {program} MiB for the program"
         )
     }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{Setup, cosbroker, repository};
+use crate::support::{Setup, cosbroker, repository, write_secret};
 
 fn setup() -> Setup {
     Setup::new("127.0.0.1:1".parse().unwrap())
@@ -110,13 +110,17 @@ fn check_adds_up_the_memory_that_the_process_needs() {
     };
     let (total, parts) = memory_need(&small());
     assert_eq!(total, parts.iter().sum::<u64>(), "{parts:?}");
-    assert_eq!(parts[..2], [120, 2], "a fifth more than max_bytes, and 20 KiB for each connection");
+    assert_eq!(parts[..3], [120, 0, 2], "a fifth more than max_bytes, and 20 KiB for each connection");
     for (name, lines, more) in [
         ("audit", "path = \"audit.jsonl\"", 8),
         ("tracing", "otlp_endpoint = \"http://127.0.0.1:1/v1/traces\"", 6),
     ] {
         assert_eq!(memory_need(&small().with_section(name, lines)).0, total + more, "{name}");
     }
+    let key = tempfile::NamedTempFile::new().unwrap();
+    write_secret(key.path(), &"5a".repeat(32));
+    let snapshot = format!("file = \"keys.snapshot\"\nkey_file = {:?}", key.path());
+    assert_eq!(memory_need(&small().with_section("snapshot", &snapshot)).0, total + 100, "snapshot");
 }
 
 #[test]
