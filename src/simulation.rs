@@ -28,7 +28,7 @@ fn run(seed: u64) -> Result<u64, String> {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut world = World::new(seed);
-        world.live().await;
+        world.run().await;
         world.finish().await
     })
 }

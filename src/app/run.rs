@@ -25,12 +25,10 @@ impl App {
         let served = self.serve().await;
         // No call starts any more, and each ends by itself within `sts.timeout`.
         cache.wait_idle().await;
-        let audited = tokio::task::spawn_blocking(move || {
-            if let Some(snapshot) = snapshot {
-                snapshot.write(sts.binding());
-            }
-            audit.close();
-        });
+        if let Some(snapshot) = snapshot {
+            snapshot.write(sts.binding()).await;
+        }
+        let audited = tokio::task::spawn_blocking(move || audit.close());
         if let (Err(error), ()) = tokio::join!(audited, tracer.close()) {
             tracing::error!(%error, "the audit log could not be closed");
         }
@@ -54,16 +52,21 @@ impl App {
         let closing = self.stop.closing.clone();
         background.spawn(self.stop.run());
         systemd::notify_ready();
-        // If one fails, the other need not wait for a signal to stop.
-        let ends_both = |served: io::Result<()>| served.inspect_err(|_| closing.cancel());
-        let (public, operators) = tokio::join!(async { ends_both(public.run().await) }, async {
-            ends_both(operators.run().await)
-        },);
+        let (public, operators) =
+            tokio::join!(close_on_error(public.run(), &closing), close_on_error(operators.run(), &closing));
         let served = public.and(operators);
         background.stop().await;
         served?;
         Ok(())
     }
+}
+
+/// Runs a listener. If it fails, the other one need not wait for a signal to stop.
+async fn close_on_error(
+    listener: impl Future<Output = io::Result<()>>,
+    closing: &CancellationToken,
+) -> io::Result<()> {
+    listener.await.inspect_err(|_| closing.cancel())
 }
 
 /// Tasks that end with the service.

@@ -55,7 +55,7 @@ struct State {
     known: HashMap<Fingerprint, Known>,
     fetches: HashMap<Fingerprint, Fetches>,
     clock_jumps: usize,
-    /// When somebody was last told to come back.
+    /// When a user was last told to come back.
     last_refused_at: Duration,
     /// When a fetch last brought no key, for whatever reason.
     last_fetch_failed_at: Duration,

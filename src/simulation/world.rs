@@ -96,8 +96,8 @@ impl World {
         }
     }
 
-    /// Lets things happen, one after the other.
-    pub(super) async fn live(&mut self) {
+    /// Runs the steps, one after the other.
+    pub(super) async fn run(&mut self) {
         for _ in 0..STEPS {
             self.step().await;
             self.invariants.check_calls();
