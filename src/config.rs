@@ -28,8 +28,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::context::{AllowedAlgorithms, Context};
-pub(crate) use self::replace_file::replace_file;
+use self::context::Context;
 pub use self::{
     admin::Admin,
     audit::{Audit, AuditTarget, Rotation},
@@ -47,6 +46,7 @@ pub use self::{
     templates::Templates,
     tracing::Tracing,
 };
+pub(crate) use self::{issuer::parse_algorithm, replace_file::replace_file};
 use diagnostics::{Diagnostic, Source};
 
 /// The file as written.
@@ -145,16 +145,7 @@ impl Config {
     /// # Errors
     /// Every problem found, each with its line.
     pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
-        Self::checked(&Context { source, environment, algorithms: AllowedAlgorithms::OneFamily })
-    }
-
-    /// Checks the text of the sandbox's configuration, whose issuer may list algorithms of several families.
-    ///
-    /// # Errors
-    /// Every problem found, each with its line.
-    #[cfg(feature = "sandbox")]
-    pub fn parse_sandbox(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
-        Self::checked(&Context { source, environment, algorithms: AllowedAlgorithms::AnyPublicKey })
+        Self::checked(&Context { source, environment })
     }
 
     fn checked(context: &Context<'_>) -> Result<Self, Vec<Diagnostic>> {

@@ -9,10 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{
-    Environment, RawConfig,
-    context::{AllowedAlgorithms, Context},
-};
+use super::{Environment, RawConfig, context::Context};
 use diagnostics::{Diagnostic, Source};
 
 /// The section as written.
@@ -66,7 +63,7 @@ impl Admin {
     pub fn load(path: &Path, environment: &Environment<'_>) -> Result<Self, Diagnostic> {
         let source = Source::read(path)?;
         let raw: RawConfig = source.parse()?;
-        let context = Context { source: &source, environment, algorithms: AllowedAlgorithms::OneFamily };
+        let context = Context { source: &source, environment };
         raw.admin.check(&context)
     }
 

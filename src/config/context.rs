@@ -16,19 +16,6 @@ use diagnostics::{Diagnostic, Source};
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) environment: &'a Environment<'a>,
-    /// Which algorithms one issuer may list.
-    pub(super) algorithms: AllowedAlgorithms,
-}
-
-/// Which algorithms one issuer may list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AllowedAlgorithms {
-    /// Algorithms of one family.
-    OneFamily,
-    /// Any algorithms that verify with a public key. For the sandbox's issuer, whose key set names the algorithm
-    /// of each key.
-    #[cfg(feature = "sandbox")]
-    AnyPublicKey,
 }
 
 impl Context<'_> {

@@ -31,11 +31,6 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
     Config::parse(&Source::new("config.toml", text), &Environment(&variable))
 }
 
-#[cfg(feature = "sandbox")]
-pub(super) fn parse_sandbox(text: &str) -> Result<Config, Vec<Diagnostic>> {
-    Config::parse_sandbox(&Source::new("config.toml", text), &Environment(&variable))
-}
-
 /// The problems of a text, one per line.
 pub(super) fn problem(text: &str) -> String {
     let problems = parse(text).expect_err("a problem");

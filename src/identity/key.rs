@@ -5,6 +5,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::{Map, Value};
 
+use crate::config::parse_algorithm;
 use templates::fingerprint::Fingerprint;
 
 /// A key and the algorithms that it may verify.
@@ -83,7 +84,7 @@ impl Key {
         let (decoding, kinds) = jwk.decode()?;
         let named: Option<Algorithm> = match jwk.0.get("alg") {
             None => None,
-            Some(alg) => Some(alg.as_str()?.parse().ok()?),
+            Some(alg) => Some(parse_algorithm(alg.as_str()?)?),
         };
         let algorithms: Vec<Algorithm> = allowed
             .iter()

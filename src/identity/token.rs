@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::error::Rejection;
-use crate::config::Issuer;
+use crate::config::{Issuer, parse_algorithm};
 use diagnostics::to_single_line;
 
 /// A token whose signature is not verified.
@@ -44,7 +44,7 @@ impl<'a> UnverifiedToken<'a> {
         if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
             return Err(Rejection::RefusedHeader);
         }
-        let algorithm = header_text(&header, "alg")?.and_then(|name| name.parse().ok());
+        let algorithm = header_text(&header, "alg")?.as_deref().and_then(parse_algorithm);
         Ok(Self {
             message,
             signature,

@@ -26,7 +26,7 @@ impl Settings<'_> {
     pub(super) fn parse(&self) -> anyhow::Result<Config> {
         let source = Source::new("sandbox.toml", self.to_toml());
         let environment = Environment(&|name: &str| self.variable(name));
-        Ok(Config::parse_sandbox(&source, &environment).map_err(StartError::Problems)?)
+        Ok(Config::parse(&source, &environment).map_err(StartError::Problems)?)
     }
 
     fn to_toml(&self) -> String {
