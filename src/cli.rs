@@ -11,6 +11,7 @@ mod policy;
 mod sandbox;
 mod serve;
 mod table;
+mod token;
 mod verify_isolation;
 
 use std::{io::Write, process::ExitCode, sync::mpsc, thread};
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Options),
     VerifyIsolation(verify_isolation::Options),
     Policy(policy::Options),
+    Token(token::Options),
     Keys(keys::Options),
     Advise(advise::Options),
 }
@@ -73,6 +75,7 @@ impl Command {
             Self::Check(options) => options.run().await,
             Self::VerifyIsolation(options) => options.run().await,
             Self::Policy(options) => options.run().await,
+            Self::Token(options) => options.run().await,
             Self::Keys(options) => options.run().await,
             Self::Advise(options) => options.run().await,
         }

@@ -34,7 +34,7 @@ pub use self::{
     audit::{Audit, AuditTarget, Rotation},
     cache::Cache,
     canary::{Canary, CanaryParts},
-    issuer::{Issuer, Issuers, KeySource},
+    issuer::{Audience, HeaderKeys, Issuer, IssuerMatch, IssuerName, Issuers, KeySource},
     limits::Limits,
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
@@ -46,7 +46,10 @@ pub use self::{
     templates::Templates,
     tracing::Tracing,
 };
-pub(crate) use self::{issuer::parse_algorithm, replace_file::replace_file};
+pub(crate) use self::{
+    issuer::{TENANT_CLAIM, parse_algorithm},
+    replace_file::replace_file,
+};
 use diagnostics::{Diagnostic, Source};
 
 /// The file as written.

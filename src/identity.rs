@@ -3,7 +3,9 @@
 //! Knows tokens, keys and issuers, and fetches key sets from the network. Does not know what an identity may
 //! do.
 
+mod checks;
 mod error;
+mod explain;
 mod jwks;
 mod key;
 mod key_set;
@@ -14,17 +16,29 @@ mod verifier;
 use serde_json::{Map, Value};
 
 pub use self::{
-    error::{AuthError, Rejection},
+    error::{AuthError, Comparison, RejectedToken, Rejection},
+    explain::{Explanation, Step, StepOutcome},
     jwks::KeySetStatus,
     key::KeyFault,
     verifier::{IssuerStatus, Verifier},
 };
 
-/// Returns the claims of a token whose signature is not verified. For display to the token's holder only, never
-/// to grant anything.
-///
-/// # Errors
-/// When the text does not parse as a token.
-pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, Rejection> {
-    token::UnverifiedToken::parse(token).map(|token| token.claims)
+/// What a token says whose signature is not verified. For display to the token's holder only, never to grant
+/// anything.
+#[derive(Debug)]
+pub struct Unverified {
+    /// The header.
+    pub header: Map<String, Value>,
+    /// The claims.
+    pub claims: Map<String, Value>,
+}
+
+impl Unverified {
+    /// Parses a token.
+    ///
+    /// # Errors
+    /// When the text does not parse as a token.
+    pub fn parse(token: &str) -> Result<Self, Rejection> {
+        token::UnverifiedToken::parse(token).map(|token| Self { header: token.header, claims: token.claims })
+    }
 }

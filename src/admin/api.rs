@@ -17,6 +17,7 @@ use crate::{
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
         .service(resource_allowing("GET", "/api/status").route(web::get().to(status)))
+        .service(resource_allowing("GET", "/api/refusals/{request_id}").route(web::get().to(refusal)))
         .service(resource_allowing("GET", "/api/templates").route(web::get().to(templates)))
         .service(resource_allowing("POST", "/api/reload").route(web::post().to(reload)))
         .service(resource_allowing("GET", "/api/advise").route(web::get().to(advise)));
@@ -25,6 +26,19 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 /// Handles `GET /api/status`: what the page shows.
 async fn status(state: web::Data<AdminState>) -> Result<HttpResponse, AdminError> {
     Ok(uncached_json(web::block(move || state.status()).await?))
+}
+
+/// Handles `GET /api/refusals/{request_id}`: why a request was refused, and what its token says, while it is kept.
+async fn refusal(
+    state: web::Data<AdminState>,
+    request_id: web::Path<String>,
+) -> Result<HttpResponse, AdminError> {
+    let refused = state.services.recent.of_request(&request_id).ok_or_else(|| {
+        let problem =
+            "no refusal of this request is kept; the last 20 of each kind are, see `refusals` in /api/status";
+        AdminError::new(StatusCode::NOT_FOUND, problem)
+    })?;
+    Ok(uncached_json(refused))
 }
 
 /// Handles `GET /api/templates`: the active templates, and what their shadow templates would change.

@@ -92,6 +92,8 @@ pub(super) struct Issuer {
     pub(super) ready: bool,
     /// None if its keys are in the configuration.
     pub(super) key_set: Option<KeySet>,
+    /// Which checks the configuration turns off.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The state of an issuer's key set.
@@ -240,6 +242,7 @@ impl Issuer {
                 fetches: set.fetches,
                 failures: set.failures,
             }),
+            warnings: issuer.warnings.clone(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     admin::{AdminState, Services},
     audit::Audit,
     canary::{self, Canary, CanaryDeps},
-    config::{self, Config, ConfigParts},
+    config::{self, Config, ConfigParts, Issuer},
     connections,
     credential_cache::CredentialCache,
     http::{self, Api, RecentRefusals},
@@ -76,8 +76,11 @@ impl App {
         let ConfigParts {
             server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, ..
         } = config.into_parts();
-        let issuer = issuers.first().issuer.clone();
+        let issuer = issuers.first().name.canonical().to_owned();
         let runtime = Handle::current();
+        for warning in issuers.iter().flat_map(Issuer::warnings) {
+            tracing::warn!(warning, "an issuer is accepted with less than usual");
+        }
         let verifier =
             Arc::new(Verifier::new(issuers.into_vec(), cache.token_bytes(), Arc::clone(&clock), &runtime)?);
         let tracer = Tracer::start(tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
@@ -125,7 +128,7 @@ fn open_templates(config: &Config, clock: &dyn Clock) -> Result<Arc<TemplateStor
     let templates = TemplateStore::open(config.templates().dir().to_owned(), constraints, clock.now())
         .map_err(StartError::Problems)?;
     if let Some(canary) = config.canary() {
-        check_canary(canary, &templates.current(), &config.issuers().first().issuer)?;
+        check_canary(canary, &templates.current(), config.issuers().first().name.canonical())?;
     }
     Ok(Arc::new(templates))
 }

@@ -9,7 +9,7 @@ use super::print;
 use crate::{
     app::{self, MemoryNeed, StartError},
     audit,
-    config::{Config, ConfigParts, Environment, Sts as StsConfig},
+    config::{Config, ConfigParts, Environment, Issuer, Sts as StsConfig},
     http,
     identity::Verifier,
     reload,
@@ -47,7 +47,8 @@ impl Options {
         let templates = reload::load(dir, &constraints, clock.now()).map_err(StartError::Problems)?;
         let files = reload::folder::read(dir).map_err(StartError::from)?;
         check_files(&config)?;
-        let issuer = config.issuers().first().issuer.clone();
+        let issuer = config.issuers().first().name.canonical().to_owned();
+        let warnings: Vec<String> = config.issuers().iter().flat_map(Issuer::warnings).collect();
         let memory = MemoryNeed::of(&config);
         if let Some(canary) = config.canary() {
             app::check_canary(canary, &templates, &issuer)?;
@@ -60,6 +61,9 @@ impl Options {
             &Handle::current(),
         )
         .map_err(StartError::Key)?;
+        for warning in warnings {
+            print(&format!("warning: {warning}"))?;
+        }
         for template in templates.summaries() {
             print(&format!("proved: {template}"))?;
         }

@@ -14,7 +14,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::{
-    app::StartError, cli::unknown_template_help, config::TemplateSettings, identity, reload::folder,
+    app::StartError, cli::unknown_template_help, config::TemplateSettings, identity::Unverified,
+    reload::folder,
 };
 use diagnostics::Source;
 use templates::{ServingConstraints, TemplateSet, identity::Identity};
@@ -149,27 +150,33 @@ impl TemplateAndUser {
                 Some(path) => parse_claims(read(path.as_ref())?.text(), path)?,
                 None => parse_claims(claims, "--claims")?,
             },
-            (None, Some(token)) => identity::unverified_claims(token).map_err(|error| {
-                anyhow::anyhow!("--token is not a token: {error}; give a JWT, as the app sends it")
-            })?,
+            (None, Some(token)) => {
+                let unverified = Unverified::parse(token).map_err(|error| {
+                    anyhow::anyhow!("--token is not a token: {error}; give a JWT, as the app sends it")
+                })?;
+                unverified.claims
+            }
             (None, None) => anyhow::bail!("give --claims or --token"),
         };
         let settings = self.config.settings()?;
-        identity_of(claims, settings.as_ref().and_then(TemplateSettings::first_issuer))
+        identity_of(claims, settings.as_ref())
     }
 }
 
 /// The issuer of claims that name none, where no configuration is given.
 const DEFAULT_ISSUER: &str = "https://id.example.com/";
 
-/// Returns the identity of claims. Their issuer is their own `iss`, else the given one.
-fn identity_of(claims: Map<String, Value>, issuer: Option<&str>) -> anyhow::Result<Identity> {
+/// Returns the identity of claims. Their issuer is their own `iss`, else the first of the configuration.
+fn identity_of(claims: Map<String, Value>, settings: Option<&TemplateSettings>) -> anyhow::Result<Identity> {
+    let issuer = settings.and_then(TemplateSettings::first_issuer);
     let issuer = match claims.get("iss") {
         Some(Value::String(issuer)) => issuer.clone(),
         Some(other) => anyhow::bail!("the claim `iss` is {other}; it must be a JSON string"),
         None => issuer.unwrap_or(DEFAULT_ISSUER).to_owned(),
     };
-    Ok(Identity::from_claims(issuer.into(), claims)?)
+    let subject_claim = settings.and_then(|settings| settings.subject_claim(&issuer)).map(<[String]>::to_vec);
+    let subject_claim = subject_claim.unwrap_or_else(|| vec!["sub".to_owned()]);
+    Ok(Identity::with_subject_claim(issuer.into(), claims, &subject_claim)?)
 }
 
 fn parse_claims(text: &str, origin: &str) -> anyhow::Result<Map<String, Value>> {

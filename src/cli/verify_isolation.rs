@@ -46,7 +46,7 @@ impl Options {
         let templates = reload::load(config.templates().dir(), &constraints, clock.now())
             .map_err(StartError::Problems)?;
         let names = self.template_names(&templates)?;
-        let issuer = config.issuers().first().issuer.clone();
+        let issuer = config.issuers().first().name.canonical().to_owned();
         let ConfigParts { sts, canary, .. } = config.into_parts();
         let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
         let endpoint = canary.and_then(|canary| {

@@ -1,7 +1,63 @@
-//! Which texts are no secret for HMAC signatures: what others know, and what they guess first.
+//! HMAC secrets: how they are written, and which are none, because others know them or guess them first.
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// Decoders that take base64 with and without padding, and with stray bits at the end, as Java's do: the secret is
+/// what the issuer makes of the same text.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// How a secret is written in its file or variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecretEncoding {
+    /// The text's bytes are the secret.
+    #[default]
+    Text,
+    /// Base64 (RFC 4648 §4), as jjwt, Spring and `JHipster` decode their secrets.
+    Base64,
+    /// Base64url (RFC 4648 §5).
+    Base64url,
+    /// Hexadecimal.
+    Hex,
+    /// The bytes of the file, its line breaks included.
+    Raw,
+}
+
+impl SecretEncoding {
+    /// Returns the secret that a text encodes.
+    ///
+    /// # Errors
+    /// When the text is not in this encoding. The error does not repeat the text.
+    pub(super) fn decode(self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotInEncoding> {
+        let decoded = match self {
+            Self::Text | Self::Raw => Some(text.to_vec()),
+            Self::Base64 => BASE64.decode(text).ok(),
+            Self::Base64url => BASE64_URL.decode(text).ok(),
+            Self::Hex => hex::decode(text).ok(),
+        };
+        decoded.map(Zeroizing::new).ok_or(NotInEncoding(self))
+    }
+}
+
+/// The secret is not in its declared encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the HMAC secret is not in the encoding {0:?}")]
+pub(super) struct NotInEncoding(SecretEncoding);
+
+/// The floor for secrets that an operator accepts although they are short: below it, all texts can be tried.
+pub(super) const MIN_SHORT_SECRET_BYTES: usize = 16;
 
 /// RFC 7518 §3.2: an HMAC key must be at least as long as the hash it keys.
-const MIN_HMAC_SECRET_BYTES: usize = 32;
+pub(super) const MIN_HMAC_SECRET_BYTES: usize = 32;
 /// A secret that repeats a text of at most this length is as weak as that text.
 const MAX_REPEATED_BYTES: usize = 16;
 
@@ -34,6 +90,8 @@ const PUBLISHED_SECRETS: [&str; 4] = [
 pub(super) enum WeakHmacSecret {
     #[error("the HMAC secret has {0} bytes, fewer than {MIN_HMAC_SECRET_BYTES} (RFC 7518 §3.2)")]
     Short(usize),
+    #[error("the HMAC secret has {0} bytes, and fewer than {MIN_SHORT_SECRET_BYTES} are never accepted")]
+    TooShort(usize),
     #[error("the HMAC secret is a key or certificate in PEM, which may be public (RFC 8725 §2.1)")]
     Pem,
     #[error("the HMAC secret is JSON, such as a key set, which may be public (RFC 8725 §2.1)")]
@@ -44,10 +102,24 @@ pub(super) enum WeakHmacSecret {
     Known,
 }
 
+impl WeakHmacSecret {
+    /// Returns what the operator can do.
+    pub(super) fn help(self) -> &'static str {
+        match self {
+            Self::Short(_) => {
+                "use a random one, such as from `openssl rand -base64 48`; if it cannot be changed today, allow_short_secret = true takes one of at least 16 bytes, with a warning"
+            }
+            _ => "use a random one, such as from `openssl rand -base64 48`",
+        }
+    }
+}
+
 /// Checks that a text is none that others know or guess.
-pub(super) fn check_hmac_secret(secret: &[u8]) -> Result<(), WeakHmacSecret> {
-    if secret.len() < MIN_HMAC_SECRET_BYTES {
+pub(super) fn check_hmac_secret(secret: &[u8], allow_short: bool) -> Result<(), WeakHmacSecret> {
+    if secret.len() < MIN_HMAC_SECRET_BYTES && !allow_short {
         Err(WeakHmacSecret::Short(secret.len()))
+    } else if secret.len() < MIN_SHORT_SECRET_BYTES {
+        Err(WeakHmacSecret::TooShort(secret.len()))
     } else if contains(secret, b"-----BEGIN") {
         Err(WeakHmacSecret::Pem)
     } else if is_json(secret) {
@@ -67,7 +139,8 @@ fn is_json(secret: &[u8]) -> bool {
 }
 
 fn is_repeated(secret: &[u8]) -> bool {
-    (1..=MAX_REPEATED_BYTES).any(|length| secret.iter().zip(secret.iter().skip(length)).all(|(a, b)| a == b))
+    let max_length = MAX_REPEATED_BYTES.min(secret.len() / 2);
+    (1..=max_length).any(|length| secret.iter().zip(secret.iter().skip(length)).all(|(a, b)| a == b))
 }
 
 fn is_known(secret: &[u8]) -> bool {
@@ -107,7 +180,41 @@ mod tests {
             ("django-insecure-x7w!k2m#9v$q4z&8b*3n(5c)1", Known),
             (PUBLISHED_SECRETS[0], Known),
         ] {
-            assert_eq!(check_hmac_secret(secret.as_bytes()), Err(expected), "{secret}");
+            assert_eq!(check_hmac_secret(secret.as_bytes(), false), Err(expected), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_taken_only_if_the_operator_says_so_and_never_below_the_floor() {
+        use WeakHmacSecret::{Repeated, Short, TooShort};
+        let short = b"q8Zt0vX2mR5nK7pL3wY9aB1c6D";
+        assert_eq!(check_hmac_secret(short, false), Err(Short(26)));
+        assert_eq!(check_hmac_secret(short, true), Ok(()));
+        assert_eq!(check_hmac_secret(&short[..16], true), Ok(()));
+        assert_eq!(check_hmac_secret(&short[..15], true), Err(TooShort(15)));
+        assert_eq!(check_hmac_secret(b"aaaaaaaaaaaaaaaaaaaa", true), Err(Repeated));
+    }
+
+    #[test]
+    fn a_secret_is_decoded_as_its_issuer_decodes_it() {
+        use SecretEncoding::{Base64, Base64url, Hex, Raw, Text};
+        // RFC 4648 §10, and texts that Java's decoders take.
+        for (encoding, text, secret) in [
+            (Text, "Zm9vYmE=", "Zm9vYmE="),
+            (Base64, "Zm9vYmE=", "fooba"),
+            (Base64, "Zm9vYmE", "fooba"),
+            (Base64, "Zm9vYmF", "fooba"),
+            (Base64url, "Pz8_", "???"),
+            (Hex, "666f6F", "foo"),
+            (Raw, "a\n", "a\n"),
+        ] {
+            assert_eq!(encoding.decode(text.as_bytes()).unwrap().as_slice(), secret.as_bytes(), "{text}");
+        }
+        for (encoding, text) in
+            [(Base64, "a-_b"), (Base64url, "a+/b"), (Hex, "0"), (Hex, "xy"), (Base64, "not base64")]
+        {
+            let error = encoding.decode(text.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains(text), "{error}");
         }
     }
 
@@ -115,7 +222,7 @@ mod tests {
         #[test]
         fn a_random_secret_is_taken(base64 in "[A-Za-z0-9+/]{43}=", hex in "[0-9a-f]{64}", bytes in any::<[u8; 32]>()) {
             for secret in [base64.as_bytes(), hex.as_bytes(), &bytes] {
-                prop_assert_eq!(check_hmac_secret(secret), Ok(()));
+                prop_assert_eq!(check_hmac_secret(secret, false), Ok(()));
             }
         }
     }

@@ -1,7 +1,10 @@
 //! `[[issuer]]`: who signs the tokens of users.
 
 mod algorithms;
+mod audience;
 mod key_source;
+mod name;
+mod warnings;
 
 use std::{ops::Range, path::PathBuf, time::Duration};
 
@@ -10,9 +13,15 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::algorithms::algorithms;
-pub(crate) use self::algorithms::parse_algorithm;
-pub use self::key_source::KeySource;
-use super::{Problems, context::Context};
+use self::audience::{ABSENT, RawAudience};
+use self::name::TENANT_PLACEHOLDER;
+pub(crate) use self::{algorithms::parse_algorithm, name::TENANT_CLAIM};
+pub use self::{
+    audience::Audience,
+    key_source::KeySource,
+    name::{IssuerMatch, IssuerName},
+};
+use super::{Problems, context::Context, hmac_secret::SecretEncoding, template_settings::IssuerSettings};
 use diagnostics::{Diagnostic, HumanDuration};
 
 /// The section as written.
@@ -20,13 +29,22 @@ use diagnostics::{Diagnostic, HumanDuration};
 #[serde(deny_unknown_fields)]
 pub(super) struct RawIssuer {
     issuer: Spanned<String>,
-    audience: Spanned<Vec<String>>,
+    #[serde(default)]
+    aliases: Vec<String>,
+    issuer_claim: Option<Spanned<String>>,
+    audience: Option<Spanned<RawAudience>>,
+    audience_claim: Option<Spanned<String>>,
+    subject_claim: Option<Spanned<String>>,
     algorithms: Spanned<Vec<String>>,
     jwks_url: Option<Spanned<String>>,
     jwks_file: Option<Spanned<PathBuf>>,
     public_key_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
     secret_file: Option<Spanned<PathBuf>>,
+    secret_encoding: Option<Spanned<SecretEncoding>>,
+    #[serde(default)]
+    allow_short_secret: bool,
+    header_keys: Option<Spanned<HeaderKeys>>,
     #[serde(default)]
     trusted_claims: Vec<String>,
     leeway: Option<Spanned<HumanDuration>>,
@@ -38,20 +56,35 @@ pub(super) struct RawIssuer {
 pub struct Issuer {
     /// Where the configuration has this section, for messages: `file:line:column`.
     pub place: String,
-    /// Must equal the token's `iss`.
-    pub issuer: String,
-    /// The token's `aud` must contain one of these; never empty.
-    pub audience: Vec<String>,
-    /// The algorithms allowed; never empty.
+    /// How tokens name it in `iss`.
+    pub name: IssuerName,
+    /// For whom its tokens must be meant.
+    pub audience: Audience,
+    /// The claim with the user's id, as the path through nested objects.
+    pub subject_claim: Vec<String>,
+    /// The algorithms allowed; never empty. Either all are HMAC or none is.
     pub algorithms: Vec<Algorithm>,
     /// Where its verification keys come from.
     pub keys: KeySource,
-    /// Claims, besides `sub` and `iss`, that users of this issuer cannot choose themselves.
+    /// What is done with keys that tokens bring in their headers.
+    pub header_keys: HeaderKeys,
+    /// Claims, besides the subject and `iss`, that users of this issuer cannot choose themselves.
     pub trusted_claims: Vec<String>,
     /// Tolerance for clocks that differ; at most a minute.
     pub leeway: Duration,
     /// The required `typ` of the token's header, if any (RFC 9068 uses `at+jwt`).
     pub required_typ: Option<String>,
+}
+
+/// What is done with keys that tokens bring in their headers `jku`, `jwk`, `x5u` and `x5c`. They are never used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeaderKeys {
+    /// The token is rejected.
+    #[default]
+    Reject,
+    /// The token is verified with the issuer's configured keys, as if it brought none.
+    Ignore,
 }
 
 /// The issuers whose tokens are accepted: at least one, each only once.
@@ -98,11 +131,11 @@ pub(super) fn check_all(
     for section in sections {
         let span = section.span();
         let Some(issuer) = problems.keep(section.into_inner().check(span.clone(), context)) else { continue };
-        if issuers.iter().any(|other| other.issuer == issuer.issuer) {
+        if let Some(other) = issuers.iter().find(|other| other.name.overlaps(&issuer.name)) {
             problems.push(context.problem(
                 span,
-                format!("issuer `{}` is configured twice", issuer.issuer),
-                "merge the two sections: a token's `iss` must lead to one set of rules",
+                format!("issuer `{}` is configured twice: see `{}`", issuer.name.canonical(), other.place),
+                "merge the two sections: a token's `iss`, or its lack, must lead to one set of rules",
             ));
         } else {
             issuers.push(issuer);
@@ -113,27 +146,24 @@ pub(super) fn check_all(
 }
 
 impl RawIssuer {
-    /// The issuer's name and its trusted claims, unchecked.
-    pub(super) fn name_and_trusted_claims(self) -> (String, Vec<String>) {
-        (self.issuer.into_inner(), claim_paths(self.trusted_claims))
+    /// What templates need to know, unchecked.
+    pub(super) fn unchecked_settings(self) -> IssuerSettings {
+        let name = self.issuer.into_inner();
+        let has_tenants = name.contains(TENANT_PLACEHOLDER);
+        let subject_claim = self.subject_claim.as_ref().map_or("sub", |claim| claim.get_ref());
+        IssuerSettings {
+            name,
+            has_tenants,
+            subject_claim: claim_path(subject_claim),
+            trusted_claims: trusted_claims(self.trusted_claims, has_tenants),
+        }
     }
 
     fn check(self, span: Range<usize>, context: &Context<'_>) -> Result<Issuer, Diagnostic> {
-        if self.issuer.get_ref().is_empty() {
-            return Err(context.problem(
-                self.issuer.span(),
-                "issuer is empty",
-                "write exactly what `iss` in the tokens says",
-            ));
-        }
-        let audience = self.audience.get_ref();
-        if audience.is_empty() || audience.iter().any(|one| one.trim().is_empty()) {
-            return Err(context.problem(
-                self.audience.span(),
-                "audience is empty",
-                "name the audience your tokens carry in `aud`; without one, tokens meant for other services would be accepted",
-            ));
-        }
+        let name = self.name(context)?;
+        let audience = Audience::check(self.audience.as_ref(), self.audience_claim.as_ref(), &span, context)?;
+        let subject_claim = self.subject_claim(context)?;
+        let trusted_claims = trusted_claims(self.trusted_claims.clone(), name.has_tenants());
         let algorithms = algorithms(&self.algorithms, context)?;
         let leeway = self.leeway(context)?;
         let keys = self.key_source(&span, context)?;
@@ -147,14 +177,51 @@ impl RawIssuer {
         }
         Ok(Issuer {
             place: context.place(&span),
-            issuer: self.issuer.into_inner(),
-            audience: self.audience.into_inner(),
+            name,
+            audience,
+            subject_claim,
             algorithms,
             keys,
-            trusted_claims: claim_paths(self.trusted_claims),
+            header_keys: self.header_keys.map(Spanned::into_inner).unwrap_or_default(),
+            trusted_claims,
             leeway,
             required_typ: self.required_typ,
         })
+    }
+
+    fn name(&self, context: &Context<'_>) -> Result<IssuerName, Diagnostic> {
+        if self.issuer.get_ref().is_empty() {
+            return Err(context.problem(
+                self.issuer.span(),
+                "issuer is empty",
+                "write exactly what `iss` in the tokens says",
+            ));
+        }
+        let may_be_absent = match &self.issuer_claim {
+            None => false,
+            Some(word) if word.get_ref() == ABSENT => true,
+            Some(other) => {
+                return Err(context.problem(
+                    other.span(),
+                    format!("issuer_claim is `{}`", other.get_ref()),
+                    "the only value is \"absent\", for tokens without `iss`; otherwise remove it",
+                ));
+            }
+        };
+        IssuerName::check(self.issuer.get_ref(), &self.aliases, may_be_absent, &self.issuer.span(), context)
+    }
+
+    fn subject_claim(&self, context: &Context<'_>) -> Result<Vec<String>, Diagnostic> {
+        let Some(claim) = &self.subject_claim else { return Ok(vec!["sub".to_owned()]) };
+        let path = claim_path(claim.get_ref());
+        if path.iter().any(String::is_empty) {
+            return Err(context.problem(
+                claim.span(),
+                format!("`{}` is not the path of a claim", claim.get_ref()),
+                "write it like \"user_id\" or \"user.id\"",
+            ));
+        }
+        Ok(path)
     }
 
     fn leeway(&self, context: &Context<'_>) -> Result<Duration, Diagnostic> {
@@ -168,6 +235,19 @@ impl RawIssuer {
             Some(leeway) => Ok(leeway.get_ref().0),
         }
     }
+}
+
+fn claim_path(text: &str) -> Vec<String> {
+    text.split('.').map(str::to_owned).collect()
+}
+
+/// The claims that users cannot choose. With tenants, `tid` is one, because it must repeat what `iss` says.
+fn trusted_claims(written: Vec<String>, has_tenants: bool) -> Vec<String> {
+    let mut claims = claim_paths(written);
+    if has_tenants && !claims.iter().any(|claim| claim == TENANT_CLAIM) {
+        claims.push(TENANT_CLAIM.to_owned());
+    }
+    claims
 }
 
 /// Claims as paths. They may be written with the prefix that templates use.

@@ -6,7 +6,10 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::{context::Context, hmac_secret::check_hmac_secret};
+use super::{
+    context::Context,
+    hmac_secret::{SecretEncoding, check_hmac_secret},
+};
 use diagnostics::{Diagnostic, ReadFault, read_regular_file, read_secret_file};
 
 /// A reader of environment variables. It is a parameter so that tests need not change the environment of the process.
@@ -67,18 +70,26 @@ impl Context<'_> {
         &self,
         env: Option<Spanned<String>>,
         file: Option<Spanned<PathBuf>>,
+        encoding: SecretEncoding,
+        allow_short: bool,
     ) -> Result<SecretSlice<u8>, Diagnostic> {
         let span =
             env.as_ref().map(Spanned::span).or_else(|| file.as_ref().map(Spanned::span)).unwrap_or_default();
-        let secret = self.secret(env, file, "secret")?.unwrap_or_default();
-        let secret = secret.expose_secret().as_bytes();
-        check_hmac_secret(secret).map_err(|weakness| {
-            self.problem(
-                span,
-                weakness.to_string(),
-                "use a random one, such as from `openssl rand -base64 48`",
-            )
-        })?;
+        let secret = match (encoding, &env, &file) {
+            (SecretEncoding::Raw, None, Some(path)) => self.read_secret_file(path)?,
+            (SecretEncoding::Raw, ..) => {
+                let help = "give secret_file instead of secret_env, or another secret_encoding";
+                return Err(self.problem(span, "only a file can hold a raw secret", help));
+            }
+            _ => {
+                let text = self.secret(env, file, "secret")?.unwrap_or_default();
+                encoding.decode(text.expose_secret().as_bytes()).map_err(|error| {
+                    self.problem(span.clone(), error.to_string(), "correct secret_encoding, or the secret")
+                })?
+            }
+        };
+        check_hmac_secret(&secret, allow_short)
+            .map_err(|weakness| self.problem(span, weakness.to_string(), weakness.help()))?;
         Ok(SecretSlice::from(secret.to_vec()))
     }
 
@@ -128,7 +139,8 @@ impl Context<'_> {
                 "write the variable's name here, and the secret into the variable",
             ));
         }
-        self.environment.variable(name.get_ref()).map(SecretString::from).ok_or_else(|| {
+        let value = self.environment.variable(name.get_ref()).map(Zeroizing::new);
+        value.map(|value| without_final_line_break(&value)).ok_or_else(|| {
             self.problem(
                 name.span(),
                 format!("the environment variable {} is not set", name.get_ref()),
@@ -144,5 +156,9 @@ fn is_variable_name(text: &str) -> bool {
 
 /// The secret in the bytes of a file: everything but the final line break.
 pub(super) fn secret_of(bytes: &[u8]) -> Result<SecretString, std::str::Utf8Error> {
-    Ok(SecretString::from(std::str::from_utf8(bytes)?.trim_end_matches(['\n', '\r'])))
+    std::str::from_utf8(bytes).map(without_final_line_break)
+}
+
+fn without_final_line_break(text: &str) -> SecretString {
+    SecretString::from(text.trim_end_matches(['\n', '\r']))
 }

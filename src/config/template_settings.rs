@@ -16,11 +16,19 @@ use templates::{IssuerTrust, ServingConstraints};
 #[derive(Debug)]
 pub struct TemplateSettings {
     templates: Templates,
-    /// Each issuer's name and trusted claims.
-    issuers: Vec<(String, Vec<String>)>,
+    issuers: Vec<IssuerSettings>,
     max_lifetime: Duration,
     min_remaining: Option<Duration>,
     max_grant_bytes: u64,
+}
+
+/// What templates need to know about an issuer.
+#[derive(Debug)]
+pub(super) struct IssuerSettings {
+    pub(super) name: String,
+    pub(super) has_tenants: bool,
+    pub(super) subject_claim: Vec<String>,
+    pub(super) trusted_claims: Vec<String>,
 }
 
 impl TemplateSettings {
@@ -41,7 +49,7 @@ impl TemplateSettings {
                 .issuer
                 .into_iter()
                 .map(Spanned::into_inner)
-                .map(RawIssuer::name_and_trusted_claims)
+                .map(RawIssuer::unchecked_settings)
                 .collect(),
         })
     }
@@ -53,14 +61,20 @@ impl TemplateSettings {
 
     /// The name of the first issuer.
     pub(crate) fn first_issuer(&self) -> Option<&str> {
-        self.issuers.first().map(|(name, _)| name.as_str())
+        self.issuers.first().map(|issuer| issuer.name.as_str())
+    }
+
+    /// The claim with the user's id, in the tokens of an issuer; of the first, if the name is of none.
+    pub(crate) fn subject_claim(&self, issuer: &str) -> Option<&[String]> {
+        let named = self.issuers.iter().find(|one| one.name == issuer).or(self.issuers.first());
+        named.map(|issuer| issuer.subject_claim.as_slice())
     }
 
     /// What every template must satisfy besides the proof.
     pub fn serving_constraints(&self) -> ServingConstraints {
         ServingConstraints {
             issuer_trust: IssuerTrust {
-                several: self.issuers.len() > 1,
+                several: self.issuers.len() > 1 || self.issuers.iter().any(|issuer| issuer.has_tenants),
                 trusted_claims: self.claims_trusted_by_all(),
             },
             longest: self.max_lifetime,
@@ -72,9 +86,9 @@ impl TemplateSettings {
 
     /// A claim is trusted only if every issuer vouches for it.
     fn claims_trusted_by_all(&self) -> Vec<String> {
-        let trusted = self.issuers.iter().flat_map(|(_, claims)| claims);
+        let trusted = self.issuers.iter().flat_map(|issuer| &issuer.trusted_claims);
         trusted
-            .filter(|claim| self.issuers.iter().all(|(_, claims)| claims.contains(claim)))
+            .filter(|claim| self.issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim)))
             .cloned()
             .collect()
     }
@@ -88,7 +102,12 @@ impl Config {
             issuers: self
                 .issuers
                 .iter()
-                .map(|issuer| (issuer.issuer.clone(), issuer.trusted_claims.clone()))
+                .map(|issuer| IssuerSettings {
+                    name: issuer.name.canonical().to_owned(),
+                    has_tenants: issuer.name.has_tenants(),
+                    subject_claim: issuer.subject_claim.clone(),
+                    trusted_claims: issuer.trusted_claims.clone(),
+                })
                 .collect(),
             max_lifetime: self.sts.max_lifetime(),
             min_remaining: self.cache.min_remaining,

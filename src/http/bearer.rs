@@ -16,7 +16,7 @@ const OVERSIZED_TOKEN_BYTES: usize = 8 * 1024;
 /// # Errors
 /// If there is no token, or it is not valid.
 pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
-    let token = token(request).ok_or(AuthError::Rejected(Rejection::Missing))?;
+    let token = token(request).map_err(AuthError::from)?;
     api.verifier.verify(token).await.map_err(|error| match error {
         AuthError::Rejected(_) if token.len() > OVERSIZED_TOKEN_BYTES => Refusal::TokenTooLarge,
         other => other.into(),
@@ -24,10 +24,20 @@ pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Ide
 }
 
 /// One `Authorization: Bearer <token>` (RFC 6750 §2.1); the scheme is case-insensitive.
-fn token(request: &HttpRequest) -> Option<&str> {
+fn token(request: &HttpRequest) -> Result<&str, Rejection> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let only = headers.next().filter(|_| headers.next().is_none())?;
-    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    let only = headers.next().filter(|_| headers.next().is_none());
+    let value = only.and_then(|value| value.to_str().ok()).ok_or(Rejection::Missing)?;
+    let Some((scheme, token)) = value.split_once(' ') else { return Err(without_scheme(value)) };
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(Rejection::Missing)
+    }
+}
+
+/// Why a header with one word has no token: the word may be a token without its scheme.
+fn without_scheme(value: &str) -> Rejection {
+    if value.matches('.').count() == 2 { Rejection::NoScheme } else { Rejection::Missing }
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     audit::{Event, Refused},
     credential_cache::{CacheOutcome, CachedCredential},
+    identity::Comparison,
 };
 use diagnostics::to_single_line;
 
@@ -127,7 +128,7 @@ impl Observer {
     fn record_refusal(&self, refusal: &Refusal, ended: &Ended<'_>) {
         let problem = refusal.problem();
         let cause = to_single_line(&refusal.to_string());
-        self.log_refusal(problem, &cause);
+        self.log_refusal(problem, &cause, refusal.comparison());
         if refusal.is_routing_error() {
             return;
         }
@@ -144,6 +145,7 @@ impl Observer {
             issuer: principal.map(|principal| principal.issuer().to_owned()),
             subject: principal.map(|principal| principal.subject().to_owned()),
             template: template.clone(),
+            comparison: refusal.comparison().cloned(),
         });
         self.api.audit.record(Event::Refusal(Refused {
             outcome: problem.name,
@@ -155,13 +157,26 @@ impl Observer {
         }));
     }
 
-    fn log_refusal(&self, problem: &ProblemType, cause: &str) {
+    fn log_refusal(&self, problem: &ProblemType, cause: &str, comparison: Option<&Comparison>) {
         let context = self.state.context();
         let request_id = tracing::field::display(context.request_id);
         let trace_id = context.trace.map(|trace| tracing::field::display(trace.trace_id()));
         let (status, problem_name) = (problem.status, problem.name);
         if problem.is_a_fault() {
             tracing::error!(request_id, trace_id, status, problem = problem_name, cause, "request failed");
+        } else if let Some(Comparison { token, configured, help }) = comparison {
+            let problem = problem_name;
+            tracing::info!(
+                request_id,
+                trace_id,
+                status,
+                problem,
+                cause,
+                token,
+                configured,
+                help,
+                "request refused"
+            );
         } else {
             tracing::info!(request_id, trace_id, status, problem = problem_name, cause, "request refused");
         }

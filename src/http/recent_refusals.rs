@@ -9,6 +9,8 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::identity::Comparison;
+
 /// Refusals kept of each kind, so that many of one kind do not displace the others.
 const MAX_PER_KIND: usize = 20;
 
@@ -37,6 +39,8 @@ pub struct RecentRefusal {
     pub subject: Option<String>,
     /// The requested template, if it exists.
     pub template: Option<String>,
+    /// What an invalid token says, and what the configuration wants.
+    pub comparison: Option<Comparison>,
 }
 
 impl RecentRefusals {
@@ -45,6 +49,12 @@ impl RecentRefusals {
         let kind = kinds.entry(refused.outcome).or_default();
         kind.truncate(MAX_PER_KIND - 1);
         kind.push_front(refused);
+    }
+
+    /// The refusal of a request, if it is kept.
+    pub fn of_request(&self, request_id: &str) -> Option<RecentRefusal> {
+        let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.values().flatten().find(|refused| refused.request_id == request_id).cloned()
     }
 
     /// The kept refusals, the latest first.
@@ -71,6 +81,7 @@ mod tests {
             issuer: None,
             subject: None,
             template: None,
+            comparison: None,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     credential_cache::CredentialError,
-    identity::{AuthError, Rejection},
+    identity::{AuthError, Comparison, RejectedToken, Rejection},
     request::RequestId,
     sts::StsError,
 };
@@ -132,6 +132,14 @@ impl Refusal {
         }
     }
 
+    /// What the token says, and what the configuration wants, if the token is invalid. For operators.
+    pub(super) fn comparison(&self) -> Option<&Comparison> {
+        match self {
+            Self::Auth(error) => error.comparison(),
+            _ => None,
+        }
+    }
+
     /// Whether the request reached no handler.
     pub(super) fn is_routing_error(&self) -> bool {
         matches!(self, Self::NoRoute | Self::MethodNotAllowed(_))
@@ -207,7 +215,9 @@ impl Refusal {
     /// Value of `WWW-Authenticate`. Without an error code if the request has no token (RFC 6750 §3).
     fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::Auth(AuthError::Rejected(Rejection::Missing)) => Some("Bearer realm=\"cosbroker\""),
+            Self::Auth(AuthError::Rejected(RejectedToken { reason: Rejection::Missing, .. })) => {
+                Some("Bearer realm=\"cosbroker\"")
+            }
             Self::Auth(AuthError::Rejected(_)) => Some("Bearer realm=\"cosbroker\", error=\"invalid_token\""),
             _ => None,
         }
@@ -267,9 +277,9 @@ mod tests {
 
     #[test]
     fn every_401_has_one_body_whatever_the_cause() {
-        let missing = Refusal::Auth(AuthError::Rejected(Rejection::Missing)).detail();
+        let missing = Refusal::Auth(Rejection::Missing.into()).detail();
         for cause in [Rejection::Malformed, Rejection::Signature, Rejection::Expired, Rejection::UnknownKey] {
-            assert_eq!(Refusal::Auth(AuthError::Rejected(cause)).detail(), missing);
+            assert_eq!(Refusal::Auth(cause.into()).detail(), missing);
         }
     }
 
@@ -283,7 +293,7 @@ mod tests {
         let rejected = StsError::RequestRejected { template: String::new(), detail: String::new() };
         let (requested, max) = (Duration::from_secs(2), Duration::from_secs(1));
         vec![
-            (AuthError::Rejected(Rejection::Missing).into(), 401, "unauthenticated", 10001),
+            (Refusal::Auth(Rejection::Missing.into()), 401, "unauthenticated", 10001),
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (AuthError::KeysUnavailable.into(), 503, "identity-unavailable", 10008),
             (Refusal::TokenTooLarge, 431, "token-too-large", 10001),

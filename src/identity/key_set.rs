@@ -4,6 +4,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 use super::key::{Key, KeyFault};
+use diagnostics::to_single_line;
 use templates::fingerprint::Fingerprint;
 
 /// The limit for the keys of a set. An issuer publishes a few.
@@ -50,6 +51,11 @@ impl KeySet {
     /// only the signature decides.
     pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
         self.0.iter().filter(move |key| kid.is_none() || key.kid().is_none() || key.kid() == kid)
+    }
+
+    /// Returns the ids of the keys, for messages.
+    pub(super) fn kids(&self) -> Vec<String> {
+        self.0.iter().map(|key| key.kid().map_or("none".to_owned(), to_single_line)).collect()
     }
 
     /// Returns whether a key has no `kid`.

@@ -1,22 +1,23 @@
 //! Verifies bearer tokens: finds the issuer and its key, and remembers verified tokens. The checks of header and
-//! claims stand in `token.rs`.
+//! claims stand in `checks`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{
-    error::{AuthError, Rejection},
+    checks::{Check, Checked, shown},
+    error::{AuthError, Comparison, Rejection},
     jwks::{Jwks, JwksOrigin, KeySetStatus, read_jwks_file},
     key::{Key, KeyFault},
     key_set::KeySet,
     metrics::MetricsCollector,
     token::UnverifiedToken,
 };
-use crate::config::{Issuer, KeySource};
-use diagnostics::to_single_line;
+use crate::config::{Issuer, IssuerMatch, KeySource};
 use runtime::{clock::Clock, file_work::FileWorker};
 use templates::fingerprint::Fingerprint;
 use templates::identity::Identity;
@@ -24,20 +25,22 @@ use templates::identity::Identity;
 /// Verifies tokens, and caches those that are valid.
 #[derive(Debug)]
 pub struct Verifier {
-    issuers: HashMap<String, TrustedIssuer>,
+    issuers: Vec<Arc<TrustedIssuer>>,
     verified: moka::sync::Cache<Fingerprint, Arc<Verified>>,
     clock: Arc<dyn Clock>,
 }
 
+/// An issuer, with its keys.
 #[derive(Debug)]
-struct TrustedIssuer {
-    rules: Issuer,
+pub(super) struct TrustedIssuer {
+    pub(super) rules: Issuer,
     name: Arc<str>,
-    keys: Keys,
+    pub(super) keys: Keys,
 }
 
+/// The keys of an issuer.
 #[derive(Debug)]
-enum Keys {
+pub(super) enum Keys {
     /// A key from the configuration; a token's `kid` has no meaning.
     Fixed(Arc<KeySet>),
     /// A key set that the issuer publishes and rotates.
@@ -51,6 +54,8 @@ pub struct IssuerStatus {
     pub name: Arc<str>,
     /// The state of its key set; `None` if its key is from the configuration.
     pub key_set: Option<KeySetStatus>,
+    /// Which checks the configuration turns off for it.
+    pub warnings: Vec<String>,
 }
 
 impl IssuerStatus {
@@ -63,6 +68,7 @@ impl IssuerStatus {
 /// A verified token, with the key that verified it.
 #[derive(Debug)]
 struct Verified {
+    issuer: Arc<TrustedIssuer>,
     identity: Arc<Identity>,
     until: Timestamp,
     key: Fingerprint,
@@ -85,13 +91,7 @@ impl Verifier {
     ) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
-            .map(|rules| {
-                let keys = Keys::of(&rules, &clock, runtime).map_err(|fault| {
-                    KeyFault(format!("{}: issuer `{}`: {fault}", rules.place, rules.issuer))
-                })?;
-                let name: Arc<str> = rules.issuer.as_str().into();
-                Ok((rules.issuer.clone(), TrustedIssuer { rules, name, keys }))
-            })
+            .map(|rules| TrustedIssuer::new(rules, &clock, runtime).map(Arc::new))
             .collect::<Result<_, KeyFault>>()?;
         let verified = moka::sync::Cache::builder()
             .max_capacity(token_bytes)
@@ -108,39 +108,73 @@ impl Verifier {
         let now = self.clock.now();
         let digest = Fingerprint::of(&[token]);
         if let Some(verified) = self.verified.get(&digest) {
-            if now < verified.until && self.is_key_still_trusted(&verified) {
+            if now < verified.until && Self::is_key_still_trusted(&verified) {
                 return Ok(Arc::clone(&verified.identity));
             }
             self.verified.invalidate(&digest);
         }
         let unverified = UnverifiedToken::parse(token)?;
-        let issuer = unverified.issuer().and_then(|name| self.issuers.get(name)).ok_or_else(|| {
-            let iss = to_single_line(unverified.issuer().unwrap_or_default());
-            tracing::info!(iss, configured = ?self.issuers.keys(), "rejected a token of an unknown issuer");
-            Rejection::Issuer
-        })?;
-        if !issuer.rules.algorithms.contains(&unverified.algorithm) {
-            return Err(Rejection::Algorithm.into());
-        }
-        let key = issuer.keys.verify_signature(&unverified).await?;
-        let until = unverified.check_claims(&issuer.rules, now)?;
-        let identity = Arc::new(Identity::from_claims(Arc::clone(&issuer.name), unverified.claims)?);
-        let verified = Verified { identity: Arc::clone(&identity), until, key };
+        let (issuer, named) = self.issuer_of(&unverified)?;
+        let checked = Checked { token: &unverified, rules: &issuer.rules, named, now };
+        checked.run_all(Check::BEFORE_SIGNATURE)?;
+        let key = issuer.verify_signature(&unverified).await?;
+        checked.run_all(Check::AFTER_SIGNATURE)?;
+        let until = checked.expiry()?;
+        let name = issuer.identity_name(named);
+        let subject_claim = &issuer.rules.subject_claim;
+        let identity = Identity::with_subject_claim(name, unverified.claims, subject_claim)?;
+        let identity = Arc::new(identity);
+        let verified = Verified { issuer: Arc::clone(issuer), identity: Arc::clone(&identity), until, key };
         self.verified.insert(digest, Arc::new(verified));
         Ok(identity)
     }
 
+    /// Returns the issuer that a token names, and how.
+    pub(super) fn issuer_of<'a>(
+        &self,
+        token: &'a UnverifiedToken<'_>,
+    ) -> Result<(&Arc<TrustedIssuer>, IssuerMatch<'a>), AuthError> {
+        let iss = match token.claim("iss") {
+            None => Some(None),
+            Some(Value::String(iss)) => Some(Some(iss.as_str())),
+            Some(_) => None,
+        };
+        let found = iss.and_then(|iss| {
+            self.issuers.iter().find_map(|issuer| Some((issuer, issuer.rules.name.resolve(iss)?)))
+        });
+        found.ok_or_else(|| AuthError::from(Rejection::Issuer).compared(|_| self.compare_issuer(token)))
+    }
+
+    /// Returns what a token says of its issuer, and which issuers are configured.
+    pub(super) fn compare_issuer(&self, token: &UnverifiedToken<'_>) -> Comparison {
+        let known: Vec<String> = self.issuers.iter().flat_map(|issuer| issuer.rules.name.written()).collect();
+        let help = match token.claim("iss") {
+            None => "if these are the app's tokens, set issuer_claim = \"absent\" for their [[issuer]]",
+            Some(_) => "if these are the app's tokens, write exactly this as issuer, or add it to aliases",
+        };
+        Comparison {
+            token: format!("iss: {}", shown(token.claim("iss"))),
+            configured: known.join(", "),
+            help: help.to_owned(),
+        }
+    }
+
+    /// Returns the current time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Returns whether the issuer still publishes the key that verified a cached token.
-    fn is_key_still_trusted(&self, verified: &Verified) -> bool {
-        self.issuers.get(verified.identity.issuer()).is_some_and(|issuer| match &issuer.keys {
+    fn is_key_still_trusted(verified: &Verified) -> bool {
+        match &verified.issuer.keys {
             Keys::Fixed(_) => true,
             Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.contains(verified.key)),
-        })
+        }
     }
 
     /// Returns whether every issuer's keys are usable. Starts a fetch of those that are not.
     pub fn is_ready(&self) -> bool {
-        self.issuers.values().all(|issuer| match &issuer.keys {
+        self.issuers.iter().all(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
             Keys::Jwks(jwks) => jwks.usable().is_some(),
         })
@@ -148,7 +182,7 @@ impl Verifier {
 
     /// Returns the state of every issuer, sorted by name. Starts no fetch.
     pub fn snapshot(&self) -> Vec<IssuerStatus> {
-        let mut issuers: Vec<IssuerStatus> = self.issuers.values().map(TrustedIssuer::status).collect();
+        let mut issuers: Vec<IssuerStatus> = self.issuers.iter().map(|issuer| issuer.status()).collect();
         issuers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         issuers
     }
@@ -160,7 +194,7 @@ impl Verifier {
 
     /// Fetches every key set once. A failure is logged; the set is fetched again when it is needed.
     pub async fn warm_up(&self) {
-        for issuer in self.issuers.values() {
+        for issuer in &self.issuers {
             if let Keys::Jwks(jwks) = &issuer.keys {
                 jwks.refresh().await;
             }
@@ -172,7 +206,7 @@ impl Verifier {
     /// # Errors
     /// The first set that cannot be fetched, with the issuer's name.
     pub async fn probe(&self) -> Result<(), KeyFault> {
-        for issuer in self.issuers.values() {
+        for issuer in &self.issuers {
             if let Keys::Jwks(jwks) = &issuer.keys {
                 jwks.probe().await.map_err(|fault| {
                     KeyFault(format!("{}: issuer `{}`: its key set {fault}", issuer.rules.place, issuer.name))
@@ -184,12 +218,59 @@ impl Verifier {
 }
 
 impl TrustedIssuer {
+    fn new(rules: Issuer, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
+        let keys = Keys::of(&rules, clock, runtime).map_err(|fault| {
+            KeyFault(format!("{}: issuer `{}`: {fault}", rules.place, rules.name.canonical()))
+        })?;
+        let name = Arc::from(rules.name.canonical());
+        Ok(Self { rules, name, keys })
+    }
+
+    /// Returns the issuer's name in an identity: with the tenant, if it has tenants.
+    pub(super) fn identity_name(&self, named: IssuerMatch<'_>) -> Arc<str> {
+        match named {
+            IssuerMatch::Whole => Arc::clone(&self.name),
+            IssuerMatch::Tenant(_) => Arc::from(&*self.rules.name.identity(named)),
+        }
+    }
+
+    /// Returns the key that signed a token.
+    pub(super) async fn verify_signature(
+        &self,
+        token: &UnverifiedToken<'_>,
+    ) -> Result<Fingerprint, AuthError> {
+        let verified = self.keys.verify_signature(token).await;
+        verified.map_err(|error| error.compared(|reason| self.compare_key(reason, token)))
+    }
+
+    /// Returns which key a token names, and which the issuer has.
+    pub(super) fn compare_key(&self, reason: Rejection, token: &UnverifiedToken<'_>) -> Comparison {
+        let help = match (reason, &self.rules.keys) {
+            (Rejection::UnknownKey, _) => {
+                "see that the key set is the one of this issuer, and that the token is not from another of its environments"
+            }
+            (_, KeySource::Secret(_)) => {
+                "see that the issuer signs with the same bytes: secret_encoding says how the secret is written"
+            }
+            _ => "see that the key is the one of this issuer, and that nothing changed the token on its way",
+        };
+        Comparison {
+            token: format!(
+                "kid: {}, alg: {}",
+                shown(token.header.get("kid")),
+                shown(token.header.get("alg"))
+            ),
+            configured: self.keys.described(),
+            help: format!("{help} ({})", self.rules.place),
+        }
+    }
+
     fn status(&self) -> IssuerStatus {
         let key_set = match &self.keys {
             Keys::Fixed(_) => None,
             Keys::Jwks(jwks) => Some(jwks.status()),
         };
-        IssuerStatus { name: Arc::clone(&self.name), key_set }
+        IssuerStatus { name: Arc::clone(&self.name), key_set, warnings: self.rules.warnings() }
     }
 }
 
@@ -213,7 +294,18 @@ impl Keys {
                 .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,
         };
         let clock = Arc::clone(clock);
-        Ok(Self::Jwks(Jwks::new(&rules.issuer, origin, &rules.algorithms, clock, runtime.clone())))
+        Ok(Self::Jwks(Jwks::new(rules.name.canonical(), origin, &rules.algorithms, clock, runtime.clone())))
+    }
+
+    /// Returns which keys there are, for messages.
+    fn described(&self) -> String {
+        match self {
+            Self::Fixed(_) => "one configured key, whatever the `kid`".to_owned(),
+            Self::Jwks(jwks) => jwks.usable().map_or_else(
+                || "a key set that could not be read so far".to_owned(),
+                |set| format!("a key set with the kids {}", set.kids().join(", ")),
+            ),
+        }
     }
 
     fn fixed(key: Key) -> Self {
@@ -226,7 +318,7 @@ impl Keys {
             Self::Fixed(set) => return Ok(signing_key(set.all(), token).ok_or(Rejection::Signature)?),
             Self::Jwks(jwks) => jwks,
         };
-        let kid = token.kid.as_deref();
+        let kid = token.kid();
         let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
         if set.candidates(kid).next().is_none() {
             return Err(Rejection::UnknownKey.into());
@@ -248,8 +340,8 @@ fn signing_key<'a>(
     mut keys: impl Iterator<Item = &'a Key>,
     token: &UnverifiedToken<'_>,
 ) -> Option<Fingerprint> {
-    keys.find(|key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature))
-        .map(Key::material)
+    let algorithm = token.algorithm()?;
+    keys.find(|key| key.verifies(algorithm, token.message.as_bytes(), token.signature)).map(Key::material)
 }
 
 impl Verified {

@@ -27,6 +27,7 @@ mod issuer;
 mod keys;
 mod lifecycle;
 mod lint;
+mod logins;
 mod modules;
 mod monitoring;
 mod output;

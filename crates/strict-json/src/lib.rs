@@ -20,6 +20,73 @@ pub fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
+/// Reads one JSON document as [`from_slice`] does, but accepts texts that escape half of a UTF-16 surrogate pair
+/// (RFC 8259 §8.2). Such a text is no Unicode: it becomes null, and its member is left out if it is a name.
+///
+/// # Errors
+/// As [`from_slice`].
+pub fn from_slice_of_any_utf16(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    match without_lone_surrogates(bytes) {
+        None => from_slice(bytes),
+        Some(replaced) => from_slice(&replaced).map(without_replaced),
+    }
+}
+
+/// Stands for half of a surrogate pair while a document is read. Documents seldom hold it otherwise; where one that has
+/// half a pair does, those texts become null too.
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+/// Returns the document with each escape of half a surrogate pair replaced. `None` if there is none.
+fn without_lone_surrogates(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut replaced = Vec::new();
+    let (mut rest, mut found) = (bytes, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let escape_bytes = match (byte, surrogate(rest)) {
+            (_, Some(Surrogate::High)) if surrogate(rest.get(6..)?) == Some(Surrogate::Low) => 12,
+            (_, Some(_)) => {
+                replaced.extend_from_slice(b"\\ufffd");
+                (rest, found) = (rest.get(6..)?, true);
+                continue;
+            }
+            (b'\\', None) if !after.is_empty() => 2,
+            _ => 1,
+        };
+        let (taken, left) = rest.split_at_checked(escape_bytes)?;
+        replaced.extend_from_slice(taken);
+        rest = left;
+    }
+    found.then_some(replaced)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surrogate {
+    High,
+    Low,
+}
+
+/// Returns which half of a surrogate pair the text begins with, as an escape.
+fn surrogate(text: &[u8]) -> Option<Surrogate> {
+    let digits = std::str::from_utf8(text.strip_prefix(b"\\u")?.get(..4)?).ok()?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Surrogate::High),
+        0xDC00..=0xDFFF => Some(Surrogate::Low),
+        _ => None,
+    }
+}
+
+/// Replaces each text that holds the replacement by null, and leaves out each member with such a name.
+fn without_replaced(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains(REPLACEMENT) => Value::Null,
+        Value::Array(items) => Value::Array(items.into_iter().map(without_replaced).collect()),
+        Value::Object(members) => {
+            let kept = members.into_iter().filter(|(name, _)| !name.contains(REPLACEMENT));
+            Value::Object(kept.map(|(name, value)| (name, without_replaced(value))).collect())
+        }
+        other => other,
+    }
+}
+
 /// A JSON value without duplicate names, for deserializers other than `serde_json`. That deserializer must
 /// limit the nesting.
 #[derive(Debug)]
@@ -114,6 +181,23 @@ mod tests {
             let error = from_slice(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("given twice"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_that_is_no_unicode_is_null_and_harms_no_other() {
+        let text = br#"{"a":"x\ud800","b":"\ud83d\ude00","c":["\udc00","\\ud800"],"\ud800":1,"d":"ok"}"#;
+        assert!(from_slice(text).is_err());
+        let expected = serde_json::json!({"a": null, "b": "\u{1f600}", "c": [null, "\\ud800"], "d": "ok"});
+        assert_eq!(from_slice_of_any_utf16(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn two_texts_that_are_no_unicode_are_never_taken_for_another() {
+        let text = br#"{"a":"\ud800","b":"\ufffd","\ud800":1,"\udfff":2}"#;
+        let read = from_slice_of_any_utf16(text);
+        // The names become equal, which is refused like any duplicate.
+        assert!(read.is_err());
+        assert!(from_slice_of_any_utf16(br#"{"a":"\ud8"#).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::fingerprint::Fingerprint;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     principal: Principal,
+    has_integer_subject: bool,
     claims: Map<String, Value>,
     digest: Fingerprint,
 }
@@ -22,43 +23,72 @@ pub struct Principal {
     fingerprint: Fingerprint,
 }
 
-/// A token without a usable `sub`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token's `sub` is {0}; it must be a JSON string that is not empty")]
-pub struct NoSubject(&'static str);
+/// A token without a usable id of its user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the token's `{claim}` is {why}; it must be a JSON string that is not empty, or an integer of zero or more"
+)]
+pub struct NoSubject {
+    claim: String,
+    why: &'static str,
+}
+
+impl NoSubject {
+    fn new(path: &[String], why: &'static str) -> Self {
+        Self { claim: path.join("."), why }
+    }
+}
 
 impl Identity {
-    /// Makes an identity from an issuer and claims that the caller has verified.
+    /// Makes an identity from an issuer and claims that the caller has verified. The subject is the claim `sub`.
     ///
     /// # Errors
-    /// When `sub` is missing, empty or not a string.
+    /// When `sub` is missing, empty, or neither a text nor an integer.
     pub fn from_claims(issuer: Arc<str>, claims: Map<String, Value>) -> Result<Self, NoSubject> {
-        let subject = match claims.get("sub") {
-            Some(Value::String(text)) if !text.is_empty() => text.as_str(),
-            Some(Value::String(_)) => return Err(NoSubject("empty")),
-            Some(_) => return Err(NoSubject("of another type")),
-            None => return Err(NoSubject("missing")),
-        };
-        let json = serde_json::json!(claims).to_string();
-        let digest = Fingerprint::of(&[issuer.as_ref(), json.as_str()]);
-        let principal = Principal::new(issuer, subject);
-        Ok(Self { principal, claims, digest })
+        Self::with_subject_claim(issuer, claims, &["sub".to_owned()])
     }
 
-    /// Returns the token's `iss`.
+    /// Makes an identity whose subject is another claim, given as the path through nested objects. An integer is
+    /// the same subject as its decimal text.
+    ///
+    /// # Errors
+    /// When the claim is missing, empty, or neither a text nor an integer of zero or more.
+    pub fn with_subject_claim(
+        issuer: Arc<str>,
+        claims: Map<String, Value>,
+        path: &[String],
+    ) -> Result<Self, NoSubject> {
+        let (subject, has_integer_subject) = match claim(&claims, path) {
+            Some(Value::String(text)) if !text.is_empty() => (text.clone(), false),
+            Some(Value::Number(number)) if number.is_u64() => (number.to_string(), true),
+            Some(Value::String(_)) => return Err(NoSubject::new(path, "empty")),
+            Some(_) => return Err(NoSubject::new(path, "of another type")),
+            None => return Err(NoSubject::new(path, "missing")),
+        };
+        let json = serde_json::json!(claims).to_string();
+        let digest = Fingerprint::of(&[issuer.as_ref(), subject.as_str(), json.as_str()]);
+        let principal = Principal::new(issuer, subject);
+        Ok(Self { principal, has_integer_subject, claims, digest })
+    }
+
+    /// Returns the issuer, by the name that identifies it.
     pub fn issuer(&self) -> &str {
         self.principal.issuer()
     }
 
-    /// Returns the token's `sub`, which is never empty.
+    /// Returns the user's id, which is never empty.
     pub fn subject(&self) -> &str {
         self.principal.subject()
     }
 
+    /// Whether the token has the user's id as an integer.
+    pub fn has_integer_subject(&self) -> bool {
+        self.has_integer_subject
+    }
+
     /// Finds a claim by its path through nested objects.
     pub fn claim(&self, path: &[String]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.claims.get(first)?, |value, name| value.get(name))
+        claim(&self.claims, path)
     }
 
     /// Estimates the memory that it takes, in bytes.
@@ -77,6 +107,11 @@ impl Identity {
     }
 }
 
+fn claim<'a>(claims: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(claims.get(first)?, |value, name| value.get(name))
+}
+
 impl Principal {
     /// Makes a principal from an issuer and a subject.
     pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
@@ -85,12 +120,12 @@ impl Principal {
         Self { issuer, subject, fingerprint }
     }
 
-    /// Returns the issuer, as in the token's `iss`.
+    /// Returns the issuer, by the name that identifies it.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Returns the subject, as in the token's `sub`.
+    /// Returns the user's id, as in the token.
     pub fn subject(&self) -> &str {
         &self.subject
     }

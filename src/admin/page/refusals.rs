@@ -8,7 +8,7 @@ use super::{
     layout::{code, table},
     quantity::ago,
 };
-use crate::http::RecentRefusal;
+use crate::{http::RecentRefusal, identity::Comparison};
 use diagnostics::printable;
 
 /// The number of groups shown.
@@ -66,9 +66,21 @@ fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> 
         },
         html! { (count) },
         named,
-        html! { (printable(&last.cause)) },
+        html! {
+            (printable(&last.cause))
+            @if let Some(comparison) = &last.comparison { (compared(comparison)) }
+        },
         code(&last.request_id),
     ]
+}
+
+/// What the token of the last request says, what is wanted, and what to do.
+fn compared(comparison: &Comparison) -> Markup {
+    html! {
+        small { "token: " (printable(&comparison.token)) }
+        small { "wanted: " (printable(&comparison.configured)) }
+        small { (printable(&comparison.help)) }
+    }
 }
 
 fn grouped(refusals: &[RecentRefusal]) -> Vec<Group<'_>> {
@@ -101,6 +113,7 @@ mod tests {
             issuer: Some("i".to_owned()),
             subject: Some(subject.to_owned()),
             template: None,
+            comparison: None,
         }
     }
 

@@ -109,6 +109,7 @@ fn issuer_state(issuer: &Issuer) -> Markup {
                 None => "keys from the configuration",
             }
         }
+        @for warning in &issuer.warnings { small { (badge("bad", "warning")) " " (printable(warning)) } }
     }
 }
 

@@ -45,14 +45,18 @@ impl RawIssuer {
                 let pem = context.read_file(path)?;
                 Ok(KeySource::PublicKey { path: context.resolve(path.get_ref()), pem })
             }
-            (None, None, None, true) => {
-                Ok(KeySource::Secret(context.hmac_secret(self.secret_env.clone(), self.secret_file.clone())?))
-            }
+            (None, None, None, true) => self.secret(context).map(KeySource::Secret),
             _ => Err(context.problem(
                 span.clone(),
                 format!("issuer `{}` needs exactly one source of keys", self.issuer.get_ref()),
                 "give one of jwks_url, jwks_file, public_key_file, secret_env, secret_file",
             )),
         }
+    }
+
+    fn secret(&self, context: &Context<'_>) -> Result<SecretSlice<u8>, Diagnostic> {
+        let encoding = self.secret_encoding.as_ref().map(|encoding| *encoding.get_ref()).unwrap_or_default();
+        let (env, file) = (self.secret_env.clone(), self.secret_file.clone());
+        context.hmac_secret(env, file, encoding, self.allow_short_secret)
     }
 }
