@@ -4,6 +4,7 @@ mod admin_client;
 mod advise;
 mod check;
 mod hardening;
+mod init;
 mod keys;
 mod log;
 mod policy;
@@ -35,6 +36,7 @@ enum Command {
     Serve(serve::Options),
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Options),
+    Init(init::Options),
     Check(check::Options),
     VerifyIsolation(verify_isolation::Options),
     Policy(policy::Options),
@@ -72,6 +74,7 @@ impl Command {
             Self::Serve(options) => options.run().await,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(options) => options.run().await,
+            Self::Init(options) => options.run(),
             Self::Check(options) => options.run().await,
             Self::VerifyIsolation(options) => options.run().await,
             Self::Policy(options) => options.run().await,

@@ -34,6 +34,7 @@ mod output;
 mod overload;
 mod page;
 mod policy;
+mod recipes;
 mod reference;
 mod reload;
 mod rotation;
