@@ -1,4 +1,4 @@
-//! The references in `docs/reference` that are generated: configuration, HTTP API, command line and lint rules.
+//! The pages that are generated: configuration, HTTP API, command line, lint rules and logins.
 //!
 //! `UPDATE_DOCS=1 cargo test --test it -- reference` writes them anew.
 
@@ -6,6 +6,7 @@ mod cli;
 mod configuration;
 mod http;
 mod lint_rules;
+mod logins;
 
 use crate::support::repository;
 
@@ -55,6 +56,7 @@ fn the_references_are_those_of_the_code() {
     assert_generated("openapi.json", &format!("{}\n", cosbroker::http::openapi_document()));
     assert_page_generated("configuration.md", &configuration::page());
     assert_page_generated("lint-rules.md", &lint_rules::page());
+    assert_page_generated("../start/logins.md", &logins::page());
     for (name, page) in cli::pages() {
         assert_page_generated(name, &page);
     }
