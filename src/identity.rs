@@ -3,11 +3,18 @@
 //! Knows tokens, keys and issuers, and fetches key sets from the network. Does not know what an identity may
 //! do.
 
+mod discovery;
+mod document_client;
 mod error;
+mod json_document;
+mod jwk;
 mod jwks;
 mod key;
 mod key_set;
+mod key_set_origin;
 mod metrics;
+mod public_key;
+mod small_order;
 mod token;
 mod verifier;
 
@@ -17,6 +24,7 @@ pub use self::{
     error::{AuthError, Rejection},
     jwks::KeySetStatus,
     key::KeyFault,
+    key_set::DroppedKey,
     verifier::{IssuerStatus, Verifier},
 };
 

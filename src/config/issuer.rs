@@ -9,9 +9,9 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::algorithms::algorithms;
 pub(crate) use self::algorithms::parse_algorithm;
-pub use self::key_source::KeySource;
+use self::algorithms::{PUBLIC_KEY_ALGORITHMS, algorithms};
+pub use self::key_source::{DiscoverySource, KeySource};
 use super::{Problems, context::Context};
 use diagnostics::{Diagnostic, HumanDuration};
 
@@ -21,8 +21,9 @@ use diagnostics::{Diagnostic, HumanDuration};
 pub(super) struct RawIssuer {
     issuer: Spanned<String>,
     audience: Spanned<Vec<String>>,
-    algorithms: Spanned<Vec<String>>,
+    algorithms: Option<Spanned<Vec<String>>>,
     jwks_url: Option<Spanned<String>>,
+    discovery_url: Option<Spanned<String>>,
     jwks_file: Option<Spanned<PathBuf>>,
     public_key_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
@@ -134,13 +135,13 @@ impl RawIssuer {
                 "name the audience your tokens carry in `aud`; without one, tokens meant for other services would be accepted",
             ));
         }
-        let algorithms = algorithms(&self.algorithms, context)?;
         let leeway = self.leeway(context)?;
         let keys = self.key_source(&span, context)?;
+        let algorithms = self.algorithms(&keys, &span, context)?;
         let is_hmac = algorithms.iter().any(|algorithm| algorithm.family() == AlgorithmFamily::Hmac);
         if is_hmac != matches!(keys, KeySource::Secret(_)) {
             return Err(context.problem(
-                self.algorithms.span(),
+                self.algorithms.as_ref().map_or(span, Spanned::span),
                 "the algorithms do not fit the key",
                 "HS256/384/512 go with secret_env or secret_file, all others with public keys",
             ));
@@ -155,6 +156,24 @@ impl RawIssuer {
             leeway,
             required_typ: self.required_typ,
         })
+    }
+
+    /// Returns the algorithms that are listed, else those that the keys of a discovered set may have.
+    fn algorithms(
+        &self,
+        keys: &KeySource,
+        span: &Range<usize>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Algorithm>, Diagnostic> {
+        match (&self.algorithms, keys) {
+            (Some(names), _) => algorithms(names, context),
+            (None, KeySource::Discovery(_)) => Ok(PUBLIC_KEY_ALGORITHMS.to_vec()),
+            (None, _) => Err(context.problem(
+                span.clone(),
+                format!("issuer `{}` has no algorithms", self.issuer.get_ref()),
+                "list the algorithms it signs with; only discovery goes without",
+            )),
+        }
     }
 
     fn leeway(&self, context: &Context<'_>) -> Result<Duration, Diagnostic> {

@@ -280,9 +280,9 @@ pub(super) const IDENTITY_UNAVAILABLE: &ProblemType = &ProblemType {
     title: "Tokens cannot be checked now",
     code: 10008,
     code_desc: "IdentityUnavailable",
-    meaning: "The issuer's keys cannot be fetched, so the token cannot be checked. It may be valid.",
+    meaning: "The issuer's keys cannot be fetched, or the token's key is unknown and the key set may not be fetched again yet, so the token cannot be checked. It may be valid.",
     caller: "Wait for `Retry-After`, then try again with the same token.",
-    operator: "Check that the issuer's `jwks_url` answers from this machine; the log says what it returned.",
+    operator: "Check that the issuer's key set can be fetched from this machine: `cosbroker check --online` and the log say what it returned.",
 };
 
 pub(super) const OVERLOADED: &ProblemType = &ProblemType {

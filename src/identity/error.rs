@@ -1,5 +1,7 @@
 //! Why a token is not accepted.
 
+use std::time::Duration;
+
 use templates::identity::NoSubject;
 
 /// The error for a token that identifies no user.
@@ -13,7 +15,18 @@ pub enum AuthError {
     NoSubject(#[from] NoSubject),
     /// The token cannot be checked: the issuer's keys are not available now.
     #[error("the issuer's keys are not available")]
-    KeysUnavailable,
+    KeysUnavailable {
+        /// The time until they may be fetched again.
+        retry_after: Duration,
+    },
+    /// The token cannot be checked: its key may be newer than the issuer's key set, which may not be fetched now.
+    #[error(
+        "no key of the issuer fits the token, and its key set may be fetched again only in {retry_after:?}"
+    )]
+    KeyNotFetched {
+        /// The time until the key set may be fetched again.
+        retry_after: Duration,
+    },
 }
 
 /// The reason why a token is invalid.

@@ -8,14 +8,17 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
 use super::{
+    discovery::Discovery,
+    document_client::DocumentClient,
     error::{AuthError, Rejection},
-    jwks::{Jwks, JwksOrigin, KeySetStatus, read_jwks_file},
+    jwks::{Jwks, KeySetStatus},
     key::{Key, KeyFault},
-    key_set::KeySet,
+    key_set::{DroppedKey, KeySet},
+    key_set_origin::{KeySetOrigin, read_key_set_file},
     metrics::MetricsCollector,
     token::UnverifiedToken,
 };
-use crate::config::{Issuer, KeySource};
+use crate::config::{Issuer, KeySource, Network};
 use diagnostics::to_single_line;
 use runtime::{clock::Clock, file_work::FileWorker};
 use templates::fingerprint::Fingerprint;
@@ -56,7 +59,7 @@ pub struct IssuerStatus {
 impl IssuerStatus {
     /// Returns whether tokens of this issuer can be checked now.
     pub fn is_ready(&self) -> bool {
-        self.key_set.is_none_or(|set| set.is_usable())
+        self.key_set.as_ref().is_none_or(KeySetStatus::is_usable)
     }
 }
 
@@ -80,13 +83,14 @@ impl Verifier {
     pub fn new(
         issuers: Vec<Issuer>,
         token_bytes: u64,
+        network: &Network,
         clock: Arc<dyn Clock>,
         runtime: &Handle,
     ) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
             .map(|rules| {
-                let keys = Keys::of(&rules, &clock, runtime).map_err(|fault| {
+                let keys = Keys::of(&rules, network, &clock, runtime).map_err(|fault| {
                     KeyFault(format!("{}: issuer `{}`: {fault}", rules.place, rules.issuer))
                 })?;
                 let name: Arc<str> = rules.issuer.as_str().into();
@@ -122,7 +126,7 @@ impl Verifier {
         if !issuer.rules.algorithms.contains(&unverified.algorithm) {
             return Err(Rejection::Algorithm.into());
         }
-        let key = issuer.keys.verify_signature(&unverified).await?;
+        let key = issuer.keys.verify_signature(&unverified, digest).await?;
         let until = unverified.check_claims(&issuer.rules, now)?;
         let identity = Arc::new(Identity::from_claims(Arc::clone(&issuer.name), unverified.claims)?);
         let verified = Verified { identity: Arc::clone(&identity), until, key };
@@ -134,7 +138,7 @@ impl Verifier {
     fn is_key_still_trusted(&self, verified: &Verified) -> bool {
         self.issuers.get(verified.identity.issuer()).is_some_and(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
-            Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.contains(verified.key)),
+            Keys::Jwks(jwks) => jwks.contains(verified.key),
         })
     }
 
@@ -142,7 +146,7 @@ impl Verifier {
     pub fn is_ready(&self) -> bool {
         self.issuers.values().all(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
-            Keys::Jwks(jwks) => jwks.usable().is_some(),
+            Keys::Jwks(jwks) => jwks.is_usable(),
         })
     }
 
@@ -167,19 +171,23 @@ impl Verifier {
         }
     }
 
-    /// Checks that every key set can be fetched now.
+    /// Reads every key set once: those in files, and with `online` also those that must be fetched. Returns the keys
+    /// that are not used, each with its issuer.
     ///
     /// # Errors
-    /// The first set that cannot be fetched, with the issuer's name.
-    pub async fn probe(&self) -> Result<(), KeyFault> {
+    /// The first set that cannot be read, with the issuer's name.
+    pub async fn probe(&self, online: bool) -> Result<Vec<(Arc<str>, DroppedKey)>, KeyFault> {
+        let mut unused = Vec::new();
         for issuer in self.issuers.values() {
-            if let Keys::Jwks(jwks) = &issuer.keys {
-                jwks.probe().await.map_err(|fault| {
+            let Keys::Jwks(jwks) = &issuer.keys else { continue };
+            if online || jwks.is_file() {
+                let dropped = jwks.probe().await.map_err(|fault| {
                     KeyFault(format!("{}: issuer `{}`: its key set {fault}", issuer.rules.place, issuer.name))
                 })?;
+                unused.extend(dropped.iter().map(|key| (Arc::clone(&issuer.name), key.clone())));
             }
         }
-        Ok(())
+        Ok(unused)
     }
 }
 
@@ -194,7 +202,12 @@ impl TrustedIssuer {
 }
 
 impl Keys {
-    fn of(rules: &Issuer, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
+    fn of(
+        rules: &Issuer,
+        network: &Network,
+        clock: &Arc<dyn Clock>,
+        runtime: &Handle,
+    ) -> Result<Self, KeyFault> {
         let origin = match &rules.keys {
             KeySource::Secret(secret) => return Ok(Self::fixed(Key::secret(secret, &rules.algorithms))),
             KeySource::PublicKey { path, pem } => {
@@ -204,14 +217,24 @@ impl Keys {
             }
             KeySource::JwksFile(path) => {
                 let worker = FileWorker::default();
-                read_jwks_file(&worker, path.clone())
+                read_key_set_file(&worker, path.clone())
                     .and_then(|json| KeySet::parse(&json, &rules.algorithms))
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                JwksOrigin::File { path: path.clone(), worker }
+                KeySetOrigin::File { path: path.clone(), worker }
             }
-            KeySource::JwksUrl(url) => JwksOrigin::url(url.clone())
-                .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,
+            KeySource::JwksUrl(url) => {
+                KeySetOrigin::Url { client: document_client(network)?, url: url.clone() }
+            }
+            KeySource::Discovery(source) => KeySetOrigin::Discovery(Discovery::new(
+                document_client(network)?,
+                source.clone(),
+                &rules.issuer,
+                network,
+            )),
         };
+        for url in rules.keys.urls().iter().filter(|url| network.is_plain_http_host(url)).take(1) {
+            tracing::warn!(issuer = rules.issuer, %url, "the keys of this issuer are fetched over plain HTTP");
+        }
         let clock = Arc::clone(clock);
         Ok(Self::Jwks(Jwks::new(&rules.issuer, origin, &rules.algorithms, clock, runtime.clone())))
     }
@@ -221,35 +244,20 @@ impl Keys {
     }
 
     /// Returns the key that signed a token.
-    async fn verify_signature(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, AuthError> {
-        let jwks = match self {
-            Self::Fixed(set) => return Ok(signing_key(set.all(), token).ok_or(Rejection::Signature)?),
-            Self::Jwks(jwks) => jwks,
-        };
-        let kid = token.kid.as_deref();
-        let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
-        if set.candidates(kid).next().is_none() {
-            return Err(Rejection::UnknownKey.into());
+    async fn verify_signature(
+        &self,
+        token: &UnverifiedToken<'_>,
+        digest: Fingerprint,
+    ) -> Result<Fingerprint, AuthError> {
+        match self {
+            Self::Fixed(set) => Ok(set.verify_without_kid(token).ok_or(Rejection::Signature)?),
+            Self::Jwks(jwks) => jwks.verify(token, digest).await,
         }
-        if let Some(key) = signing_key(set.candidates(kid), token) {
-            return Ok(key);
-        }
-        // If the token or a key has no `kid`, a rotation shows only as a wrong signature.
-        if kid.is_none() || set.has_key_without_kid() {
-            jwks.refresh().await;
-            let newer = jwks.usable().ok_or(AuthError::KeysUnavailable)?;
-            return Ok(signing_key(newer.candidates(kid), token).ok_or(Rejection::Signature)?);
-        }
-        Err(Rejection::Signature.into())
     }
 }
 
-fn signing_key<'a>(
-    mut keys: impl Iterator<Item = &'a Key>,
-    token: &UnverifiedToken<'_>,
-) -> Option<Fingerprint> {
-    keys.find(|key| key.verifies(token.algorithm, token.message.as_bytes(), token.signature))
-        .map(Key::material)
+fn document_client(network: &Network) -> Result<DocumentClient, KeyFault> {
+    DocumentClient::new(network).map_err(|error| KeyFault(error.to_string()))
 }
 
 impl Verified {
