@@ -220,7 +220,7 @@ mod tests {
             ("[\"app\"]", "[]", 4, "audience is empty"),
             ("secret_env = \"JWT_SECRET\"", "public_key_file = \"no.pem\"", 6, "no.pem cannot be read"),
             ("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://id.example.com/\"", 6, "not a safe URL"),
-            ("secret_env = \"JWT_SECRET\"", "", 2, "exactly one source of keys"),
+            ("secret_env = \"JWT_SECRET\"", "", 3, "exactly one source of keys"),
         ] {
             let text = problem(&MINIMAL.replace(from, to));
             assert!(text.starts_with(&format!("config.toml:{line}:")), "{text}");
