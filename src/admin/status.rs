@@ -101,6 +101,8 @@ pub(super) struct KeySet {
     pub(super) age_seconds: Option<u64>,
     pub(super) fetches: u64,
     pub(super) failures: u64,
+    /// Why the last attempt to fetch it failed, if it did.
+    pub(super) last_failure: Option<String>,
     /// Its keys that are not used.
     pub(super) dropped_keys: Vec<DroppedKey>,
 }
@@ -249,6 +251,7 @@ impl Issuer {
                 age_seconds: set.age.map(|age| age.as_secs()),
                 fetches: set.fetches,
                 failures: set.failures,
+                last_failure: set.last_failure.as_ref().map(ToString::to_string),
                 dropped_keys: set.dropped.iter().map(DroppedKey::of).collect(),
             }),
         }

@@ -100,9 +100,8 @@ impl Refusal {
             Self::Auth(error) => match error {
                 AuthError::Rejected(_) => problem::UNAUTHENTICATED,
                 AuthError::NoSubject(_) => problem::IDENTITY_NOT_RENDERABLE,
-                AuthError::KeysUnavailable { .. } | AuthError::KeyNotFetched { .. } => {
-                    problem::IDENTITY_UNAVAILABLE
-                }
+                AuthError::KeysUnavailable { .. } => problem::IDENTITY_UNAVAILABLE,
+                AuthError::KeyNotFetched { .. } => problem::TOKEN_KEY_UNKNOWN,
             },
             Self::TokenTooLarge => problem::TOKEN_TOO_LARGE,
             Self::Grant(error) => match error {
@@ -288,7 +287,7 @@ mod tests {
             (AuthError::Rejected(Rejection::Missing).into(), 401, "unauthenticated", 10001),
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (AuthError::KeysUnavailable { retry_after }.into(), 503, "identity-unavailable", 10008),
-            (AuthError::KeyNotFetched { retry_after }.into(), 503, "identity-unavailable", 10008),
+            (AuthError::KeyNotFetched { retry_after }.into(), 503, "token-key-unknown", 10008),
             (Refusal::TokenTooLarge, 431, "token-too-large", 10001),
             (NoGrant::NoDefault.into(), 404, "no-such-template", 10005),
             (NoGrant::Requirement("role".to_owned()).into(), 403, "requirement-not-met", 10003),

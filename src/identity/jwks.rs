@@ -55,6 +55,8 @@ pub(super) struct Jwks {
     first_seen: FirstSeen,
     fetches: Counter,
     failures: Counter,
+    /// Why the last fetch failed, if it did.
+    last_failure: ArcSwapOption<KeyFault>,
 }
 
 /// The state of a key set, for operators.
@@ -66,6 +68,8 @@ pub struct KeySetStatus {
     pub fetches: u64,
     /// The number of failed fetches.
     pub failures: u64,
+    /// Why the last fetch failed, if it did.
+    pub last_failure: Option<Arc<KeyFault>>,
     /// The keys of the set that are not used.
     pub dropped: Arc<[DroppedKey]>,
 }
@@ -117,6 +121,7 @@ impl Jwks {
             first_seen: FirstSeen::default(),
             fetches: Counter::default(),
             failures: Counter::default(),
+            last_failure: ArcSwapOption::empty(),
         })
     }
 
@@ -127,6 +132,7 @@ impl Jwks {
             age: fetched.as_ref().map(|fetched| self.age(fetched)),
             fetches: self.fetches.get(),
             failures: self.failures.get(),
+            last_failure: self.last_failure.load_full(),
             dropped: fetched.as_ref().map(|fetched| Arc::clone(fetched.set.dropped())).unwrap_or_default(),
         }
     }
@@ -228,6 +234,7 @@ impl Jwks {
                 self.failures.inc();
                 let has_previous_set = self.current.load().is_some();
                 tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, has_previous_set, "the key set cannot be read");
+                self.last_failure.store(Some(Arc::new(fault)));
             }
         }
     }
@@ -244,6 +251,7 @@ impl Jwks {
         let withdrawn = withdrawn.unwrap_or_default();
         let fetched = Fetched { set, at: self.clock.monotonic(), number, withdrawn };
         self.current.store(Some(Arc::new(fetched)));
+        self.last_failure.store(None);
         self.fetches.inc();
         tracing::debug!(issuer = self.issuer, "key set read");
     }

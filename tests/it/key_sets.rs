@@ -175,6 +175,9 @@ async fn what_is_no_key_set_is_named_precisely() {
         let broker = setup.start();
         assert_eq!(status(&broker, &ec.token("k")).await, 503, "{message}");
         assert!(broker.log().contains(&message.replace('"', "\\\"")), "{}", broker.log());
+        let status = broker.operators_get("/api/status").await.json();
+        let failure = status["issuers"][0]["key_set"]["last_failure"].as_str().unwrap();
+        assert!(failure.contains(message), "{failure}");
     }
 }
 
@@ -227,7 +230,7 @@ async fn an_unknown_key_is_looked_up_or_answered_with_retry_after() {
     for answer in waiting {
         let seconds: u64 = answer.header("retry-after").parse().unwrap();
         assert!((1..=30).contains(&seconds), "{seconds}");
-        assert_eq!(answer.json()["type"], "urn:cosbroker:problem:identity-unavailable");
+        assert_eq!(answer.json()["type"], "urn:cosbroker:problem:token-key-unknown");
         assert!(!answer.headers.contains_key("www-authenticate"), "nothing makes an SDK sign the user out");
     }
     assert_eq!(status(&broker, &old.token("1")).await, 200);
