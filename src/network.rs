@@ -100,7 +100,7 @@ pub fn tls(network: &Network) -> Result<ClientConfig, TlsError> {
 /// Verifies servers by the authorities of this machine and by configured certificates.
 ///
 /// A configured certificate may be the server's own. Tools write self-signed certificates as authorities, which no server
-/// may use as its own by the usual rules.
+/// may use as its own by the usual rules. It is trusted because the operator named it, whatever its dates.
 #[derive(Debug)]
 struct CertificateVerifier {
     authorities: Verifier,

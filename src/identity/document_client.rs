@@ -37,7 +37,7 @@ pub(super) enum FetchFault {
         "cannot be fetched: its server has a certificate that no trusted authority signed ({0}); if the authority is your own, name its certificate in network.ca_file"
     )]
     UntrustedCertificate(String),
-    #[error("answered {0}")]
+    #[error("answered {0}; check the address")]
     Status(StatusCode),
     #[error(
         "answered {status} with a redirect to `{target}`, which is not followed: only {MAX_REDIRECTS} over https to the same host or its subdomains are; if that is the document, use this address"

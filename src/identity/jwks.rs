@@ -38,6 +38,9 @@ const REFRESH_AGE: Duration = Duration::from_mins(8);
 /// key is not trusted for ever.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
+/// The limit for the dropped keys that the log names after a change. The status names all.
+const MAX_LOGGED_KEYS: usize = 20;
+
 /// A cached key set.
 #[derive(Debug)]
 pub(super) struct Jwks {
@@ -257,7 +260,7 @@ impl Jwks {
     }
 
     fn log_dropped(&self, set: &KeySet) {
-        for DroppedKey { kid, reason, is_usual } in set.dropped().iter() {
+        for DroppedKey { kid, reason, is_usual } in set.dropped().iter().take(MAX_LOGGED_KEYS) {
             if *is_usual {
                 tracing::info!(issuer = self.issuer, kid, reason, "a key of the key set is not used");
             } else {

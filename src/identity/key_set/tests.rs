@@ -120,6 +120,15 @@ fn a_key_is_read_as_issuers_write_it() {
 }
 
 #[test]
+fn the_name_of_rfc_9864_for_an_ed25519_key_is_known() {
+    // RFC 8037 §A.2.
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    for alg in ["Ed25519", "EdDSA"] {
+        assert_eq!(set(&[with(key.clone(), "alg", alg)], &[Algorithm::EdDSA]), (1, Vec::new()), "{alg}");
+    }
+}
+
+#[test]
 fn a_set_may_begin_with_a_byte_order_mark_and_hold_hundreds_of_keys() {
     let text = format!("\u{feff}{}", json!({"keys": [ec()]}));
     assert!(KeySet::parse(text.as_bytes(), &ES256).is_ok());
