@@ -137,13 +137,17 @@ impl Canary {
     ///
     /// # Errors
     /// When no HTTP client can be built.
-    pub fn new(config: config::Canary, deps: CanaryDeps) -> Result<Self, NoClient> {
+    pub fn new(
+        config: config::Canary,
+        network: &config::Network,
+        deps: CanaryDeps,
+    ) -> Result<Self, NoClient> {
         let config = config.into_parts();
         Ok(Self {
             interval: config.interval,
             template: config.template,
             deps,
-            client: Client::new(config.endpoint)?,
+            client: Client::new(config.endpoint, network)?,
             metrics: Metrics::new(),
             history: Mutex::default(),
         })

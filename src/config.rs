@@ -12,6 +12,7 @@ mod context;
 mod hmac_secret;
 mod issuer;
 mod limits;
+mod network;
 mod replace_file;
 mod revoked;
 mod secrets;
@@ -34,8 +35,9 @@ pub use self::{
     audit::{Audit, AuditTarget, Rotation},
     cache::Cache,
     canary::{Canary, CanaryParts},
-    issuer::{Audience, HeaderKeys, Issuer, IssuerMatch, IssuerName, Issuers, KeySource},
+    issuer::{Audience, DiscoverySource, HeaderKeys, Issuer, IssuerMatch, IssuerName, Issuers, KeySource},
     limits::Limits,
+    network::{Network, Proxy},
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
     server::{Server, Tls},
@@ -68,6 +70,8 @@ struct RawConfig {
     cache: cache::RawCache,
     #[serde(default)]
     limits: limits::RawLimits,
+    #[serde(default)]
+    network: network::RawNetwork,
     redis: Option<Spanned<toml::Table>>,
     audit: Option<audit::RawAudit>,
     tracing: Option<tracing::RawTracing>,
@@ -85,6 +89,7 @@ pub struct Config {
     sts: Sts,
     cache: Cache,
     limits: Limits,
+    network: Network,
     audit: Option<Audit>,
     tracing: Option<Tracing>,
     snapshot: Option<Snapshot>,
@@ -108,6 +113,8 @@ pub struct ConfigParts {
     pub cache: Cache,
     /// Bounds for each user.
     pub limits: Limits,
+    /// How others are reached.
+    pub network: Network,
     /// The audit log, if configured.
     pub audit: Option<Audit>,
     /// The export of traces, if configured.
@@ -148,7 +155,7 @@ impl Config {
     /// # Errors
     /// Every problem found, each with its line.
     pub fn parse(source: &Source, environment: &Environment<'_>) -> Result<Self, Vec<Diagnostic>> {
-        Self::checked(&Context { source, environment })
+        Self::checked(&Context { source, environment, network: Network::default() })
     }
 
     fn checked(context: &Context<'_>) -> Result<Self, Vec<Diagnostic>> {
@@ -208,8 +215,20 @@ impl Config {
 
     /// Its sections. They cannot be put together again.
     pub fn into_parts(self) -> ConfigParts {
-        let Self { server, admin, issuers, templates, sts, cache, limits, audit, tracing, snapshot, canary } =
-            self;
+        let Self {
+            server,
+            admin,
+            issuers,
+            templates,
+            sts,
+            cache,
+            limits,
+            network,
+            audit,
+            tracing,
+            snapshot,
+            canary,
+        } = self;
         ConfigParts {
             server,
             admin,
@@ -218,6 +237,7 @@ impl Config {
             sts,
             cache,
             limits,
+            network,
             audit,
             tracing,
             snapshot,
@@ -232,6 +252,8 @@ impl RawConfig {
         if let Some(section) = &self.redis {
             problems.push(context.problem(section.span(), "[redis] is not built yet", "remove the section"));
         }
+        let network = problems.keep(self.network.check(context));
+        let context = &Context { network: network.clone().unwrap_or_default(), ..*context };
         let server = problems.keep(self.server.check(context));
         let admin = problems.keep(self.admin.check(context));
         let sts = problems.keep(sts::RawSts::check(self.sts, context));
@@ -255,6 +277,7 @@ impl RawConfig {
             sts: sts?,
             cache: cache?,
             limits: limits?,
+            network: network?,
             audit: audit?,
             tracing: tracing?,
             snapshot: snapshot?,

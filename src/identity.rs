@@ -4,12 +4,19 @@
 //! do.
 
 mod checks;
+mod discovery;
+mod document_client;
 mod error;
 mod explain;
+mod json_document;
+mod jwk;
 mod jwks;
 mod key;
 mod key_set;
+mod key_set_origin;
 mod metrics;
+mod public_key;
+mod small_order;
 mod token;
 mod verifier;
 
@@ -20,6 +27,7 @@ pub use self::{
     explain::{Explanation, Step, StepOutcome},
     jwks::KeySetStatus,
     key::KeyFault,
+    key_set::DroppedKey,
     verifier::{IssuerStatus, Verifier},
 };
 

@@ -12,6 +12,7 @@ pub mod credential_cache;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod network;
 pub mod reload;
 pub mod request;
 #[cfg(test)]

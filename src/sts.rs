@@ -5,6 +5,7 @@
 
 mod breaker;
 mod call;
+mod endpoints;
 mod error;
 mod failure;
 mod lost_calls;
@@ -25,8 +26,8 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    breaker::BreakerState, error::StsError, quota::QuotaStatus, source_credentials::SourceCredentialsStatus,
-    tencent::TencentSts,
+    breaker::BreakerState, endpoints::NoStsClient, error::StsError, quota::QuotaStatus,
+    source_credentials::SourceCredentialsStatus, tencent::TencentSts,
 };
 use crate::telemetry::TraceContext;
 use templates::Grant;

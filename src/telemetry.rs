@@ -78,13 +78,14 @@ impl Tracer {
     /// When no exporter can be built. Whether the collector can be reached does not matter.
     pub fn start(
         config: Option<&config::Tracing>,
+        network: &config::Network,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         runtime: &Handle,
     ) -> Result<Self, CannotExport> {
         let Some(config) = config else { return Ok(Self::off()) };
         let metrics = Arc::new(Metrics::default());
-        let queue = SpanQueue::start(config, runtime, Arc::clone(&metrics))?;
+        let queue = SpanQueue::start(config, network, runtime, Arc::clone(&metrics))?;
         let sampled_below = config.sample * (f64::from(u32::MAX) + 1.0);
         Ok(Self { metrics, exporting: Some(Arc::new(Exporting { sampled_below, queue, clock, entropy })) })
     }

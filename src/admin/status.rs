@@ -14,7 +14,7 @@ use crate::{
     audit, canary,
     credential_cache::{self, ActiveCredentials, CacheOutcome, KeyFilter, MissReason},
     http::{OutcomeLabel, RecentRefusal},
-    identity::IssuerStatus,
+    identity::{self, IssuerStatus},
     reload::StoreStatus,
     sts::{self, BreakerState, Calls},
 };
@@ -103,6 +103,18 @@ pub(super) struct KeySet {
     pub(super) age_seconds: Option<u64>,
     pub(super) fetches: u64,
     pub(super) failures: u64,
+    /// Why the last attempt to fetch it failed, if it did.
+    pub(super) last_failure: Option<String>,
+    /// Its keys that are not used.
+    pub(super) dropped_keys: Vec<DroppedKey>,
+}
+
+/// A key of a key set that is not used.
+#[derive(Debug, Serialize)]
+pub(super) struct DroppedKey {
+    /// None if it has none.
+    pub(super) kid: Option<String>,
+    pub(super) reason: String,
 }
 
 /// Active keys and revoked users.
@@ -241,9 +253,17 @@ impl Issuer {
                 age_seconds: set.age.map(|age| age.as_secs()),
                 fetches: set.fetches,
                 failures: set.failures,
+                last_failure: set.last_failure.as_ref().map(ToString::to_string),
+                dropped_keys: set.dropped.iter().map(DroppedKey::of).collect(),
             }),
             warnings: issuer.warnings.clone(),
         }
+    }
+}
+
+impl DroppedKey {
+    fn of(key: &identity::DroppedKey) -> Self {
+        Self { kid: key.kid.clone(), reason: key.reason.clone() }
     }
 }
 

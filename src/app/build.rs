@@ -74,7 +74,18 @@ impl App {
     ) -> Result<Self, StartError> {
         let templates = open_templates(&config, &*clock)?;
         let ConfigParts {
-            server, admin, issuers, sts, cache, limits, audit, tracing, snapshot, canary, ..
+            server,
+            admin,
+            issuers,
+            sts,
+            cache,
+            limits,
+            network,
+            audit,
+            tracing,
+            snapshot,
+            canary,
+            ..
         } = config.into_parts();
         let issuer = issuers.first().name.canonical().to_owned();
         let runtime = Handle::current();
@@ -82,9 +93,11 @@ impl App {
             tracing::warn!(warning, "an issuer is accepted with less than usual");
         }
         let verifier =
-            Arc::new(Verifier::new(issuers.into_vec(), cache.token_bytes(), Arc::clone(&clock), &runtime)?);
-        let tracer = Tracer::start(tracing.as_ref(), Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
-        let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy))?;
+            Verifier::new(issuers.into_vec(), cache.token_bytes(), &network, Arc::clone(&clock), &runtime)?;
+        let verifier = Arc::new(verifier);
+        let tracer =
+            Tracer::start(tracing.as_ref(), &network, Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
+        let sts = TencentSts::new(sts, &network, Arc::clone(&clock), Arc::clone(&entropy))?;
         let sts = Arc::new(sts.traced(tracer.clone()));
         let audit = Audit::start(audit, Arc::clone(&clock))?;
         let cache = CredentialCache::new(
@@ -117,7 +130,7 @@ impl App {
             clock,
             entropy,
         };
-        components.canary = canary.map(|canary| components.canary(canary, issuer)).transpose()?;
+        components.canary = canary.map(|canary| components.canary(canary, &network, issuer)).transpose()?;
         components.listen(&server, admin, shutdown)
     }
 }
@@ -134,7 +147,12 @@ fn open_templates(config: &Config, clock: &dyn Clock) -> Result<Arc<TemplateStor
 }
 
 impl Components {
-    fn canary(&self, canary: config::Canary, issuer: String) -> Result<Arc<Canary>, StartError> {
+    fn canary(
+        &self,
+        canary: config::Canary,
+        network: &config::Network,
+        issuer: String,
+    ) -> Result<Arc<Canary>, StartError> {
         let deps = CanaryDeps {
             templates: Arc::clone(&self.templates),
             issuer,
@@ -143,7 +161,7 @@ impl Components {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
-        Ok(Arc::new(Canary::new(canary, deps)?))
+        Ok(Arc::new(Canary::new(canary, network, deps)?))
     }
 
     /// Takes the ports and creates the servers, the operators' first.

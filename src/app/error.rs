@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use crate::{audit::CannotWrite, canary, identity::KeyFault, telemetry::CannotExport};
+use crate::{audit::CannotWrite, canary, identity::KeyFault, sts, telemetry::CannotExport};
 use diagnostics::Diagnostic;
 
 /// Why the service cannot start.
@@ -19,7 +19,7 @@ pub enum StartError {
     Key(#[from] KeyFault),
     /// The HTTP client for STS cannot be created.
     #[error("the client of STS cannot be created: {0}")]
-    Client(#[from] tencent_sts::InvalidConfig),
+    Client(#[from] sts::NoStsClient),
     /// The audit log cannot be written.
     #[error(transparent)]
     Audit(#[from] CannotWrite),

@@ -8,14 +8,21 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
+    client::legacy::{
+        self,
+        connect::{HttpConnector, proxy::Tunnel},
+    },
     rt::TokioExecutor,
 };
 use secrecy::ExposeSecret;
 use url::Url;
 
 use super::request::{Answer, Request};
-use crate::sts::TemporaryCredential;
+use crate::{
+    config::{Network, Proxy},
+    network::{self, ProxyChoice},
+    sts::TemporaryCredential,
+};
 use runtime::clock::Clock;
 use templates::Bucket;
 use tencent_sign::cos;
@@ -33,13 +40,21 @@ const SECURITY_TOKEN: &str = "x-cos-security-token";
 
 #[derive(Debug)]
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    direct: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    proxied: Option<Proxied>,
     endpoint: Option<Url>,
+}
+
+/// Sends requests through a proxy, by a tunnel (RFC 9110 §9.3.6): it neither reads nor changes them.
+#[derive(Debug)]
+struct Proxied {
+    http: legacy::Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>,
+    choice: ProxyChoice,
 }
 
 /// The error for an HTTP client that cannot be built.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for COS cannot be built: {0}; check this machine's certificate store")]
+#[error("the HTTP client for COS cannot be built: {0}; check [network] and this machine's certificate store")]
 pub struct NoClient(String);
 
 /// The error for a request without an answer.
@@ -58,15 +73,13 @@ pub(super) enum Unanswered {
 }
 
 impl Client {
-    /// Returns a client that follows no redirect and no proxy.
-    pub(super) fn new(endpoint: Option<Url>) -> Result<Self, NoClient> {
-        let connector = HttpsConnectorBuilder::new()
-            .try_with_platform_verifier()
-            .map_err(|error| NoClient(error.to_string()))?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self { http: legacy::Client::builder(TokioExecutor::new()).build(connector), endpoint })
+    /// Returns a client that follows no redirect, and no proxy but that of the configuration.
+    pub(super) fn new(endpoint: Option<Url>, network: &Network) -> Result<Self, NoClient> {
+        let tls = network::tls(network).map_err(|error| NoClient(error.to_string()))?;
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1().build();
+        let proxied = network.proxy().map(|proxy| Proxied::new(proxy, tls)).transpose()?;
+        Ok(Self { direct: legacy::Client::builder(TokioExecutor::new()).build(connector), proxied, endpoint })
     }
 
     /// Sends a request about a bucket. It is signed with the credential, if there is one.
@@ -85,7 +98,12 @@ impl Client {
     }
 
     async fn exchange(&self, request: hyper::Request<Full<Bytes>>) -> Result<(u16, String), Unanswered> {
-        let answer = match self.http.request(request).await {
+        let proxied = self.proxied.as_ref().filter(|proxied| proxied.choice.is_for(request.uri()));
+        let sent = match proxied {
+            Some(proxied) => proxied.http.request(request).await,
+            None => self.direct.request(request).await,
+        };
+        let answer = match sent {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => return Err(Unanswered::NoConnection),
             Err(_) => return Err(Unanswered::NoAnswer),
@@ -124,6 +142,26 @@ impl Client {
             built = built.header(name, value);
         }
         built.body(Full::from(request.body.clone()))
+    }
+}
+
+impl Proxied {
+    fn new(proxy: &Proxy, tls: rustls::ClientConfig) -> Result<Self, NoClient> {
+        let address =
+            proxy.url.as_str().parse().map_err(|_| NoClient(format!("{} is no proxy", proxy.url)))?;
+        let mut direct = HttpConnector::new();
+        direct.enforce_http(false);
+        let mut tunnel = Tunnel::new(address, direct);
+        if let Some(authorization) = network::authorization(proxy) {
+            tunnel = tunnel.with_auth(authorization);
+        }
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tunnel);
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, choice: ProxyChoice::of(proxy) })
     }
 }
 

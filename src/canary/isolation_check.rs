@@ -11,7 +11,10 @@ use super::{
     request::{Answer, Request},
     synthetic_users::{Credentials, SyntheticUsers, Unfit, User},
 };
-use crate::sts::{Sts, StsError};
+use crate::{
+    config::Network,
+    sts::{Sts, StsError},
+};
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::TemplateSet;
 
@@ -73,13 +76,14 @@ impl IsolationCheck {
     /// When no HTTP client can be built.
     pub fn new(
         endpoint: Option<Url>,
+        network: &Network,
         sts: Arc<dyn Sts>,
         issuer: String,
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> Result<Self, NoClient> {
         let run_id = entropy.hex_id().chars().take(RUN_ID_CHARS).collect();
-        Ok(Self { client: Client::new(endpoint)?, sts, clock, issuer, run_id })
+        Ok(Self { client: Client::new(endpoint, network)?, sts, clock, issuer, run_id })
     }
 
     /// Checks one template.

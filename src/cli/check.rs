@@ -9,7 +9,7 @@ use super::print;
 use crate::{
     app::{self, MemoryNeed, StartError},
     audit,
-    config::{Config, ConfigParts, Environment, Issuer, Sts as StsConfig},
+    config::{Config, ConfigParts, Environment, Issuer, Network, Sts as StsConfig},
     http,
     identity::Verifier,
     reload,
@@ -53,10 +53,18 @@ impl Options {
         if let Some(canary) = config.canary() {
             app::check_canary(canary, &templates, &issuer)?;
         }
-        let ConfigParts { issuers, sts, cache, .. } = config.into_parts();
+        let ConfigParts { issuers, sts, cache, network, .. } = config.into_parts();
+        for url in issuers.iter().flat_map(|issuer| issuer.keys.urls()) {
+            if network.is_plain_http_host(url) {
+                print(&format!(
+                    "warning: keys are fetched over plain HTTP from {url}: whoever is on that network can put in keys of their own and sign in as any user"
+                ))?;
+            }
+        }
         let verifier = Verifier::new(
             issuers.into_vec(),
             cache.token_bytes(),
+            &network,
             Arc::clone(&clock) as _,
             &Handle::current(),
         )
@@ -71,10 +79,13 @@ impl Options {
             print(&format!("warning: {}", finding.diagnostic))?;
         }
         print(&format!("memory: {memory}"))?;
+        for (issuer, key) in verifier.probe(self.online).await? {
+            let severity = if key.is_usual { "note" } else { "warning" };
+            print(&format!("{severity}: issuer `{issuer}`: {key} (the key is not used)"))?;
+        }
         if self.online {
-            verifier.probe().await?;
             print("online: the key set of every issuer can be fetched")?;
-            call_sts(sts, clock, &templates, &issuer).await?;
+            call_sts(sts, &network, clock, &templates, &issuer).await?;
         }
         print("ok: serve would start")?;
         Ok(())
@@ -95,11 +106,12 @@ fn check_files(config: &Config) -> anyhow::Result<()> {
 /// Has STS issue one key, for a synthetic user.
 async fn call_sts(
     sts: StsConfig,
+    network: &Network,
     clock: Arc<SystemClock>,
     templates: &TemplateSet,
     issuer: &str,
 ) -> anyhow::Result<()> {
-    let sts = TencentSts::new(sts, clock, Arc::new(SystemEntropy))?;
+    let sts = TencentSts::new(sts, network, clock, Arc::new(SystemEntropy))?;
     let Some(grant) = templates.probe_grant(issuer) else {
         anyhow::bail!("no template can be rendered for a synthetic user, so STS was not called");
     };

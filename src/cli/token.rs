@@ -103,9 +103,9 @@ impl ExplainOptions {
 /// Builds the verifier of a configuration. It fetches key sets when it needs them.
 fn verifier(config: &std::path::Path) -> anyhow::Result<Verifier> {
     let config = Config::load(config, &Environment::of_process()).map_err(StartError::Problems)?;
-    let ConfigParts { issuers, cache, .. } = config.into_parts();
+    let ConfigParts { issuers, cache, network, .. } = config.into_parts();
     let clock = Arc::new(SystemClock::start());
-    Ok(Verifier::new(issuers.into_vec(), cache.token_bytes(), clock, &Handle::current())
+    Ok(Verifier::new(issuers.into_vec(), cache.token_bytes(), &network, clock, &Handle::current())
         .map_err(StartError::Key)?)
 }
 

@@ -47,13 +47,13 @@ impl Options {
             .map_err(StartError::Problems)?;
         let names = self.template_names(&templates)?;
         let issuer = config.issuers().first().name.canonical().to_owned();
-        let ConfigParts { sts, canary, .. } = config.into_parts();
-        let sts = TencentSts::new(sts, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
+        let ConfigParts { sts, network, canary, .. } = config.into_parts();
+        let sts = TencentSts::new(sts, &network, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
         let endpoint = canary.and_then(|canary| {
             let CanaryParts { endpoint, .. } = canary.into_parts();
             endpoint
         });
-        let check = IsolationCheck::new(endpoint, Arc::new(sts), issuer, clock, &*entropy)?;
+        let check = IsolationCheck::new(endpoint, &network, Arc::new(sts), issuer, clock, &*entropy)?;
         let mut tally = Tally::default();
         for template in names {
             match check.run(&templates, &template).await {

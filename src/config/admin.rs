@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Environment, RawConfig, context::Context};
+use super::{Environment, Network, RawConfig, context::Context};
 use diagnostics::{Diagnostic, Source};
 
 /// The section as written.
@@ -63,7 +63,7 @@ impl Admin {
     pub fn load(path: &Path, environment: &Environment<'_>) -> Result<Self, Diagnostic> {
         let source = Source::read(path)?;
         let raw: RawConfig = source.parse()?;
-        let context = Context { source: &source, environment };
+        let context = Context { source: &source, environment, network: Network::default() };
         raw.admin.check(&context)
     }
 

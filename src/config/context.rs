@@ -9,13 +9,15 @@ use std::{
 use toml::Spanned;
 use url::Url;
 
-use super::Environment;
+use super::{Environment, Network};
 use diagnostics::{Diagnostic, Source};
 
 /// Context of one check of a configuration.
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
     pub(super) environment: &'a Environment<'a>,
+    /// `[network]`, which other sections depend on.
+    pub(super) network: Network,
 }
 
 impl Context<'_> {
@@ -43,10 +45,18 @@ impl Context<'_> {
         self.base().join(path)
     }
 
+    /// As [`Self::url`], and plain HTTP from the hosts in `network.plain_http_hosts`.
+    pub(super) fn issuer_url(&self, text: &Spanned<String>) -> Result<Url, Diagnostic> {
+        match url_without_credentials(text.get_ref()) {
+            Ok(url) if self.network.permits_issuer(&url) => Ok(url),
+            Ok(_) | Err(_) => self.url(text),
+        }
+    }
+
     /// HTTPS anywhere, plain HTTP on loopback only; never with credentials inside.
     pub(super) fn url(&self, text: &Spanned<String>) -> Result<Url, Diagnostic> {
         safe_url(text.get_ref()).map_err(|message| {
-            let help = "write it like \"https://host/path\"; http:// is accepted for loopback only";
+            let help = "write it like \"https://host/path\"; http:// is accepted for loopback only, and for issuers on the hosts in network.plain_http_hosts";
             self.problem(text.span(), message.to_string(), help)
         })
     }
@@ -78,7 +88,8 @@ fn safe_url(text: &str) -> Result<Url, UnsafeUrl> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Returns whether a URL names this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),

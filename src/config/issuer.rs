@@ -12,13 +12,13 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::algorithms::algorithms;
+use self::algorithms::{PUBLIC_KEY_ALGORITHMS, algorithms};
 use self::audience::{ABSENT, RawAudience};
 use self::name::TENANT_PLACEHOLDER;
 pub(crate) use self::{algorithms::parse_algorithm, name::TENANT_CLAIM};
 pub use self::{
     audience::Audience,
-    key_source::KeySource,
+    key_source::{DiscoverySource, KeySource},
     name::{IssuerMatch, IssuerName},
 };
 use super::{Problems, context::Context, hmac_secret::SecretEncoding, template_settings::IssuerSettings};
@@ -35,8 +35,9 @@ pub(super) struct RawIssuer {
     audience: Option<Spanned<RawAudience>>,
     audience_claim: Option<Spanned<String>>,
     subject_claim: Option<Spanned<String>>,
-    algorithms: Spanned<Vec<String>>,
+    algorithms: Option<Spanned<Vec<String>>>,
     jwks_url: Option<Spanned<String>>,
+    discovery_url: Option<Spanned<String>>,
     jwks_file: Option<Spanned<PathBuf>>,
     public_key_file: Option<Spanned<PathBuf>>,
     secret_env: Option<Spanned<String>>,
@@ -164,13 +165,13 @@ impl RawIssuer {
         let audience = Audience::check(self.audience.as_ref(), self.audience_claim.as_ref(), &span, context)?;
         let subject_claim = self.subject_claim(context)?;
         let trusted_claims = trusted_claims(self.trusted_claims.clone(), name.has_tenants());
-        let algorithms = algorithms(&self.algorithms, context)?;
         let leeway = self.leeway(context)?;
         let keys = self.key_source(&span, context)?;
+        let algorithms = self.algorithms(&keys, &span, context)?;
         let is_hmac = algorithms.iter().any(|algorithm| algorithm.family() == AlgorithmFamily::Hmac);
         if is_hmac != matches!(keys, KeySource::Secret(_)) {
             return Err(context.problem(
-                self.algorithms.span(),
+                self.algorithms.as_ref().map_or(span, Spanned::span),
                 "the algorithms do not fit the key",
                 "HS256/384/512 go with secret_env or secret_file, all others with public keys",
             ));
@@ -222,6 +223,24 @@ impl RawIssuer {
             ));
         }
         Ok(path)
+    }
+
+    /// Returns the algorithms that are listed, else those that the keys of a discovered set may have.
+    fn algorithms(
+        &self,
+        keys: &KeySource,
+        span: &Range<usize>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Algorithm>, Diagnostic> {
+        match (&self.algorithms, keys) {
+            (Some(names), _) => algorithms(names, context),
+            (None, KeySource::Discovery(_)) => Ok(PUBLIC_KEY_ALGORITHMS.to_vec()),
+            (None, _) => Err(context.problem(
+                span.clone(),
+                format!("issuer `{}` has no algorithms", self.issuer.get_ref()),
+                "list the algorithms it signs with; only discovery goes without",
+            )),
+        }
     }
 
     fn leeway(&self, context: &Context<'_>) -> Result<Duration, Diagnostic> {
@@ -281,7 +300,7 @@ mod tests {
             ("[\"app\"]", "[]", 4, "audience is empty"),
             ("secret_env = \"JWT_SECRET\"", "public_key_file = \"no.pem\"", 6, "no.pem cannot be read"),
             ("secret_env = \"JWT_SECRET\"", "jwks_url = \"http://id.example.com/\"", 6, "not a safe URL"),
-            ("secret_env = \"JWT_SECRET\"", "", 2, "exactly one source of keys"),
+            ("secret_env = \"JWT_SECRET\"", "", 3, "exactly one source of keys"),
         ] {
             let text = problem(&MINIMAL.replace(from, to));
             assert!(text.starts_with(&format!("config.toml:{line}:")), "{text}");

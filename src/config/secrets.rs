@@ -36,8 +36,8 @@ impl Environment<'_> {
     }
 }
 
-/// A secret, a key or a key set. The largest is a key set with 64 RSA keys of 8192 bits: 100 KiB.
-const MAX_KEY_FILE_BYTES: u64 = 256 << 10;
+/// A secret, a key, certificates or a key set. The largest is a key set: as large as one that is fetched may be.
+const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 impl Context<'_> {
     /// Returns the secret that `<name>_env` or `<name>_file` names, if either is given.

@@ -22,7 +22,7 @@ pub(super) struct RawSts {
     role_arn: Option<Spanned<String>>,
     external_id: Option<Spanned<String>>,
     region: Spanned<String>,
-    endpoint: Option<Spanned<String>>,
+    endpoint: Option<Spanned<RawEndpoints>>,
     secret_id_env: Option<Spanned<String>>,
     secret_id_file: Option<Spanned<PathBuf>>,
     secret_key_env: Option<Spanned<String>>,
@@ -31,6 +31,14 @@ pub(super) struct RawSts {
     calls_per_second: Spanned<NonZeroU32>,
     #[serde(default = "default_timeout")]
     timeout: HumanDuration,
+}
+
+/// One endpoint, or several in the order in which they are called.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a URL or a list of URLs")]
+enum RawEndpoints {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -59,8 +67,8 @@ pub struct StsParts {
     pub action: StsAction,
     /// Sent as `X-TC-Region`.
     pub region: String,
-    /// The URL of STS.
-    pub endpoint: Url,
+    /// The URLs of STS, in the order in which they are called; never empty.
+    pub endpoints: Vec<Url>,
     /// The operator's own credentials.
     pub source_credentials: SourceCredentialsConfig,
     /// Calls this process may make in any second.
@@ -91,6 +99,8 @@ const MAX_ROLE_LIFETIME: Duration = Duration::from_hours(12);
 const MAX_CALLS_PER_SECOND: u32 = 600;
 /// No call to STS is faster.
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// More would have too little of `sts.timeout` each.
+const MAX_ENDPOINTS: usize = 4;
 const DEFAULT_ENDPOINT: &str = "https://sts.tencentcloudapi.com";
 
 impl StsAction {
@@ -99,6 +109,15 @@ impl StsAction {
         match self {
             Self::GetFederationToken => MAX_FEDERATION_LIFETIME,
             Self::AssumeRole { .. } => MAX_ROLE_LIFETIME,
+        }
+    }
+}
+
+impl RawEndpoints {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name.clone()],
+            Self::Several(names) => names.clone(),
         }
     }
 }
@@ -123,7 +142,7 @@ impl RawSts {
         let raw = section.into_inner();
         let action = raw.action(&span, context)?;
         raw.check_numbers(&span, context)?;
-        let endpoint = raw.endpoint(&span, context)?;
+        let endpoints = raw.endpoints(context)?;
         let source_credentials = raw.source_credentials(&span, context)?;
         if source_credentials.are_temporary() && action == StsAction::GetFederationToken {
             return Err(context.problem(
@@ -135,7 +154,7 @@ impl RawSts {
         Ok(Sts(StsParts {
             action,
             region: raw.region.into_inner(),
-            endpoint,
+            endpoints,
             source_credentials,
             calls_per_second: *raw.calls_per_second.get_ref(),
             timeout: raw.timeout.0,
@@ -194,17 +213,32 @@ impl RawSts {
         Ok(())
     }
 
-    fn endpoint(&self, span: &Range<usize>, context: &Context<'_>) -> Result<Url, Diagnostic> {
-        let default = Spanned::new(0..0, DEFAULT_ENDPOINT.to_owned());
-        let endpoint = context.url(self.endpoint.as_ref().unwrap_or(&default))?;
-        if has_path(&endpoint) {
+    fn endpoints(&self, context: &Context<'_>) -> Result<Vec<Url>, Diagnostic> {
+        let (names, span) = match &self.endpoint {
+            None => (vec![DEFAULT_ENDPOINT.to_owned()], 0..0),
+            Some(endpoint) => (endpoint.get_ref().names(), endpoint.span()),
+        };
+        if names.is_empty() || names.len() > MAX_ENDPOINTS {
             return Err(context.problem(
-                span.clone(),
-                format!("sts.endpoint `{endpoint}` has a path, and the signature covers none"),
-                "give scheme, host and port only",
+                span,
+                format!("sts.endpoint takes from one to {MAX_ENDPOINTS} endpoints"),
+                "name the nearest first; each is called if those before it give no answer",
             ));
         }
-        Ok(endpoint)
+        let mut endpoints: Vec<Url> = Vec::new();
+        for name in names {
+            let endpoint = context.url(&Spanned::new(span.clone(), name))?;
+            let (fault, help) = if has_path(&endpoint) {
+                ("has a path, and the signature covers none", "give scheme, host and port only")
+            } else if endpoints.contains(&endpoint) {
+                ("is named twice", "name each endpoint once")
+            } else {
+                endpoints.push(endpoint);
+                continue;
+            };
+            return Err(context.problem(span, format!("sts.endpoint `{endpoint}` {fault}"), help));
+        }
+        Ok(endpoints)
     }
 
     fn source_credentials(
@@ -271,9 +305,24 @@ mod tests {
     fn defaults_are_those_of_the_documentation() {
         let sts = parse(MINIMAL).unwrap().into_parts().sts.into_parts();
         assert_eq!(sts.action, StsAction::GetFederationToken);
-        assert_eq!(sts.endpoint.as_str(), "https://sts.tencentcloudapi.com/");
+        assert_eq!(
+            sts.endpoints.iter().map(Url::as_str).collect::<Vec<_>>(),
+            ["https://sts.tencentcloudapi.com/"]
+        );
         assert_eq!(sts.calls_per_second.get(), 100);
         assert_eq!(sts.timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn endpoints_keep_their_order() {
+        let endpoints =
+            "endpoint = [\"https://sts.internal.tencentcloudapi.com\", \"https://sts.tencentcloudapi.com\"]";
+        let sts = parse(&MINIMAL.replace("[sts]", &format!("[sts]\n{endpoints}"))).unwrap();
+        let sts = sts.into_parts().sts.into_parts();
+        assert_eq!(
+            sts.endpoints.iter().map(Url::as_str).collect::<Vec<_>>(),
+            ["https://sts.internal.tencentcloudapi.com/", "https://sts.tencentcloudapi.com/"]
+        );
     }
 
     #[test]
@@ -300,6 +349,10 @@ mod tests {
             ("endpoint = \"https://sts.example.com/v3\"", "has a path"),
             ("endpoint = \"https://me:pw@sts.example.com\"", "credentials in it"),
             ("endpoint = \"http://sts.example.com\"", "not a safe URL"),
+            ("endpoint = []", "from one to 4 endpoints"),
+            ("endpoint = [\"https://a.example\", \"https://a.example/\"]", "named twice"),
+            ("endpoint = [\"https://a.example\", \"http://b.example\"]", "not a safe URL"),
+            ("endpoint = 7", "a URL or a list of URLs"),
             ("timeout = \"1ns\"", "too short"),
         ] {
             let text = problem(&MINIMAL.replace("[sts]", &format!("[sts]\n{keys}")));

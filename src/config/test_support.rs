@@ -22,6 +22,7 @@ fn variable(name: &str) -> Option<String> {
     match name {
         "JWT_SECRET" | "APP_JWT_SECRET" => Some("0123456789abcdef-0123456789abcdef".to_owned()),
         "SHORT" => Some("secret".to_owned()),
+        "PROXY" => Some("me:canary-password".to_owned()),
         "ID" | "KEY" | "TENCENTCLOUD_SECRET_ID" | "TENCENTCLOUD_SECRET_KEY" => Some(format!("the-{name}")),
         _ => None,
     }

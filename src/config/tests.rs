@@ -120,6 +120,7 @@ fn the_example_has_exactly_the_keys_that_are_accepted() {
         ("audit", accepted_keys::<super::audit::RawAudit>()),
         ("tracing", accepted_keys::<super::tracing::RawTracing>()),
         ("snapshot", accepted_keys::<super::snapshot::RawSnapshot>()),
+        ("network", accepted_keys::<super::network::RawNetwork>()),
         ("canary", accepted_keys::<super::canary::RawCanary>()),
     ];
     let keys = example_keys();

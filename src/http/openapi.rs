@@ -166,7 +166,7 @@ impl Modify for Bearer {
 }
 
 /// Problem types of every operation that needs a token.
-const AUTHENTICATED: [&ProblemType; 11] = [
+const AUTHENTICATED: [&ProblemType; 12] = [
     problem::UNAUTHENTICATED,
     problem::REQUIREMENT_NOT_MET,
     problem::REVOKED,
@@ -178,6 +178,7 @@ const AUTHENTICATED: [&ProblemType; 11] = [
     problem::MISCONFIGURED,
     problem::CREDENTIALS_UNAVAILABLE,
     problem::IDENTITY_UNAVAILABLE,
+    problem::TOKEN_KEY_UNKNOWN,
 ];
 /// Problem types of an operation that reads a scope from the body.
 const SCOPED: [&ProblemType; 5] = [

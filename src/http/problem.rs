@@ -25,7 +25,7 @@ pub struct ProblemType {
 
 impl ProblemType {
     /// Every problem type, by status.
-    pub const ALL: [&Self; 21] = [
+    pub const ALL: [&Self; 22] = [
         BAD_REQUEST,
         MIN_REMAINING_TOO_LONG,
         UNAUTHENTICATED,
@@ -47,6 +47,7 @@ impl ProblemType {
         CREDENTIALS_UNAVAILABLE,
         IDENTITY_UNAVAILABLE,
         OVERLOADED,
+        TOKEN_KEY_UNKNOWN,
     ];
 
     /// The problem's `type`.
@@ -282,7 +283,7 @@ pub(super) const IDENTITY_UNAVAILABLE: &ProblemType = &ProblemType {
     code_desc: "IdentityUnavailable",
     meaning: "The issuer's keys cannot be fetched, so the token cannot be checked. It may be valid.",
     caller: "Wait for `Retry-After`, then try again with the same token.",
-    operator: "Check that the issuer's `jwks_url` answers from this machine; the log says what it returned.",
+    operator: "Check that the issuer's key set can be fetched from this machine: `cosbroker check --online` and the log say what it returned.",
 };
 
 pub(super) const OVERLOADED: &ProblemType = &ProblemType {
@@ -294,6 +295,17 @@ pub(super) const OVERLOADED: &ProblemType = &ProblemType {
     meaning: "There are as many connections as the service takes, in total or from this address, so this one was refused. Its request was not read: the answer has no request id, in every route the form of problem details, and ends the connection. A TLS connection is closed without an answer.",
     caller: "Wait for `Retry-After`, then try again. Keep connections open for several requests only if you send them within seconds.",
     operator: "`cosbroker_connections_refused_total` says which limit. Raise `server.max_connections` or `server.max_connections_per_address`; put proxies into `server.trusted_proxies`.",
+};
+
+pub(super) const TOKEN_KEY_UNKNOWN: &ProblemType = &ProblemType {
+    name: "token-key-unknown",
+    status: 503,
+    title: "The token's key is not known yet",
+    code: 10008,
+    code_desc: "IdentityUnavailable",
+    meaning: "The issuer's key set has no key for this token, and may not be fetched again yet. The issuer may have just changed its keys; or the token is forged, and is refused once the key set was fetched.",
+    caller: "Wait for `Retry-After`, then try again with the same token. Do not sign the user out.",
+    operator: "Nothing, if it passes within a minute. Else callers send tokens of another issuer, or made-up ones.",
 };
 
 #[cfg(test)]

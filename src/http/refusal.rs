@@ -25,9 +25,6 @@ use crate::{
 use diagnostics::to_single_line;
 use templates::{NoGrant, ScopeRefused};
 
-/// `Retry-After` while an issuer's keys cannot be fetched.
-const ISSUER_KEYS_RETRY_AFTER: Duration = Duration::from_secs(30);
-
 /// `Retry-After` of a connection above the limits: by then those that are served have made room.
 const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -103,7 +100,8 @@ impl Refusal {
             Self::Auth(error) => match error {
                 AuthError::Rejected(_) => problem::UNAUTHENTICATED,
                 AuthError::NoSubject(_) => problem::IDENTITY_NOT_RENDERABLE,
-                AuthError::KeysUnavailable => problem::IDENTITY_UNAVAILABLE,
+                AuthError::KeysUnavailable { .. } => problem::IDENTITY_UNAVAILABLE,
+                AuthError::KeyNotFetched { .. } => problem::TOKEN_KEY_UNKNOWN,
             },
             Self::TokenTooLarge => problem::TOKEN_TOO_LARGE,
             Self::Grant(error) => match error {
@@ -150,7 +148,8 @@ impl Refusal {
         match self {
             // One text for every cause: what is wrong with a token is for the log only.
             Self::Auth(AuthError::Rejected(_)) => "Send `Authorization: Bearer <token>` with a valid, unexpired token of this app's issuer; sign in again if necessary.".into(),
-            Self::Auth(AuthError::KeysUnavailable) => "The issuer's keys cannot be fetched at the moment, so the token cannot be checked. Wait for Retry-After, then try again.".into(),
+            Self::Auth(AuthError::KeysUnavailable { .. }) => "The issuer's keys cannot be fetched at the moment, so the token cannot be checked. Wait for Retry-After, then try again.".into(),
+            Self::Auth(AuthError::KeyNotFetched { .. }) => "The token's key is not known yet: the issuer may have changed its keys, which are fetched again soon. Wait for Retry-After, then try again with the same token.".into(),
             Self::TokenTooLarge => "The bearer token is larger than this service accepts.".into(),
             Self::Grant(error) => grant_detail(error),
             Self::Credential(error) => credential_detail(error),
@@ -169,8 +168,10 @@ impl Refusal {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded => Some(OVERLOADED_RETRY_AFTER),
-            Self::Auth(AuthError::KeysUnavailable) => Some(ISSUER_KEYS_RETRY_AFTER),
-            Self::Credential(
+            Self::Auth(
+                AuthError::KeysUnavailable { retry_after } | AuthError::KeyNotFetched { retry_after },
+            )
+            | Self::Credential(
                 CredentialError::RateLimited { retry_after } | CredentialError::TooManyScopes { retry_after },
             ) => Some(*retry_after),
             Self::Credential(CredentialError::Sts(StsError::RequestRejected { .. })) => None,
@@ -295,7 +296,8 @@ mod tests {
         vec![
             (Refusal::Auth(Rejection::Missing.into()), 401, "unauthenticated", 10001),
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
-            (AuthError::KeysUnavailable.into(), 503, "identity-unavailable", 10008),
+            (AuthError::KeysUnavailable { retry_after }.into(), 503, "identity-unavailable", 10008),
+            (AuthError::KeyNotFetched { retry_after }.into(), 503, "token-key-unknown", 10008),
             (Refusal::TokenTooLarge, 431, "token-too-large", 10001),
             (NoGrant::NoDefault.into(), 404, "no-such-template", 10005),
             (NoGrant::Requirement("role".to_owned()).into(), 403, "requirement-not-met", 10003),

@@ -1,5 +1,7 @@
 //! Why a token is not accepted.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use templates::identity::NoSubject;
 
@@ -14,7 +16,18 @@ pub enum AuthError {
     NoSubject(#[from] NoSubject),
     /// The token cannot be checked: the issuer's keys are not available now.
     #[error("the issuer's keys are not available")]
-    KeysUnavailable,
+    KeysUnavailable {
+        /// The time until they may be fetched again.
+        retry_after: Duration,
+    },
+    /// The token cannot be checked: its key may be newer than the issuer's key set, which may not be fetched now.
+    #[error(
+        "no key of the issuer fits the token, and its key set may be fetched again only in {retry_after:?}"
+    )]
+    KeyNotFetched {
+        /// The time until the key set may be fetched again.
+        retry_after: Duration,
+    },
 }
 
 /// An invalid token.
@@ -52,7 +65,7 @@ impl AuthError {
     pub(crate) fn comparison(&self) -> Option<&Comparison> {
         match self {
             Self::Rejected(rejected) => rejected.comparison.as_deref(),
-            Self::NoSubject(_) | Self::KeysUnavailable => None,
+            Self::NoSubject(_) | Self::KeysUnavailable { .. } | Self::KeyNotFetched { .. } => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     token::UnverifiedToken,
     verifier::{TrustedIssuer, Verifier},
 };
-use templates::identity::Identity;
+use templates::{fingerprint::Fingerprint, identity::Identity};
 
 /// What the checks of a token say. The signature is not part of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,7 +73,9 @@ impl Step {
             None => (StepOutcome::Passed, None),
             Some(AuthError::Rejected(rejected)) => (StepOutcome::Failed, Some(rejected.reason.to_string())),
             Some(AuthError::NoSubject(error)) => (StepOutcome::Failed, Some(error.to_string())),
-            Some(error @ AuthError::KeysUnavailable) => (StepOutcome::Unknown, Some(error.to_string())),
+            Some(error @ (AuthError::KeysUnavailable { .. } | AuthError::KeyNotFetched { .. })) => {
+                (StepOutcome::Unknown, Some(error.to_string()))
+            }
         };
         Self { check, outcome, reason, comparison }
     }
@@ -145,7 +147,8 @@ fn step(checked: Checked<'_>, check: Check) -> Step {
 }
 
 async fn signature(issuer: &TrustedIssuer, token: &UnverifiedToken<'_>) -> Step {
-    let error = issuer.verify_signature(token).await.err();
+    let digest = Fingerprint::of(&[token.message, token.signature]);
+    let error = issuer.verify_signature(token, digest).await.err();
     let reason = match &error {
         Some(AuthError::Rejected(rejected)) => rejected.reason,
         _ => Rejection::Signature,

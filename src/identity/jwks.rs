@@ -1,52 +1,70 @@
-//! A key set that an issuer publishes in a file or at a URL. It is cached, refreshed in the background, and read
-//! again where a token names an unknown key, but never more often than once in [`FETCH_COOLDOWN`].
+//! A key set that an issuer publishes. It is cached, refreshed in the background, and fetched again where a token names
+//! an unknown key, as often as [`FetchSchedule`] allows.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod looked_up;
+mod schedule;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
 use prometheus_client::metrics::counter::Counter;
-use tokio::{runtime::Handle, sync::Mutex};
-use url::Url;
+use tokio::runtime::Handle;
 
-use super::{key::KeyFault, key_set::KeySet};
-use diagnostics::read_regular_file;
-use runtime::{clock::Clock, file_work::FileWorker};
+use self::{
+    looked_up::{FirstSeen, Withdrawn},
+    schedule::FetchSchedule,
+};
+use super::{
+    error::{AuthError, Rejection},
+    key::KeyFault,
+    key_set::{DroppedKey, KeySet, NotVerified},
+    key_set_origin::KeySetOrigin,
+    token::UnverifiedToken,
+};
+use diagnostics::to_single_line;
+use runtime::clock::Clock;
+use templates::fingerprint::Fingerprint;
 
-/// The minimum time between two fetches of a set, successful or not.
-const FETCH_COOLDOWN: Duration = Duration::from_secs(30);
 /// A set of this age is refreshed in the background when it is used.
 const REFRESH_AGE: Duration = Duration::from_mins(8);
 /// A set of this age is no longer used: long enough for an outage of the issuer, short enough that a withdrawn
 /// key is not trusted for ever.
 const MAX_AGE: Duration = Duration::from_hours(24);
-/// The limit for a fetched set. 64 RSA keys of 8192 bits take 100 KiB.
-const MAX_JWKS_BYTES: usize = 256 * 1024;
 
-/// The place that a set is read from.
-#[derive(Debug)]
-pub(super) enum JwksOrigin {
-    Url { client: reqwest::Client, url: Url },
-    File { path: PathBuf, worker: FileWorker },
-}
+/// The limit for the dropped keys that the log names after a change. The status names all.
+const MAX_LOGGED_KEYS: usize = 20;
 
 /// A cached key set.
 #[derive(Debug)]
 pub(super) struct Jwks {
     issuer: String,
-    origin: JwksOrigin,
+    origin: KeySetOrigin,
     algorithms: Vec<Algorithm>,
     clock: Arc<dyn Clock>,
     runtime: Handle,
     current: ArcSwapOption<Fetched>,
-    /// The monotonic time of the last fetch, successful or not.
-    last_attempt: Mutex<Option<Duration>>,
+    /// Held during a fetch, so that all who wait for one share it.
+    fetching: tokio::sync::Mutex<()>,
+    schedule: Mutex<FetchSchedule>,
+    /// The number of fetches that have started.
+    started: AtomicU64,
+    first_seen: FirstSeen,
     fetches: Counter,
     failures: Counter,
+    /// Why the last fetch failed, if it did.
+    last_failure: ArcSwapOption<KeyFault>,
 }
 
 /// The state of a key set, for operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySetStatus {
     /// The time since the last successful fetch, if there was one.
     pub age: Option<Duration>,
@@ -54,6 +72,10 @@ pub struct KeySetStatus {
     pub fetches: u64,
     /// The number of failed fetches.
     pub failures: u64,
+    /// Why the last fetch failed, if it did.
+    pub last_failure: Option<Arc<KeyFault>>,
+    /// The keys of the set that are not used.
+    pub dropped: Arc<[DroppedKey]>,
 }
 
 impl KeySetStatus {
@@ -63,17 +85,29 @@ impl KeySetStatus {
     }
 }
 
-/// A key set and the monotonic time of its fetch.
+/// A key set, and its fetch.
 #[derive(Debug)]
 struct Fetched {
-    set: Arc<KeySet>,
+    set: KeySet,
+    /// The monotonic time of the fetch.
     at: Duration,
+    /// The place of the fetch among all, from 1.
+    number: u64,
+    withdrawn: Withdrawn,
+}
+
+impl Fetched {
+    /// Returns whether a token that first came after so many fetches, and whose key the set lacks, names no key of the
+    /// issuer.
+    fn refuses(&self, first_seen: u64, kid: Option<&str>) -> bool {
+        self.number > first_seen || kid.is_some_and(|kid| self.withdrawn.contains(kid))
+    }
 }
 
 impl Jwks {
     pub(super) fn new(
         issuer: &str,
-        origin: JwksOrigin,
+        origin: KeySetOrigin,
         algorithms: &[Algorithm],
         clock: Arc<dyn Clock>,
         runtime: Handle,
@@ -85,194 +119,170 @@ impl Jwks {
             clock,
             runtime,
             current: ArcSwapOption::empty(),
-            last_attempt: Mutex::new(None),
+            fetching: tokio::sync::Mutex::default(),
+            schedule: Mutex::default(),
+            started: AtomicU64::default(),
+            first_seen: FirstSeen::default(),
             fetches: Counter::default(),
             failures: Counter::default(),
+            last_failure: ArcSwapOption::empty(),
         })
     }
 
     /// Returns the state of the set. Starts no fetch.
     pub(super) fn status(&self) -> KeySetStatus {
         let fetched = self.current.load();
-        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
-        KeySetStatus { age, fetches: self.fetches.get(), failures: self.failures.get() }
+        KeySetStatus {
+            age: fetched.as_ref().map(|fetched| self.age(fetched)),
+            fetches: self.fetches.get(),
+            failures: self.failures.get(),
+            last_failure: self.last_failure.load_full(),
+            dropped: fetched.as_ref().map(|fetched| Arc::clone(fetched.set.dropped())).unwrap_or_default(),
+        }
     }
 
-    /// Returns the set to look up a `kid` in: the cached one if it has the key, else a newly fetched one if the
-    /// cooldown has passed. `None` if no set is usable.
-    pub(super) async fn set_for(self: &Arc<Self>, kid: Option<&str>) -> Option<Arc<KeySet>> {
-        if let Some(set) = self.usable()
-            && set.candidates(kid).next().is_some()
-        {
-            return Some(set);
+    /// Returns the key that signed a token: of the cached set if it has the key, else of a newly fetched one if a fetch
+    /// is allowed. A token is refused only by a set that was fetched after the token had come.
+    pub(super) async fn verify(
+        self: &Arc<Self>,
+        token: &UnverifiedToken<'_>,
+        digest: Fingerprint,
+    ) -> Result<Fingerprint, AuthError> {
+        let fetched = self.usable();
+        match fetched.as_ref().map(|fetched| fetched.set.verify(token)) {
+            Some(Ok(key)) => return Ok(key),
+            Some(Err(NotVerified::Forged)) => return Err(Rejection::Signature.into()),
+            Some(Err(NotVerified::NoKey(_))) | None => {}
         }
-        self.refresh().await;
-        self.usable()
+        let kid = token.kid();
+        let first_seen = self.first_seen.of(digest, self.started.load(Ordering::Acquire));
+        let is_refused = fetched.is_some_and(|fetched| fetched.refuses(first_seen, kid));
+        // A token that was looked up already leaves the fetches of a burst to others.
+        if !is_refused || self.schedule().is_rested(self.clock.monotonic()) {
+            self.refresh().await;
+        }
+        let Some(fetched) = self.usable() else {
+            return Err(AuthError::KeysUnavailable { retry_after: self.retry_after() });
+        };
+        match fetched.set.verify(token) {
+            Ok(key) => Ok(key),
+            Err(NotVerified::Forged) => Err(Rejection::Signature.into()),
+            Err(NotVerified::NoKey(rejection)) if fetched.refuses(first_seen, kid) => Err(rejection.into()),
+            Err(NotVerified::NoKey(_)) => Err(AuthError::KeyNotFetched { retry_after: self.retry_after() }),
+        }
+    }
+
+    /// Returns whether the set still has a key. Starts a refresh as [`Self::is_usable`].
+    pub(super) fn contains(self: &Arc<Self>, key: Fingerprint) -> bool {
+        self.usable().is_some_and(|fetched| fetched.set.contains(key))
+    }
+
+    /// Returns the ids of the keys, for messages. `None` if there is no set.
+    pub(super) fn kids(self: &Arc<Self>) -> Option<Vec<String>> {
+        self.usable().map(|fetched| fetched.set.kids().map(to_single_line).collect())
+    }
+
+    /// Returns whether tokens can be checked now. Starts a refresh if there is no set, or an old one.
+    pub(super) fn is_usable(self: &Arc<Self>) -> bool {
+        self.usable().is_some()
     }
 
     /// Returns the cached set unless it is too old. Starts a refresh if the set has [`REFRESH_AGE`].
-    pub(super) fn usable(self: &Arc<Self>) -> Option<Arc<KeySet>> {
+    fn usable(self: &Arc<Self>) -> Option<Arc<Fetched>> {
         let fetched = self.current.load_full();
-        let age = fetched.as_ref().map(|fetched| self.clock.monotonic().saturating_sub(fetched.at));
+        let age = fetched.as_ref().map(|fetched| self.age(fetched));
         if age.is_none_or(|age| age >= REFRESH_AGE) {
             self.spawn_refresh();
         }
-        fetched.filter(|_| age.is_some_and(|age| age < MAX_AGE)).map(|fetched| Arc::clone(&fetched.set))
+        fetched.filter(|_| age.is_some_and(|age| age < MAX_AGE))
     }
 
-    /// Starts a refresh in the background if the cooldown has passed and no fetch is under way.
+    fn age(&self, fetched: &Fetched) -> Duration {
+        self.clock.monotonic().saturating_sub(fetched.at)
+    }
+
+    fn schedule(&self) -> std::sync::MutexGuard<'_, FetchSchedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retry_after(&self) -> Duration {
+        self.schedule().wait(self.clock.monotonic())
+    }
+
+    /// Starts a refresh in the background if one is allowed and no fetch is under way.
     fn spawn_refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if this.last_attempt.try_lock().is_ok_and(|last| this.is_due(*last)) {
-            self.runtime.spawn(async move { this.fetch_if_due().await });
+        if this.retry_after().is_zero() && this.fetching.try_lock().is_ok() {
+            self.runtime.spawn(async move { this.fetch_if_allowed().await });
         }
     }
 
-    /// Waits for a fetch, if one is due. The fetch continues even if the caller gives up.
+    /// Waits for a fetch, if one is allowed or under way. The fetch continues even if the caller gives up.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if let Err(error) = self.runtime.spawn(async move { this.fetch_if_due().await }).await {
+        if let Err(error) = self.runtime.spawn(async move { this.fetch_if_allowed().await }).await {
             tracing::error!(issuer = self.issuer, %error, "fetching a key set failed unexpectedly");
         }
     }
 
-    fn is_due(&self, last_attempt: Option<Duration>) -> bool {
-        last_attempt.is_none_or(|last| self.clock.monotonic().saturating_sub(last) >= FETCH_COOLDOWN)
-    }
-
-    async fn fetch_if_due(&self) {
-        let mut last_attempt = self.last_attempt.lock().await;
-        if !self.is_due(*last_attempt) {
-            return;
-        }
-        // Set before the fetch, so that a failing source is read no more often than a good one.
-        *last_attempt = Some(self.clock.monotonic());
-        match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
-            Ok(set) => {
-                let fetched = Fetched { set: Arc::new(set), at: self.clock.monotonic() };
-                self.current.store(Some(Arc::new(fetched)));
-                self.fetches.inc();
-                tracing::debug!(issuer = self.issuer, "key set read");
+    async fn fetch_if_allowed(&self) {
+        let _alone = self.fetching.lock().await;
+        let number = {
+            let mut schedule = self.schedule();
+            let now = self.clock.monotonic();
+            if !schedule.wait(now).is_zero() {
+                return;
             }
+            // Before the fetch, so that a failing source is read no more often than a good one.
+            schedule.record(now);
+            self.started.fetch_add(1, Ordering::AcqRel) + 1
+        };
+        match self.origin.read().await.and_then(|json| KeySet::parse(&json, &self.algorithms)) {
+            Ok(set) => self.replace(set, number),
             Err(fault) => {
                 self.failures.inc();
                 let has_previous_set = self.current.load().is_some();
                 tracing::warn!(issuer = self.issuer, source = %self.origin, %fault, has_previous_set, "the key set cannot be read");
+                self.last_failure.store(Some(Arc::new(fault)));
             }
         }
     }
 
-    /// Reads and parses the set once, without caching it.
-    pub(super) async fn probe(&self) -> Result<(), KeyFault> {
-        let json = self.origin.read().await?;
-        KeySet::parse(&json, &self.algorithms).map(|_| ())
-    }
-}
-
-impl std::fmt::Display for JwksOrigin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Url { url, .. } => write!(f, "{url}"),
-            Self::File { path, .. } => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-impl JwksOrigin {
-    /// Returns an origin at a URL, with a client that follows no redirect and no proxy.
-    pub(super) fn url(url: Url) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(1))
-            .timeout(Duration::from_secs(5))
-            .build()?;
-        Ok(Self::Url { client, url })
-    }
-
-    async fn read(&self) -> Result<Vec<u8>, KeyFault> {
-        match self {
-            Self::File { path, worker } => {
-                let (path, worker) = (path.clone(), worker.clone());
-                let read = tokio::task::spawn_blocking(move || read_jwks_file(&worker, path)).await;
-                read.unwrap_or_else(|error| Err(KeyFault(format!("cannot be read: {error}"))))
-            }
-            Self::Url { client, url } => fetch(client, url).await,
-        }
-    }
-}
-
-/// Reads a key set from a file. Blocks for as long as the worker's deadline allows.
-pub(super) fn read_jwks_file(worker: &FileWorker, path: PathBuf) -> Result<Vec<u8>, KeyFault> {
-    let read = worker.run(move || read_regular_file(&path, MAX_JWKS_BYTES as u64));
-    read.map_err(|missing| KeyFault(missing.to_string()))?.map_err(|fault| KeyFault(fault.to_string()))
-}
-
-async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, KeyFault> {
-    let mut response = client.get(url.clone()).send().await.map_err(not_fetched)?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(KeyFault(format!("answered {}", response.status())));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(not_fetched)? {
-        if body.len() + chunk.len() > MAX_JWKS_BYTES {
-            return Err(KeyFault(format!("is larger than {MAX_JWKS_BYTES} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
-fn not_fetched(error: reqwest::Error) -> KeyFault {
-    KeyFault(format!("cannot be fetched: {}", innermost_cause(&error)))
-}
-
-/// Returns "connection refused" rather than "error sending request".
-fn innermost_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    /// Fetches from a server that always gives this answer.
-    async fn fetched(answer: String) -> Result<Vec<u8>, String> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = [0; 4096];
-                let read = stream.read(&mut request).await.unwrap();
-                let moved = String::from_utf8_lossy(&request[..read]).contains("/moved");
-                let answer = if moved { ok("{}") } else { answer.clone() };
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
+    fn replace(&self, set: KeySet, number: u64) {
+        let previous = self.current.load_full();
+        let withdrawn = previous.as_ref().map(|previous| {
+            let published: HashSet<&str> = set.kids().collect();
+            previous.withdrawn.after(previous.set.kids(), |kid| published.contains(kid))
         });
-        JwksOrigin::url(url.parse().unwrap()).unwrap().read().await.map_err(|fault| fault.0)
-    }
-
-    fn ok(body: &str) -> String {
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-    }
-
-    #[tokio::test]
-    async fn only_a_small_200_from_the_configured_url_is_read() {
-        assert_eq!(fetched(ok("{}")).await, Ok(b"{}".to_vec()));
-        assert_eq!(fetched(ok(&" ".repeat(MAX_JWKS_BYTES))).await.map(|body| body.len()), Ok(MAX_JWKS_BYTES));
-        assert!(fetched(ok(&" ".repeat(MAX_JWKS_BYTES + 1))).await.unwrap_err().contains("larger than"));
-        for (head, message) in
-            [("500 Oops", "500"), ("404 Not Found", "404"), ("302 Found\r\nlocation: /moved", "302")]
-        {
-            let answer = ok("{}").replace("200 OK", head);
-            assert!(fetched(answer).await.unwrap_err().contains(message), "{head}");
+        if previous.as_ref().map(|previous| previous.set.dropped()) != Some(set.dropped()) {
+            self.log_dropped(&set);
         }
+        let withdrawn = withdrawn.unwrap_or_default();
+        let fetched = Fetched { set, at: self.clock.monotonic(), number, withdrawn };
+        self.current.store(Some(Arc::new(fetched)));
+        self.last_failure.store(None);
+        self.fetches.inc();
+        tracing::debug!(issuer = self.issuer, "key set read");
+    }
+
+    fn log_dropped(&self, set: &KeySet) {
+        for DroppedKey { kid, reason, is_usual } in set.dropped().iter().take(MAX_LOGGED_KEYS) {
+            if *is_usual {
+                tracing::info!(issuer = self.issuer, kid, reason, "a key of the key set is not used");
+            } else {
+                tracing::warn!(issuer = self.issuer, kid, reason, "a key of the key set is not used");
+            }
+        }
+    }
+
+    /// Returns whether the set is in a file.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.origin, KeySetOrigin::File { .. })
+    }
+
+    /// Reads and parses the set once, without caching it, and returns the keys that are not used.
+    pub(super) async fn probe(&self) -> Result<Arc<[DroppedKey]>, KeyFault> {
+        let json = self.origin.read().await?;
+        KeySet::parse(&json, &self.algorithms).map(|set| Arc::clone(set.dropped()))
     }
 }

@@ -1,157 +1,181 @@
 //! The keys of an issuer at one time.
 
-use jsonwebtoken::Algorithm;
-use serde_json::Value;
+use std::sync::Arc;
 
-use super::key::{Key, KeyFault};
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
+
+use super::{
+    error::Rejection,
+    json_document::json_object,
+    jwk::{Jwk, JwkFault},
+    key::{Key, KeyFault},
+    token::UnverifiedToken,
+};
 use diagnostics::to_single_line;
 use templates::fingerprint::Fingerprint;
 
-/// The limit for the keys of a set. An issuer publishes a few.
-const MAX_KEYS: usize = 64;
+/// The limit for the keys of a set. An issuer publishes a few; one for many tenants may publish a hundred.
+const MAX_KEYS: usize = 512;
+
+/// The limit for the keys that are tried on one token. Only a token without a `kid`, or a set without, has so many.
+const MAX_TRIED_KEYS: usize = 64;
+
+/// The limit for the dropped keys that a message names.
+const MAX_NAMED_KEYS: usize = 5;
 
 /// The keys of an issuer at one time.
-#[derive(Debug, Default)]
-pub(super) struct KeySet(Vec<Key>);
+#[derive(Debug)]
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+    dropped: Arc<[DroppedKey]>,
+}
+
+/// A key of a set that is not used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedKey {
+    /// Its `kid`, if it has one.
+    pub kid: Option<String>,
+    /// Why it is not used.
+    pub reason: String,
+    /// Whether issuers usually publish such keys beside those that sign tokens.
+    pub is_usual: bool,
+}
+
+/// Why a set does not verify a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotVerified {
+    /// The set has the key that the token names, and it did not sign.
+    Forged,
+    /// The set may lack the key. A newer set may have it.
+    NoKey(Rejection),
+}
 
 impl KeySet {
     /// Returns a set of one key, which verifies every token of the issuer, whatever its `kid`.
     pub(super) fn of_one(key: Key) -> Self {
-        Self(vec![key])
+        Self { keys: vec![key], dropped: Arc::default() }
     }
 
-    /// Reads a JWK set. Ignores keys of another kind or use, as RFC 7517 §5 says.
+    /// Reads a JWK set. A key that cannot be used is dropped, as RFC 7517 §5 says, and told with its reason.
     ///
     /// # Errors
-    /// When it is no set, has too many keys, has a `kid` twice, or has no usable key.
+    /// When it is no set, has too many keys, or has no usable key.
     pub(super) fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<Self, KeyFault> {
-        let value =
-            strict_json::from_slice(json).map_err(|error| KeyFault(format!("is not a JWK set: {error}")))?;
-        let list = value
-            .get("keys")
-            .and_then(Value::as_array)
-            .ok_or_else(|| KeyFault("is not a JWK set: it has no list `keys`".to_owned()))?;
+        let object = json_object(json, "a JWK set")?;
+        let Some(list) = object.get("keys").and_then(Value::as_array) else {
+            return Err(not_a_set(&object));
+        };
         if list.len() > MAX_KEYS {
             return Err(KeyFault(format!("holds {} keys, more than {MAX_KEYS}", list.len())));
         }
-        let keys: Vec<Key> =
-            list.iter().filter_map(Value::as_object).filter_map(|jwk| Key::from_jwk(jwk, allowed)).collect();
-        for (index, key) in keys.iter().enumerate() {
-            if key.kid().is_some() && keys.iter().take(index).any(|other| other.kid() == key.kid()) {
-                return Err(KeyFault("holds one `kid` twice".to_owned()));
+        let (mut keys, mut dropped) = (Vec::new(), Vec::new());
+        for jwk in list {
+            match read(jwk, allowed) {
+                Ok(key) => keys.push(key),
+                Err(unused) => dropped.push(unused),
             }
         }
         if keys.is_empty() {
-            return Err(KeyFault("holds no key that fits the issuer's algorithms".to_owned()));
+            return Err(no_key(&dropped));
         }
-        Ok(Self(keys))
+        Ok(Self { keys, dropped: dropped.into() })
     }
 
-    /// Returns the keys that may have signed a token with this `kid`. Where the token or the key has no `kid`,
-    /// only the signature decides.
-    pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0.iter().filter(move |key| kid.is_none() || key.kid().is_none() || key.kid() == kid)
+    /// Returns the key that signed a token.
+    pub(super) fn verify(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, NotVerified> {
+        let kid = token.kid();
+        if let Some(key) = signing_key(self.candidates(kid), token) {
+            return Ok(key);
+        }
+        let mut candidates = self.candidates(kid).peekable();
+        if candidates.peek().is_none() {
+            return Err(NotVerified::NoKey(Rejection::UnknownKey));
+        }
+        // Where the token or a key has no `kid`, a rotation shows only as a wrong signature.
+        if kid.is_none() || candidates.any(|key| key.kid().is_none()) {
+            return Err(NotVerified::NoKey(Rejection::Signature));
+        }
+        Err(NotVerified::Forged)
     }
 
-    /// Returns the ids of the keys, for messages.
-    pub(super) fn kids(&self) -> Vec<String> {
-        self.0.iter().map(|key| key.kid().map_or("none".to_owned(), to_single_line)).collect()
+    /// Returns the key that signed a token, for an issuer with one configured key, for which `kid` has no meaning.
+    pub(super) fn verify_without_kid(&self, token: &UnverifiedToken<'_>) -> Option<Fingerprint> {
+        signing_key(self.keys.iter(), token)
     }
 
-    /// Returns whether a key has no `kid`.
-    pub(super) fn has_key_without_kid(&self) -> bool {
-        self.0.iter().any(|key| key.kid().is_none())
+    /// Returns the keys that may have signed a token with this `kid`: several may share it. Where the token or the key
+    /// has no `kid`, only the signature decides.
+    fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+        self.keys.iter().filter(move |key| kid.is_none() || key.kid().is_none() || key.kid() == kid)
     }
 
-    /// Returns all keys, for an issuer with one configured key, for which `kid` has no meaning.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
+    /// Returns the `kid`s of its keys.
+    pub(super) fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(Key::kid)
     }
 
     /// Returns whether the set contains a key.
     pub(super) fn contains(&self, material: Fingerprint) -> bool {
-        self.0.iter().any(|key| key.material() == material)
+        self.keys.iter().any(|key| key.material() == material)
+    }
+
+    /// Returns the keys that are not used.
+    pub(super) fn dropped(&self) -> &Arc<[DroppedKey]> {
+        &self.dropped
+    }
+}
+
+fn signing_key<'a>(keys: impl Iterator<Item = &'a Key>, token: &UnverifiedToken<'_>) -> Option<Fingerprint> {
+    let algorithm = token.algorithm()?;
+    keys.filter(|key| key.is_for(algorithm))
+        .take(MAX_TRIED_KEYS)
+        .find(|key| key.verifies(algorithm, token.message.as_bytes(), token.signature))
+        .map(Key::material)
+}
+
+fn read(jwk: &Value, allowed: &[Algorithm]) -> Result<Key, DroppedKey> {
+    let jwk = jwk.as_object().map(Jwk);
+    let key = jwk.as_ref().map_or(Err(JwkFault::NotAnObject), |jwk| jwk.key(allowed));
+    key.map_err(|fault| DroppedKey {
+        kid: jwk.and_then(|jwk| jwk.kid()).map(|kid| to_single_line(&kid)),
+        reason: fault.to_string(),
+        is_usual: fault.is_usual(),
+    })
+}
+
+/// Returns what an object is that is no JWK set.
+fn not_a_set(object: &Map<String, Value>) -> KeyFault {
+    if let Some(jwks_uri) = object.get("jwks_uri").and_then(Value::as_str) {
+        return KeyFault(format!(
+            "is a discovery document: use its jwks_uri `{}` as jwks_url, or leave jwks_url out",
+            to_single_line(jwks_uri)
+        ));
+    }
+    if object.contains_key("kty") {
+        return KeyFault(r#"is a single key, not a JWK set: write it as {"keys":[…]}"#.to_owned());
+    }
+    KeyFault("is not a JWK set: it has no list `keys`".to_owned())
+}
+
+fn no_key(dropped: &[DroppedKey]) -> KeyFault {
+    if dropped.is_empty() {
+        return KeyFault("holds no keys".to_owned());
+    }
+    let named: Vec<String> = dropped.iter().take(MAX_NAMED_KEYS).map(ToString::to_string).collect();
+    let more = dropped.len().saturating_sub(MAX_NAMED_KEYS);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    KeyFault(format!("holds no key that fits the issuer's algorithms: {}{more}", named.join("; ")))
+}
+
+impl std::fmt::Display for DroppedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.kid {
+            Some(kid) => write!(f, "key `{kid}`: {}", self.reason),
+            None => write!(f, "a key without `kid`: {}", self.reason),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-    use super::*;
-
-    const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
-
-    fn set(keys: &str, allowed: &[Algorithm]) -> Result<usize, String> {
-        KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), allowed)
-            .map(|set| set.0.len())
-            .map_err(|fault| fault.0)
-    }
-
-    #[test]
-    fn keys_of_another_kind_or_use_are_ignored() {
-        let es256 = [Algorithm::ES256];
-        assert_eq!(set(EC, &es256), Ok(1));
-        for other in [
-            EC.replace("P-256", "P-521"),
-            EC.replace(r#""kid""#, r#""use":"enc","kid""#),
-            EC.replace(r#""kid""#, r#""alg":"ES384","kid""#),
-            EC.replace("f83OJ3D2", ""),
-            r#"{"kty":"oct","kid":"o","k":"c2VjcmV0"}"#.to_owned(),
-            r#"{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"}"#.to_owned(),
-            "7".to_owned(),
-        ] {
-            assert_eq!(set(&format!("{EC},{}", other.replace(r#""a""#, r#""b""#)), &es256), Ok(1), "{other}");
-        }
-        assert!(set(EC, &[Algorithm::RS256]).unwrap_err().contains("no key that fits"));
-    }
-
-    #[test]
-    fn an_ambiguous_or_malformed_set_is_refused() {
-        let es256 = [Algorithm::ES256];
-        assert!(set(&format!("{EC},{EC}"), &es256).unwrap_err().contains("twice"));
-        assert!(set(&EC.replace(r#""kid":"a""#, r#""kid":"a","kid":"b""#), &es256).is_err());
-        assert!(set(&vec!["1"; 65].join(","), &es256).unwrap_err().contains("more than 64"));
-        for text in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
-            assert!(KeySet::parse(text.as_bytes(), &es256).is_err(), "{text}");
-        }
-    }
-
-    fn rsa(kid: &str, first: u8, bytes: usize) -> String {
-        let mut n = vec![0xA5; bytes];
-        n[0] = first;
-        format!(r#"{{"kty":"RSA","kid":"{kid}","n":"{}","e":"AQAB"}}"#, URL_SAFE_NO_PAD.encode(n))
-    }
-
-    #[test]
-    fn an_rsa_key_has_2048_to_8192_bits() {
-        let rs256 = [Algorithm::RS256];
-        for (bytes, fits) in [(128, false), (255, false), (256, true), (1024, true), (1025, false)] {
-            assert_eq!(set(&rsa("a", 0xC3, bytes), &rs256).is_ok(), fits, "{bytes} bytes");
-        }
-        // Leading zeros are no bits.
-        assert!(set(&rsa("a", 0, 256), &rs256).is_err());
-    }
-
-    #[test]
-    fn a_kid_selects_its_own_key_and_those_without_a_kid() {
-        let nameless = EC.replace(r#""kid":"a","#, "");
-        let parse = |keys: &str| {
-            KeySet::parse(format!(r#"{{"keys":[{keys}]}}"#).as_bytes(), &[Algorithm::ES256]).unwrap()
-        };
-        assert_eq!(parse(EC).candidates(Some("z")).count(), 0);
-        assert_eq!(parse(&nameless).candidates(Some("z")).count(), 1, "the signature decides");
-        let both = parse(&format!("{EC},{nameless}"));
-        assert_eq!(both.candidates(Some("a")).count(), 2);
-        assert_eq!(both.candidates(Some("z")).count(), 1);
-        assert_eq!(both.candidates(None).count(), 2);
-    }
-
-    #[test]
-    fn two_keys_have_different_materials() {
-        let keys = format!(r#"{{"keys":[{},{}]}}"#, rsa("a", 0xC3, 256), rsa("b", 0xC5, 256));
-        let set = KeySet::parse(keys.as_bytes(), &[Algorithm::RS256]).unwrap();
-        let materials: Vec<_> = set.all().map(Key::material).collect();
-        assert_ne!(materials[0], materials[1]);
-    }
-}
+mod tests;

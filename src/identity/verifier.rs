@@ -10,14 +10,17 @@ use tokio::runtime::Handle;
 
 use super::{
     checks::{Check, Checked, shown},
+    discovery::Discovery,
+    document_client::DocumentClient,
     error::{AuthError, Comparison, Rejection},
-    jwks::{Jwks, JwksOrigin, KeySetStatus, read_jwks_file},
+    jwks::{Jwks, KeySetStatus},
     key::{Key, KeyFault},
-    key_set::KeySet,
+    key_set::{DroppedKey, KeySet},
+    key_set_origin::{KeySetOrigin, read_key_set_file},
     metrics::MetricsCollector,
     token::UnverifiedToken,
 };
-use crate::config::{Issuer, IssuerMatch, KeySource};
+use crate::config::{Issuer, IssuerMatch, KeySource, Network};
 use runtime::{clock::Clock, file_work::FileWorker};
 use templates::fingerprint::Fingerprint;
 use templates::identity::Identity;
@@ -61,7 +64,7 @@ pub struct IssuerStatus {
 impl IssuerStatus {
     /// Returns whether tokens of this issuer can be checked now.
     pub fn is_ready(&self) -> bool {
-        self.key_set.is_none_or(|set| set.is_usable())
+        self.key_set.as_ref().is_none_or(KeySetStatus::is_usable)
     }
 }
 
@@ -86,12 +89,13 @@ impl Verifier {
     pub fn new(
         issuers: Vec<Issuer>,
         token_bytes: u64,
+        network: &Network,
         clock: Arc<dyn Clock>,
         runtime: &Handle,
     ) -> Result<Self, KeyFault> {
         let issuers = issuers
             .into_iter()
-            .map(|rules| TrustedIssuer::new(rules, &clock, runtime).map(Arc::new))
+            .map(|rules| TrustedIssuer::new(rules, network, &clock, runtime).map(Arc::new))
             .collect::<Result<_, KeyFault>>()?;
         let verified = moka::sync::Cache::builder()
             .max_capacity(token_bytes)
@@ -117,7 +121,7 @@ impl Verifier {
         let (issuer, named) = self.issuer_of(&unverified)?;
         let checked = Checked { token: &unverified, rules: &issuer.rules, named, now };
         checked.run_all(Check::BEFORE_SIGNATURE)?;
-        let key = issuer.verify_signature(&unverified).await?;
+        let key = issuer.verify_signature(&unverified, digest).await?;
         checked.run_all(Check::AFTER_SIGNATURE)?;
         let until = checked.expiry()?;
         let name = issuer.identity_name(named);
@@ -168,7 +172,7 @@ impl Verifier {
     fn is_key_still_trusted(verified: &Verified) -> bool {
         match &verified.issuer.keys {
             Keys::Fixed(_) => true,
-            Keys::Jwks(jwks) => jwks.usable().is_some_and(|set| set.contains(verified.key)),
+            Keys::Jwks(jwks) => jwks.contains(verified.key),
         }
     }
 
@@ -176,7 +180,7 @@ impl Verifier {
     pub fn is_ready(&self) -> bool {
         self.issuers.iter().all(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
-            Keys::Jwks(jwks) => jwks.usable().is_some(),
+            Keys::Jwks(jwks) => jwks.is_usable(),
         })
     }
 
@@ -201,25 +205,34 @@ impl Verifier {
         }
     }
 
-    /// Checks that every key set can be fetched now.
+    /// Reads every key set once: those in files, and with `online` also those that must be fetched. Returns the keys
+    /// that are not used, each with its issuer.
     ///
     /// # Errors
-    /// The first set that cannot be fetched, with the issuer's name.
-    pub async fn probe(&self) -> Result<(), KeyFault> {
+    /// The first set that cannot be read, with the issuer's name.
+    pub async fn probe(&self, online: bool) -> Result<Vec<(Arc<str>, DroppedKey)>, KeyFault> {
+        let mut unused = Vec::new();
         for issuer in &self.issuers {
-            if let Keys::Jwks(jwks) = &issuer.keys {
-                jwks.probe().await.map_err(|fault| {
+            let Keys::Jwks(jwks) = &issuer.keys else { continue };
+            if online || jwks.is_file() {
+                let dropped = jwks.probe().await.map_err(|fault| {
                     KeyFault(format!("{}: issuer `{}`: its key set {fault}", issuer.rules.place, issuer.name))
                 })?;
+                unused.extend(dropped.iter().map(|key| (Arc::clone(&issuer.name), key.clone())));
             }
         }
-        Ok(())
+        Ok(unused)
     }
 }
 
 impl TrustedIssuer {
-    fn new(rules: Issuer, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
-        let keys = Keys::of(&rules, clock, runtime).map_err(|fault| {
+    fn new(
+        rules: Issuer,
+        network: &Network,
+        clock: &Arc<dyn Clock>,
+        runtime: &Handle,
+    ) -> Result<Self, KeyFault> {
+        let keys = Keys::of(&rules, network, clock, runtime).map_err(|fault| {
             KeyFault(format!("{}: issuer `{}`: {fault}", rules.place, rules.name.canonical()))
         })?;
         let name = Arc::from(rules.name.canonical());
@@ -238,8 +251,9 @@ impl TrustedIssuer {
     pub(super) async fn verify_signature(
         &self,
         token: &UnverifiedToken<'_>,
+        digest: Fingerprint,
     ) -> Result<Fingerprint, AuthError> {
-        let verified = self.keys.verify_signature(token).await;
+        let verified = self.keys.verify_signature(token, digest).await;
         verified.map_err(|error| error.compared(|reason| self.compare_key(reason, token)))
     }
 
@@ -275,7 +289,12 @@ impl TrustedIssuer {
 }
 
 impl Keys {
-    fn of(rules: &Issuer, clock: &Arc<dyn Clock>, runtime: &Handle) -> Result<Self, KeyFault> {
+    fn of(
+        rules: &Issuer,
+        network: &Network,
+        clock: &Arc<dyn Clock>,
+        runtime: &Handle,
+    ) -> Result<Self, KeyFault> {
         let origin = match &rules.keys {
             KeySource::Secret(secret) => return Ok(Self::fixed(Key::secret(secret, &rules.algorithms))),
             KeySource::PublicKey { path, pem } => {
@@ -285,14 +304,24 @@ impl Keys {
             }
             KeySource::JwksFile(path) => {
                 let worker = FileWorker::default();
-                read_jwks_file(&worker, path.clone())
+                read_key_set_file(&worker, path.clone())
                     .and_then(|json| KeySet::parse(&json, &rules.algorithms))
                     .map_err(|fault| KeyFault(format!("{} {fault}", path.display())))?;
-                JwksOrigin::File { path: path.clone(), worker }
+                KeySetOrigin::File { path: path.clone(), worker }
             }
-            KeySource::JwksUrl(url) => JwksOrigin::url(url.clone())
-                .map_err(|error| KeyFault(format!("no HTTP client could be made: {error}")))?,
+            KeySource::JwksUrl(url) => {
+                KeySetOrigin::Url { client: document_client(network)?, url: url.clone() }
+            }
+            KeySource::Discovery(source) => KeySetOrigin::Discovery(Discovery::new(
+                document_client(network)?,
+                source.clone(),
+                rules.name.canonical(),
+                network,
+            )),
         };
+        for url in rules.keys.urls().iter().filter(|url| network.is_plain_http_host(url)).take(1) {
+            tracing::warn!(issuer = rules.name.canonical(), %url, "the keys of this issuer are fetched over plain HTTP");
+        }
         let clock = Arc::clone(clock);
         Ok(Self::Jwks(Jwks::new(rules.name.canonical(), origin, &rules.algorithms, clock, runtime.clone())))
     }
@@ -301,9 +330,9 @@ impl Keys {
     fn described(&self) -> String {
         match self {
             Self::Fixed(_) => "one configured key, whatever the `kid`".to_owned(),
-            Self::Jwks(jwks) => jwks.usable().map_or_else(
+            Self::Jwks(jwks) => jwks.kids().map_or_else(
                 || "a key set that could not be read so far".to_owned(),
-                |set| format!("a key set with the kids {}", set.kids().join(", ")),
+                |kids| format!("a key set with the kids {}", kids.join(", ")),
             ),
         }
     }
@@ -313,35 +342,20 @@ impl Keys {
     }
 
     /// Returns the key that signed a token.
-    async fn verify_signature(&self, token: &UnverifiedToken<'_>) -> Result<Fingerprint, AuthError> {
-        let jwks = match self {
-            Self::Fixed(set) => return Ok(signing_key(set.all(), token).ok_or(Rejection::Signature)?),
-            Self::Jwks(jwks) => jwks,
-        };
-        let kid = token.kid();
-        let set = jwks.set_for(kid).await.ok_or(AuthError::KeysUnavailable)?;
-        if set.candidates(kid).next().is_none() {
-            return Err(Rejection::UnknownKey.into());
+    async fn verify_signature(
+        &self,
+        token: &UnverifiedToken<'_>,
+        digest: Fingerprint,
+    ) -> Result<Fingerprint, AuthError> {
+        match self {
+            Self::Fixed(set) => Ok(set.verify_without_kid(token).ok_or(Rejection::Signature)?),
+            Self::Jwks(jwks) => jwks.verify(token, digest).await,
         }
-        if let Some(key) = signing_key(set.candidates(kid), token) {
-            return Ok(key);
-        }
-        // If the token or a key has no `kid`, a rotation shows only as a wrong signature.
-        if kid.is_none() || set.has_key_without_kid() {
-            jwks.refresh().await;
-            let newer = jwks.usable().ok_or(AuthError::KeysUnavailable)?;
-            return Ok(signing_key(newer.candidates(kid), token).ok_or(Rejection::Signature)?);
-        }
-        Err(Rejection::Signature.into())
     }
 }
 
-fn signing_key<'a>(
-    mut keys: impl Iterator<Item = &'a Key>,
-    token: &UnverifiedToken<'_>,
-) -> Option<Fingerprint> {
-    let algorithm = token.algorithm()?;
-    keys.find(|key| key.verifies(algorithm, token.message.as_bytes(), token.signature)).map(Key::material)
+fn document_client(network: &Network) -> Result<DocumentClient, KeyFault> {
+    DocumentClient::new(network).map_err(|error| KeyFault(error.to_string()))
 }
 
 impl Verified {

@@ -1,20 +1,19 @@
 //! A call to STS for a grant, by the configured action.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use url::Url;
 
-use super::{TemporaryCredential, failure::Failure};
-use crate::{config::StsAction, telemetry::TraceContext};
-use templates::Grant;
-use tencent_sts::{
-    AssumeRole, Call, Client, ClientConfig, GetFederationToken, InvalidConfig, Policy, SourceCredentials,
+use super::{
+    NoStsClient, TemporaryCredential,
+    endpoints::{Endpoints, Transport},
+    failure::Failure,
 };
-
-/// A lost connection is tried again within `sts.timeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::{config::StsAction, telemetry::TraceContext};
+use runtime::clock::Clock;
+use templates::Grant;
+use tencent_sts::{AssumeRole, Call, GetFederationToken, Policy, SourceCredentials};
 
 /// Makes single calls to STS. Tests and the simulation put an STS of their own behind it.
 pub(super) trait CallSts: Debug + Send + Sync {
@@ -37,20 +36,17 @@ pub(super) trait CallSts: Debug + Send + Sync {
 /// Calls STS by one action.
 #[derive(Debug)]
 pub(super) struct Caller {
-    client: Client,
+    endpoints: Endpoints,
     action: StsAction,
 }
 
 impl Caller {
     pub(super) fn new(
-        endpoint: &Url,
-        region: String,
-        timeout: Duration,
+        transport: Transport<'_>,
         action: StsAction,
-    ) -> Result<Self, InvalidConfig> {
-        let endpoint = endpoint.to_string();
-        let config = ClientConfig { endpoint, region, connect_timeout: CONNECT_TIMEOUT, timeout };
-        Ok(Self { client: Client::new(&config)?, action })
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NoStsClient> {
+        Ok(Self { endpoints: Endpoints::new(transport, clock)?, action })
     }
 }
 
@@ -73,7 +69,7 @@ impl CallSts for Caller {
             let outcome = match &self.action {
                 StsAction::GetFederationToken => {
                     let request = GetFederationToken { name: &name, policy: &policy, duration };
-                    self.client.get_federation_token(&request, &call).await
+                    self.endpoints.call(|client| client.get_federation_token(&request, &call)).await
                 }
                 StsAction::AssumeRole { role_arn, external_id } => {
                     let request = AssumeRole {
@@ -83,7 +79,7 @@ impl CallSts for Caller {
                         duration,
                         external_id: external_id.as_deref(),
                     };
-                    self.client.assume_role(&request, &call).await
+                    self.endpoints.call(|client| client.assume_role(&request, &call)).await
                 }
             };
             outcome.map_err(Failure::from)
@@ -98,6 +94,6 @@ impl CallSts for Caller {
     }
 
     fn host(&self) -> &str {
-        self.client.host()
+        self.endpoints.host()
     }
 }

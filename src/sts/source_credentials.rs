@@ -16,13 +16,16 @@ use self::{
     configured::ConfiguredCredentials,
     fetched::{FetchedCredentials, Origin},
     instance_role::InstanceRole,
-    web_identity::WebIdentity,
+    web_identity::{AssumableRole, WebIdentity},
 };
-use super::failure::Failure;
-use crate::config::SourceCredentialsConfig;
+use super::{endpoints::NoStsClient, failure::Failure};
+use crate::{
+    config::{Network, SourceCredentialsConfig},
+    network::NoHttpClient,
+};
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
-use tencent_sts::{InvalidConfig, SourceCredentials};
+use tencent_sts::SourceCredentials;
 
 /// Provides the source credentials for each call.
 #[derive(Debug)]
@@ -43,16 +46,20 @@ pub struct SourceCredentialsStatus {
 impl SourceCredentialsProvider {
     pub(super) fn new(
         config: SourceCredentialsConfig,
-        endpoint: &Url,
+        endpoints: &[Url],
+        network: &Network,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, InvalidConfig> {
+    ) -> Result<Self, NoStsClient> {
         let origin = match config {
             SourceCredentialsConfig::Static(credentials, files) => {
                 return Ok(Self::Configured(ConfiguredCredentials::new(credentials, files, clock)));
             }
-            SourceCredentialsConfig::InstanceRole => Origin::InstanceRole(InstanceRole::new()?),
+            SourceCredentialsConfig::InstanceRole => {
+                Origin::InstanceRole(InstanceRole::new().map_err(NoHttpClient::from)?)
+            }
             SourceCredentialsConfig::WebIdentity { region, provider_id, token_file, role_arn } => {
-                let web_identity = WebIdentity::new(endpoint, region, provider_id, token_file, role_arn)?;
+                let role = AssumableRole { provider_id, token_file, arn: role_arn };
+                let web_identity = WebIdentity::new(role, endpoints, &region, network, Arc::clone(&clock))?;
                 Origin::WebIdentity(Box::new(web_identity))
             }
         };

@@ -9,10 +9,12 @@ use std::{
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use prometheus_client::registry::Registry;
 use tokio::time::sleep;
+use url::Url;
 
 use super::{
     Allowance, BreakerState, Calls, IssueRequest, Snapshot, Sts, StsError, TemporaryCredential,
     call::{CallSts, Caller},
+    endpoints::{NoStsClient, Transport},
     failure::Failure,
     metrics::{Metrics, MetricsCollector},
     queue::Place,
@@ -27,12 +29,15 @@ use crate::{
 };
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::{Grant, fingerprint::Fingerprint};
-use tencent_sts::{ErrorClass, InvalidConfig};
+use tencent_sts::ErrorClass;
 
 /// How long no call is made after STS rejected the source credentials.
 const REJECTED_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
 /// An attempt with less than this part of `sts.timeout` left is not made.
 const MIN_ATTEMPT_SHARE: u32 = 20;
+
+/// A lost connection is tried again within `sts.timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often it is looked at whether a call is lost.
 const LOST_CALL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -108,20 +113,30 @@ impl TencentSts {
     /// When no HTTP client can be made.
     pub fn new(
         config: config::Sts,
+        network: &config::Network,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, InvalidConfig> {
+    ) -> Result<Self, NoStsClient> {
         let config = config.into_parts();
+        let urls = config.endpoints.as_slice();
         let source_credentials =
-            SourceCredentialsProvider::new(config.source_credentials, &config.endpoint, Arc::clone(&clock))?;
+            SourceCredentialsProvider::new(config.source_credentials, urls, network, Arc::clone(&clock))?;
         let action = format!("{:?}", config.action);
+        let endpoints = urls.iter().map(Url::as_str).collect::<Vec<_>>().join(" ");
         let limits = Limits {
-            settings: Fingerprint::of(&[action.as_str(), &config.region, config.endpoint.as_str()]),
+            settings: Fingerprint::of(&[action.as_str(), &config.region, &endpoints]),
             max_ttl: config.action.max_lifetime(),
             calls_per_second: config.calls_per_second,
             timeout: config.timeout,
         };
-        let caller = Caller::new(&config.endpoint, config.region, config.timeout, config.action)?;
+        let transport = Transport {
+            urls,
+            region: &config.region,
+            connect_timeout: CONNECT_TIMEOUT,
+            timeout: config.timeout,
+            network,
+        };
+        let caller = Caller::new(transport, config.action, Arc::clone(&clock))?;
         Ok(Self::with_caller(Box::new(caller), source_credentials, limits, clock, entropy))
     }
 

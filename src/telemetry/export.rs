@@ -23,7 +23,10 @@ use opentelemetry_sdk::{
 use tokio::runtime::Handle;
 
 use super::metrics::{LossReason, Metrics};
-use crate::config;
+use crate::{
+    config,
+    network::{self, NoHttpClient},
+};
 
 /// Spans queued or being exported, a few megabytes at most; the SDK's own default.
 pub(super) const MAX_PENDING_SPANS: usize = 2048;
@@ -38,8 +41,8 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum CannotExport {
     /// No HTTP client can be built.
-    #[error("the HTTP client for [tracing] cannot be built: {0}; check this machine's certificate store")]
-    Client(#[from] reqwest::Error),
+    #[error("spans cannot be exported: {0}")]
+    Client(#[from] NoHttpClient),
     /// The exporter refuses its settings.
     #[error(
         "spans cannot be exported: {0}; correct [tracing], or unset the environment variables OTEL_EXPORTER_OTLP_*"
@@ -60,12 +63,13 @@ impl SpanQueue {
     /// Starts the batch processor; requests to the collector run on `runtime`.
     pub(super) fn start(
         config: &config::Tracing,
+        network: &config::Network,
         runtime: &Handle,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CannotExport> {
         let pending = Arc::new(AtomicUsize::new(0));
         let exporter = CountingExporter {
-            otlp: Arc::new(otlp_exporter(config)?),
+            otlp: Arc::new(otlp_exporter(config, network)?),
             runtime: runtime.clone(),
             pending: Arc::clone(&pending),
             metrics: Arc::clone(&metrics),
@@ -149,12 +153,9 @@ impl CountingExporter {
 }
 
 /// The SDK's OTLP exporter. Its own requests are not traced.
-fn otlp_exporter(config: &config::Tracing) -> Result<OtlpExporter, CannotExport> {
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(EXPORT_TIMEOUT)
-        .build()?;
+fn otlp_exporter(config: &config::Tracing, network: &config::Network) -> Result<OtlpExporter, CannotExport> {
+    let http =
+        network::client_builder(network)?.timeout(EXPORT_TIMEOUT).build().map_err(NoHttpClient::from)?;
     let mut exporter = OtlpExporter::builder()
         .with_http()
         .with_http_client(http)

@@ -12,7 +12,7 @@ fn tracer(sample: f64) -> Tracer {
         sample,
     };
     let (clock, entropy) = (TestClock::at(1_900_000_000), Arc::new(FixedEntropy(7)));
-    Tracer::start(Some(&config), clock, entropy, &Handle::current()).unwrap()
+    Tracer::start(Some(&config), &config::Network::default(), clock, entropy, &Handle::current()).unwrap()
 }
 
 fn metrics(tracer: &Tracer) -> String {

@@ -54,7 +54,9 @@ fn table_cell(text: &str) -> String {
 fn the_references_are_those_of_the_code() {
     assert_page_generated("http.md", &http::page());
     assert_generated("openapi.json", &format!("{}\n", cosbroker::http::openapi_document()));
-    assert_page_generated("configuration.md", &configuration::page());
+    for (name, page) in configuration::pages() {
+        assert_page_generated(name, &page);
+    }
     assert_page_generated("lint-rules.md", &lint_rules::page());
     assert_page_generated("../start/logins.md", &logins::page());
     for (name, page) in cli::pages() {

@@ -14,8 +14,21 @@ use serde_json::{Map, Number, Value};
 /// # Errors
 /// As `serde_json`, with line and column. Nesting is limited to 128 levels.
 pub fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    read(bytes, Duplicates::Refused)
+}
+
+/// Reads one JSON document. An object with a duplicate name is read as `null`, so that the rest of the document can be
+/// used.
+///
+/// # Errors
+/// As `serde_json`, with line and column. Nesting is limited to 128 levels.
+pub fn from_slice_with_gaps(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    read(bytes, Duplicates::Null)
+}
+
+fn read(bytes: &[u8], duplicates: Duplicates) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = StrictSeed.deserialize(&mut reader)?;
+    let value = StrictSeed(duplicates).deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
@@ -94,12 +107,21 @@ pub struct Document(pub Value);
 
 impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: de::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        StrictSeed.deserialize(reader).map(Self)
+        StrictSeed(Duplicates::Refused).deserialize(reader).map(Self)
     }
 }
 
+/// What an object with a duplicate name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Duplicates {
+    /// An error.
+    Refused,
+    /// The value `null`.
+    Null,
+}
+
 #[derive(Clone, Copy)]
-struct StrictSeed;
+struct StrictSeed(Duplicates);
 
 impl<'de> DeserializeSeed<'de> for StrictSeed {
     type Value = Value;
@@ -146,7 +168,7 @@ impl<'de> Visitor<'de> for StrictSeed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Self)? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -154,14 +176,18 @@ impl<'de> Visitor<'de> for StrictSeed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
+        let mut has_duplicate = false;
         while let Some(name) = entries.next_key::<String>()? {
             if map.contains_key(&name) {
-                return Err(de::Error::custom(format!("the name {name:?} is given twice")));
+                if self.0 == Duplicates::Refused {
+                    return Err(de::Error::custom(format!("the name {name:?} is given twice")));
+                }
+                has_duplicate = true;
             }
-            let value = entries.next_value_seed(Self)?;
+            let value = entries.next_value_seed(self)?;
             map.insert(name, value);
         }
-        Ok(Value::Object(map))
+        Ok(if has_duplicate { Value::Null } else { Value::Object(map) })
     }
 }
 
@@ -198,6 +224,14 @@ mod tests {
         // The names become equal, which is refused like any duplicate.
         assert!(read.is_err());
         assert!(from_slice_of_any_utf16(br#"{"a":"\ud8"#).is_err());
+    }
+
+    #[test]
+    fn an_object_with_a_name_given_twice_may_be_left_out_of_the_rest() {
+        let read = from_slice_with_gaps(br#"{"keys":[{"a":1,"a":2},{"b":1}]}"#).unwrap();
+        assert_eq!(read, serde_json::json!({"keys": [null, {"b": 1}]}));
+        assert_eq!(from_slice_with_gaps(br#"{"a":1,"a":1}"#).unwrap(), Value::Null);
+        assert!(from_slice_with_gaps(b"{} {}").is_err());
     }
 
     #[test]

@@ -95,6 +95,14 @@ impl Client {
     /// # Errors
     /// When the endpoint or the region is not valid, or no HTTP client can be made.
     pub fn new(config: &ClientConfig) -> Result<Self, InvalidConfig> {
+        Self::with_http(config, reqwest::Client::builder().no_proxy())
+    }
+
+    /// Makes a client whose connections are made as `http` says: through its proxy, with its TLS. It follows no redirect.
+    ///
+    /// # Errors
+    /// When the endpoint or the region is not valid, or no HTTP client can be made.
+    pub fn with_http(config: &ClientConfig, http: reqwest::ClientBuilder) -> Result<Self, InvalidConfig> {
         let endpoint = Url::parse(&config.endpoint).map_err(|_| InvalidConfig::Endpoint)?;
         if endpoint.path() != "/" || endpoint.query().is_some() {
             return Err(InvalidConfig::Endpoint);
@@ -103,9 +111,11 @@ impl Client {
         let host = endpoint.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
         let host_header = HeaderValue::from_str(&host).map_err(|_| InvalidConfig::Endpoint)?;
         let region = HeaderValue::from_str(&config.region).map_err(|_| InvalidConfig::Region)?;
-        let http = reqwest::Client::builder()
+        let http = http
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
             .http1_only()
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)

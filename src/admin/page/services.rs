@@ -120,6 +120,15 @@ fn key_set_state(key_set: &KeySet) -> Markup {
             None => "key set never fetched",
         }
         @if key_set.failures > 0 { ", " (count(key_set.failures)) " attempts failed" }
+        @if let Some(failure) = &key_set.last_failure { ", the last: " (printable(failure)) }
+        @for key in &key_set.dropped_keys {
+            br;
+            @match &key.kid {
+                Some(kid) => { "key " (code(&printable(kid))) }
+                None => { "a key without " (code("kid")) }
+            }
+            " is not used: " (printable(&key.reason))
+        }
     }
 }
 

@@ -13,6 +13,19 @@ const KNOWN_ALGORITHMS: [&str; 13] = [
     "HS384", "HS512",
 ];
 
+/// All algorithms of public keys. Each key fixes its own.
+pub(super) const PUBLIC_KEY_ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
 /// Registered algorithms of JWS that are not supported (RFC 7518 §3.1, RFC 8812, RFC 9864).
 const UNSUPPORTED_ALGORITHMS: [&str; 3] = ["ES512", "ES256K", "Ed448"];
 

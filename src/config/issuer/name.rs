@@ -199,13 +199,13 @@ fn is_tenant(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::config::{Environment, Network};
     use diagnostics::Source;
 
     fn name(issuer: &str, aliases: &[&str]) -> Result<IssuerName, Diagnostic> {
         let source = Source::new("config.toml", "");
         let environment = Environment(&|_| None);
-        let context = Context { source: &source, environment: &environment };
+        let context = Context { source: &source, environment: &environment, network: Network::default() };
         let aliases: Vec<String> = aliases.iter().map(|&alias| alias.to_owned()).collect();
         IssuerName::check(issuer, &aliases, false, &(0..0), &context)
     }

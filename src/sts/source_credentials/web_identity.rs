@@ -7,10 +7,14 @@ use secrecy::SecretString;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Failure, fetched::Fetched};
+use super::{Failure, NoStsClient, fetched::Fetched};
+use crate::{
+    config::Network,
+    sts::endpoints::{Endpoints, Transport},
+};
 use diagnostics::read_regular_file;
-use runtime::file_work::FileWorker;
-use tencent_sts::{AssumeRoleWithWebIdentity, Client, ClientConfig, Error, InvalidConfig, SourceCredentials};
+use runtime::{clock::Clock, file_work::FileWorker};
+use tencent_sts::{AssumeRoleWithWebIdentity, Error, SourceCredentials};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A token of a cluster has one or two kilobytes.
@@ -21,38 +25,43 @@ const SESSION_TTL: Duration = Duration::from_hours(2);
 /// The web identity of the pod that this process runs in.
 #[derive(Debug)]
 pub(super) struct WebIdentity {
-    client: Client,
-    provider_id: String,
-    token_file: PathBuf,
+    endpoints: Endpoints,
+    role: AssumableRole,
     worker: FileWorker,
-    role_arn: String,
+}
+
+/// A role, and what proves that this process may assume it.
+#[derive(Debug)]
+pub(super) struct AssumableRole {
+    pub(super) provider_id: String,
+    pub(super) token_file: PathBuf,
+    pub(super) arn: String,
 }
 
 impl WebIdentity {
     pub(super) fn new(
-        endpoint: &Url,
-        region: String,
-        provider_id: String,
-        token_file: PathBuf,
-        role_arn: String,
-    ) -> Result<Self, InvalidConfig> {
-        let endpoint = endpoint.to_string();
-        let config = ClientConfig { endpoint, region, connect_timeout: TIMEOUT, timeout: TIMEOUT };
-        let worker = FileWorker::new(TIMEOUT);
-        Ok(Self { client: Client::new(&config)?, provider_id, token_file, worker, role_arn })
+        role: AssumableRole,
+        urls: &[Url],
+        region: &str,
+        network: &Network,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NoStsClient> {
+        let transport = Transport { urls, region, connect_timeout: TIMEOUT, timeout: TIMEOUT, network };
+        Ok(Self { endpoints: Endpoints::new(transport, clock)?, role, worker: FileWorker::new(TIMEOUT) })
     }
 
     pub(super) async fn fetch(&self, now: Timestamp) -> Result<Fetched, Failure> {
         // Read at each fetch: the cluster rotates it.
         let token = self.read_token().await?;
         let request = AssumeRoleWithWebIdentity {
-            provider_id: &self.provider_id,
+            provider_id: &self.role.provider_id,
             web_identity_token: &token,
-            role_arn: &self.role_arn,
+            role_arn: &self.role.arn,
             role_session_name: SESSION_NAME,
             duration: SESSION_TTL,
         };
-        let credential = self.client.assume_role_with_web_identity(&request, now).await.map_err(failure)?;
+        let call = self.endpoints.call(|client| client.assume_role_with_web_identity(&request, now));
+        let credential = call.await.map_err(failure)?;
         let credentials = SourceCredentials {
             secret_id: credential.secret_id.into(),
             secret_key: credential.secret_key,
@@ -63,7 +72,7 @@ impl WebIdentity {
 
     /// Reads the token. The cluster mounts it, so its mode is the cluster's.
     async fn read_token(&self) -> Result<SecretString, Failure> {
-        let (path, worker) = (self.token_file.clone(), self.worker.clone());
+        let (path, worker) = (self.role.token_file.clone(), self.worker.clone());
         let read = move || worker.run(move || read_regular_file(&path, MAX_TOKEN_BYTES));
         let unreadable = |why: &dyn Display| {
             Failure::no_source_credentials(&format!("the file in TKE_WEB_IDENTITY_TOKEN_FILE {why}"))

@@ -12,7 +12,8 @@ const HEAD: &str = "\
 Every command prints its result to stdout, and why it failed to stderr, one line for each problem. Exit codes: 0 success,
 1 failure, 2 bad usage. `cosbroker <command> --help` shows what is here. This page is generated from the code.
 
-Commands with subcommands have pages of their own: [`cosbroker policy`](cli-policy.md), [`cosbroker keys`](cli-keys.md).
+Commands with subcommands have pages of their own: [`cosbroker policy`](cli-policy.md), [`cosbroker keys`](cli-keys.md),
+[`cosbroker token`](cli-token.md).
 ";
 
 /// The pages by their names: one for each command with subcommands, one for the others.
@@ -36,6 +37,7 @@ fn page_name(command: &str) -> &'static str {
     match command {
         "policy" => "cli-policy.md",
         "keys" => "cli-keys.md",
+        "token" => "cli-token.md",
         other => panic!("give a page to the command {other}, and a link in HEAD"),
     }
 }

@@ -1,4 +1,4 @@
-//! `docs/reference/configuration.md`, from `config.example.toml`.
+//! `docs/reference/configuration.md` and `configuration-issuers.md`, from `config.example.toml`.
 
 use std::fmt::Write;
 
@@ -88,11 +88,30 @@ This page is generated from [`config.example.toml`](../../config.example.toml), 
 to the file. Durations are written like `\"30m\"`, `\"2s\"` or `\"1h30m\"`, sizes like `\"256MiB\"`, rates like
 `\"60/minute\"` or `\"off\"`. A key that ends in `_env` names an environment variable, a key that ends in `_file` names a
 file; no secret stands in the configuration. An unknown key is an error, with the nearest known name.
+
+`[[issuer]]` and `[network]` have [a page of their own](configuration-issuers.md).
 ";
 
-pub(super) fn page() -> String {
-    let mut page = HEAD.to_owned();
-    for section in sections() {
+const ISSUERS_HEAD: &str = "\
+# Configuration of issuers and networks
+
+This page is generated from [`config.example.toml`](../../config.example.toml). [The other sections](configuration.md) have their
+own page, which also says how values are written.
+";
+
+/// The sections of the second page.
+const ISSUER_SECTIONS: [&str; 2] = ["[[issuer]]", "[network]"];
+
+/// The pages with their names.
+pub(super) fn pages() -> [(&'static str, String); 2] {
+    let (issuers, others): (Vec<Section>, Vec<Section>) =
+        sections().into_iter().partition(|section| ISSUER_SECTIONS.contains(&section.heading.as_str()));
+    [("configuration.md", page(HEAD, &others)), ("configuration-issuers.md", page(ISSUERS_HEAD, &issuers))]
+}
+
+fn page(head: &str, sections: &[Section]) -> String {
+    let mut page = head.to_owned();
+    for section in sections {
         let optional = if section.is_optional { " (optional section)" } else { "" };
         write!(page, "\n## {}{optional}\n\n{}\n\n", section.heading, links(&section.introduction)).unwrap();
         page.push_str("| key | type | default | meaning |\n|---|---|---|---|\n");
