@@ -14,6 +14,7 @@ pub(crate) use self::algorithms::parse_algorithm;
 pub use self::key_source::KeySource;
 use super::{Problems, context::Context};
 use diagnostics::{Diagnostic, HumanDuration};
+use templates::claim_path;
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -46,8 +47,8 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its verification keys come from.
     pub keys: KeySource,
-    /// Claims, besides `sub` and `iss`, that users of this issuer cannot choose themselves.
-    pub trusted_claims: Vec<String>,
+    /// The paths of claims, besides `sub` and `iss`, that users of this issuer cannot choose themselves.
+    pub trusted_claims: Vec<Vec<String>>,
     /// Tolerance for clocks that differ; at most a minute.
     pub leeway: Duration,
     /// The required `typ` of the token's header, if any (RFC 9068 uses `at+jwt`).
@@ -114,8 +115,8 @@ pub(super) fn check_all(
 
 impl RawIssuer {
     /// The issuer's name and its trusted claims, unchecked.
-    pub(super) fn name_and_trusted_claims(self) -> (String, Vec<String>) {
-        (self.issuer.into_inner(), claim_paths(self.trusted_claims))
+    pub(super) fn name_and_trusted_claims(self) -> (String, Vec<Vec<String>>) {
+        (self.issuer.into_inner(), claim_paths(&self.trusted_claims))
     }
 
     fn check(self, span: Range<usize>, context: &Context<'_>) -> Result<Issuer, Diagnostic> {
@@ -151,7 +152,7 @@ impl RawIssuer {
             audience: self.audience.into_inner(),
             algorithms,
             keys,
-            trusted_claims: claim_paths(self.trusted_claims),
+            trusted_claims: claim_paths(&self.trusted_claims),
             leeway,
             required_typ: self.required_typ,
         })
@@ -171,8 +172,14 @@ impl RawIssuer {
 }
 
 /// Claims as paths. They may be written with the prefix that templates use.
-fn claim_paths(claims: Vec<String>) -> Vec<String> {
-    claims.into_iter().map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim)).collect()
+fn claim_paths(claims: &[String]) -> Vec<Vec<String>> {
+    claims.iter().map(|claim| claim_path(claim.strip_prefix("claim.").unwrap_or(claim))).collect()
+}
+
+/// The path of a claim. What is no path, such as `custom:tenant`, is the name of one claim: nothing stands beside it
+/// here that quotes would keep it apart from.
+fn claim_path(written: &str) -> Vec<String> {
+    claim_path::parse(written).unwrap_or_else(|_| vec![written.to_owned()])
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use templates::{IssuerTrust, ServingConstraints};
 #[derive(Debug)]
 pub struct TemplateSettings {
     templates: Templates,
-    /// Each issuer's name and trusted claims.
-    issuers: Vec<(String, Vec<String>)>,
+    /// Each issuer's name and the paths of its trusted claims.
+    issuers: Vec<(String, Vec<Vec<String>>)>,
     max_lifetime: Duration,
     min_remaining: Option<Duration>,
     max_grant_bytes: u64,
@@ -71,7 +71,7 @@ impl TemplateSettings {
     }
 
     /// A claim is trusted only if every issuer vouches for it.
-    fn claims_trusted_by_all(&self) -> Vec<String> {
+    fn claims_trusted_by_all(&self) -> Vec<Vec<String>> {
         let trusted = self.issuers.iter().flat_map(|(_, claims)| claims);
         trusted
             .filter(|claim| self.issuers.iter().all(|(_, claims)| claims.contains(claim)))

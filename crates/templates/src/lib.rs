@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod advice;
+pub mod claim_path;
 mod explain;
 pub mod fingerprint;
 mod grant;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     render,
-    template::{Requirement, Template},
+    template::{Requirement, Template, Variable},
 };
 use cam::compare::compare;
 use diagnostics::HumanDuration;
@@ -24,7 +24,10 @@ pub struct Revision {
 impl Revision {
     /// Compares two versions of a template.
     pub(super) fn between(old: &Template, new: &Template) -> Self {
-        let change = compare(&render::symbolic_policy(old), &render::symbolic_policy(new));
+        let change = compare(
+            &render::symbolic_policy(old, Variable::to_string),
+            &render::symbolic_policy(new, Variable::to_string),
+        );
         let mut revision = Self { gains: change.gained().collect(), losses: change.lost().collect() };
         if old.bucket != new.bucket {
             revision.gains.push(format!("bucket `{}` in {}", new.bucket.name, new.bucket.region));

@@ -4,6 +4,8 @@
 
 pub(super) mod action;
 pub(super) mod condition;
+mod encoding;
+mod escape;
 mod file;
 mod name;
 mod reader;
@@ -18,9 +20,10 @@ use toml::Spanned;
 pub use self::variable::Unrenderable;
 pub(super) use self::{
     action::{Action, Reach},
+    encoding::Encoding,
     name::FileName,
     string::{Piece, TemplateString},
-    variable::{ClaimRef, Encoding, Variable},
+    variable::{ClaimRef, Variable},
 };
 use cam::{Effect, Operator};
 use diagnostics::{Diagnostic, Source};

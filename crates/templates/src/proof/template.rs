@@ -50,8 +50,8 @@ impl CheckedTemplate<'_> {
             let advice = Advice::new(
                 format!("home holds ${{{claim}}}, which a user may be able to choose"),
                 format!(
-                    "list \"{}\" in trusted_claims of every [[issuer]] if only the issuer can set it",
-                    bare.unwrap_or(&path)
+                    "list {} in trusted_claims of every [[issuer]] if only the issuer can set it",
+                    toml::Value::from(bare.unwrap_or(&path))
                 ),
             );
             violations.push(self.home_violation(Rule::TrustedClaim, advice));

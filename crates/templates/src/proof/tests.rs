@@ -9,7 +9,7 @@ fn template(name: &str, text: &str) -> Result<Template, Vec<Diagnostic>> {
 fn verdict(text: &str) -> Result<(), String> {
     let joined =
         |problems: Vec<Diagnostic>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec![vec!["tenant".to_owned()]] };
     prove(vec![template("t", text).map_err(joined)?], &issuer_trust).map(|_| ()).map_err(joined)
 }
 
@@ -36,8 +36,10 @@ struct RowHome {
 fn every_adversarial_set_of_homes_behaves_as_it_says() {
     let rows: Vec<Row> =
         serde_json::from_str(include_str!("../../../../tests/data/adversarial/homes.json")).unwrap();
-    let issuer_trust =
-        IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
+    let issuer_trust = IssuerTrust {
+        several: false,
+        trusted_claims: vec![vec!["tenant".to_owned()], vec!["nick".to_owned()]],
+    };
     assert!(rows.len() >= 17);
     for row in rows {
         let templates: Result<Vec<Template>, _> = row
