@@ -9,12 +9,12 @@ mod escape;
 mod file;
 mod name;
 mod reader;
+mod requirement;
 mod string;
 mod variable;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use serde_json::Value;
 use toml::Spanned;
 
 pub use self::variable::Unrenderable;
@@ -22,6 +22,7 @@ pub(super) use self::{
     action::{Action, Reach},
     encoding::Encoding,
     name::FileName,
+    requirement::{Parts, Quantity, Requirement, examples},
     string::{Piece, TemplateString},
     variable::{ClaimRef, Variable},
 };
@@ -49,9 +50,6 @@ pub(super) struct Template {
     /// The reason why writes may carry ACL headers, if they may.
     pub(super) acl_guard_off: Option<Spanned<String>>,
 }
-
-/// The path of a claim, and its accepted values.
-pub(super) type Requirement = (Vec<String>, Vec<Value>);
 
 /// A bucket and its region.
 #[derive(Debug, Clone, PartialEq, Eq)]

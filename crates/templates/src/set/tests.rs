@@ -319,6 +319,34 @@ fn two_principals_never_share_a_fingerprint_and_one_keeps_its_own() {
 }
 
 #[test]
+fn a_required_part_of_a_claim_must_be_there() {
+    let templates = one(&UPLOAD.replace(
+        "[[statement]]",
+        "[require]\nscope = { any_word = \"cos.upload\" }\n\"urn:zitadel:iam:org:project:roles\" = { any_member = \"uploader\" }\nrealm_access.roles = { all = [\"a\", \"b\"] }\n[[statement]]",
+    ));
+    let claims = json!({
+        "sub": "alice", "scope": "openid cos.upload", "realm_access": {"roles": ["a", "b", "c"]},
+        "urn:zitadel:iam:org:project:roles": {"uploader": {"1": "a.example"}},
+    });
+    let grant = |claims: &Value| {
+        let identity = Identity::from_claims("i".into(), claims.as_object().unwrap().clone()).unwrap();
+        templates.grant(Some("upload"), &identity).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(grant(&claims), Ok(()));
+    for (name, value, named) in [
+        ("scope", json!("openid"), "`scope`"),
+        ("realm_access", json!({"roles": ["a"]}), "`realm_access.roles`"),
+        ("urn:zitadel:iam:org:project:roles", json!({}), "`\"urn:zitadel:iam:org:project:roles\"`"),
+    ] {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        assert!(grant(&claims).unwrap_err().contains(named), "{claims}");
+    }
+    let synthetic = SyntheticClaims { text: "made-up", number: 7 };
+    assert_eq!(templates.synthetic_grant("upload", "i", synthetic).unwrap().home(), "users/made-up/");
+}
+
+#[test]
 fn a_required_claim_must_have_one_of_the_values() {
     let templates = one(&UPLOAD.replace(
         "[[statement]]",
