@@ -99,6 +99,23 @@ fn sarif_names_rule_file_and_line() {
     assert_eq!(location["region"]["startLine"], 13);
 }
 
+#[test]
+fn a_home_that_refuses_some_users_ids_is_a_warning_with_their_share() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("|escape", ""))]);
+    let (code, stdout, _) = run(dir.path(), &["lint"]);
+    assert_eq!(code, 0, "{stdout}");
+    let warning = stdout.lines().find(|line| line.starts_with("warning[refused-ids]")).unwrap();
+    for part in ["${sub} refuses ", " % of nanoid ids, ", "all e-mail addresses", " % of base64url ids"] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    assert!(!warning.contains("UUID") && !warning.contains("openid"), "{warning}");
+    assert!(stdout.contains("help: write ${sub|escape}"), "{stdout}");
+    for filter in ["|escape", "|base64url", "|sha256"] {
+        let dir = folder(&[("upload.toml", &UPLOAD.replace("|escape", filter))]);
+        assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 0, "{filter}");
+    }
+}
+
 #[tokio::test]
 async fn a_claim_whose_name_needs_quotes_names_the_home() {
     let upload = UPLOAD.replace("\"users/${sub|escape}/\"", "'teams/${claim.\"custom:tenant\"|escape}/'");

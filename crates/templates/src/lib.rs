@@ -16,6 +16,7 @@ mod rule;
 mod scope;
 mod serving_constraints;
 mod set;
+mod subject;
 mod synthetic_identity;
 mod template;
 mod verify;
