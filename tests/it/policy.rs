@@ -129,6 +129,40 @@ async fn explain_names_the_deciding_statement_and_condition_like_the_api() {
 }
 
 #[test]
+fn diff_tells_whose_folders_a_change_of_filter_moves() {
+    let with = |filter: &str| UPLOAD.replace("|escape", filter);
+    let dir =
+        folder(&[("bare.toml", &with("")), ("escape.toml", UPLOAD), ("base64url.toml", &with("|base64url"))]);
+    let users = r#"[{"sub":"alice"},{"sub":"a|b"}]"#;
+    std::fs::write(dir.path().join("users.json"), users).unwrap();
+    let diff = |old: &str, new: &str| {
+        run(dir.path(), &["diff", old, new, "--claims", "users.json", "--refuse-widening"])
+    };
+    let (code, stdout, _) = diff("policies/bare.toml", "policies/escape.toml");
+    assert_eq!(code, 1, "some users get a key who got none");
+    for part in [
+        "folders: no user's folder moves",
+        "such as `users/auth0!7C12/`",
+        "gains a key where `sub` is not plain",
+        "alice: nothing changes",
+        "a|b:\n    gains a key at all",
+    ] {
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
+    }
+    assert!(!stdout.contains("loses"), "{stdout}");
+    let (_, stdout, _) = diff("policies/bare.toml", "policies/base64url.toml");
+    for part in [
+        "every user's folder moves, as from `users/alice/` to `users/_b64_YWxpY2U/`",
+        "copy the objects",
+        "its folder moves from `users/alice/` to `users/_b64_YWxpY2U/`",
+    ] {
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
+    }
+    let (_, stdout, _) = diff("policies/escape.toml", "policies/bare.toml");
+    assert!(stdout.contains("who has a folder such as `users/auth0!7C12/` gets no key"), "{stdout}");
+}
+
+#[test]
 fn diff_prints_what_each_sample_user_gains_and_loses() {
     let wider = UPLOAD.replace("10485760", "20971520").replace("30m", "20m");
     let member = UPLOAD.replace("duration", "require = { role = \"member\" }\nduration");

@@ -6,6 +6,7 @@ pub mod claim_path;
 mod explain;
 pub mod fingerprint;
 mod grant;
+mod home_change;
 pub mod identity;
 mod import;
 mod lint;

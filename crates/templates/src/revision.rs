@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    claim_path, render,
-    template::{Parts, Quantity, Requirement, Template, Variable},
+    claim_path, home_change, render,
+    template::{ClaimRef, Encoding, Parts, Quantity, Requirement, Template, Variable},
 };
 use cam::compare::compare;
 use diagnostics::HumanDuration;
@@ -19,16 +19,26 @@ pub struct Revision {
     pub gains: Vec<String>,
     /// What only the old version allows.
     pub losses: Vec<String>,
+    /// Whose folders move, if the home changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folders: Option<String>,
 }
 
 impl Revision {
     /// Compares two versions of a template.
     pub(super) fn between(old: &Template, new: &Template) -> Self {
-        let change = compare(
-            &render::symbolic_policy(old, Variable::to_string),
-            &render::symbolic_policy(new, Variable::to_string),
-        );
-        let mut revision = Self { gains: change.gained().collect(), losses: change.lost().collect() };
+        // A filter that writes the values of all users served before alike takes nothing from them.
+        let spell_old = |variable: &Variable| spelling(variable, new).to_string();
+        let old_policy = render::symbolic_policy(old, spell_old);
+        let change = compare(&old_policy, &render::symbolic_policy(new, Variable::to_string));
+        let mut revision = Self {
+            gains: change.gained().collect(),
+            losses: change.lost().collect(),
+            folders: home_change::describe(old, new),
+        };
+        let other_users = |claim| format!("key where `{claim}` is not plain, such as auth0|12");
+        revision.gains.extend(no_longer_bare(old, new).map(|claim| format!("a {}", other_users(claim))));
+        revision.losses.extend(no_longer_bare(new, old).map(|claim| format!("the {}", other_users(claim))));
         if old.bucket != new.bucket {
             revision.gains.push(format!("bucket `{}` in {}", new.bucket.name, new.bucket.region));
             revision.losses.push(format!("bucket `{}` in {}", old.bucket.name, old.bucket.region));
@@ -124,6 +134,27 @@ impl<'a> RequiredParts<'a> {
     }
 }
 
+/// Returns how the new version writes a variable of the old one, if it writes plain values alike.
+fn spelling<'a>(variable: &'a Variable, new: &'a Template) -> &'a Variable {
+    let mut written = new.variables();
+    let alike =
+        written.find(|other| other.claim == variable.claim && other.encoding.agrees_with(variable.encoding));
+    alike.unwrap_or(variable)
+}
+
+/// Iterates over the claims that one version takes only if their values are plain, and the other takes with a filter.
+fn no_longer_bare<'a>(one: &'a Template, other: &'a Template) -> impl Iterator<Item = &'a ClaimRef> {
+    let of_other: BTreeSet<&ClaimRef> = other.variables().map(|variable| &variable.claim).collect();
+    let bare = bare_claims(one).into_iter().filter(move |claim| of_other.contains(claim));
+    let bare_of_other = bare_claims(other);
+    bare.filter(move |claim| !bare_of_other.contains(claim))
+}
+
+fn bare_claims(template: &Template) -> BTreeSet<&ClaimRef> {
+    let bare = template.variables().filter(|variable| variable.encoding == Encoding::Bare);
+    bare.map(|variable| &variable.claim).collect()
+}
+
 /// Lists the values that are not in `other`. `None` if all are.
 fn difference(values: &[Value], other: &[Value]) -> Option<String> {
     let rest: Vec<&Value> = values.iter().filter(|value| !other.contains(value)).collect();
@@ -138,7 +169,7 @@ impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gains = self.gains.iter().map(|gain| format!("+ {gain}"));
         let losses = self.losses.iter().map(|loss| format!("- {loss}"));
-        let parts: Vec<String> = gains.chain(losses).collect();
+        let parts: Vec<String> = gains.chain(losses).chain(self.folders.clone()).collect();
         if parts.is_empty() { f.write_str("grants the same") } else { f.write_str(&parts.join("; ")) }
     }
 }
@@ -220,6 +251,21 @@ mod tests {
         ] {
             assert_eq!(between(&with(old), &with(new)), expected);
         }
+    }
+
+    #[test]
+    fn a_filter_that_keeps_plain_values_only_gives_keys_to_other_users() {
+        let escape = UPLOAD.replace("${sub}", "${sub|escape}");
+        let wider = between(UPLOAD, &escape);
+        assert!(wider.starts_with("+ a key where `sub` is not plain, such as auth0|12; no user"), "{wider}");
+        assert!(!wider.contains("- "), "{wider}");
+        let narrower = between(&escape, UPLOAD);
+        assert!(
+            narrower.starts_with("- the key where `sub` is not plain, such as auth0|12; no user"),
+            "{narrower}"
+        );
+        let other = between(UPLOAD, &UPLOAD.replace("${sub}", "${sub|base64url}"));
+        assert!(other.contains("- PutObject") && other.contains("every user's folder moves"), "{other}");
     }
 
     #[test]

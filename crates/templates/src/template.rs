@@ -200,6 +200,16 @@ impl Template {
     pub(super) fn allows(&self) -> impl Iterator<Item = &Statement> {
         self.statements.iter().filter(|statement| statement.is_allow())
     }
+
+    /// Iterates over every variable that is replaced when the template is rendered.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let of_statements = self.statements.iter().flat_map(|statement| {
+            let resources = statement.resources.iter().map(|resource| &resource.key);
+            let operands = statement.condition.values().flat_map(BTreeMap::values).flat_map(Spanned::get_ref);
+            resources.chain(operands.filter_map(Operand::as_text))
+        });
+        of_statements.chain([&self.home]).flat_map(TemplateString::variables)
+    }
 }
 
 #[cfg(test)]
