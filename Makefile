@@ -5,7 +5,7 @@ ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
 
-.PHONY: all quick check test rust sdks ops simulate outages soak oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate outages soak test-subjects oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -40,6 +40,10 @@ ops: prometheus
 SIMULATION_SEEDS ?= 1000000
 simulate:
 	SIMULATION_SEEDS=$(SIMULATION_SEEDS) $(CARGO) test --locked --release --package cosbroker --lib simulation::whatever -- --nocapture
+
+# A million subjects of each kind that logins make, under the templates that are shipped; takes a quarter of an hour.
+test-subjects:
+	$(CARGO) test --locked --release --package templates --lib -- --ignored --nocapture a_million_subjects
 
 # Load and outages on a release build, for half an hour: prints the figures of docs/understand/reliability.md. With
 # COSBROKER_BINARY, on that binary.

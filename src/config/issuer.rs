@@ -23,6 +23,7 @@ pub use self::{
 };
 use super::{Problems, context::Context, hmac_secret::SecretEncoding, template_settings::IssuerSettings};
 use diagnostics::{Diagnostic, HumanDuration};
+use templates::claim_path;
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -69,8 +70,8 @@ pub struct Issuer {
     pub keys: KeySource,
     /// What is done with keys that tokens bring in their headers.
     pub header_keys: HeaderKeys,
-    /// Claims, besides the subject and `iss`, that users of this issuer cannot choose themselves.
-    pub trusted_claims: Vec<String>,
+    /// The paths of claims, besides the subject and `iss`, that users of this issuer cannot choose themselves.
+    pub trusted_claims: Vec<Vec<String>>,
     /// Tolerance for clocks that differ; at most a minute.
     pub leeway: Duration,
     /// The required `typ` of the token's header, if any (RFC 9068 uses `at+jwt`).
@@ -156,7 +157,7 @@ impl RawIssuer {
             name,
             has_tenants,
             subject_claim: claim_path(subject_claim),
-            trusted_claims: trusted_claims(self.trusted_claims, has_tenants),
+            trusted_claims: trusted_claims(&self.trusted_claims, has_tenants),
         }
     }
 
@@ -164,7 +165,7 @@ impl RawIssuer {
         let name = self.name(context)?;
         let audience = Audience::check(self.audience.as_ref(), self.audience_claim.as_ref(), &span, context)?;
         let subject_claim = self.subject_claim(context)?;
-        let trusted_claims = trusted_claims(self.trusted_claims.clone(), name.has_tenants());
+        let trusted_claims = trusted_claims(&self.trusted_claims, name.has_tenants());
         let leeway = self.leeway(context)?;
         let keys = self.key_source(&span, context)?;
         let algorithms = self.algorithms(&keys, &span, context)?;
@@ -214,15 +215,8 @@ impl RawIssuer {
 
     fn subject_claim(&self, context: &Context<'_>) -> Result<Vec<String>, Diagnostic> {
         let Some(claim) = &self.subject_claim else { return Ok(vec!["sub".to_owned()]) };
-        let path = claim_path(claim.get_ref());
-        if path.iter().any(String::is_empty) {
-            return Err(context.problem(
-                claim.span(),
-                format!("`{}` is not the path of a claim", claim.get_ref()),
-                "write it like \"user_id\" or \"user.id\"",
-            ));
-        }
-        Ok(path)
+        claim_path::parse(claim.get_ref())
+            .map_err(|advice| context.problem(claim.span(), advice.message, advice.help))
     }
 
     /// Returns the algorithms that are listed, else those that the keys of a discovered set may have.
@@ -256,22 +250,21 @@ impl RawIssuer {
     }
 }
 
-fn claim_path(text: &str) -> Vec<String> {
-    text.split('.').map(str::to_owned).collect()
-}
-
 /// The claims that users cannot choose. With tenants, `tid` is one, because it must repeat what `iss` says.
-fn trusted_claims(written: Vec<String>, has_tenants: bool) -> Vec<String> {
-    let mut claims = claim_paths(written);
-    if has_tenants && !claims.iter().any(|claim| claim == TENANT_CLAIM) {
-        claims.push(TENANT_CLAIM.to_owned());
-    }
-    claims
+fn trusted_claims(written: &[String], has_tenants: bool) -> Vec<Vec<String>> {
+    let tenant = has_tenants.then(|| TENANT_CLAIM.to_owned());
+    claim_paths(written).into_iter().chain(tenant.map(|claim| vec![claim])).collect()
 }
 
 /// Claims as paths. They may be written with the prefix that templates use.
-fn claim_paths(claims: Vec<String>) -> Vec<String> {
-    claims.into_iter().map(|claim| claim.strip_prefix("claim.").map(str::to_owned).unwrap_or(claim)).collect()
+fn claim_paths(claims: &[String]) -> Vec<Vec<String>> {
+    claims.iter().map(|claim| claim_path(claim.strip_prefix("claim.").unwrap_or(claim))).collect()
+}
+
+/// The path of a claim. What is no path, such as `custom:tenant`, is the name of one claim: nothing stands beside it
+/// here that quotes would keep it apart from.
+fn claim_path(written: &str) -> Vec<String> {
+    claim_path::parse(written).unwrap_or_else(|_| vec![written.to_owned()])
 }
 
 #[cfg(test)]

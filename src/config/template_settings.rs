@@ -8,7 +8,11 @@ use std::{
 
 use toml::Spanned;
 
-use super::{Config, RawConfig, Templates, cache::grant_bytes, issuer::RawIssuer};
+use super::{
+    Config, RawConfig, Templates,
+    cache::grant_bytes,
+    issuer::{RawIssuer, TENANT_CLAIM},
+};
 use diagnostics::{Diagnostic, Source};
 use templates::{IssuerTrust, ServingConstraints};
 
@@ -28,7 +32,7 @@ pub(super) struct IssuerSettings {
     pub(super) name: String,
     pub(super) has_tenants: bool,
     pub(super) subject_claim: Vec<String>,
-    pub(super) trusted_claims: Vec<String>,
+    pub(super) trusted_claims: Vec<Vec<String>>,
 }
 
 impl TemplateSettings {
@@ -75,6 +79,7 @@ impl TemplateSettings {
         ServingConstraints {
             issuer_trust: IssuerTrust {
                 several: self.issuers.len() > 1 || self.issuers.iter().any(|issuer| issuer.has_tenants),
+                tenant_claim: self.tenant_claim(),
                 trusted_claims: self.claims_trusted_by_all(),
             },
             longest: self.max_lifetime,
@@ -84,8 +89,16 @@ impl TemplateSettings {
         }
     }
 
+    /// With one issuer, its tenants are all that tells issuers apart.
+    fn tenant_claim(&self) -> Option<Vec<String>> {
+        match self.issuers.as_slice() {
+            [issuer] if issuer.has_tenants => Some(vec![TENANT_CLAIM.to_owned()]),
+            _ => None,
+        }
+    }
+
     /// A claim is trusted only if every issuer vouches for it.
-    fn claims_trusted_by_all(&self) -> Vec<String> {
+    fn claims_trusted_by_all(&self) -> Vec<Vec<String>> {
         let trusted = self.issuers.iter().flat_map(|issuer| &issuer.trusted_claims);
         trusted
             .filter(|claim| self.issuers.iter().all(|issuer| issuer.trusted_claims.contains(claim)))

@@ -84,7 +84,7 @@ pub(super) fn limits(per_user: diagnostics::Rate) -> config::Limits {
 
 fn load(dir: &std::path::Path) -> TemplateSet {
     let terms = ServingConstraints {
-        issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
+        issuer_trust: IssuerTrust { trusted_claims: vec![vec!["team".to_owned()]], ..IssuerTrust::default() },
         longest: Duration::from_hours(2),
         min_remaining: None,
         max_grant_bytes: 1 << 20,

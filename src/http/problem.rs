@@ -206,7 +206,7 @@ pub(super) const IDENTITY_NOT_RENDERABLE: &ProblemType = &ProblemType {
     code_desc: "IdentityNotRenderable",
     meaning: "The token is valid, but a claim that the template puts into the policy is missing or holds characters that are not safe there. `detail` names the claim.",
     caller: "Do not retry with the same token. Report `detail` and the request id to the operator.",
-    operator: "Use a claim that every user has, or encode it in the template, as in `${sub|sha256}`.",
+    operator: "Use a claim that every user has, or encode it in the template, as in `${sub|escape}`.",
 };
 
 pub(super) const RATE_LIMITED: &ProblemType = &ProblemType {

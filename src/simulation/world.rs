@@ -41,7 +41,7 @@ static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> =
 pub(super) fn grants(template: &'static str, users: usize) -> impl Iterator<Item = Arc<Grant>> {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let constraints = ServingConstraints {
-        issuer_trust: IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] },
+        issuer_trust: IssuerTrust { trusted_claims: vec![vec!["team".to_owned()]], ..IssuerTrust::default() },
         longest: Duration::from_hours(2),
         min_remaining: None,
         max_grant_bytes: 1 << 20,

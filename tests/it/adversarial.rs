@@ -18,7 +18,7 @@ fn rows(file: &str) -> Vec<Value> {
 #[tokio::test]
 async fn every_row_of_claims_is_refused_without_a_call_or_confined_to_a_home_of_its_own() {
     let (address, sts) = emulator();
-    let broker = Setup::new(address).start();
+    let broker = Setup::new(address).with_bare_homes().start();
     let mut homes: Vec<(String, Policy)> = Vec::new();
     for row in rows("claims.json") {
         let token = token_of(&row["claims"]);
@@ -59,6 +59,24 @@ async fn every_row_of_claims_is_refused_without_a_call_or_confined_to_a_home_of_
             .collect();
         assert_eq!(reaching, [home], "only the owner reaches {resource}");
     }
+}
+
+#[tokio::test]
+async fn every_subject_has_a_home_of_its_own_in_the_templates_that_ship() {
+    let broker = Setup::new(emulator().0).start();
+    let mut homes = BTreeSet::new();
+    let mut subjects = BTreeSet::new();
+    for row in rows("claims.json") {
+        let Some(subject) = row["claims"]["sub"].as_str().filter(|subject| !subject.is_empty()) else {
+            continue;
+        };
+        let answer = broker.get("/v1/credentials", &token_of(&row["claims"])).await;
+        assert_eq!(answer.status, 200, "{}: {answer:?}", row["why"]);
+        homes.insert(answer.json()["prefix"].as_str().unwrap().to_owned());
+        subjects.insert(subject.to_owned());
+    }
+    assert_eq!(homes.len(), subjects.len());
+    assert!(homes.contains("users/alice/") && homes.contains("users/!2A/"), "{homes:?}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn each_mistake_is_one_line_with_its_place_and_a_fix() {
         ),
         (broken("@upload", "@uplaod"), "policies/upload.toml:", "did you mean `@upload`?"),
         (broken("home =", "hmoe ="), "policies/upload.toml:", "did you mean `home`?"),
-        (broken("${sub}/\"", "${sub}\""), "policies/upload.toml:", "does not end in `/`"),
+        (broken("${sub|escape}/\"", "${sub|escape}\""), "policies/upload.toml:", "does not end in `/`"),
         (broken("[[statement]]", "[[statement"), "policies/upload.toml:", "unclosed array table"),
     ] {
         for command in ["check", "serve"] {
@@ -87,7 +87,10 @@ fn check_prints_what_was_proved() {
     let output = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     let message = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    assert!(message.contains("proved: upload: users/${sub}/ in examplebucket-1250000000"), "{message}");
+    assert!(
+        message.contains("proved: upload: users/${sub|escape}/ in examplebucket-1250000000"),
+        "{message}"
+    );
     assert!(message.ends_with("ok: serve would start\n"), "{message}");
 }
 

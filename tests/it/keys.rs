@@ -212,7 +212,7 @@ async fn with_several_issuers_one_is_named_and_equal_subjects_are_distinct() {
     let two = "[[issuer]]\nissuer = \"https://two.test/\"\naudience = [\"app\"]\nalgorithms = [\"HS256\"]\nsecret_env = \"JWT_SECRET\"\n[templates]";
     let mut setup = Setup::new(emulator().0).with("[templates]", two);
     for (_, text) in &mut setup.templates {
-        *text = text.replace("users/${sub}/\"", "users/${iss|sha256}/${sub}/\"");
+        *text = text.replace("users/${sub|escape}/\"", "users/${iss|sha256}/${sub}/\"");
     }
     let broker = setup.start();
     let other = token_of(&json!({"sub": "alice", "iss": "https://two.test/"}));
@@ -237,7 +237,7 @@ async fn with_several_issuers_one_is_named_and_equal_subjects_are_distinct() {
 async fn a_hostile_subject_is_printed_as_one_harmless_cell() {
     let mut setup = Setup::new(emulator().0);
     for (_, text) in &mut setup.templates {
-        *text = text.replace("users/${sub}/\"", "users/${sub|sha256}/\"");
+        *text = text.replace("users/${sub|escape}/\"", "users/${sub|sha256}/\"");
     }
     let broker = setup.start();
     let hostile = "\u{1b}[2J\u{202e}x\nroot  upload  users/\"root\"/";

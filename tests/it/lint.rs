@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     policy::{DOWNLOADS, UPLOAD, folder, run, upload_and},
-    support::{Setup, repository, templates_of},
+    support::{Setup, emulator, repository, templates_of, token_of},
 };
 
 #[test]
@@ -23,13 +23,13 @@ fn the_shipped_templates_are_proved_without_warnings() {
 
 #[test]
 fn a_report_underlines_the_text_and_shows_two_users_and_a_fix() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub|escape}/\"", "users/${sub|escape}\""))]);
     let (code, stdout, stderr) = run(dir.path(), &["lint"]);
     assert_eq!((code, stderr.trim()), (1, "cosbroker: not proved: 1 of 1"));
     for part in [
         "error[home]: home does not end in `/`",
         "policies/upload.toml:13:8",
-        "home = \"users/${sub}\"",
+        "home = \"users/${sub|escape}\"",
         "       ^^^^^^^^^^^^^^",
         "for example: both sub \"alice\"",
         "can reach `users/alice0",
@@ -87,7 +87,7 @@ fn every_counter_example_that_is_shown_is_true() {
 
 #[test]
 fn sarif_names_rule_file_and_line() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub|escape}/\"", "users/${sub|escape}\""))]);
     let (code, stdout, _) = run(dir.path(), &["lint", "--format", "sarif"]);
     assert_eq!(code, 1);
     let report: Value = serde_json::from_str(&stdout).unwrap();
@@ -100,6 +100,49 @@ fn sarif_names_rule_file_and_line() {
 }
 
 #[test]
+fn a_home_that_refuses_some_users_ids_is_a_warning_with_their_share() {
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("|escape", ""))]);
+    let (code, stdout, _) = run(dir.path(), &["lint"]);
+    assert_eq!(code, 0, "{stdout}");
+    let warning = stdout.lines().find(|line| line.starts_with("warning[refused-ids]")).unwrap();
+    for part in ["${sub} refuses ", " % of nanoid ids, ", "all e-mail addresses", " % of base64url ids"] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    assert!(!warning.contains("UUID") && !warning.contains("openid"), "{warning}");
+    assert!(stdout.contains("help: write ${sub|escape}"), "{stdout}");
+    for filter in ["|escape", "|base64url", "|sha256"] {
+        let dir = folder(&[("upload.toml", &UPLOAD.replace("|escape", filter))]);
+        assert_eq!(run(dir.path(), &["lint", "--deny-warnings"]).0, 0, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_whose_name_needs_quotes_names_the_home() {
+    let upload = UPLOAD.replace("\"users/${sub|escape}/\"", "'teams/${claim.\"custom:tenant\"|escape}/'");
+    let upload = upload.replace("duration =", "owner = ['claim.\"custom:tenant\"']\nduration =");
+    for (trusted, is_trusted) in [
+        ("\"custom:tenant\"", true),
+        ("'\"custom:tenant\"'", true),
+        ("'claim.\"custom:tenant\"'", true),
+        ("\"custom\"", false),
+    ] {
+        let mut setup = Setup::new(emulator().0).with("\"tenant\"", trusted);
+        setup.templates = vec![("upload.toml".to_owned(), upload.clone())];
+        if !is_trusted {
+            let dir = setup.write();
+            let (code, stdout, _) = run(dir.path(), &["lint", "--config", "config.toml"]);
+            let help = "help: list '\"custom:tenant\"' in trusted_claims";
+            assert!(code == 1 && stdout.contains(help), "{stdout}");
+            continue;
+        }
+        let broker = setup.start();
+        let claims = json!({"sub": "alice", "custom:tenant": "red/blue"});
+        let answer = broker.get("/v1/credentials", &token_of(&claims)).await;
+        assert_eq!(answer.json()["prefix"], "teams/red!2Fblue/", "{trusted}: {answer:?}");
+    }
+}
+
+#[test]
 fn a_probable_mistake_is_a_warning() {
     for (from, to, rule, message) in [
         ("\"@upload\"", "\"name/cos:PutObjct\"", "unknown-action", "did you mean `name/cos:PutObject`?"),
@@ -109,7 +152,7 @@ fn a_probable_mistake_is_a_warning() {
         ("30m", "3h", "duration", "2 h at most"),
         ("numeric_less_than_equal]", "numeric_less_than_equal_if_exist]", "condition", "limits nothing"),
         ("duration =", "owner = [\"sub\", \"sub\"]\nduration =", "unused", "`sub` twice"),
-        ("users/${sub}/\"", "users/${iss}/${sub}/\"", "unused", "no user would get a key"),
+        ("users/${sub|escape}/\"", "users/${iss}/${sub}/\"", "unused", "no user would get a key"),
         (
             "\"@multipart-upload\"",
             "\"name/cos:InitiateMultipartUpload\", \"name/cos:UploadPart\", \"name/cos:ListParts\", \
@@ -250,7 +293,7 @@ fn a_shadow_template_is_linted_in_the_place_of_its_template() {
         ("upload.next.toml", UPLOAD.replace("users/", ""), 0, "proved: upload.next"),
         (
             "upload.next.toml",
-            UPLOAD.replace("users/${sub}/\"", "users/${sub}\""),
+            UPLOAD.replace("users/${sub|escape}/\"", "users/${sub|escape}\""),
             1,
             "not proved: upload.next",
         ),
@@ -268,7 +311,7 @@ fn a_shadow_template_is_linted_in_the_place_of_its_template() {
 #[test]
 fn errors_come_first_and_an_unreadable_file_is_not_proved() {
     let warned = UPLOAD.replace("30m", "3h");
-    let open = UPLOAD.replace("users/${sub}/\"", "u/${sub}\"");
+    let open = UPLOAD.replace("users/${sub|escape}/\"", "u/${sub|escape}\"");
     let dir = folder(&[("a.toml", &warned), ("b.toml", &open), ("c.toml", "bucket = ")]);
     let (code, stdout, stderr) = run(dir.path(), &["lint", "--format", "json"]);
     assert_eq!((code, stderr.trim()), (1, "cosbroker: not proved: 2 of 3"));
@@ -337,8 +380,8 @@ fn a_shadow_template_whose_home_another_shares_is_refused() {
     let shares = upload_and(
         "effect = \"allow\"\naction = \"@download\"\nresource = \"public/*\"\nshared = \"stickers\"",
     );
-    let next = UPLOAD.replace("users/${sub}/", "public/${sub}/");
-    let files = UPLOAD.replace("users/${sub}/", "files/${sub}/");
+    let next = UPLOAD.replace("users/${sub|escape}/", "public/${sub}/");
+    let files = UPLOAD.replace("users/${sub|escape}/", "files/${sub}/");
     let dir = folder(&[("upload.toml", &shares), ("files.toml", &files), ("files.next.toml", &next)]);
     let (code, stdout, _) = run(dir.path(), &["lint"]);
     assert_eq!(code, 1, "{stdout}");

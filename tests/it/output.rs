@@ -39,7 +39,7 @@ fn lint_prints_the_shipped_templates_as_proved() {
 
 #[test]
 fn lint_underlines_an_error_and_prints_two_users_it_would_let_reach_one_object() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub|escape}/\"", "users/${sub|escape}\""))]);
     insta::assert_snapshot!(output(dir.path(), &["policy", "lint"]));
 }
 
@@ -51,7 +51,7 @@ fn lint_prints_a_warning_and_the_nearest_action() {
 
 #[test]
 fn lint_prints_json_for_programs() {
-    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub}/\"", "users/${sub}\""))]);
+    let dir = folder(&[("upload.toml", &UPLOAD.replace("users/${sub|escape}/\"", "users/${sub|escape}\""))]);
     insta::assert_snapshot!(output(dir.path(), &["policy", "lint", "--format", "json"]));
 }
 
@@ -79,8 +79,9 @@ fn explain_prints_what_allows_and_what_denies() {
 
 #[test]
 fn diff_prints_what_all_users_and_each_sample_user_gain_and_lose() {
-    let wider = UPLOAD.replace("10485760", "20971520").replace("30m", "20m");
-    let dir = folder(&[("old.toml", UPLOAD), ("new.toml", &wider)]);
+    let bare = UPLOAD.replace("|escape", "");
+    let wider = bare.replace("10485760", "20971520").replace("30m", "20m");
+    let dir = folder(&[("old.toml", &bare), ("new.toml", &wider)]);
     let users = r#"[{"sub":"alice","role":"member"},{"sub":"a|b"}]"#;
     std::fs::write(dir.path().join("users.json"), users).unwrap();
     let arguments = ["policy", "diff", "policies/old.toml", "policies/new.toml", "--claims", "users.json"];

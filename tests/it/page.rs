@@ -151,7 +151,7 @@ async fn a_user_whose_name_ends_with_a_space_is_another_user() {
 #[tokio::test]
 async fn a_name_that_is_markup_is_shown_as_text() {
     let hostile = "<script>alert(1)</script>\"'&\u{202e}";
-    let broker = Setup::new(emulator().0).start();
+    let broker = Setup::new(emulator().0).with_bare_homes().start();
     let browser = Browser::new(&broker);
     assert_eq!(broker.get("/v1/credentials", &token(hostile)).await.status, 422);
     let alice = [("issuer", "https://id.test/"), ("subject", hostile)];

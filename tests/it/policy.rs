@@ -28,7 +28,7 @@ pub(crate) const UPLOAD: &str = include_str!("../../policies/upload.toml");
 pub(crate) const DOWNLOADS: &str = r#"
 bucket = "examplebucket-1250000000"
 region = "ap-guangzhou"
-home = "files/${sub}/"
+home = "files/${sub|escape}/"
 duration = "30m"
 [[statement]]
 effect = "allow"
@@ -54,8 +54,9 @@ async fn render_prints_what_sts_is_sent() {
     assert_eq!(by_token.1, stdout);
     let (_, wire, _) = run(broker.dir(), &[&by_claims[..], &["--wire"]].concat());
     assert!(wire.starts_with("%7B%22version%22") && !wire.contains('"'), "{wire}");
+    std::fs::write(broker.dir().join("policies/bare.toml"), DOWNLOADS.replace("|escape", "")).unwrap();
     for (arguments, message) in [
-        (vec!["render", "upload", "--claims", r#"{"sub":"a/b"}"#], "base64url"),
+        (vec!["render", "bare", "--claims", r#"{"sub":"a/b"}"#], "${sub|escape}"),
         (vec!["render", "upload", "--claims", "[]"], "not a JSON object"),
         (vec!["render", "upload", "--token", "x"], "not a token"),
         (vec!["render", "upload", "--claims", "alice.json"], "name a file with `@`"),
@@ -128,6 +129,40 @@ async fn explain_names_the_deciding_statement_and_condition_like_the_api() {
 }
 
 #[test]
+fn diff_tells_whose_folders_a_change_of_filter_moves() {
+    let with = |filter: &str| UPLOAD.replace("|escape", filter);
+    let dir =
+        folder(&[("bare.toml", &with("")), ("escape.toml", UPLOAD), ("base64url.toml", &with("|base64url"))]);
+    let users = r#"[{"sub":"alice"},{"sub":"a|b"}]"#;
+    std::fs::write(dir.path().join("users.json"), users).unwrap();
+    let diff = |old: &str, new: &str| {
+        run(dir.path(), &["diff", old, new, "--claims", "users.json", "--refuse-widening"])
+    };
+    let (code, stdout, _) = diff("policies/bare.toml", "policies/escape.toml");
+    assert_eq!(code, 1, "some users get a key who got none");
+    for part in [
+        "folders: no user's folder moves",
+        "such as `users/auth0!7C12/`",
+        "gains a key where `sub` is not plain",
+        "alice: nothing changes",
+        "a|b:\n    gains a key at all",
+    ] {
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
+    }
+    assert!(!stdout.contains("loses"), "{stdout}");
+    let (_, stdout, _) = diff("policies/bare.toml", "policies/base64url.toml");
+    for part in [
+        "every user's folder moves, as from `users/alice/` to `users/_b64_YWxpY2U/`",
+        "copy the objects",
+        "its folder moves from `users/alice/` to `users/_b64_YWxpY2U/`",
+    ] {
+        assert!(stdout.contains(part), "{part}:\n{stdout}");
+    }
+    let (_, stdout, _) = diff("policies/escape.toml", "policies/bare.toml");
+    assert!(stdout.contains("who has a folder such as `users/auth0!7C12/` gets no key"), "{stdout}");
+}
+
+#[test]
 fn diff_prints_what_each_sample_user_gains_and_loses() {
     let wider = UPLOAD.replace("10485760", "20971520").replace("30m", "20m");
     let member = UPLOAD.replace("duration", "require = { role = \"member\" }\nduration");
@@ -141,10 +176,10 @@ fn diff_prints_what_each_sample_user_gains_and_loses() {
     let (code, stdout, _) = diff("policies/wider.toml", &[]);
     assert_eq!(code, 0);
     for part in [
-        "all users:\n    gains PutObject, PostObject on `users/${sub}/*` where cos:content-length",
+        "all users:\n    gains PutObject, PostObject on `users/${sub|escape}/*` where cos:content-length",
         "loses keys are valid for 20m, 30m before",
         "alice (role member):\n    gains PutObject, PostObject on `users/alice/*`",
-        "a|b: no key, before and after",
+        "a|b:\n    gains PutObject, PostObject on `users/a!7Cb/*`",
     ] {
         assert!(stdout.contains(part), "{part}:\n{stdout}");
     }
@@ -368,5 +403,5 @@ fn import_reads_a_policy_from_stdin() {
     child.stdin.take().unwrap().write_all(policy).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8(output.stdout).unwrap().contains("home = \"users/${sub}/\""));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("home = \"users/${sub|escape}/\""));
 }

@@ -91,7 +91,7 @@ async fn sighup_and_the_api_load_at_once_and_tell_what_changed() {
     let (status, body) = broker.reload().await;
     assert_eq!((status, &body["outcome"]), (200, &json!("loaded")), "{body}");
     let change = body["changes"]["upload"].as_str().unwrap();
-    assert!(change.starts_with("- PutObject, PostObject on `users/${sub}/*`"), "{change}");
+    assert!(change.starts_with("- PutObject, PostObject on `users/${sub|escape}/*`"), "{change}");
     assert_eq!(limit_of_alice(&broker).await, 1);
     assert_eq!(broker.reload().await.1["outcome"], "unchanged");
     broker.put_template("upload.toml", &limit(2));
@@ -109,7 +109,7 @@ async fn a_bad_edit_reaches_nobody_and_is_seen_everywhere() {
     let before = broker.templates().await;
     for (bad, said) in [
         (limit(1).replace("@upload", "@uplod"), "did you mean `@upload`?"),
-        (limit(1).replace("users/${sub}/", "users/${sub}"), "does not end in `/`"),
+        (limit(1).replace("users/${sub|escape}/", "users/${sub|escape}"), "does not end in `/`"),
         (limit(1)[..300].to_owned(), "policies/upload.toml"),
     ] {
         broker.put_template("upload.toml", &bad);
@@ -274,7 +274,7 @@ async fn a_shadow_counts_what_would_change_and_serves_nobody() {
 #[tokio::test]
 async fn a_shadow_that_could_not_serve_says_so_and_keeps_nothing_from_loading() {
     let broker = Setup::new(emulator().0).start();
-    broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub}/", "users/"));
+    broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub|escape}/", "users/"));
     broker.put_template("upload.toml", &limit(5));
     assert_eq!(broker.reload().await.0, 200);
     assert_eq!(limit_of_alice(&broker).await, 5);
@@ -381,7 +381,10 @@ async fn only_what_was_counted_and_widens_for_nobody_is_promoted_unasked() {
         assert!(code == Some(1) && told.contains(said), "{said}: {told}");
         assert!(broker.dir().join("policies/upload.next.toml").exists(), "{said}");
     };
-    broker.put_template("upload.next.toml", &SHIPPED.replace("users/${sub}/\"", "users/${sub}\""));
+    broker.put_template(
+        "upload.next.toml",
+        &SHIPPED.replace("users/${sub|escape}/\"", "users/${sub|escape}\""),
+    );
     stays("cannot be used; fix it first", promote("policies"));
     // No user has sent a request yet, and every user would gain.
     broker.put_template("upload.next.toml", &limit(20_971_520));

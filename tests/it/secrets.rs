@@ -7,7 +7,9 @@ use crate::support::{Answer, Answers, CannedSts, JWT_SECRET, SECRET_KEY, Setup, 
 #[tokio::test]
 async fn no_secret_is_in_logs_metrics_audit_lines_or_refusals_at_any_log_level() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let mut setup = Setup::new(sts.address).with_section("audit", "path = \"audit.jsonl\"\nhits = true");
+    let mut setup = Setup::new(sts.address)
+        .with_bare_homes()
+        .with_section("audit", "path = \"audit.jsonl\"\nhits = true");
     setup.log_level = "trace";
     let mut broker = setup.start();
     let (alice, mallory) = (token("alice"), token("*"));

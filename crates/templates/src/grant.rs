@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    claim_path,
     fingerprint::{Fingerprint, ShortId},
     identity::{Identity, Principal},
     proof::Proved,
@@ -168,17 +169,9 @@ pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<Co
     Ok(verify(wire, proved, identity)?)
 }
 
-/// Checks the required claims. A claim must be one of the values or, as a list, contain one of them.
 fn check_requirements(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
-    for (path, accepted) in &template.require {
-        let is_met = match identity.claim(path) {
-            Some(serde_json::Value::Array(values)) => values.iter().any(|value| accepted.contains(value)),
-            Some(value) => accepted.contains(value),
-            None => false,
-        };
-        if !is_met {
-            return Err(NoGrant::Requirement(path.join(".")));
-        }
+    match template.require.iter().find(|required| !required.is_met(identity.claim(&required.path))) {
+        Some(unmet) => Err(NoGrant::Requirement(claim_path::written(&unmet.path))),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -2,9 +2,11 @@
 #![warn(missing_docs)]
 
 mod advice;
+pub mod claim_path;
 mod explain;
 pub mod fingerprint;
 mod grant;
+mod home_change;
 pub mod identity;
 mod import;
 mod lint;
@@ -15,6 +17,7 @@ mod rule;
 mod scope;
 mod serving_constraints;
 mod set;
+mod subject;
 mod synthetic_identity;
 mod template;
 mod verify;

@@ -3,6 +3,7 @@
 
 mod counter_example;
 mod finding;
+mod refused_ids;
 mod rule_reference;
 mod warnings;
 

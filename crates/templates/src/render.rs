@@ -45,10 +45,16 @@ pub(super) fn policy_of(template: &Template, identity: &Identity) -> Result<Poli
     render_policy(template, |variable| variable.render(identity))
 }
 
-/// Renders the policy with every variable left in place.
-pub(super) fn symbolic_policy(template: &Template) -> Policy {
-    let Ok(policy) = render_policy(template, |variable| Ok::<_, Infallible>(variable.to_string()));
+/// Renders the policy with every variable left in place, written by `spell`.
+pub(super) fn symbolic_policy(template: &Template, spell: impl Fn(&Variable) -> String + Copy) -> Policy {
+    let Ok(policy) =
+        render_policy(template, |variable| Ok::<_, Infallible>(literal_pattern(&spell(variable))));
     policy
+}
+
+/// Writes a text so that it is no pattern. The name of a claim may have any character.
+fn literal_pattern(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('*', "\\u{2a}")
 }
 
 /// Encodes a policy as STS takes it: compact JSON, percent-encoded once (`docs/understand/tencent.md`).
@@ -58,8 +64,7 @@ pub(super) fn to_wire(policy: &Policy) -> String {
 
 /// Returns the size of the largest policy that a template can render to.
 pub(super) fn max_policy_bytes(template: &Template) -> usize {
-    let Ok(policy) =
-        render_policy(template, |variable| Ok::<_, Infallible>("v".repeat(variable.encoding.max_len())));
+    let Ok(policy) = render_policy(template, |variable| Ok::<_, Infallible>(variable.encoding.longest()));
     policy.to_json().len()
 }
 

@@ -37,6 +37,8 @@ pub enum Rule {
     Condition,
     /// A family of actions is granted as a whole.
     PartialFamily,
+    /// The home takes the subjects that logins make.
+    RefusedIds,
     /// Every setting has an effect.
     Unused,
 }
@@ -82,6 +84,7 @@ impl Rule {
             Self::UnknownAction => "unknown-action",
             Self::Condition => "condition",
             Self::PartialFamily => "partial-family",
+            Self::RefusedIds => "refused-ids",
             Self::Unused => "unused",
         }
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     advice::Advice,
+    claim_path,
     template::{ClaimRef, Template},
 };
 use diagnostics::Diagnostic;
@@ -28,8 +29,10 @@ pub struct ServingConstraints {
 pub struct IssuerTrust {
     /// Whether several issuers are configured. Then `sub` alone does not identify a user.
     pub several: bool,
-    /// Claims that users of no issuer can choose, as paths joined by dots.
-    pub trusted_claims: Vec<String>,
+    /// The path of a claim that says the same as the issuer: the tenant, if the only issuer has tenants.
+    pub tenant_claim: Option<Vec<String>>,
+    /// The paths of claims that users of no issuer can choose.
+    pub trusted_claims: Vec<Vec<String>>,
 }
 
 /// The maximum duration of `GetFederationToken` for any kind of account (docs 1312/48195).
@@ -39,11 +42,20 @@ const MAX_STS_DURATION: Duration = Duration::from_hours(36);
 const ASSUMED_GRANT_BYTES: u64 = 1 << 20;
 
 impl IssuerTrust {
+    /// Whether a claim tells the issuers apart.
+    pub(super) fn identifies_issuer(&self, claim: &ClaimRef) -> bool {
+        match claim {
+            ClaimRef::Iss => true,
+            ClaimRef::Sub => false,
+            ClaimRef::Path(path) => self.tenant_claim.as_ref() == Some(path),
+        }
+    }
+
     /// Whether users cannot choose the value of a claim.
     pub(super) fn trusts(&self, claim: &ClaimRef) -> bool {
         match claim {
             ClaimRef::Sub | ClaimRef::Iss => true,
-            ClaimRef::Path(path) => self.trusted_claims.contains(&path.join(".")),
+            ClaimRef::Path(path) => self.trusted_claims.contains(path),
         }
     }
 }
@@ -52,17 +64,17 @@ impl ServingConstraints {
     /// Assumes a configuration under which these templates can be proved: one issuer, whose claims in homes are
     /// trusted, and the maximum duration of any account.
     pub(super) fn assumed(templates: &[Template]) -> Self {
-        let trusted_claims: BTreeSet<String> = templates
+        let trusted_claims: BTreeSet<Vec<String>> = templates
             .iter()
             .flat_map(|template| template.home.claims().filter(|claim| template.owners.contains(claim)))
             .filter_map(|claim| match claim {
-                ClaimRef::Path(path) => Some(path.join(".")),
+                ClaimRef::Path(path) => Some(path.clone()),
                 ClaimRef::Sub | ClaimRef::Iss => None,
             })
             .collect();
         let trusted_claims = trusted_claims.into_iter().collect();
         Self {
-            issuer_trust: IssuerTrust { several: false, trusted_claims },
+            issuer_trust: IssuerTrust { trusted_claims, ..IssuerTrust::default() },
             longest: MAX_STS_DURATION,
             min_remaining: None,
             max_grant_bytes: ASSUMED_GRANT_BYTES,
@@ -75,6 +87,7 @@ impl ServingConstraints {
         let mut assumptions = vec!["one issuer signs tokens".to_owned()];
         let trusted = &self.issuer_trust.trusted_claims;
         if !trusted.is_empty() {
+            let trusted: Vec<String> = trusted.iter().map(|path| claim_path::written(path)).collect();
             assumptions.push(format!("its trusted_claims list {}", trusted.join(", ")));
         }
         assumptions

@@ -78,4 +78,6 @@ mod scope_tests;
 #[cfg(test)]
 mod shadow_tests;
 #[cfg(test)]
+mod shipped_tests;
+#[cfg(test)]
 mod tests;

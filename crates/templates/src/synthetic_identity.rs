@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     identity::Identity,
-    template::{ClaimRef, Encoding, Operand, Template, TemplateString, Variable},
+    template::{self, ClaimRef, Encoding, Operand, Template, TemplateString, Variable},
 };
 
 /// The issuer of synthetic identities, unless two are needed.
@@ -32,17 +32,12 @@ impl SyntheticIdentity {
     ///
     /// Claims that identify the owner of the home always have the given values, even if the template requires
     /// others: the home of a required value may belong to a real user.
-    pub(super) fn for_template(
-        template: &Template,
-        issuer: &str,
-        claims: SyntheticClaims<'_>,
-    ) -> Option<Self> {
+    pub(super) fn for_template(template: &Template, issuer: &str, claims: SyntheticClaims<'_>) -> Self {
         let read = ClaimsRead::by(&[template]);
         let mut values =
             BTreeMap::from([(ClaimRef::Sub, Value::from(claims.text)), (ClaimRef::Iss, Value::from(issuer))]);
-        for (path, accepted) in template.require.iter().filter(|(path, _)| *path != ["sub"]) {
-            values.insert(ClaimRef::Path(path.clone()), accepted.first()?.clone());
-        }
+        let required = template::examples(&template.require).into_iter().filter(|(path, _)| *path != ["sub"]);
+        values.extend(required.map(|(path, value)| (ClaimRef::Path(path.to_vec()), value)));
         for claim in read.claims.iter().copied().filter(|claim| **claim != ClaimRef::Iss) {
             let value =
                 if read.is_integer(claim) { Value::from(claims.number) } else { Value::from(claims.text) };
@@ -52,7 +47,7 @@ impl SyntheticIdentity {
                 values.entry(claim.clone()).or_insert(value);
             }
         }
-        Some(Self(values))
+        Self(values)
     }
 
     /// Makes the first identity to try on these templates.
@@ -175,6 +170,7 @@ impl<'a> ClaimsRead<'a> {
         let mut values = BTreeMap::new();
         for claim in &self.claims {
             let value = match claim {
+                ClaimRef::Sub if self.is_integer(claim) => Value::from(as_integer(subject)),
                 ClaimRef::Sub => Value::from(subject),
                 ClaimRef::Iss => Value::from(issuer),
                 ClaimRef::Path(_) if self.is_integer(claim) => Value::from(number),
@@ -183,6 +179,15 @@ impl<'a> ClaimsRead<'a> {
             values.insert((*claim).clone(), value);
         }
         SyntheticIdentity(values)
+    }
+}
+
+/// Returns another integer for each subject. Like the texts, one begins with another.
+fn as_integer(subject: &str) -> u32 {
+    match subject {
+        "alice" => 1,
+        "alice0" => 10,
+        _ => 2,
     }
 }
 

@@ -4,23 +4,27 @@
 
 pub(super) mod action;
 pub(super) mod condition;
+mod encoding;
+mod escape;
 mod file;
 mod name;
 mod reader;
+mod requirement;
 mod string;
 mod variable;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-use serde_json::Value;
 use toml::Spanned;
 
 pub use self::variable::Unrenderable;
 pub(super) use self::{
     action::{Action, Reach},
+    encoding::Encoding,
     name::FileName,
+    requirement::{Parts, Quantity, Requirement, examples},
     string::{Piece, TemplateString},
-    variable::{ClaimRef, Encoding, Variable},
+    variable::{ClaimRef, Variable},
 };
 use cam::{Effect, Operator};
 use diagnostics::{Diagnostic, Source};
@@ -46,9 +50,6 @@ pub(super) struct Template {
     /// The reason why writes may carry ACL headers, if they may.
     pub(super) acl_guard_off: Option<Spanned<String>>,
 }
-
-/// The path of a claim, and its accepted values.
-pub(super) type Requirement = (Vec<String>, Vec<Value>);
 
 /// A bucket and its region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +199,16 @@ impl Template {
 
     pub(super) fn allows(&self) -> impl Iterator<Item = &Statement> {
         self.statements.iter().filter(|statement| statement.is_allow())
+    }
+
+    /// Iterates over every variable that is replaced when the template is rendered.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let of_statements = self.statements.iter().flat_map(|statement| {
+            let resources = statement.resources.iter().map(|resource| &resource.key);
+            let operands = statement.condition.values().flat_map(BTreeMap::values).flat_map(Spanned::get_ref);
+            resources.chain(operands.filter_map(Operand::as_text))
+        });
+        of_statements.chain([&self.home]).flat_map(TemplateString::variables)
     }
 }
 

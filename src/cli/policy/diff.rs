@@ -176,6 +176,9 @@ impl Versions {
         };
         let revision = old.revision_to(new).unwrap_or_default();
         print(&format!("{name}:"))?;
+        if let Some(folders) = &revision.folders {
+            print(&format!("  folders: {}", to_single_line(folders)))?;
+        }
         print_change("all users", revision.gains.iter().cloned(), revision.losses.iter().cloned())?;
         let mut widens = revision.widens();
         for user in users {
@@ -195,6 +198,9 @@ fn print_change_for(
         (Ok(before), Ok(after)) => {
             let change = compare(&before.policy().policy(), &after.policy().policy());
             print_change(name, change.gained(), change.lost())?;
+            if before.home() != after.home() {
+                print(&format!("    its folder moves from `{}` to `{}`", before.home(), after.home()))?;
+            }
             Ok(change.widens())
         }
         (Ok(_), Err(error)) => {

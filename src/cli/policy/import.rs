@@ -20,7 +20,7 @@ use templates::import;
 /// The template goes to stdout, notes on it go to stderr. The policy may contain comments and trailing commas.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Example:\n  cosbroker policy import cam.json > policies/photos.toml\n  cosbroker policy import - --home 'users/${sub}/' < cam.json"
+    after_long_help = "Example:\n  cosbroker policy import cam.json > policies/photos.toml\n  cosbroker policy import - --home 'users/${sub|escape}/' < cam.json"
 )]
 pub(super) struct Options {
     /// The file of the policy; `-` reads stdin.

@@ -100,6 +100,7 @@ fn summary(name: &str, shadow: &ShadowReport) -> String {
         ),
     ];
     lines.extend(shadow.failures.iter().map(|(why, count)| format!("  no key for {count}: {why}")));
+    lines.extend(shadow.revision.folders.iter().map(|one| format!("  folders: {one}")));
     lines.extend(shadow.revision.gains.iter().map(|one| format!("  all users gain {one}")));
     lines.extend(shadow.revision.losses.iter().map(|one| format!("  all users lose {one}")));
     lines.iter().map(|line| to_single_line(line)).collect::<Vec<_>>().join("\n")

@@ -135,6 +135,15 @@ per_user = "off"
         }
     }
 
+    /// Leaves the filter out of the homes, so that subjects that are not plain are refused.
+    #[must_use]
+    pub fn with_bare_homes(mut self) -> Self {
+        for (_, text) in &mut self.templates {
+            *text = text.replace("${sub|escape}", "${sub}");
+        }
+        self
+    }
+
     /// Adds lines to a section of the configuration, such as `server`, and the section if it is missing.
     #[must_use]
     pub fn with_section(mut self, name: &str, lines: &str) -> Self {
@@ -259,7 +268,7 @@ pub fn templates_of(row: &Value) -> Vec<(String, String)> {
     let upload = std::fs::read_to_string(repository("policies/upload.toml")).unwrap();
     let homes = row["homes"].as_array().unwrap().iter().enumerate();
     let template = |(index, home): (usize, &Value)| {
-        let mut text = upload.replace("\"users/${sub}/\"", &home["home"].to_string());
+        let mut text = upload.replace("\"users/${sub|escape}/\"", &home["home"].to_string());
         if home["owner"].is_array() {
             text = text.replace("duration =", &format!("owner = {}\nduration =", home["owner"]));
         }

@@ -28,7 +28,7 @@ pub(super) struct ImportTarget {
 
 const PLACEHOLDER_BUCKET: &str = "examplebucket-1250000000";
 const PLACEHOLDER_REGION: &str = "ap-guangzhou";
-const DEFAULT_HOME: &str = "users/${sub}/";
+const DEFAULT_HOME: &str = "users/${sub|escape}/";
 
 impl ImportTarget {
     /// Finds the bucket and the home in a policy's statements.
@@ -57,7 +57,7 @@ impl ImportTarget {
             Some(home) => target.set_home(home)?,
             None if target.folder.is_empty() => target.set_home(DEFAULT_HOME)?,
             None => {
-                target.set_home(&format!("{}${{sub}}/", target.folder))?;
+                target.set_home(&format!("{}${{sub|escape}}/", target.folder))?;
                 if Home::prove(&target.home_text, &[ClaimRef::Sub]).is_err() {
                     // A folder whose name no home may have, such as a Chinese one, stays a part of the keys.
                     target.set_home(DEFAULT_HOME)?;

@@ -56,23 +56,43 @@ fn example(name: &str) -> Result<Imported, ImportFault> {
 #[test]
 fn the_vendors_examples_become_proved_templates() {
     for (name, home, resources, parts) in [
-        ("01", "users/${sub}/", &["${home}doc/*", "${home}doc2/*"][..], &["reached in the bucket"][..]),
+        (
+            "01",
+            "users/${sub|escape}/",
+            &["${home}doc/*", "${home}doc2/*"][..],
+            &["reached in the bucket"][..],
+        ),
         (
             "02",
-            "users/${sub}/",
+            "users/${sub|escape}/",
             &["${home}*"],
             &["principal is left out", "examplebucket-gz-1250000000/exampleobject"],
         ),
-        ("03", "users/${sub}/", &["${home}*"], &["principal is left out"]),
-        ("04", "dir1/${sub}/", &["${home}*", "${home}Object1"], &["`cos:*` is written out", "in lower case"]),
-        ("05", "users/${sub}/", &["${home}*"], &["set bucket", "set region", "reached every bucket"]),
-        ("07", "users/${sub}/", &["*"], &["principal"]),
-        ("09", "users/${sub}/", &["bucket/examplebucket-1250000001/${home}*"], &["may grant nothing"]),
-        ("10", "users/${sub}/", &["${home}exampleobject"], &["CreateMediaBucket` is left out", "principal"]),
-        ("11", "users/${sub}/", &["${home}exampleobject"], &["principal"]),
-        ("12", "users/${sub}/", &["${home}*"], &["set region", "`cos:Get*` is written out"]),
-        ("13", "users/${sub}/", &["${home}*"], &["`*` is written out", "set bucket", "reached every bucket"]),
-        ("15", "users/${sub}/", &["${home}*"], &["whose requests may all be refused"]),
+        ("03", "users/${sub|escape}/", &["${home}*"], &["principal is left out"]),
+        (
+            "04",
+            "dir1/${sub|escape}/",
+            &["${home}*", "${home}Object1"],
+            &["`cos:*` is written out", "in lower case"],
+        ),
+        ("05", "users/${sub|escape}/", &["${home}*"], &["set bucket", "set region", "reached every bucket"]),
+        ("07", "users/${sub|escape}/", &["*"], &["principal"]),
+        ("09", "users/${sub|escape}/", &["bucket/examplebucket-1250000001/${home}*"], &["may grant nothing"]),
+        (
+            "10",
+            "users/${sub|escape}/",
+            &["${home}exampleobject"],
+            &["CreateMediaBucket` is left out", "principal"],
+        ),
+        ("11", "users/${sub|escape}/", &["${home}exampleobject"], &["principal"]),
+        ("12", "users/${sub|escape}/", &["${home}*"], &["set region", "`cos:Get*` is written out"]),
+        (
+            "13",
+            "users/${sub|escape}/",
+            &["${home}*"],
+            &["`*` is written out", "set bucket", "reached every bucket"],
+        ),
+        ("15", "users/${sub|escape}/", &["${home}*"], &["whose requests may all be refused"]),
     ] {
         let imported = example(name).unwrap();
         let template = &imported.template;
@@ -222,16 +242,16 @@ fn values_are_converted_to_a_templates_spelling() {
 #[test]
 fn the_common_folder_of_all_allowed_keys_becomes_the_home() {
     for (keys, home, resources) in [
-        (&["doc/*"][..], "doc/${sub}/", &["*"][..]),
-        (&["a/b/*", "a/b.jpg"], "a/${sub}/", &["b/*", "b.jpg"]),
-        (&["a/b/c/*", "a/b/d/e*"], "a/b/${sub}/", &["c/*", "d/e*"]),
-        (&["doc/*", "*"], "users/${sub}/", &["doc/*", "*"]),
-        (&["*.jpg"], "users/${sub}/", &["*.jpg"]),
-        (&["users/${uin}/*"], "users/${sub}/", &["*"]),
-        (&["users/${uin}/photos/*"], "users/${sub}/", &["photos/*"]),
-        (&["users/u${uin}*"], "users/${sub}/", &["*"]),
+        (&["doc/*"][..], "doc/${sub|escape}/", &["*"][..]),
+        (&["a/b/*", "a/b.jpg"], "a/${sub|escape}/", &["b/*", "b.jpg"]),
+        (&["a/b/c/*", "a/b/d/e*"], "a/b/${sub|escape}/", &["c/*", "d/e*"]),
+        (&["doc/*", "*"], "users/${sub|escape}/", &["doc/*", "*"]),
+        (&["*.jpg"], "users/${sub|escape}/", &["*.jpg"]),
+        (&["users/${uin}/*"], "users/${sub|escape}/", &["*"]),
+        (&["users/${uin}/photos/*"], "users/${sub|escape}/", &["photos/*"]),
+        (&["users/u${uin}*"], "users/${sub|escape}/", &["*"]),
         // No home takes these letters, so the folder stays in the keys.
-        (&["文档/*"], "users/${sub}/", &["文档/*"]),
+        (&["文档/*"], "users/${sub|escape}/", &["文档/*"]),
     ] {
         let list: Vec<String> = keys.iter().map(|key| resource(key)).collect();
         let imported = of(&json!([{"effect": "allow", "action": PUT, "resource": list}])).unwrap();

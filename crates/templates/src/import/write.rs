@@ -25,8 +25,8 @@ description = "Imported from a CAM policy"
 bucket = {bucket}
 region = {region}
 
-# Everything this template grants lies under here. ${{sub}} is the user, as their token names them.
-# Subjects such as `auth0|123` or e-mail addresses need a filter: ${{sub|base64url}}
+# Everything this template grants lies under here. ${{sub|escape}} is the user, as their token names them:
+# `alice` is alice, and `auth0|123` is auth0!7C123.
 home = {home}
 
 # How long a key is valid. A leaked key works until it expires, so keep it short.

@@ -21,7 +21,7 @@ const ERROR_OR_WARNING: &[Level] = &[Level::Error, Level::Warning];
 
 impl Rule {
     /// Every rule, errors first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Readable,
         Self::Home,
         Self::IssuerInHome,
@@ -38,6 +38,7 @@ impl Rule {
         Self::UnknownAction,
         Self::Condition,
         Self::PartialFamily,
+        Self::RefusedIds,
         Self::Unused,
     ];
 
@@ -60,7 +61,9 @@ impl Rule {
             | Self::AclGuard
             | Self::Useful => ERROR,
             Self::PolicySize | Self::Duration => ERROR_OR_WARNING,
-            Self::UnknownAction | Self::Condition | Self::PartialFamily | Self::Unused => WARNING,
+            Self::UnknownAction | Self::Condition | Self::PartialFamily | Self::RefusedIds | Self::Unused => {
+                WARNING
+            }
         }
     }
 
@@ -92,6 +95,9 @@ impl Rule {
             Self::PartialFamily => {
                 "`PutObject` without `PostObject`, `GetObject` without `HeadObject`, a part of `@multipart-upload`"
             }
+            Self::RefusedIds => {
+                "the home's filter refuses some of the subjects that logins make: nanoid, UUID, WeChat openid, e-mail or base64url"
+            }
             Self::Unused => "a reason with nothing to excuse, an owner twice, `${iss}` without a filter",
         }
     }
@@ -118,6 +124,7 @@ impl Rule {
             Self::UnknownAction => "check the spelling; start jobs from a server",
             Self::Condition => "split the statement; leave `_if_exist` out; one value",
             Self::PartialFamily => "grant the set; or keep it, if intended",
+            Self::RefusedIds => "`${sub|escape}`, which moves no folder of a user served now",
             Self::Unused => "remove it; `${iss|sha256}`",
         }
     }

@@ -86,6 +86,7 @@ pub(super) fn of(template: &Template, constraints: &ServingConstraints) -> Vec<F
     findings.extend(linted.unused_acl_guard());
     findings.extend(linted.repeated_owners());
     findings.extend(linted.bare_issuer());
+    findings.extend(linted.refused_ids());
     findings
 }
 
@@ -101,12 +102,13 @@ pub(super) fn orphan(shadow: &Template) -> Finding {
     )
 }
 
-struct LintedTemplate<'a> {
-    template: &'a Template,
+/// A template that is searched for what is probably not intended.
+pub(super) struct LintedTemplate<'a> {
+    pub(super) template: &'a Template,
 }
 
 impl<'a> LintedTemplate<'a> {
-    fn warn(&self, rule: Rule, span: Range<usize>, advice: Advice) -> Finding {
+    pub(super) fn warn(&self, rule: Rule, span: Range<usize>, advice: Advice) -> Finding {
         let diagnostic = advice.at(&self.template.source, span);
         Finding::new(Level::Warning, rule, &self.template.name, diagnostic)
     }

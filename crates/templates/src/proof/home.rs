@@ -6,7 +6,7 @@
 
 use crate::{
     advice::Advice,
-    template::{ClaimRef, Encoding, Piece, TemplateString, Variable},
+    template::{ClaimRef, Piece, TemplateString, Variable},
 };
 
 /// A home that ends in `/` and identifies its owner.
@@ -69,8 +69,8 @@ impl Home {
                 return Err(Advice::new(
                     format!("home holds {variable}, which is not an owner"),
                     format!(
-                        "add \"{}\" to owner if it says whose folder it is, or leave it out",
-                        variable.claim
+                        "add {} to owner if it says whose folder it is, or leave it out",
+                        toml::Value::from(variable.claim.to_string())
                     ),
                 ));
             }
@@ -190,7 +190,9 @@ impl Segment {
     fn overlap<'a>(&'a self, other: &'a Self) -> SegmentOverlap<'a> {
         match (&self.variable, &other.variable) {
             (None, None) if self.before == other.before => SegmentOverlap::SameValue(None),
-            (Some(variable), Some(_)) if self == other => SegmentOverlap::SameValue(Some(&variable.claim)),
+            (Some(variable), Some(_)) if self.agrees_with(other) => {
+                SegmentOverlap::SameValue(Some(&variable.claim))
+            }
             (Some(_), Some(_)) if self.may_equal(other) => SegmentOverlap::Possible,
             (Some(_), None) if self.may_equal_literal(&other.before) => SegmentOverlap::Possible,
             (None, Some(_)) if other.may_equal_literal(&self.before) => SegmentOverlap::Possible,
@@ -211,14 +213,22 @@ impl Segment {
         format!("{}{}", self.before, self.variable.as_ref().map_or("", |variable| variable.encoding.tag()))
     }
 
-    fn is_bare(&self) -> bool {
-        self.variable.as_ref().is_some_and(|variable| variable.encoding == Encoding::Bare)
+    /// Whether equal renderings of two segments come from one value of one claim.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let variables = self.variable.as_ref().zip(other.variable.as_ref());
+        self.before == other.before
+            && self.after == other.after
+            && variables.is_some_and(|(a, b)| a.claim == b.claim && a.encoding.agrees_with(b.encoding))
+    }
+
+    fn keeps_plain_values(&self) -> bool {
+        self.variable.as_ref().is_some_and(|variable| variable.encoding.keeps_plain_values())
     }
 
     /// Whether two different variable segments can render to the same text.
     ///
     /// They cannot if the literals before or after the variables differ, or if the part by which one literal is
-    /// longer could not begin or end a bare value of the other.
+    /// longer could not begin or end a plain value of the other. An escape could not either: no literal has `!`.
     fn may_equal(&self, other: &Self) -> bool {
         // Two encodings at one position count as equal even with tags: rule (e) requires one encoding per owner.
         let may_begin_alike =
@@ -227,7 +237,7 @@ impl Segment {
         if !may_begin_alike || !may_end_alike {
             return false;
         }
-        if !self.is_bare() || !other.is_bare() {
+        if !self.keeps_plain_values() || !other.keeps_plain_values() {
             return true;
         }
         let shared_before = self.before.len().min(other.before.len());
@@ -235,7 +245,7 @@ impl Segment {
         let shared_after = self.after.len().min(other.after.len());
         let extra_after = longer(&self.after, &other.after).bytes().rev().nth(shared_after);
         extra_before.is_none_or(u8::is_ascii_alphanumeric)
-            && extra_after.is_none_or(|byte| byte.is_ascii_alphanumeric())
+            && extra_after.is_none_or(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     }
 }
 
@@ -286,6 +296,22 @@ mod tests {
             ("u/${sub|hex}/", "u/${iss|sha256}/", true),
             ("u/${sub}/", "u/${sub|base64url}/", true),
             ("u/u-${sub}/", "u/${iss|sha256}/", false),
+            ("u/${sub|escape}/", "u/${sub|escape}/inbox/", false),
+            ("u/${sub|escape}/", "u/${sub}/", false),
+            ("u/${sub|escape}/", "u/${sub}/inbox/", false),
+            ("u/a-${sub|escape}-x/", "u/a-${sub}-x/", false),
+            ("u/${sub|escape}/", "${sub}/", true),
+            ("u/${sub|escape}/", "u/${claim.x}/", true),
+            ("u/${sub|escape}/", "u/${claim.x|escape}/", true),
+            ("u/${sub|escape}/", "u/${sub|hex}/", true),
+            ("u/${sub|escape}/", "u/${sub|base64url}/", true),
+            ("u/${sub|escape}/", "u/a-${sub}/", true),
+            ("u/${sub|escape}/", "u/${sub|escape}-/", true),
+            ("u/${sub|escape}/", "u/_${sub|escape}/", false),
+            ("u/${sub|escape}/", "u/_hex_${sub}/", false),
+            ("u/${sub|escape}/", "u/users/", true),
+            ("u/${sub|escape}/", "u/_x/", false),
+            ("t/${claim.t}/${sub|escape}/", "t/${claim.t|escape}/${sub}/", false),
         ] {
             assert_eq!(home(a).may_overlap(&home(b)), expected, "{a} beside {b}");
             assert_eq!(home(b).may_overlap(&home(a)), expected, "{b} beside {a}");
@@ -349,7 +375,9 @@ mod tests {
     #[test]
     fn segments_are_compared_to_the_byte() {
         for (a, b, expected) in [
-            ("u/${sub}/", "u/${sub}-/", false),
+            ("u/${sub}/", "u/${sub}-/", true),
+            ("u/${sub}/", "u/${sub}./", false),
+            ("u/${sub}/", "u/${sub}~/", false),
             ("u/${sub|hex}.d/", "u/_hex_61.d/${sub}/", true),
             ("u/${sub|hex}.d/", "u/_hex_61/${sub}/", false),
         ] {

@@ -3,13 +3,7 @@
 use std::ops::Range;
 
 use super::Violation;
-use crate::{
-    advice::Advice,
-    render,
-    rule::Rule,
-    serving_constraints::IssuerTrust,
-    template::{ClaimRef, Template},
-};
+use crate::{advice::Advice, render, rule::Rule, serving_constraints::IssuerTrust, template::Template};
 
 /// A template that is being checked, and its position in the set.
 pub(super) struct CheckedTemplate<'a> {
@@ -36,7 +30,9 @@ impl CheckedTemplate<'_> {
     /// the claims in it.
     pub(super) fn check_home_owner(&self, issuer_trust: &IssuerTrust) -> Vec<Violation> {
         let mut violations = Vec::new();
-        if issuer_trust.several && !self.template.home.claims().any(|claim| *claim == ClaimRef::Iss) {
+        if issuer_trust.several
+            && !self.template.home.claims().any(|claim| issuer_trust.identifies_issuer(claim))
+        {
             let advice = Advice::new(
                 "home does not hold the issuer, and several are configured: one's `alice` would share with the other's",
                 "add a segment with ${iss|sha256}",
@@ -50,8 +46,8 @@ impl CheckedTemplate<'_> {
             let advice = Advice::new(
                 format!("home holds ${{{claim}}}, which a user may be able to choose"),
                 format!(
-                    "list \"{}\" in trusted_claims of every [[issuer]] if only the issuer can set it",
-                    bare.unwrap_or(&path)
+                    "list {} in trusted_claims of every [[issuer]] if only the issuer can set it",
+                    toml::Value::from(bare.unwrap_or(&path))
                 ),
             );
             violations.push(self.home_violation(Rule::TrustedClaim, advice));

@@ -9,7 +9,8 @@ fn template(name: &str, text: &str) -> Result<Template, Vec<Diagnostic>> {
 fn verdict(text: &str) -> Result<(), String> {
     let joined =
         |problems: Vec<Diagnostic>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let issuer_trust =
+        IssuerTrust { trusted_claims: vec![vec!["tenant".to_owned()]], ..IssuerTrust::default() };
     prove(vec![template("t", text).map_err(joined)?], &issuer_trust).map(|_| ()).map_err(joined)
 }
 
@@ -36,8 +37,10 @@ struct RowHome {
 fn every_adversarial_set_of_homes_behaves_as_it_says() {
     let rows: Vec<Row> =
         serde_json::from_str(include_str!("../../../../tests/data/adversarial/homes.json")).unwrap();
-    let issuer_trust =
-        IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned(), "nick".to_owned()] };
+    let issuer_trust = IssuerTrust {
+        trusted_claims: vec![vec!["tenant".to_owned()], vec!["nick".to_owned()]],
+        ..IssuerTrust::default()
+    };
     assert!(rows.len() >= 17);
     for row in rows {
         let templates: Result<Vec<Template>, _> = row
@@ -58,8 +61,26 @@ fn every_adversarial_set_of_homes_behaves_as_it_says() {
 }
 
 #[test]
+fn the_tenant_of_the_only_issuer_stands_for_the_issuer_in_the_home() {
+    let owner = "owner = [\"claim.tid\", \"sub\"]\n[[statement]]";
+    let text = UPLOAD.replace("users/${sub}/", "${claim.tid|escape}/${sub|escape}/").replacen(
+        "[[statement]]",
+        owner,
+        1,
+    );
+    let trust = |tenant_claim| IssuerTrust {
+        several: true,
+        tenant_claim,
+        trusted_claims: vec![vec!["tid".to_owned()]],
+    };
+    let proved = |trust: IssuerTrust| prove(vec![template("t", &text).unwrap()], &trust);
+    assert!(proved(trust(Some(vec!["tid".to_owned()]))).is_ok());
+    assert!(proved(trust(None)).is_err(), "with two issuers, a tenant of one may be one of the other");
+}
+
+#[test]
 fn several_issuers_need_the_issuer_in_the_home() {
-    let issuer_trust = IssuerTrust { several: true, trusted_claims: Vec::new() };
+    let issuer_trust = IssuerTrust { several: true, ..IssuerTrust::default() };
     assert!(prove(vec![template("t", UPLOAD).unwrap()], &issuer_trust).is_err());
     let own = UPLOAD.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
     assert!(prove(vec![template("t", &own).unwrap()], &issuer_trust).is_ok());

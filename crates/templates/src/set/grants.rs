@@ -91,7 +91,7 @@ impl TemplateSet {
     ) -> Result<Arc<Grant>, NoGrant> {
         let active = self.active(template)?;
         let identity = SyntheticIdentity::for_template(active.proved.template(), issuer, claims)
-            .and_then(|synthetic| synthetic.identity())
+            .identity()
             .ok_or_else(|| NoGrant::Requirement("sub".to_owned()))?;
         active.grant(&identity)
     }

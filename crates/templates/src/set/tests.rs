@@ -32,7 +32,8 @@ pub(super) fn set(templates: &[(&str, String)], issuer_trust: &IssuerTrust) -> R
 }
 
 pub(super) fn one(text: &str) -> TemplateSet {
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
+    let issuer_trust =
+        IssuerTrust { trusted_claims: vec![vec!["tenant".to_owned()]], ..IssuerTrust::default() };
     set(&[("upload", text.to_owned())], &issuer_trust).unwrap()
 }
 
@@ -65,6 +66,24 @@ fn every_adversarial_claim_is_refused_or_confined_to_a_home_of_its_own() {
     assert!(homes.len() >= 4);
 }
 
+#[test]
+fn every_adversarial_subject_has_a_home_of_its_own_under_escape() {
+    let rows: Vec<Value> =
+        serde_json::from_str(include_str!("../../../../tests/data/adversarial/claims.json")).unwrap();
+    let templates = one(&UPLOAD.replace("${sub}", "${sub|escape}"));
+    let mut subjects = std::collections::BTreeSet::new();
+    let mut homes = std::collections::BTreeSet::new();
+    for row in rows {
+        let claims = row["claims"].as_object().unwrap().clone();
+        let Ok(identity) = Identity::from_claims("i".into(), claims) else { continue };
+        let grant = templates.grant(Some("upload"), &identity).unwrap();
+        subjects.insert(identity.subject().to_owned());
+        homes.insert(grant.home().to_owned());
+    }
+    assert_eq!(homes.len(), subjects.len());
+    assert!(homes.len() >= 30, "{}", homes.len());
+}
+
 /// Templates of every kind that the proof lets through.
 fn proved_templates() -> Vec<String> {
     let upload = |home: &str, owner: &str| {
@@ -79,6 +98,9 @@ fn proved_templates() -> Vec<String> {
         upload("u/${sub|base64url}/", "[\"sub\"]"),
         upload("u/${sub|hex}/x/", "[\"sub\"]"),
         upload("u/${sub|sha256}/", "[\"sub\"]"),
+        upload("u/${sub|escape}/", "[\"sub\"]"),
+        upload("u/u-${sub|escape}-x/", "[\"sub\"]"),
+        upload("t/${claim.tenant|escape}/${sub|escape}/", "[\"claim.tenant\", \"sub\"]"),
         upload("u/user-${sub}.d/", "[\"sub\"]"),
         upload("t/${claim.tenant}/${sub}/", "[\"claim.tenant\", \"sub\"]"),
         upload("${iss|sha256}/${sub}/", "[\"sub\"]"),
@@ -165,7 +187,7 @@ proptest! {
             let (Ok(a), Ok(b)) = (grant(&alice), grant(&bob)) else { continue };
             // Same owner under this template: same home, by right.
             if a.home() == b.home() {
-                let tenant_matters = text.contains("${claim.tenant}");
+                let tenant_matters = text.contains("${claim.tenant");
                 prop_assert!(alice.0 == bob.0 && (!tenant_matters || alice.1 == bob.1));
                 continue;
             }
@@ -187,9 +209,11 @@ fn any_template() -> impl Strategy<Value = String> {
     let variable = || {
         prop_oneof![
             Just("${sub}"),
+            Just("${sub|escape}"),
             Just("${sub|hex}"),
             Just("${sub|base64url}"),
             Just("${claim.tenant}"),
+            Just("${claim.tenant|escape}"),
             Just("${iss|sha256}"),
         ]
     };
@@ -241,10 +265,11 @@ fn owner_of(text: &str, who: &(String, String)) -> (String, String) {
 fn no_set_of_any_proved_templates_lets_two_owners_reach_one_object() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] };
-    let principals: Vec<(String, String)> = ["a", "b", "u", "ab", "a.b", "_hex_61", "hex"]
+    let issuer_trust =
+        IssuerTrust { trusted_claims: vec![vec!["tenant".to_owned()]], ..IssuerTrust::default() };
+    let principals: Vec<(String, String)> = ["a", "b", "u", "a.b", "_hex_61", "a-", "-a", "ab"]
         .iter()
-        .flat_map(|sub| ["a", "b", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
+        .flat_map(|sub| ["a", "u"].map(|tenant| ((*sub).to_owned(), tenant.to_owned())))
         .collect();
     let (mut proved, mut compared) = (0, 0);
     for round in 0..4_000 {
@@ -296,6 +321,34 @@ fn two_principals_never_share_a_fingerprint_and_one_keeps_its_own() {
 }
 
 #[test]
+fn a_required_part_of_a_claim_must_be_there() {
+    let templates = one(&UPLOAD.replace(
+        "[[statement]]",
+        "[require]\nscope = { any_word = \"cos.upload\" }\n\"urn:zitadel:iam:org:project:roles\" = { any_member = \"uploader\" }\nrealm_access.roles = { all = [\"a\", \"b\"] }\n[[statement]]",
+    ));
+    let claims = json!({
+        "sub": "alice", "scope": "openid cos.upload", "realm_access": {"roles": ["a", "b", "c"]},
+        "urn:zitadel:iam:org:project:roles": {"uploader": {"1": "a.example"}},
+    });
+    let grant = |claims: &Value| {
+        let identity = Identity::from_claims("i".into(), claims.as_object().unwrap().clone()).unwrap();
+        templates.grant(Some("upload"), &identity).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(grant(&claims), Ok(()));
+    for (name, value, named) in [
+        ("scope", json!("openid"), "`scope`"),
+        ("realm_access", json!({"roles": ["a"]}), "`realm_access.roles`"),
+        ("urn:zitadel:iam:org:project:roles", json!({}), "`\"urn:zitadel:iam:org:project:roles\"`"),
+    ] {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        assert!(grant(&claims).unwrap_err().contains(named), "{claims}");
+    }
+    let synthetic = SyntheticClaims { text: "made-up", number: 7 };
+    assert_eq!(templates.synthetic_grant("upload", "i", synthetic).unwrap().home(), "users/made-up/");
+}
+
+#[test]
 fn a_required_claim_must_have_one_of_the_values() {
     let templates = one(&UPLOAD.replace(
         "[[statement]]",
@@ -336,16 +389,34 @@ fn a_folder_is_loaded_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn the_templates_that_ship_are_proved_together() {
-    let shipped = [
-        ("upload", include_str!("../../../../policies/upload.toml").to_owned()),
-        ("avatar", include_str!("../../../../policies/avatar.toml").to_owned()),
-        ("team", include_str!("../../../../policies/team.toml").to_owned()),
-        ("downloads", include_str!("../../../../policies/downloads.toml").to_owned()),
-        ("files", include_str!("../../../../policies/files.toml").to_owned()),
+fn a_claim_whose_name_stands_in_quotes_names_the_home() {
+    let names = [
+        ("\\\"custom:tenant\\\"", vec!["custom:tenant"]),
+        ("\\\"https://a.example/c\\\".org", vec!["https://a.example/c", "org"]),
     ];
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["team".to_owned()] };
-    assert!(set(&shipped, &issuer_trust).is_ok());
+    for (written, path) in names {
+        let text = UPLOAD
+            .replace("users/${sub}/", &format!("teams/${{claim.{written}|escape}}/"))
+            .replace("[[statement]]", &format!("owner = [\"claim.{written}\"]\n[[statement]]"));
+        let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
+        let joined = vec![path.join(".")];
+        let mut claim = json!("red");
+        for name in path.iter().rev() {
+            claim = json!({name: claim});
+        }
+        let identity = Identity::from_claims("i".into(), {
+            claim["sub"] = json!("alice");
+            claim.as_object().unwrap().clone()
+        });
+        let trust =
+            |path: &[String]| IssuerTrust { trusted_claims: vec![path.to_vec()], ..IssuerTrust::default() };
+        let templates = set(&[("upload", text.clone())], &trust(&path)).unwrap();
+        assert_eq!(templates.grant(Some("upload"), &identity.unwrap()).unwrap().home(), "teams/red/");
+        if joined != path {
+            let problem = set(&[("upload", text)], &trust(&joined)).unwrap_err();
+            assert!(problem.contains("in trusted_claims"), "a path is no text joined by dots: {problem}");
+        }
+    }
 }
 
 #[test]
@@ -363,7 +434,10 @@ fn what_is_proved_is_rendered_and_passes_the_verifier() {
     let nested = UPLOAD
         .replace("users/${sub}/", "teams/${claim.claim.team}/")
         .replace("[[statement]]", "owner = [\"claim.claim.team\"]\n[[statement]]");
-    let issuer_trust = IssuerTrust { several: false, trusted_claims: vec!["claim.team".to_owned()] };
+    let issuer_trust = IssuerTrust {
+        trusted_claims: vec![["claim", "team"].map(str::to_owned).into()],
+        ..IssuerTrust::default()
+    };
     let templates = set(&[("upload", nested)], &issuer_trust).unwrap();
     let alice = Identity::for_tests("i", "alice", &[("claim", json!({"team": "red"}))]);
     assert_eq!(templates.grant(Some("upload"), &alice).unwrap().home(), "teams/red/");

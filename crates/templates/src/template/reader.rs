@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use serde_json::Value;
 use toml::Spanned;
 
 use super::{
@@ -10,6 +9,7 @@ use super::{
     action::{self, Action},
     condition,
     file::{File, FileConditions, FileStatement, entries},
+    requirement,
 };
 use crate::advice::Advice;
 use cam::{Effect, Operator};
@@ -118,32 +118,11 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads `[require]`. The claims may be nested tables.
     fn requirements(&mut self, table: &toml::Table) -> Vec<Requirement> {
-        let mut requirements = Vec::new();
-        let mut todo: Vec<(Vec<String>, &toml::Value)> =
-            table.iter().map(|(name, value)| (vec![name.clone()], value)).collect();
-        while let Some((path, value)) = todo.pop() {
-            if let toml::Value::Table(inner) = value
-                && !inner.is_empty()
-            {
-                let nested = inner.iter();
-                todo.extend(
-                    nested
-                        .map(|(name, value)| ([path.as_slice(), std::slice::from_ref(name)].concat(), value)),
-                );
-            } else if let Some(values) = required_values(value) {
-                requirements.push((path, values));
-            } else {
-                self.problems.push(Diagnostic::of_file(
-                    self.source.path(),
-                    format!("[require] {} is not a value or a list of values", path.join(".")),
-                    "write it like role = [\"member\", \"admin\"]",
-                ));
-                return Vec::new();
-            }
-        }
-        requirements
+        requirement::read(table).unwrap_or_else(|Advice { message, help }| {
+            self.problems.push(Diagnostic::of_file(self.source.path(), message, help));
+            Vec::new()
+        })
     }
 
     fn statements(
@@ -245,24 +224,6 @@ fn operator(name: &str) -> Result<Operator, Advice> {
         };
         Advice::new(format!("unknown operator `{name}`"), help)
     })
-}
-
-/// Reads a required claim's value, or the values of which one is enough. `None` if it has another shape.
-fn required_values(value: &toml::Value) -> Option<Vec<Value>> {
-    match value {
-        toml::Value::Array(list) if list.is_empty() => None,
-        toml::Value::Array(list) => list.iter().map(scalar).collect(),
-        one => scalar(one).map(|one| vec![one]),
-    }
-}
-
-fn scalar(value: &toml::Value) -> Option<Value> {
-    match value {
-        toml::Value::String(text) => Some(Value::from(text.as_str())),
-        toml::Value::Integer(number) => Some(Value::from(*number)),
-        toml::Value::Boolean(flag) => Some(Value::from(*flag)),
-        _ => None,
-    }
 }
 
 /// Reads a key pattern in the bucket, written alone or as a resource of six segments.

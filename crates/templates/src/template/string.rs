@@ -5,7 +5,7 @@
 use std::{convert::Infallible, fmt};
 
 use super::variable::{ClaimRef, Variable};
-use crate::advice::Advice;
+use crate::{advice::Advice, claim_path::split_once_unquoted};
 
 /// Literals and variables, in order. No two literals are adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,10 +25,10 @@ impl TemplateString {
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once("${") {
             parsed.push_literal(literal)?;
-            let Some((inside, next)) = after.split_once('}') else {
+            let Some((inside, next)) = split_once_unquoted(after, '}') else {
                 return Err(Advice::new(
                     format!("`${{{after}` is never closed"),
-                    "end the variable with `}`",
+                    "end the variable with `}`, outside of quotes",
                 ));
             };
             match (inside, home) {
@@ -170,7 +170,15 @@ mod tests {
 
     #[test]
     fn a_parsed_string_prints_as_it_was_written() {
-        for source in ["", "a", "${sub}", "a/${sub|hex}/b", "${claim.x.y}${iss|sha256}"] {
+        for source in [
+            "",
+            "a",
+            "${sub}",
+            "a/${sub|hex}/b",
+            "${claim.x.y}${iss|sha256}",
+            "t/${claim.\"custom:tenant\"}/",
+            "${claim.\"https://a.example/}|${b\".\"x y\"|escape}z",
+        ] {
             assert_eq!(text(source).to_string(), source);
         }
         assert_eq!(text("${home}*").to_string(), "users/${sub}/*");
@@ -197,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_malformed_variable_is_refused() {
-        for source in ["${", "${sub", "$sub", "{sub}", "a}b", "${}", "${sub }", "${${sub}}"] {
+        for source in ["${", "${sub", "$sub", "{sub}", "a}b", "${}", "${sub }", "${${sub}}", "${claim.\"a}"] {
             assert!(TemplateString::parse(source, None).is_err(), "{source}");
         }
     }

@@ -13,7 +13,7 @@ pub(super) fn derive_home(text: &str, identity: &Identity) -> Result<String, Ver
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let (literal, after) = rest.split_at(start);
-        let end = after.find('}').ok_or(VerifierFault::OpenVariable)?;
+        let end = find_outside_quotes(after, '}').ok_or(VerifierFault::OpenVariable)?;
         let (variable, next) = after.split_at(end);
         home.push_str(literal);
         home.push_str(&value(variable.trim_start_matches("${"), identity)?);
@@ -27,12 +27,16 @@ pub(super) fn derive_home(text: &str, identity: &Identity) -> Result<String, Ver
 }
 
 fn value(variable: &str, identity: &Identity) -> Result<String, VerifierFault> {
-    let (name, filter) = match variable.split_once('|') {
-        Some((name, filter)) => (name, Some(filter)),
+    let (name, filter) = match find_outside_quotes(variable, '|') {
+        Some(bar) => {
+            let (name, filter) = variable.split_at(bar);
+            (name, Some(filter.trim_start_matches('|')))
+        }
         None => (variable, None),
     };
-    let value = match (&claim(name, identity)?, filter) {
+    let value = match (&claim(name, filter, identity)?, filter) {
         (Value::Number(number), Some("integer")) if number.is_u64() => number.to_string(),
+        (Value::String(text), Some("escape")) => escaped(text.as_bytes()),
         (Value::String(text), Some("base64url")) => format!("_b64_{}", URL_SAFE_NO_PAD.encode(text)),
         (Value::String(text), Some("hex")) => format!("_hex_{}", lower_hex(text.as_bytes())),
         (Value::String(text), Some("sha256")) => {
@@ -44,16 +48,65 @@ fn value(variable: &str, identity: &Identity) -> Result<String, VerifierFault> {
     if is_plain(&value, filter) { Ok(value) } else { Err(VerifierFault::NotPlain(variable.to_owned())) }
 }
 
-fn claim(name: &str, identity: &Identity) -> Result<Value, VerifierFault> {
+fn claim(name: &str, filter: Option<&str>, identity: &Identity) -> Result<Value, VerifierFault> {
     match name {
+        "sub" if identity.has_integer_subject() && filter != Some("escape") => identity
+            .subject()
+            .parse::<u64>()
+            .map(Value::from)
+            .map_err(|_| VerifierFault::ClaimType(name.to_owned())),
         "sub" => Ok(Value::from(identity.subject())),
         "iss" => Ok(Value::from(identity.issuer())),
         _ => {
-            let path: Vec<String> =
-                name.strip_prefix("claim.").unwrap_or(name).split('.').map(str::to_owned).collect();
+            let path = path(name.strip_prefix("claim.").unwrap_or(name));
             identity.claim(&path).cloned().ok_or_else(|| VerifierFault::MissingClaim(name.to_owned()))
         }
     }
+}
+
+/// Splits the path of a claim at its dots, and takes the quotes off its names.
+fn path(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(dot) = find_outside_quotes(rest, '.') {
+        let (name, after) = rest.split_at(dot);
+        names.push(name.trim_matches('"').to_owned());
+        rest = after.strip_prefix('.').unwrap_or_default();
+    }
+    names.push(rest.trim_matches('"').to_owned());
+    names
+}
+
+/// Returns the position of a character after an even number of quotes.
+fn find_outside_quotes(text: &str, wanted: char) -> Option<usize> {
+    let mut quotes = 0;
+    for (at, c) in text.char_indices() {
+        if c == '"' {
+            quotes += 1;
+        } else if c == wanted && quotes % 2 == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Writes a text by the filter `escape`.
+fn escaped(text: &[u8]) -> String {
+    let written: String = (0..text.len()).map(|at| escaped_at(text, at)).collect();
+    if written.len() > 128 { format!("!sha256_{}", lower_hex(&Sha256::digest(text))) } else { written }
+}
+
+fn escaped_at(text: &[u8], at: usize) -> String {
+    let neighbour = |at: Option<usize>| at.and_then(|at| text.get(at)).copied();
+    let (before, after) = (neighbour(at.checked_sub(1)), neighbour(at.checked_add(1)));
+    let Some(byte) = text.get(at) else { return String::new() };
+    let stays = match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => true,
+        b'_' | b'-' => before.is_some(),
+        b'.' => !matches!(before, None | Some(b'.')) && after.is_some(),
+        _ => false,
+    };
+    if stays { char::from(*byte).to_string() } else { format!("!{}", lower_hex(&[*byte]).to_uppercase()) }
 }
 
 fn lower_hex(bytes: &[u8]) -> String {
@@ -63,10 +116,14 @@ fn lower_hex(bytes: &[u8]) -> String {
 /// Whether a rendered value has only harmless characters, and begins and ends with one that its filter allows.
 fn is_plain(value: &str, filter: Option<&str>) -> bool {
     let (Some(first), Some(last)) = (value.bytes().next(), value.bytes().next_back()) else { return false };
-    let begins_well = first.is_ascii_alphanumeric() || (first == b'_' && filter.is_some());
-    let ends_well = last.is_ascii_alphanumeric() || filter == Some("base64url");
-    begins_well
-        && ends_well
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        && !value.contains("..")
+    let escapes = filter == Some("escape");
+    let begins_well = first.is_ascii_alphanumeric()
+        || match filter {
+            None => false,
+            Some("escape") => first == b'!',
+            Some(_) => first == b'_',
+        };
+    let is_harmless =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || (byte == b'!' && escapes);
+    begins_well && last != b'.' && value.bytes().all(is_harmless) && !value.contains("..")
 }

@@ -103,7 +103,11 @@ fn bytes_that_are_not_encoded_exactly_once_are_refused() {
 
 #[test]
 fn the_home_derived_here_is_the_home_rendered_there() {
-    let claims = [("tenant", serde_json::json!("red")), ("n", serde_json::json!(7))];
+    let claims = [
+        ("tenant", serde_json::json!("red")),
+        ("n", serde_json::json!(7)),
+        ("a}|b.c", serde_json::json!({"custom:tenant": "blue"})),
+    ];
     let identity = Identity::for_tests("https://id.example/", "auth0|a@b.example", &claims);
     for text in [
         "u/${sub|base64url}/",
@@ -111,6 +115,8 @@ fn the_home_derived_here_is_the_home_rendered_there() {
         "${iss|sha256}/${sub|sha256}/",
         "t/${claim.tenant}/u-${sub|hex}.d/",
         "t/${claim.n|integer}/",
+        "u/${sub|escape}/",
+        "t/${claim.\"a}|b.c\".\"custom:tenant\"}/u-${sub|escape}-x/",
     ] {
         let parsed = TemplateString::parse(text, None).unwrap();
         let rendered = parsed.render(|variable| variable.render(&identity), str::to_owned).unwrap();
@@ -182,7 +188,21 @@ fn an_invalid_home_is_refused() {
     for text in ["", "/", "x", "/users/${sub}/", "users//${sub}/", "users/${sub}"] {
         assert!(derive_home(text, &alice()).is_err(), "{text}");
     }
-    for subject in ["a/b", "a/../b", "..", ".a", "-a", "a_", "a..b", "*", "a b", "a%2f", "ä"] {
+    for subject in ["a/b", "a/../b", "..", ".a", "-a", "_a", "a.", "a..b", "*", "a b", "a%2f", "a!2F", "ä"] {
         assert!(derive_home("users/${sub}/", &Identity::for_tests("i", subject, &[])).is_err(), "{subject}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn every_text_is_escaped_here_as_there(
+        text in proptest::prop_oneof!["\\PC{1,60}", "[a-c._!|-]{1,12}", "[a-z0-9]{100,140}", "(.|\n){1,40}"],
+    ) {
+        let identity = Identity::for_tests("i", &text, &[]);
+        let parsed = TemplateString::parse("u/${sub|escape}/", None).unwrap();
+        let rendered = parsed.render(|variable| variable.render(&identity), str::to_owned).unwrap();
+        proptest::prop_assert_eq!(derive_home("u/${sub|escape}/", &identity).unwrap(), rendered);
     }
 }

@@ -40,7 +40,7 @@ fn is_true(found: &CounterExample) -> bool {
 }
 
 fn issuer_trust() -> IssuerTrust {
-    IssuerTrust { several: false, trusted_claims: vec!["tenant".to_owned()] }
+    IssuerTrust { trusted_claims: vec![vec!["tenant".to_owned()]], ..IssuerTrust::default() }
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_counter_example_prints_as_a_sentence() {
 /// Sets of one or two templates over one bucket, as an operator may write them: mostly one
 /// filter for all of them, and no claim twice in a home.
 fn any_set() -> impl Strategy<Value = (Vec<String>, IssuerTrust)> {
-    let filter = prop_oneof![4 => Just(""), 1 => Just("|hex"), 1 => Just("|sha256"), 1 => Just("|base64url")];
+    let filter = prop_oneof![4 => Just(""), 3 => Just("|escape"), 1 => Just("|hex"), 1 => Just("|sha256"), 1 => Just("|base64url")];
     let filters = (filter.clone(), filter, prop::bool::weighted(0.1));
     let set = filters.prop_flat_map(|(one, other, mixed)| {
         let second = any_template(if mixed { other } else { one });
@@ -183,8 +183,11 @@ fn any_set() -> impl Strategy<Value = (Vec<String>, IssuerTrust)> {
     });
     (set, prop::bool::weighted(0.2), prop::bool::weighted(0.9)).prop_map(
         |((one, other), several, trusted)| {
-            let trusted_claims = if trusted { vec!["tenant".to_owned()] } else { Vec::new() };
-            ([one].into_iter().chain(other).collect(), IssuerTrust { several, trusted_claims })
+            let trusted_claims = if trusted { vec![vec!["tenant".to_owned()]] } else { Vec::new() };
+            (
+                [one].into_iter().chain(other).collect(),
+                IssuerTrust { several, trusted_claims, tenant_claim: None },
+            )
         },
     )
 }
