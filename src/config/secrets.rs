@@ -36,7 +36,10 @@ impl Environment<'_> {
     }
 }
 
-/// A secret, a key, certificates or a key set. The largest is a key set: as large as one that is fetched may be.
+/// A secret or a private key.
+const MAX_SECRET_FILE_BYTES: u64 = 256 << 10;
+
+/// A public key, certificates or a key set, which may be as large as one that is fetched.
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 impl Context<'_> {
@@ -100,7 +103,7 @@ impl Context<'_> {
 
     /// Returns the bytes of a file that holds a secret, and that others cannot read.
     pub(super) fn read_secret_file(&self, path: &Spanned<PathBuf>) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
-        self.checked(path, read_secret_file(&self.resolve(path.get_ref()), MAX_KEY_FILE_BYTES))
+        self.checked(path, read_secret_file(&self.resolve(path.get_ref()), MAX_SECRET_FILE_BYTES))
     }
 
     /// Returns what was read, unless it is nothing.
