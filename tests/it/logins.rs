@@ -89,7 +89,7 @@ async fn django_simplejwt_has_neither_issuer_nor_audience_and_its_user_in_user_i
 async fn an_integer_sub_is_the_users_id_everywhere() {
     let broker = with_home(&[], "users/${sub|integer}/");
     assert_eq!(home(&broker, &token_of(&json!({"sub": 42}))).await, "users/42/");
-    let (code, shown, _) = broker.keys(&["revoke", "--subject", "42"]);
+    let (code, shown, _) = broker.keys(&["revoke", "--subject", "42", "--yes"]);
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(ask(&broker, &token_of(&json!({"sub": 42}))).await.status, 403, "revoked by the same id");
     for sub in [json!(-1), json!(1.5), json!(true), json!([42])] {

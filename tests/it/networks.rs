@@ -20,7 +20,7 @@ fn with_issuer(sts: &CannedSts, url: &str) -> Setup {
     let mut setup = Setup::new(sts.address);
     setup.config.push_str(&SECOND_ISSUER.replace("ISSUER", "https://second.test/").replace("URL", url));
     for (_, text) in &mut setup.templates {
-        *text = text.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
+        *text = text.replace("users/${sub|escape}/", "users/${iss|sha256}/${sub|escape}/");
     }
     setup
 }

@@ -208,7 +208,7 @@ async fn the_status_counts_what_the_metrics_count() {
     assert_eq!((&status["keys"]["active"], &status["keys"]["revoked"]), (&json!(2), &json!(0)));
     let refused = &status["refusals"][0];
     assert_eq!((&refused["status"], &refused["outcome"]), (&json!(401), &json!("unauthenticated")));
-    assert!(refused["cause"].as_str().unwrap().contains("malformed"), "{refused}");
+    assert!(refused["cause"].as_str().unwrap().contains("opaque"), "{refused}");
     let rates = status["hour"].as_array().unwrap().last().unwrap();
     assert_eq!(rates["hit_rate"], 1.0 / 3.0, "one hit of three lookups: {rates}");
 }
