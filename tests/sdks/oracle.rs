@@ -138,7 +138,7 @@ fn judged_by(judge: &str, document: &Value) -> (String, bool) {
 #[tokio::test]
 async fn the_android_sdk_reads_our_answers_in_both_modes() {
     let sts = CannedSts::start(Answers::Key(1800));
-    let broker = Setup::new(sts.address).start();
+    let broker = Setup::new(sts.address).with_bare_homes().start();
     let mut lines = String::new();
     let mut expected = Vec::new();
     for (mode, path, who, good) in [
