@@ -47,6 +47,8 @@ pub(super) struct Options {
 
 /// The template that users' uploads need.
 const TEMPLATE: &str = include_str!("../../policies/upload.toml");
+/// How a home begins in which each tenant has a folder.
+const TENANT_HOME: &str = "owner = [\"claim.tid\", \"sub\"]\nhome = \"tenants/${claim.tid|escape}/";
 const CONFIG_FILE: &str = "config.toml";
 const TEMPLATE_FILE: &str = "policies/upload.toml";
 
@@ -87,12 +89,12 @@ impl Options {
             .replace("\"examplebucket-1250000000\"", &quoted(&self.bucket))
             .replace("\"ap-guangzhou\"", &quoted(&self.region));
         if login.has_tenants() {
-            template = template.replace("home = \"", "home = \"${iss|sha256}/");
+            template = template.replace("home = \"users/", TENANT_HOME);
         }
-        match &login.require {
-            Some(require) => template.replacen("[[statement]]", &format!("{require}\n[[statement]]"), 1),
-            None => template,
+        if let (Some(require), Some(at)) = (&login.require, first_statement(&template)) {
+            template.insert_str(at, &format!("# Other tokens of this login get no key.\n{require}\n"));
         }
+        template
     }
 
     fn next_steps(&self, login: &Login) -> String {
@@ -116,6 +118,12 @@ impl Options {
         let numbered = steps.iter().zip(1..).map(|(step, number)| format!("  {number}. {step}"));
         format!("next:\n{}", numbered.collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// Returns where the first statement begins, with the comment above it.
+fn first_statement(template: &str) -> Option<usize> {
+    let (before, _) = template.split_once("[[statement]]")?;
+    before.rfind("\n\n").map(|end| end + 2)
 }
 
 /// Returns a TOML string.

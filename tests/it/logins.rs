@@ -232,6 +232,16 @@ async fn the_tenant_of_a_service_with_many_is_part_of_the_home() {
     assert_ne!(home(&broker, &token(one, one)).await, home(&broker, &token(other, other)).await);
     assert_eq!(ask(&broker, &token(one, other)).await.status, 401, "tid is another tenant");
     assert_eq!(ask(&broker, &token("a/b", "a/b")).await.status, 401);
+    let named = setup(&[(ISSUER, issuer)], "tenants/${claim.tid|escape}/${sub|escape}/");
+    let named = Setup {
+        templates: named
+            .templates
+            .into_iter()
+            .map(|(file, text)| (file, text.replace("home =", "owner = [\"claim.tid\", \"sub\"]\nhome =")))
+            .collect(),
+        ..named
+    };
+    assert_eq!(home(&named.start(), &token(one, one)).await, format!("tenants/{one}/alice/"));
     let without_issuer = setup(&[(ISSUER, issuer)], "users/${sub}/").write();
     let check = cosbroker(without_issuer.path()).args(["check", "--config", "config.toml"]).output().unwrap();
     assert!(!check.status.success(), "the home must name the tenant");
