@@ -271,7 +271,10 @@ fn claim_path(written: &str) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
+    use secrecy::ExposeSecret;
+
     use super::super::test_support::{MINIMAL, parse, problem};
+    use super::KeySource;
 
     #[test]
     fn clocks_may_differ_by_half_a_minute_by_default() {
@@ -311,6 +314,54 @@ mod tests {
     #[test]
     fn a_secret_in_the_place_of_a_variable_is_not_repeated() {
         assert!(!problem(&MINIMAL.replace("JWT_SECRET", "Gu5t9xGAR")).contains("Gu5t9"));
+    }
+
+    #[test]
+    fn a_final_line_break_is_no_part_of_a_secret_in_a_variable() {
+        let config = parse(&MINIMAL.replace("JWT_SECRET", "WITH_LINE_BREAK")).unwrap();
+        let KeySource::Secret(secret) = &config.issuers().first().keys else { panic!("a secret") };
+        assert_eq!(secret.expose_secret(), b"0123456789abcdef-0123456789abcdef");
+    }
+
+    #[test]
+    fn each_new_key_of_an_issuer_is_checked_at_its_line() {
+        for (from, to, line, message) in [
+            ("audience = [\"app\"]\n", "", 2, "audience is missing"),
+            ("[\"app\"]", "\"app\"", 4, "write a list, [\"app\"]"),
+            ("[\"app\"]", "\"absent\"\naudience_claim = \"azp\"", 5, "says that there is none"),
+            ("[\"app\"]", "[\"app\"]\naudience_claim = \"clientid\"", 5, "did you mean `client_id`?"),
+            ("[\"app\"]", "[\"app\"]\nsubject_claim = \"user..id\"", 5, "not the path of a claim"),
+            ("[\"app\"]", "[\"app\"]\nissuer_claim = \"none\"", 5, "the only value is \"absent\""),
+            ("https://id.example.com/", "https://{tenant}.example.com/", 3, "not the name of an issuer"),
+            ("[\"app\"]", "[\"app\"]\nsecret_encoding = \"base65\"", 5, "base65"),
+            ("[\"app\"]", "[\"app\"]\nsecret_encoding = \"hex\"", 7, "not in the encoding"),
+            ("[\"app\"]", "[\"app\"]\nsecret_encoding = \"raw\"", 7, "only a file can hold a raw secret"),
+            ("[\"app\"]", "[\"app\"]\nheader_keys = \"use\"", 5, "use"),
+        ] {
+            let text = problem(&MINIMAL.replace(from, to));
+            assert!(text.starts_with(&format!("config.toml:{line}:")), "{to}: {text}");
+            assert!(text.contains(message), "{to}: {text}");
+        }
+    }
+
+    #[test]
+    fn two_issuers_that_one_token_would_name_are_refused() {
+        let second = |lines: &str| {
+            let section = MINIMAL.split("[templates]").next().unwrap();
+            problem(&format!("{MINIMAL}{}", section.replace("issuer = \"https://id.example.com/\"", lines)))
+        };
+        let alias = second("issuer = \"https://b/\"\naliases = [\"https://id.example.com/\"]");
+        assert!(alias.contains("configured twice: see `config.toml:2:1`"), "{alias}");
+        let absent = "issuer_claim = \"absent\"";
+        let both = problem(&format!(
+            "{}{}",
+            MINIMAL.replace("[templates]", &format!("{absent}\n[templates]")),
+            MINIMAL.split("[templates]").next().unwrap().replace(
+                "issuer = \"https://id.example.com/\"",
+                &format!("issuer = \"https://b/\"\n{absent}")
+            )
+        ));
+        assert!(both.contains("or its lack"), "{both}");
     }
 
     #[test]

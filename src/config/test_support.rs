@@ -21,6 +21,7 @@ secret_key_env = "KEY"
 fn variable(name: &str) -> Option<String> {
     match name {
         "JWT_SECRET" | "APP_JWT_SECRET" => Some("0123456789abcdef-0123456789abcdef".to_owned()),
+        "WITH_LINE_BREAK" => Some("0123456789abcdef-0123456789abcdef\n".to_owned()),
         "SHORT" => Some("secret".to_owned()),
         "PROXY" => Some("me:canary-password".to_owned()),
         "ID" | "KEY" | "TENCENTCLOUD_SECRET_ID" | "TENCENTCLOUD_SECRET_KEY" => Some(format!("the-{name}")),
