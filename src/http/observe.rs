@@ -164,7 +164,7 @@ impl Observer {
         let (status, problem_name) = (problem.status, problem.name);
         if problem.is_a_fault() {
             tracing::error!(request_id, trace_id, status, problem = problem_name, cause, "request failed");
-        } else if let Some(Comparison { token, configured, help }) = comparison {
+        } else if let Some(Comparison { token: token_says, configured, help }) = comparison {
             let problem = problem_name;
             tracing::info!(
                 request_id,
@@ -172,7 +172,7 @@ impl Observer {
                 status,
                 problem,
                 cause,
-                token,
+                token_says,
                 configured,
                 help,
                 "request refused"

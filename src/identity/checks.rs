@@ -212,7 +212,7 @@ impl Checked<'_> {
         };
         (
             found,
-            format!("a time after {}, with a leeway of {:?}", self.now, self.rules.leeway),
+            format!("a time after {:.0}, with a leeway of {:?}", self.now, self.rules.leeway),
             help.to_owned(),
         )
     }
@@ -228,7 +228,8 @@ impl Checked<'_> {
             Ok(Some(nbf)) => format!("{nbf}, {}", relative(nbf, self.now)),
             _ => shown(self.token.claims.get("nbf")),
         };
-        let wanted = format!("none, or a time before {}, with a leeway of {:?}", self.now, self.rules.leeway);
+        let wanted =
+            format!("none, or a time before {:.0}, with a leeway of {:?}", self.now, self.rules.leeway);
         (found, wanted, "correct the clocks of issuer and broker".to_owned())
     }
 }
