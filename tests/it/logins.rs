@@ -247,6 +247,35 @@ async fn the_tenant_of_a_service_with_many_is_part_of_the_home() {
     assert!(!check.status.success(), "the home must name the tenant");
 }
 
+/// A template that serves the users of one issuer needs no issuer in its home.
+#[tokio::test]
+async fn a_second_issuer_moves_nobodys_folder() {
+    let second = "[[issuer]]\nissuer = \"https://partner.test/\"\naudience = [\"app\"]\nalgorithms = [\"HS256\"]\nsecret_env = \"JWT_SECRET\"\n[templates]";
+    let for_issuer = |home: &str, issuer: &str| {
+        template(home).replacen("[[statement]]", &format!("[require]\niss = \"{issuer}\"\n[[statement]]"), 1)
+    };
+    let mut two = setup(&[("[templates]", second)], "users/${sub}/");
+    let upload = for_issuer("users/${sub}/", "https://id.test/");
+    two.templates = vec![
+        ("upload.toml".to_owned(), upload.clone()),
+        ("partners.toml".to_owned(), for_issuer("partners/${sub}/", "https://partner.test/")),
+    ];
+    let broker = two.start();
+    let partner = token_of(&json!({"iss": "https://partner.test/", "sub": "alice"}));
+    assert_eq!(home(&broker, &token_of(&json!({"sub": "alice"}))).await, "users/alice/");
+    assert_eq!(ask(&broker, &partner).await.status, 403, "another issuer's alice");
+    let url = broker.url("/v1/credentials/partners");
+    let answer = Answer::of(broker.http.get(url).bearer_auth(&partner)).await;
+    assert_eq!(answer.json()["prefix"], "partners/alice/", "{}", answer.body);
+
+    let mut shared = setup(&[("[templates]", second)], "users/${sub}/");
+    let same_folder = for_issuer("users/${sub}/", "https://partner.test/");
+    shared.templates = vec![("upload.toml".to_owned(), upload), ("partners.toml".to_owned(), same_folder)];
+    let dir = shared.write();
+    let check = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
+    assert!(!check.status.success(), "both issuers' alice would share users/alice/");
+}
+
 /// What the log, the page and the API say of a rejected token, each named as its cause.
 #[tokio::test]
 async fn a_rejected_token_is_told_as_what_it_is() {

@@ -170,7 +170,7 @@ pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<Co
 }
 
 fn check_requirements(template: &Template, identity: &Identity) -> Result<(), NoGrant> {
-    match template.require.iter().find(|required| !required.is_met(identity.claim(&required.path))) {
+    match template.require.iter().find(|required| !required.is_met_by(identity)) {
         Some(unmet) => Err(NoGrant::Requirement(claim_path::written(&unmet.path))),
         None => Ok(()),
     }

@@ -112,7 +112,8 @@ pub(super) fn examine_beside(
             violations.extend(checked.check_usefulness());
             violations.extend(checked.check_size());
             violations.extend(
-                set.earlier_that_overlap(index).map(|(index, other, _)| checked.homes_overlap(index, other)),
+                set.earlier_that_overlap(index, issuer_trust)
+                    .map(|(index, other, _)| checked.homes_overlap(index, other)),
             );
         }
     }
@@ -138,12 +139,22 @@ impl TemplatesWithHomes<'_> {
     }
 
     /// Iterates over the templates before a template whose homes may overlap its home.
-    fn earlier_that_overlap(&self, index: usize) -> impl Iterator<Item = (usize, &Template, &Home)> {
+    /// Two templates that each serve one issuer only, and not the same, have no owner in common: their homes may not
+    /// meet at all.
+    fn earlier_that_overlap(
+        &self,
+        index: usize,
+        issuer_trust: &IssuerTrust,
+    ) -> impl Iterator<Item = (usize, &Template, &Home)> {
+        let several = issuer_trust.several;
         let template =
             self.templates.get(index).zip(self.homes.get(index).and_then(|home| home.as_ref().ok()));
         template.into_iter().flat_map(move |(template, home)| {
             let earlier = self.in_bucket_of(template, 0).take_while(move |(other, ..)| *other < index);
-            earlier.filter(|(_, _, other)| home.may_overlap(other))
+            earlier.filter(move |(_, other, other_home)| {
+                let have_owners_apart = several && template.only_issuer() != other.only_issuer();
+                home.may_overlap(other_home) || (have_owners_apart && home.may_meet(other_home))
+            })
         })
     }
 }

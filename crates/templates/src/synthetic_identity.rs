@@ -34,9 +34,11 @@ impl SyntheticIdentity {
     /// others: the home of a required value may belong to a real user.
     pub(super) fn for_template(template: &Template, issuer: &str, claims: SyntheticClaims<'_>) -> Self {
         let read = ClaimsRead::by(&[template]);
+        let issuer = template.only_issuer().unwrap_or(issuer);
         let mut values =
             BTreeMap::from([(ClaimRef::Sub, Value::from(claims.text)), (ClaimRef::Iss, Value::from(issuer))]);
-        let required = template::examples(&template.require).into_iter().filter(|(path, _)| *path != ["sub"]);
+        let required = template::examples(&template.require).into_iter();
+        let required = required.filter(|(path, _)| *path != ["sub"] && *path != ["iss"]);
         values.extend(required.map(|(path, value)| (ClaimRef::Path(path.to_vec()), value)));
         for claim in read.claims.iter().copied().filter(|claim| **claim != ClaimRef::Iss) {
             let value =

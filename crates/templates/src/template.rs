@@ -174,6 +174,11 @@ impl Operand {
 }
 
 impl Template {
+    /// Returns the issuer whose users alone it serves, if `[require]` names one.
+    pub(super) fn only_issuer(&self) -> Option<&str> {
+        self.require.iter().find_map(Requirement::only_issuer)
+    }
+
     /// Parses a file. The template has the file's name.
     pub(super) fn from_file(source: Source) -> Result<Self, Vec<Diagnostic>> {
         let path = source.path().to_owned();

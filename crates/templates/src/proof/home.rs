@@ -111,6 +111,12 @@ impl Home {
         possible || self.claims().chain(other.claims()).any(|claim| !same_values.contains(&claim))
     }
 
+    /// Whether a folder here can equal, contain or lie in a folder there, of the same owner or another.
+    pub(crate) fn may_meet(&self, other: &Self) -> bool {
+        let mut segments = self.segments.iter().zip(&other.segments);
+        segments.all(|(a, b)| !matches!(a.overlap(b), SegmentOverlap::Never))
+    }
+
     /// Whether an owner's folder can contain, or lie under, a key that begins with `prefix`. An unfinished last
     /// segment counts as a possible match.
     pub(crate) fn may_contain_prefix(&self, prefix: &str) -> bool {

@@ -30,12 +30,11 @@ impl CheckedTemplate<'_> {
     /// the claims in it.
     pub(super) fn check_home_owner(&self, issuer_trust: &IssuerTrust) -> Vec<Violation> {
         let mut violations = Vec::new();
-        if issuer_trust.several
-            && !self.template.home.claims().any(|claim| issuer_trust.identifies_issuer(claim))
-        {
+        let names_issuer = self.template.home.claims().any(|claim| issuer_trust.identifies_issuer(claim));
+        if issuer_trust.several && !names_issuer && self.template.only_issuer().is_none() {
             let advice = Advice::new(
                 "home does not hold the issuer, and several are configured: one's `alice` would share with the other's",
-                "add a segment with ${iss|sha256}",
+                "add a segment with ${iss|sha256}, or serve the users of one issuer only: [require] with iss = \"…\"",
             );
             violations.push(self.home_violation(Rule::IssuerInHome, advice));
         }

@@ -61,6 +61,29 @@ fn every_adversarial_set_of_homes_behaves_as_it_says() {
 }
 
 #[test]
+fn a_second_issuer_moves_no_home_of_templates_for_one_issuer() {
+    let trust = IssuerTrust { several: true, ..IssuerTrust::default() };
+    let for_issuer = |name: &str, issuer: &str, home: &str| {
+        let require = format!("[require]\niss = \"{issuer}\"\n[[statement]]");
+        template(name, &UPLOAD.replace("users/${sub}/", home).replacen("[[statement]]", &require, 1)).unwrap()
+    };
+    let proved = |templates: Vec<Template>| prove(templates, &trust).is_ok();
+    let first = || for_issuer("a", "https://a/", "users/${sub}/");
+    assert!(proved(vec![first()]));
+    assert!(proved(vec![first(), for_issuer("b", "https://b/", "partners/${sub}/")]));
+    assert!(proved(vec![first(), for_issuer("b", "https://a/", "users/${sub}/")]), "the same issuer's users");
+    let same_folders = vec![first(), for_issuer("b", "https://b/", "users/${sub}/")];
+    assert!(!proved(same_folders), "`alice` of one issuer is not `alice` of the other");
+    let inside = vec![first(), for_issuer("b", "https://b/", "users/${sub}/partners/${claim.x}/")];
+    assert!(!proved(inside));
+    let named = UPLOAD.replace("users/${sub}/", "users/${iss|sha256}/${sub}/");
+    assert!(!proved(vec![first(), template("b", &named).unwrap()]), "users/${{sub}}/ may be users/<issuer>/");
+    let two =
+        template("a", &UPLOAD.replacen("[[statement]]", "[require]\niss = [\"a\", \"b\"]\n[[statement]]", 1));
+    assert!(!proved(vec![two.unwrap()]), "two issuers are not one");
+}
+
+#[test]
 fn the_tenant_of_the_only_issuer_stands_for_the_issuer_in_the_home() {
     let owner = "owner = [\"claim.tid\", \"sub\"]\n[[statement]]";
     let text = UPLOAD.replace("users/${sub}/", "${claim.tid|escape}/${sub|escape}/").replacen(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{advice::Advice, claim_path};
+use crate::{advice::Advice, claim_path, identity::Identity};
 use diagnostics::nearest;
 
 /// A required claim, and the values that it must hold.
@@ -46,8 +46,29 @@ const FORMS: [(&str, Parts, Quantity); 6] = [
 ];
 
 impl Requirement {
+    /// Whether an identity has what is required. `iss` is the issuer by the name that identifies it, whichever alias
+    /// the token has.
+    pub(crate) fn is_met_by(&self, identity: &Identity) -> bool {
+        if self.is_on_issuer() {
+            return self.is_met(Some(&Value::from(identity.issuer())));
+        }
+        self.is_met(identity.claim(&self.path))
+    }
+
+    /// Returns the issuer whose users alone meet the requirement, if there is one.
+    pub(crate) fn only_issuer(&self) -> Option<&str> {
+        match self.values.as_slice() {
+            [issuer] if self.is_on_issuer() && self.parts == Parts::Elements => issuer.as_str(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_on_issuer(&self) -> bool {
+        self.path == ["iss"]
+    }
+
     /// Whether a claim holds what is required.
-    pub(crate) fn is_met(&self, claim: Option<&Value>) -> bool {
+    fn is_met(&self, claim: Option<&Value>) -> bool {
         let Some(claim) = claim else { return false };
         let mut values = self.values.iter();
         match self.quantity {
