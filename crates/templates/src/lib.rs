@@ -30,7 +30,7 @@ pub use self::{
     lint::{CounterExample, Finding, Holder, Level, Report, RuleReference, lint},
     revision::Revision,
     rule::Rule,
-    scope::{ItemRefused, Scope, ScopeRefused},
+    scope::{ItemRefused, PrefixFault, Scope, ScopeRefused},
     serving_constraints::{IssuerTrust, ServingConstraints},
     set::{PolicySizes, ShadowReport, TemplateFiles, TemplateSet, TemplateStatus},
     synthetic_identity::SyntheticClaims,
