@@ -3,6 +3,7 @@
 
 mod advice;
 pub mod claim_path;
+mod deny;
 mod explain;
 pub mod fingerprint;
 mod grant;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use self::{
     advice::Advice,
+    deny::deny_home,
     explain::{Explanation, Question, Unmet, explain},
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
