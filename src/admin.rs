@@ -45,7 +45,7 @@ use crate::{
     canary::Canary,
     connections::{self, Server},
     credential_cache::CredentialCache,
-    http::{self, RecentRefusals, prepared_answers},
+    http::{self, GET_OR_HEAD, RecentRefusals, get_or_head, prepared_answers},
     identity::Verifier,
     metrics::MetricsWriter,
     reload::TemplateStore,
@@ -159,11 +159,7 @@ pub(crate) fn serve(
         App::new()
             .app_data(web::Data::clone(&state))
             .wrap(middleware::from_fn(authenticate))
-            .service(
-                resource_allowing("GET, HEAD", "/metrics")
-                    .route(web::get().to(metrics))
-                    .route(web::head().to(metrics)),
-            )
+            .service(resource_allowing(GET_OR_HEAD, "/metrics").route(get_or_head().to(metrics)))
             .configure(api::routes)
             .configure(keys::routes)
             .configure(page::routes)

@@ -103,6 +103,8 @@ pub(crate) struct PreparedAnswers {
     pub(crate) overloaded: Bytes,
     /// To a client whose first head did not arrive in time.
     pub(crate) head_timeout: Bytes,
+    /// To a client whose first request has a target with characters that must be percent-encoded.
+    pub(crate) unencoded_target: Bytes,
 }
 
 /// An app of actix-web with responses of type `B`.
@@ -200,7 +202,7 @@ where
             idle_when_closing: IDLE_TIMEOUT_WHEN_CLOSING,
             disconnect: DISCONNECT_TIMEOUT,
         },
-        head_timeout_answer: settings.answers.head_timeout,
+        answers: settings.answers,
         closing: closing.clone(),
         abort: abort.clone(),
         tls: settings.tls,
@@ -212,7 +214,7 @@ where
             Worker::start(format!("{} {index}", settings.name), app.clone(), worker_settings.clone())
         })
         .collect::<io::Result<Vec<_>>>()?;
-    let overloaded = worker_settings.tls.is_none().then_some(settings.answers.overloaded);
+    let overloaded = worker_settings.tls.is_none().then(|| worker_settings.answers.overloaded.clone());
     let acceptor = Acceptor::new(socket, limiter, Refuser::new(overloaded, Handle::current()))?;
     let (queues, ended): (Vec<Queue>, Vec<Ended>) =
         workers.into_iter().map(|Worker { queue, ended }| (queue, ended)).unzip();

@@ -8,6 +8,7 @@ mod bearer;
 mod body;
 mod call;
 mod client_address;
+mod cors;
 mod dropin;
 mod health;
 mod metrics;
@@ -29,16 +30,11 @@ mod v1;
 
 use std::sync::Arc;
 
-use actix_cors::Cors;
-use actix_web::{
-    App, HttpResponse, Resource, guard,
-    middleware::{Condition, from_fn},
-    web,
-};
+use actix_web::{App, HttpResponse, Resource, Route, guard, middleware::from_fn, web};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
-use self::{call::Call, refusal::Refusal};
+use self::{call::Call, cors::CorsPolicy, refusal::Refusal};
 pub use self::{
     metrics::Metrics,
     openapi::document as openapi_document,
@@ -91,9 +87,6 @@ impl Api {
     }
 }
 
-/// How long browsers may cache the answer to a CORS preflight.
-const CORS_MAX_AGE_SECONDS: usize = 600;
-
 /// Prepares the public listener, which serves until `closing` is cancelled; `max_connections` is what the machine
 /// allows of the configured number.
 ///
@@ -107,7 +100,7 @@ pub(crate) fn serve(
     closing: CancellationToken,
 ) -> std::io::Result<Server> {
     let api = web::Data::new(api);
-    let origins = config.cors_origins().to_vec();
+    let cors_policy = web::Data::new(CorsPolicy::new(config.cors_origins(), config.cors_headers()));
     let settings = connections::Settings {
         name: "public",
         workers: config.workers(),
@@ -122,7 +115,8 @@ pub(crate) fn serve(
     Ok(Server::new(listener, settings, closing, move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .app_data(web::Data::clone(&cors_policy))
+            .wrap(from_fn(cors::cors))
             .wrap(from_fn(middleware::request_context))
             .configure(routes)
     }))
@@ -136,29 +130,41 @@ pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
     tls::server(tls).map(|_| ())
 }
 
+/// Handlers of GET answer HEAD too (RFC 9110 §9.1); the server leaves the body out.
 fn routes(services: &mut web::ServiceConfig) {
     for path in ["/v1/credentials", "/v1/credentials/{template}"] {
         services.service(
-            resource(path, "GET, POST").route(web::get().to(v1::get)).route(web::post().to(v1::post)),
+            resource(path, "GET, HEAD, POST")
+                .route(get_or_head().to(v1::get))
+                .route(web::post().to(v1::post)),
         );
     }
     for path in ["/v1/explain", "/v1/explain/{template}"] {
-        services.service(resource(path, "GET").route(web::get().to(v1::explained)));
-    }
-    for (path, handler) in [("/healthz", web::to(health::healthz)), ("/readyz", web::to(health::readyz))] {
-        let get_or_head = guard::Any(guard::Get()).or(guard::Head());
-        services.service(resource(path, "GET, HEAD").route(handler.guard(get_or_head)));
+        services.service(resource(path, GET_OR_HEAD).route(get_or_head().to(v1::explained)));
     }
     services
-        .service(resource("/sign", "GET").route(web::get().to(dropin::sign)))
+        .service(resource("/healthz", GET_OR_HEAD).route(get_or_head().to(health::healthz)))
+        .service(resource("/readyz", GET_OR_HEAD).route(get_or_head().to(health::readyz)))
+        .service(resource("/sign", GET_OR_HEAD).route(get_or_head().to(dropin::sign)))
         .service(
-            resource("/sts", "GET, POST")
-                .route(web::get().to(dropin::sts))
+            resource("/sts", "GET, HEAD, POST")
+                .route(get_or_head().to(dropin::sts))
                 .route(web::post().to(dropin::sts_scoped)),
         )
-        .service(resource("/getKeyAndCredentials", "GET").route(web::get().to(dropin::key_and_credentials)))
-        .service(resource("/openapi.json", "GET").route(web::get().to(health::openapi)))
+        .service(
+            resource("/getKeyAndCredentials", GET_OR_HEAD)
+                .route(get_or_head().to(dropin::key_and_credentials)),
+        )
+        .service(resource("/openapi.json", GET_OR_HEAD).route(get_or_head().to(health::openapi)))
         .default_service(web::to(no_route));
+}
+
+/// Value of `Allow` where a resource can only be read.
+pub(crate) const GET_OR_HEAD: &str = "GET, HEAD";
+
+/// Returns a route for requests that read.
+pub(crate) fn get_or_head() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// A resource that refuses all methods but those of its routes.
@@ -170,15 +176,4 @@ fn resource(path: &str, allowed: &'static str) -> Resource {
 
 async fn no_route(call: Call) -> HttpResponse {
     call.refuse(Refusal::NoRoute)
-}
-
-/// Exact origins only, without credentials: scripts set the token's header themselves.
-fn cors(origins: &[String]) -> Cors {
-    origins
-        .iter()
-        .fold(Cors::default(), |cors, origin| cors.allowed_origin(origin))
-        .allowed_methods(["GET", "POST"])
-        .allowed_headers(["authorization", "content-type", "traceparent", "tracestate"])
-        .expose_headers(["cache-status", "x-request-id", "retry-after", "www-authenticate"])
-        .max_age(CORS_MAX_AGE_SECONDS)
 }

@@ -10,17 +10,19 @@ use serde_json::json;
 use super::{AdminState, auth::is_cross_site, client, error::AdminError, resource_allowing};
 use crate::{
     credential_cache::{NoAdvice, WhatIf},
-    http::query,
+    http::{GET_OR_HEAD, get_or_head, query},
     reload::{Reload, ReloadCause},
 };
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(resource_allowing("GET", "/api/status").route(web::get().to(status)))
-        .service(resource_allowing("GET", "/api/refusals/{request_id}").route(web::get().to(refusal)))
-        .service(resource_allowing("GET", "/api/templates").route(web::get().to(templates)))
+        .service(resource_allowing(GET_OR_HEAD, "/api/status").route(get_or_head().to(status)))
+        .service(
+            resource_allowing(GET_OR_HEAD, "/api/refusals/{request_id}").route(get_or_head().to(refusal)),
+        )
+        .service(resource_allowing(GET_OR_HEAD, "/api/templates").route(get_or_head().to(templates)))
         .service(resource_allowing("POST", "/api/reload").route(web::post().to(reload)))
-        .service(resource_allowing("GET", "/api/advise").route(web::get().to(advise)));
+        .service(resource_allowing(GET_OR_HEAD, "/api/advise").route(get_or_head().to(advise)));
 }
 
 /// Handles `GET /api/status`: what the page shows.

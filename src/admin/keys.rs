@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{
     credential_cache::{KeyFilter, Revocation},
-    http::query,
+    http::{GET_OR_HEAD, get_or_head, query},
 };
 use diagnostics::{nearest, printable};
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(resource_allowing("GET", "/api/keys").route(web::get().to(keys)))
-        .service(resource_allowing("GET", "/api/revoked").route(web::get().to(revoked)))
+        .service(resource_allowing(GET_OR_HEAD, "/api/keys").route(get_or_head().to(keys)))
+        .service(resource_allowing(GET_OR_HEAD, "/api/revoked").route(get_or_head().to(revoked)))
         .service(resource_allowing("POST", "/api/revoke").route(web::post().to(revoke)))
         .service(resource_allowing("POST", "/api/restore").route(web::post().to(restore)));
 }

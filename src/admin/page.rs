@@ -31,32 +31,32 @@ use self::{
 use super::{
     AdminState, api::refuse_cross_site, auth, client, error::AdminError, keys::NamedUser, resource_allowing,
 };
-use crate::http::query;
+use crate::http::{GET_OR_HEAD, get_or_head, query};
 use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
-        .service(resource_allowing("GET", "/").route(web::get().to(overview)))
-        .service(resource_allowing("GET", "/keys").route(web::get().to(keys)))
+        .service(resource_allowing(GET_OR_HEAD, "/").route(get_or_head().to(overview)))
+        .service(resource_allowing(GET_OR_HEAD, "/keys").route(get_or_head().to(keys)))
         .service(
-            resource_allowing("GET, POST", "/revoke")
-                .route(web::get().to(confirm_revoke))
+            resource_allowing("GET, HEAD, POST", "/revoke")
+                .route(get_or_head().to(confirm_revoke))
                 .route(web::post().to(revoke)),
         )
         .service(
-            resource_allowing("GET, POST", "/restore")
-                .route(web::get().to(confirm_restore))
+            resource_allowing("GET, HEAD, POST", "/restore")
+                .route(get_or_head().to(confirm_restore))
                 .route(web::post().to(restore)),
         )
-        .service(resource_allowing("GET", "/advise").route(web::get().to(advise)))
+        .service(resource_allowing(GET_OR_HEAD, "/advise").route(get_or_head().to(advise)))
         .service(
-            resource_allowing("GET, POST", LOGIN_PATH)
-                .route(web::get().to(redirect_home))
+            resource_allowing("GET, HEAD, POST", LOGIN_PATH)
+                .route(get_or_head().to(redirect_home))
                 .route(web::post().to(login)),
         )
         .service(resource_allowing("POST", LOGOUT_PATH).route(web::post().to(logout)))
-        .service(resource_allowing("GET", STYLE_PATH).route(web::get().to(style)))
-        .service(resource_allowing("GET", "/operators.js").route(web::get().to(script)));
+        .service(resource_allowing(GET_OR_HEAD, STYLE_PATH).route(get_or_head().to(style)))
+        .service(resource_allowing(GET_OR_HEAD, "/operators.js").route(get_or_head().to(script)));
 }
 
 const LOGIN_PATH: &str = "/login";

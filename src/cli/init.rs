@@ -99,8 +99,13 @@ impl Options {
 
     fn next_steps(&self, login: &Login) -> String {
         let mut steps = Vec::new();
-        if self.issuer.is_none() || self.audience.is_none() {
-            steps.push(format!("correct issuer and audience in {CONFIG_FILE}: they are an example's"));
+        match (self.issuer.is_none(), self.audience.is_none() && login.has_audience()) {
+            (true, true) => {
+                steps.push(format!("correct issuer and audience in {CONFIG_FILE}: they are an example's"));
+            }
+            (true, false) => steps.push(format!("correct the issuer in {CONFIG_FILE}: it is an example's")),
+            (false, true) => steps.push(format!("correct the audience in {CONFIG_FILE}: it is an example's")),
+            (false, false) => {}
         }
         if self.bucket.starts_with("examplebucket-") {
             steps.push(format!("write your bucket and region into {TEMPLATE_FILE}"));
@@ -115,6 +120,10 @@ impl Options {
         steps.push(format!("cosbroker check --config {CONFIG_FILE}"));
         steps.push(format!("cosbroker token explain --config {CONFIG_FILE} - < a-token-of-your-app.txt"));
         steps.push(format!("cosbroker serve --config {CONFIG_FILE}"));
+        steps.push(
+            "curl -H \"Authorization: Bearer $(cat a-token-of-your-app.txt)\" http://127.0.0.1:5000/v1/credentials"
+                .to_owned(),
+        );
         let numbered = steps.iter().zip(1..).map(|(step, number)| format!("  {number}. {step}"));
         format!("next:\n{}", numbered.collect::<Vec<_>>().join("\n"))
     }

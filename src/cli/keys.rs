@@ -1,6 +1,7 @@
 //! `cosbroker keys`: active keys and revoked users.
 
 mod list;
+mod print_deny;
 mod revoke;
 
 use clap::{Args, Subcommand};

@@ -134,7 +134,8 @@ fn print_explanation(explanation: &Explanation) -> anyhow::Result<()> {
         print_step(step)?;
     }
     if let Some(user) = &explanation.user {
-        print(&printable(&format!("\naccepted: user `{}` of issuer `{}`", user.subject, user.issuer)))?;
+        print("")?;
+        print(&printable(&format!("accepted: user `{}` of issuer `{}`", user.subject, user.issuer)))?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(super) struct RawServer {
     tls_key_file: Option<Spanned<PathBuf>>,
     trusted_proxies: Vec<IpNet>,
     cors_origins: Vec<Spanned<String>>,
+    cors_headers: Vec<Spanned<String>>,
     workers: Option<Spanned<usize>>,
     max_connections: Option<Spanned<usize>>,
     max_connections_per_address: Option<Spanned<usize>>,
@@ -36,6 +37,7 @@ impl Default for RawServer {
             tls_key_file: None,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            cors_headers: Vec::new(),
             workers: None,
             max_connections: None,
             max_connections_per_address: None,
@@ -53,6 +55,7 @@ pub struct Server {
     tls: Option<Tls>,
     trusted_proxies: Vec<IpNet>,
     cors_origins: Vec<String>,
+    cors_headers: Vec<String>,
     workers: Option<usize>,
     max_connections: usize,
     max_connections_per_address: usize,
@@ -81,6 +84,9 @@ impl RawServer {
         for origin in &self.cors_origins {
             check_origin(origin, context)?;
         }
+        for header in &self.cors_headers {
+            check_header(header, context)?;
+        }
         if let Some(workers) = self.workers.as_ref().filter(|workers| *workers.get_ref() > MAX_WORKERS) {
             return Err(context.problem(
                 workers.span(),
@@ -105,6 +111,11 @@ impl RawServer {
             tls,
             trusted_proxies: self.trusted_proxies,
             cors_origins: self.cors_origins.into_iter().map(Spanned::into_inner).collect(),
+            cors_headers: self
+                .cors_headers
+                .into_iter()
+                .map(|header| header.into_inner().to_ascii_lowercase())
+                .collect(),
             workers: self.workers.map(Spanned::into_inner),
             max_connections: self.max_connections.map_or(DEFAULT_MAX_CONNECTIONS, Spanned::into_inner),
             max_connections_per_address: self
@@ -145,6 +156,20 @@ fn check_origin(origin: &Spanned<String>, context: &Context<'_>) -> Result<(), D
     ))
 }
 
+/// The name of a header is a token (RFC 9110 §5.1, §5.6.2). `*` is one too, but would allow every header.
+fn check_header(header: &Spanned<String>, context: &Context<'_>) -> Result<(), Diagnostic> {
+    let text = header.get_ref();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_name) {
+        return Ok(());
+    }
+    Err(context.problem(
+        header.span(),
+        format!("`{text}` is not the name of a header"),
+        "write one name, like \"x-requested-with\"; `*` is never allowed",
+    ))
+}
+
 impl Server {
     /// The address of the public listener.
     pub(crate) fn listen(&self) -> SocketAddr {
@@ -164,6 +189,11 @@ impl Server {
     /// Origins that CORS allows.
     pub(crate) fn cors_origins(&self) -> &[String] {
         &self.cors_origins
+    }
+
+    /// Headers that CORS allows besides those that the API reads, in lower case.
+    pub(crate) fn cors_headers(&self) -> &[String] {
+        &self.cors_headers
     }
 
     /// Worker threads; one per core if absent.
@@ -227,6 +257,8 @@ mod tests {
     fn bad_values_are_refused() {
         for (section, message) in [
             ("[server]\ncors_origins = [\"*\"]", "not an origin"),
+            ("[server]\ncors_headers = [\"*\"]", "not the name of a header"),
+            ("[server]\ncors_headers = [\"a, b\"]", "not the name of a header"),
             ("[server]\ntls_cert_file = \"a.pem\"", "one of tls_cert_file and tls_key_file"),
             ("[server]\nworkers = 0", "0 would serve no request"),
             ("[server]\nmax_connections_per_address = 0", "0 would serve no request"),

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -20,7 +19,7 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    Times,
+    PreparedAnswers, Times,
     limiter::Permit,
     metrics::Reason,
     strict::{MalformedAt, Place, Scanner},
@@ -37,8 +36,8 @@ pub(super) struct ClientStream<T> {
     permit: Rc<Permit>,
     scanner: Scanner,
     times: Times,
-    /// What is sent if the first head does not arrive in time.
-    head_timeout_answer: Bytes,
+    /// What is sent if the first head does not arrive in time, or has a target that no URI is.
+    answers: PreparedAnswers,
     /// When the connection was established, a head began, or an answer was sent.
     since: Instant,
     timer: Pin<Box<Sleep>>,
@@ -54,7 +53,7 @@ impl<T> ClientStream<T> {
         io: T,
         permit: Rc<Permit>,
         times: Times,
-        head_timeout_answer: Bytes,
+        answers: PreparedAnswers,
         closing: WaitForCancellationFutureOwned,
     ) -> Self {
         let since = Instant::now();
@@ -63,7 +62,7 @@ impl<T> ClientStream<T> {
             permit,
             scanner: Scanner::default(),
             times,
-            head_timeout_answer,
+            answers,
             since,
             timer: Box::pin(sleep_until(since + times.head)),
             overdue: None,
@@ -129,6 +128,25 @@ impl<T: AsyncWrite + Unpin> ClientStream<T> {
         }
     }
 
+    /// Ends the connection with an answer if its first request has an unencoded target, which the library would
+    /// answer with 400 and no word. Later ones the library answers, in their order.
+    fn tell_unencoded_target(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.scanner.has_unencoded_target() {
+            return Ok(());
+        }
+        tracing::info!(
+            "request refused: its target has characters beyond ASCII, which a client must percent-encode (RFC 3986 §2.1)"
+        );
+        if self.scanner.heads() > 0 {
+            return Ok(());
+        }
+        let io = Pin::new(&mut self.io);
+        if let Poll::Ready(Ok(_)) = io.poll_write(context, &self.answers.unencoded_target) {
+            let _ = Pin::new(&mut self.io).poll_flush(context);
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
     fn end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         self.has_ended = true;
         if self.scanner.place() == Place::BetweenMessages && (self.scanner.heads() > 0 || self.is_closing) {
@@ -139,7 +157,7 @@ impl<T: AsyncWrite + Unpin> ClientStream<T> {
         if self.scanner.heads() == 0 {
             // RFC 9110 §15.5.9. Best effort: the client does not keep to time either.
             let io = Pin::new(&mut self.io);
-            if let Poll::Ready(Ok(_)) = io.poll_write(context, &self.head_timeout_answer) {
+            if let Poll::Ready(Ok(_)) = io.poll_write(context, &self.answers.head_timeout) {
                 let _ = Pin::new(&mut self.io).poll_flush(context);
             }
         }
@@ -162,6 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<T> {
             stream.overdue = None;
             if read.is_ok() && buffer.filled().len() > start {
                 stream.check(buffer, start);
+                stream.tell_unencoded_target(context)?;
             }
             return Poll::Ready(read);
         }
@@ -197,6 +216,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientStream<T> {
 mod tests {
     use std::net::IpAddr;
 
+    use bytes::Bytes;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         time::advance,
@@ -236,8 +256,12 @@ mod tests {
                 disconnect: SECOND,
             };
             let closing = CancellationToken::new();
-            let answer = Bytes::from_static(b"HTTP/1.1 408 late\r\n\r\n");
-            let server = ClientStream::new(io, permit, times, answer, closing.clone().cancelled_owned());
+            let answers = PreparedAnswers {
+                overloaded: Bytes::new(),
+                head_timeout: Bytes::from_static(b"HTTP/1.1 408 late\r\n\r\n"),
+                unencoded_target: Bytes::from_static(b"HTTP/1.1 400 unencoded\r\n\r\n"),
+            };
+            let server = ClientStream::new(io, permit, times, answers, closing.clone().cancelled_owned());
             Self { client, server, closing }
         }
 

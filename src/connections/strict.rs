@@ -16,6 +16,7 @@ pub(super) struct Scanner {
     line: Line,
     framing: Framing,
     heads: u64,
+    has_unencoded_target: bool,
 }
 
 /// What comes next.
@@ -92,6 +93,11 @@ impl Scanner {
         self.heads
     }
 
+    /// Whether the bytes ended in a request line that holds more than ASCII: its target is no URI (RFC 3986 §2).
+    pub(super) fn has_unencoded_target(&self) -> bool {
+        self.has_unencoded_target
+    }
+
     /// Skips what of `left` bytes has arrived, and returns how many that were.
     fn skip(&mut self, rest: &[u8], left: u64, more: fn(u64) -> Expects, then: Expects) -> usize {
         let arrived = u64::try_from(rest.len()).unwrap_or(u64::MAX);
@@ -110,10 +116,12 @@ impl Scanner {
             return Ok(1);
         }
         let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
+            self.check_target(rest)?;
             self.line.keep(rest);
             return Ok(rest.len());
         };
         let (line, ending) = rest.split_at(end);
+        self.check_target(line)?;
         self.line.keep(line);
         if ending.first() == Some(&b'\n') {
             // §2.2 allows to take a bare LF for the end of a line. Where a proxy reads it differently, one request
@@ -122,6 +130,19 @@ impl Scanner {
         }
         self.line.ends_in_cr = true;
         Ok(end + 1)
+    }
+
+    /// Checks the bytes of a request line; header lines may hold other bytes (RFC 9110 §5.5).
+    fn check_target(&mut self, line: &[u8]) -> Result<(), MalformedAt> {
+        let is_request_line =
+            matches!(self.expects, Expects::RequestLine | Expects::RequestLineAfterEmptyLine);
+        match line.iter().position(|byte| !byte.is_ascii()).filter(|_| is_request_line) {
+            Some(at) => {
+                self.has_unencoded_target = true;
+                Err(MalformedAt(at))
+            }
+            None => Ok(()),
+        }
     }
 
     fn end_line(&mut self) -> Result<(), Malformed> {
@@ -353,7 +374,13 @@ mod tests {
                 assert!(read_in_parts(text.as_bytes(), part).0.is_err(), "{part} {text:?}");
             }
         }
-        for start in ["\nGET / HTTP/1.1\r\n", "\r\n\r\nGET", " GET / HTTP/1.1\r\n", "GET / HTTP/1.1\n"] {
+        for start in [
+            "GET /?filename=照片.jpg HTTP/1.1\r\n",
+            "\nGET / HTTP/1.1\r\n",
+            "\r\n\r\nGET",
+            " GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\n",
+        ] {
             assert!(read_in_parts(start.as_bytes(), 1).0.is_err(), "{start:?}");
         }
     }

@@ -5,7 +5,6 @@ use std::{io, pin::pin, rc::Rc, sync::Arc, thread, time::Duration};
 use actix_http::{HttpService, KeepAlive, Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
 use actix_web::{body::MessageBody, dev::AppConfig};
-use bytes::Bytes;
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
@@ -21,8 +20,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    HttpApp, Times, accept::Accepted, limiter::Permit, metrics::Reason, stream::ClientStream,
-    time_limit::overdue,
+    HttpApp, PreparedAnswers, Times, accept::Accepted, limiter::Permit, metrics::Reason,
+    stream::ClientStream, time_limit::overdue,
 };
 
 /// What the HTTP library reads from and writes to.
@@ -33,7 +32,7 @@ type HttpStream = ClientStream<Either<TcpStream, TlsStream<TcpStream>>>;
 pub(super) struct WorkerSettings {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) times: Times,
-    pub(super) head_timeout_answer: Bytes,
+    pub(super) answers: PreparedAnswers,
     /// Cancelled when connections without a request are to end.
     pub(super) closing: CancellationToken,
     /// Cancelled when all connections are to end.
@@ -188,7 +187,7 @@ async fn connect(
         None => Either::Left(socket),
     };
     let closing = settings.closing.clone().cancelled_owned();
-    Some(ClientStream::new(io, Rc::clone(permit), times, settings.head_timeout_answer.clone(), closing))
+    Some(ClientStream::new(io, Rc::clone(permit), times, settings.answers.clone(), closing))
 }
 
 async fn handshake(

@@ -15,7 +15,6 @@ use super::{
     shape::{Cossign, StsSdk},
 };
 use crate::credential_cache::ResponseShape;
-use templates::Scope;
 
 /// Longest file name extension that is kept.
 const MAX_EXTENSION_BYTES: usize = 16;
@@ -115,7 +114,7 @@ pub(super) async fn sts_scoped(call: Call, payload: web::Payload) -> HttpRespons
 
 async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
     let caller = call.authenticate().await?;
-    let scope: Vec<Scope> = body::json(payload, "[…], a list of scope items").await?;
+    let scope = body::scope(body::list(payload).await?)?;
     let grant = call.api.templates.current().narrowed(None, caller, &scope)?;
     let served = call.credential(&grant, None).await?;
     Ok(CredentialResponse { served, shape: ResponseShape::StsSdk, object_key: None })

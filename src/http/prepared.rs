@@ -12,6 +12,7 @@ pub(crate) fn prepared_answers() -> PreparedAnswers {
     PreparedAnswers {
         overloaded: response(&Refusal::Overloaded),
         head_timeout: response(&Refusal::HeadTooSlow),
+        unencoded_target: response(&Refusal::UnencodedTarget),
     }
 }
 

@@ -25,10 +25,11 @@ pub struct ProblemType {
 
 impl ProblemType {
     /// Every problem type, by status.
-    pub const ALL: [&Self; 22] = [
+    pub const ALL: [&Self; 23] = [
         BAD_REQUEST,
         MIN_REMAINING_TOO_LONG,
         UNAUTHENTICATED,
+        PREFLIGHT_REFUSED,
         REQUIREMENT_NOT_MET,
         REVOKED,
         SCOPE_NOT_ALLOWED,
@@ -97,6 +98,17 @@ pub(super) const UNAUTHENTICATED: &ProblemType = &ProblemType {
     meaning: "The request has no bearer token, or one that is malformed, expired, not signed by a configured issuer, or meant for another audience. The answer is the same for every cause.",
     caller: "Get a new token from the issuer and send it as `Authorization: Bearer <token>`; let the user sign in again if necessary.",
     operator: "Look up the request id in the log: it names the cause. If every user is affected, compare `[[issuer]]` with the tokens.",
+};
+
+pub(super) const PREFLIGHT_REFUSED: &ProblemType = &ProblemType {
+    name: "preflight-refused",
+    status: 403,
+    title: "Not allowed for this web page",
+    code: 10003,
+    code_desc: "PreflightRefused",
+    meaning: "A browser asked whether a page may call this service (CORS), and it may not: the page's origin, the method or a header is not allowed. `detail` says which; the page sees only that the call failed.",
+    caller: "Leave the header out, or ask the operator to allow the origin or the header.",
+    operator: "Add the origin to `server.cors_origins`, or the header to `server.cors_headers`.",
 };
 
 pub(super) const REQUIREMENT_NOT_MET: &ProblemType = &ProblemType {

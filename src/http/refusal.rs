@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    cors::PreflightRefused,
     problem::{self, ProblemType},
     query::QueryError,
 };
@@ -50,6 +51,10 @@ pub(super) enum Refusal {
     BodyTooSlow,
     #[error("the head of the request did not arrive in time")]
     HeadTooSlow,
+    #[error(
+        "the request's path or query has characters beyond ASCII; percent-encode them as UTF-8, such as `%E7%85%A7` for `照`"
+    )]
+    UnencodedTarget,
     /// The connection is above the limits; its request is not read.
     #[error("there are too many connections")]
     Overloaded,
@@ -58,6 +63,8 @@ pub(super) enum Refusal {
     /// With the methods that the route has.
     #[error("this route accepts {0}")]
     MethodNotAllowed(&'static str),
+    #[error(transparent)]
+    Preflight(PreflightRefused),
 }
 
 /// The body of an error.
@@ -120,13 +127,14 @@ impl Refusal {
                 CredentialError::Sts(StsError::RequestRejected { .. }) => problem::MISCONFIGURED,
                 CredentialError::Sts(_) => problem::CREDENTIALS_UNAVAILABLE,
             },
-            Self::Query(_) | Self::BadRequest(_) => problem::BAD_REQUEST,
+            Self::Query(_) | Self::BadRequest(_) | Self::UnencodedTarget => problem::BAD_REQUEST,
             Self::BodyTooLarge(_) => problem::BODY_TOO_LARGE,
             Self::BodyTooSlow => problem::BODY_TOO_SLOW,
             Self::HeadTooSlow => problem::HEAD_TOO_SLOW,
             Self::Overloaded => problem::OVERLOADED,
             Self::NoRoute => problem::NO_SUCH_ROUTE,
             Self::MethodNotAllowed(_) => problem::METHOD_NOT_ALLOWED,
+            Self::Preflight(_) => problem::PREFLIGHT_REFUSED,
         }
     }
 
@@ -140,7 +148,7 @@ impl Refusal {
 
     /// Whether the request reached no handler.
     pub(super) fn is_routing_error(&self) -> bool {
-        matches!(self, Self::NoRoute | Self::MethodNotAllowed(_))
+        matches!(self, Self::NoRoute | Self::MethodNotAllowed(_) | Self::Preflight(_))
     }
 
     /// What the app's user or developer reads.
@@ -161,7 +169,9 @@ impl Refusal {
             | Self::BodyTooLarge(_)
             | Self::BodyTooSlow
             | Self::HeadTooSlow
-            | Self::MethodNotAllowed(_) => self.to_string().into(),
+            | Self::UnencodedTarget
+            | Self::MethodNotAllowed(_)
+            | Self::Preflight(_) => self.to_string().into(),
         }
     }
 
@@ -256,7 +266,7 @@ pub(super) fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use templates::{ItemRefused, Unconfined, Unrenderable, VerifierFault, identity::Identity};
+    use templates::{ItemRefused, PrefixFault, Unconfined, Unrenderable, VerifierFault, identity::Identity};
 
     #[test]
     fn app_users_learn_nothing_about_the_source_credentials() {
@@ -288,7 +298,10 @@ mod tests {
     fn every_refusal() -> Vec<(Refusal, u16, &'static str, u32)> {
         let no_subject = Identity::from_claims("i".into(), serde_json::Map::new()).unwrap_err();
         let unrenderable = Unrenderable { claim: "sub".to_owned(), why: "is odd".to_owned() };
-        let item = ScopeRefused::Item { index: 0, why: ItemRefused::Prefix(String::new()) };
+        let item = ScopeRefused::Item {
+            index: 0,
+            why: ItemRefused::Prefix { prefix: String::new(), fault: PrefixFault::LeadingSlash },
+        };
         let unconfined = Unconfined { template: "t".to_owned(), fault: VerifierFault::BrokenEscape };
         let retry_after = Duration::from_secs(1);
         let rejected = StsError::RequestRejected { template: String::new(), detail: String::new() };
@@ -316,9 +329,11 @@ mod tests {
                 "credentials-unavailable",
                 10007,
             ),
+            (Refusal::Preflight(PreflightRefused::Method("PUT".to_owned())), 403, "preflight-refused", 10003),
             (Refusal::missing_parameter("action"), 400, "bad-request", 10002),
             (Refusal::BodyTooLarge(1), 413, "body-too-large", 10002),
             (Refusal::BodyTooSlow, 408, "body-too-slow", 10002),
+            (Refusal::UnencodedTarget, 400, "bad-request", 10002),
             (Refusal::HeadTooSlow, 408, "head-too-slow", 10002),
             (Refusal::Overloaded, 503, "overloaded", 10007),
             (Refusal::NoRoute, 404, "no-such-route", 10005),

@@ -5,6 +5,7 @@ use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::credential_cache::ResponseShape;
 use diagnostics::HumanDuration;
-use templates::{Explanation, Question, Scope, explain};
+use templates::{Explanation, Question, explain};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -30,11 +31,14 @@ pub(super) struct CredentialsQuery {
     min_remaining: Option<String>,
 }
 
+/// What a scope looks like here; `POST /sts` takes the bare list.
+const SCOPE_BODY: &str = r#"{"scope":[…]}; POST /sts takes the bare list"#;
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScopeBody {
     #[schema(value_type = Vec<ScopeItem>, min_items = 1)]
-    scope: Vec<Scope>,
+    scope: Vec<Value>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -145,7 +149,8 @@ pub(super) async fn post(call: Call, payload: web::Payload) -> HttpResponse {
 async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
     let caller = call.authenticate().await?;
     let Options { shape, requested_ttl } = options(&call.request)?;
-    let ScopeBody { scope } = body::json(payload, r#"{"scope":[…]}"#).await?;
+    let ScopeBody { scope } = body::object(payload, SCOPE_BODY).await?;
+    let scope = body::scope(scope)?;
     let grant = call.api.templates.current().narrowed(call.template(), caller, &scope)?;
     let served = call.credential(&grant, requested_ttl).await?;
     Ok(CredentialResponse { served, shape, object_key: None })

@@ -116,6 +116,22 @@ async fn what_rfc_9112_calls_an_error_gets_400_and_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_not_percent_encoded_is_told_and_logged() {
+    let broker = setup().start();
+    let stream = TcpStream::connect(broker.public).await.unwrap();
+    let request = "GET /getKeyAndCredentials?filename=照片.jpg HTTP/1.1\r\nhost: broker\r\n\r\n";
+    let answer = exchange(stream, request.as_bytes()).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("percent-encode them as UTF-8"),
+        "{answer}"
+    );
+    broker.says("percent-encode");
+    assert_eq!(refused(&broker, "malformed").await, 1);
+    let encoded = broker.get("/getKeyAndCredentials?filename=%E7%85%A7%E7%89%87.jpg", &token("alice")).await;
+    assert_eq!(encoded.status, 200, "{encoded:?}");
+}
+
+#[tokio::test]
 async fn requests_before_a_malformed_one_are_answered() {
     let broker = setup().start();
     let good = "GET /healthz HTTP/1.1\r\nhost: broker\r\n\r\n";

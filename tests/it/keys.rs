@@ -311,3 +311,30 @@ async fn a_revocation_outlives_the_process_if_a_file_is_configured() {
     let kept = std::fs::read_to_string(broker.dir().join("state/revoked.toml")).unwrap();
     assert!(kept.contains("alice") && kept.contains("bob"), "{kept}");
 }
+
+#[tokio::test]
+async fn a_revocation_prints_the_policies_that_stop_this_users_folder_and_no_other() {
+    let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address).start();
+    for subject in ["alice", "bob"] {
+        assert_eq!(broker.get("/v1/credentials", &token(subject)).await.status, 200);
+    }
+    let (code, told, notes) = broker.keys(&["revoke", "--subject", "alice", "--yes", "--print-deny"]);
+    assert_eq!(code, Some(0), "{notes}");
+    for part in [
+        "CAM policy, for the role or sub-account",
+        "\"effect\": \"deny\"",
+        "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*\"",
+        "\"users%2Falice%2F*\"",
+        "\"Principal\": {",
+        "bucket policy of examplebucket-1250000000: add these statements",
+        "PutBucketPolicy replaces the whole policy",
+        "qcs::cam::anyone:anyone",
+        "Remove it after 20",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("bob") && !told.contains("users/*"), "{told}");
+    let (code, told, notes) = broker.keys(&["revoke", "--subject", "carol", "--yes", "--print-deny"]);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(notes.contains("there is no deny to print") && !told.contains("CAM policy"), "{told} {notes}");
+}

@@ -338,7 +338,7 @@ fn token_explain_names_each_check_and_the_line_to_change() {
     let good = token_of(&json!({"sub": "alice"}));
     let (code, shown, _) = explain(&format!("Bearer {good}"), &config);
     assert_eq!(code, Some(0), "{shown}");
-    assert!(shown.contains("accepted: user `alice` of issuer `https://id.test/`"), "{shown}");
+    assert!(shown.contains("\n\naccepted: user `alice` of issuer `https://id.test/`"), "{shown}");
     let signature = good.rsplit('.').next().unwrap();
     assert!(!shown.contains(signature) && !shown.contains(JWT_SECRET), "{shown}");
 

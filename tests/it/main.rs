@@ -11,6 +11,7 @@ mod adversarial;
 mod advise;
 mod api;
 mod audit;
+mod browsers;
 mod canary;
 mod cli;
 mod cloud_clock;

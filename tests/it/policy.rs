@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Setup, cosbroker, emulator, repository, token};
+use crate::support::{Setup, cosbroker, emulator, make_fifo, repository, token};
 
 /// The exit code, stdout and stderr of a command run in a folder.
 pub(crate) fn run(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
@@ -386,6 +386,24 @@ fn explain_uses_the_address_and_the_content_type() {
     std::fs::write(dir.path().join("policies/upload.toml"), list).unwrap();
     let list = ask(&["--action", "GetBucket", "--key", "users/alice/my photos/"]);
     assert!(list.starts_with("allowed: "), "{list}");
+}
+
+#[test]
+fn import_reads_a_policy_from_a_pipe_and_names_the_nearest_condition_key() {
+    let dir = folder(&[]);
+    let pipe = dir.path().join("pipe");
+    make_fifo(&pipe);
+    let policy = r#"{"statement":{"effect":"allow","action":["PutObjct","cos:PutObject"],"resource":"*",
+        "condition":{"numeric_less_than_equal":{"cos:content_length":5}}}}"#;
+    // Opening a pipe waits for its other end (fifo(7)).
+    let writing = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, policy)
+    });
+    let (code, _, notes) = run(dir.path(), &["import", pipe.to_str().unwrap()]);
+    writing.join().unwrap().unwrap();
+    assert!(!notes.contains("is not a file") && !notes.contains("is a pipe"), "{code} {notes}");
+    assert!(notes.contains("did you mean `cos:content-length`?"), "{notes}");
 }
 
 #[test]

@@ -157,3 +157,22 @@ async fn each_login_gets_a_key_by_its_recipe() {
         }
     }
 }
+
+#[test]
+fn the_next_steps_after_init_name_what_is_to_be_corrected_and_end_with_a_request() {
+    let next_steps = |arguments: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let output = cosbroker(dir.path()).args(["init", "--login"]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (arguments, step) in [
+        (&["auth0"][..], "1. correct issuer and audience in config.toml"),
+        (&["ruoyi"], "1. correct the issuer in config.toml"),
+        (&["auth0", "--issuer", "https://id.test/"], "1. correct the audience in config.toml"),
+        (&["ruoyi", "--issuer", "https://id.test/"], "1. write your bucket"),
+    ] {
+        let steps = next_steps(arguments);
+        assert!(steps.contains(step), "{arguments:?}: {steps}");
+        assert!(steps.trim_end().ends_with("http://127.0.0.1:5000/v1/credentials"), "{steps}");
+    }
+}

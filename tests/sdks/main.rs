@@ -1,4 +1,4 @@
-//! Tencent's own SDKs, curl and browsers as the judges. `make test` installs them.
+//! Tencent's own SDKs, curl, browsers and logins of other frameworks as the judges. `make test` installs them.
 #![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
 #![expect(clippy::panic, reason = "a failed helper should stop the test")]
 #![expect(clippy::indexing_slicing, reason = "a missing part should stop the test")]
@@ -7,7 +7,9 @@ use cosbroker_test_support as support;
 
 mod curl;
 mod demo;
+mod login_server;
 mod openid;
 mod oracle;
 mod page;
 mod sdks;
+mod simplejwt;

@@ -240,7 +240,8 @@ pub(crate) fn node(program: &str) -> Command {
     command
 }
 
-fn python(program: &str) -> Command {
+/// Returns a program of `tests/sdks/programs` that uses the packages of `tests/sdks/oracle/requirements.txt`.
+pub(crate) fn python(program: &str) -> Command {
     let python = repository("target/oracle/bin/python");
     assert!(python.exists(), "run `make oracle` first: Tencent's Python SDKs are not installed");
     with_time_limit(&python, program)

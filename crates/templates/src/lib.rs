@@ -3,6 +3,7 @@
 
 mod advice;
 pub mod claim_path;
+mod deny;
 mod explain;
 pub mod fingerprint;
 mod grant;
@@ -24,13 +25,14 @@ mod verify;
 
 pub use self::{
     advice::Advice,
+    deny::deny_home,
     explain::{Explanation, Question, Unmet, explain},
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
     lint::{CounterExample, Finding, Holder, Level, Report, RuleReference, lint},
     revision::Revision,
     rule::Rule,
-    scope::{ItemRefused, Scope, ScopeRefused},
+    scope::{ItemRefused, PrefixFault, Scope, ScopeRefused},
     serving_constraints::{IssuerTrust, ServingConstraints},
     set::{PolicySizes, ShadowReport, TemplateFiles, TemplateSet, TemplateStatus},
     synthetic_identity::SyntheticClaims,

@@ -56,8 +56,13 @@ pub enum ItemRefused {
         region: String,
     },
     /// Its prefix has another form.
-    #[error("`{}` is not a key, nor a prefix ending in `*`, without a leading slash", .0.escape_default())]
-    Prefix(String),
+    #[error("`{}` is not a key, nor a prefix ending in `*`: {fault}", .prefix.escape_default())]
+    Prefix {
+        /// The prefix that the item asks for.
+        prefix: String,
+        /// What is wrong with it.
+        fault: PrefixFault,
+    },
     /// The template does not grant the whole item.
     #[error("the template does not grant `{action}` on `{prefix}`")]
     NotGranted {
@@ -66,6 +71,20 @@ pub enum ItemRefused {
         /// The prefix that the item asks for.
         prefix: String,
     },
+}
+
+/// What a prefix holds that a policy cannot say without doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixFault {
+    /// Keys in policies have no slash before them.
+    #[error("it begins with `/`; leave the slash out")]
+    LeadingSlash,
+    /// A path may be resolved on the way.
+    #[error("it has a segment `.` or `..`")]
+    DotSegment,
+    /// A policy may read the character as a wildcard, an escape or a control.
+    #[error("it holds `{}`, which policies cannot spell", .0.escape_default())]
+    Character(char),
 }
 
 /// The maximum number of items in a scope.
@@ -110,8 +129,8 @@ impl Scope {
             let (name, region) = (bucket.name.clone(), bucket.region.clone());
             return Err(ItemRefused::Bucket { name, region });
         }
-        if !self.has_plain_prefix() {
-            return Err(ItemRefused::Prefix(self.prefix.clone()));
+        if let Some(fault) = self.prefix_fault() {
+            return Err(ItemRefused::Prefix { prefix: self.prefix.clone(), fault });
         }
         let allows = full
             .statement
@@ -126,13 +145,17 @@ impl Scope {
         Ok(parts)
     }
 
-    fn has_plain_prefix(&self) -> bool {
+    /// Returns what a policy cannot say of the prefix. Empty segments it can: CAM takes slashes as they are.
+    fn prefix_fault(&self) -> Option<PrefixFault> {
         let key = self.prefix.strip_suffix('*').unwrap_or(&self.prefix);
-        !(key.contains(['*', '?', '%', '\\'])
-            || key.starts_with('/')
-            || key.contains("//")
-            || key.split('/').any(|segment| segment == "." || segment == "..")
-            || key.chars().any(char::is_control))
+        let cannot_spell = |found: &char| ['*', '?', '%', '\\'].contains(found) || found.is_control();
+        if key.starts_with('/') {
+            Some(PrefixFault::LeadingSlash)
+        } else if key.split('/').any(|segment| segment == "." || segment == "..") {
+            Some(PrefixFault::DotSegment)
+        } else {
+            key.chars().find(cannot_spell).map(PrefixFault::Character)
+        }
     }
 
     /// Returns what one allow gives of this item, if it gives all of it.

@@ -74,6 +74,8 @@ impl TemplateSet {
 }
 
 #[cfg(test)]
+mod deny_tests;
+#[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
 mod shadow_tests;

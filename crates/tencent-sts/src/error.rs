@@ -172,7 +172,10 @@ pub(crate) fn classify(code: &str) -> ErrorClass {
         "InvalidParameter.OverLimit" => ErrorClass::Throttled,
         "InvalidParameter.AccessKeyNotSupport"
         | "InvalidParameter.AccountNotAvaliable"
+        | "FailedOperation.CheckMFAError"
+        | "FailedOperation.MFATypeNotSupported"
         | "FailedOperation.TempKeyNotAllowed" => ErrorClass::SourceCredentialsRejected,
+        "InternalError.IllegalRole" => ErrorClass::RequestRejected,
         _ => match family {
             "RequestLimitExceeded" | "LimitExceeded" => ErrorClass::Throttled,
             "AuthFailure" | "UnauthorizedOperation" | "IpInBlacklist" | "IpNotInWhitelist" => {
@@ -219,6 +222,9 @@ mod tests {
                     "InternalError.UnknownError",
                     "InternalError.GetAppIdError",
                     "InternalError.GetSeedTokenError",
+                    "InternalError.EncryptError",
+                    "InternalError.GetRoleError",
+                    "InternalError.PbSerializeError",
                     "SomethingNew",
                 ],
             ),
@@ -232,6 +238,8 @@ mod tests {
                     "InvalidParameter.AccessKeyNotSupport",
                     "InvalidParameter.AccountNotAvaliable",
                     "FailedOperation.TempKeyNotAllowed",
+                    "FailedOperation.CheckMFAError",
+                    "FailedOperation.MFATypeNotSupported",
                     "UnauthorizedOperation",
                 ],
             ),
@@ -246,6 +254,10 @@ mod tests {
                     "InvalidParameter.GrantOtherResource",
                     "InvalidParameter.ParamError",
                     "InvalidParameter.OverTimeError",
+                    "InvalidParameter.TempCodeNotAvaliable",
+                    "InvalidParameter.WebIdentityTokenError",
+                    "InternalError.IllegalRole",
+                    "UnsupportedOperation",
                     "ResourceNotFound.RoleNotFound",
                 ],
             ),

@@ -65,6 +65,11 @@ impl Login {
         Self { section: lines.map(|line| line + "\n").collect(), ..self }
     }
 
+    /// Whether its tokens name an audience.
+    pub(super) fn has_audience(&self) -> bool {
+        self.value("audience").is_none_or(|audience| audience != "absent")
+    }
+
     /// Whether its issuer has tenants, which the home in a template must name.
     pub(super) fn has_tenants(&self) -> bool {
         self.value("issuer").is_some_and(|issuer| issuer.contains("{tenantid}"))

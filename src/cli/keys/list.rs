@@ -15,6 +15,9 @@ use crate::{
     credential_cache::{ActiveCredential, ActiveCredentials},
 };
 
+/// The maximum number of keys in a list.
+pub(super) const MAX_LISTED: u32 = 10_000;
+
 /// List active keys: of which user, for which folder, until when. The keys that expire last come first.
 ///
 /// Prints no secret: a key's id is also in COS's access log, and a grant's id in the broker's log.
@@ -33,7 +36,7 @@ pub(super) struct Options {
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
     /// The maximum number of keys in the list.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LISTED)))]
     limit: u32,
     /// The output format.
     #[arg(long, value_enum, default_value = "human")]
@@ -77,13 +80,15 @@ impl Options {
     }
 }
 
-/// Counts the active keys of one user.
+/// Counts the active keys of one user, and lists at most `limit` of them.
 pub(super) async fn keys_of(
     client: &AdminClient,
     issuer: Option<&str>,
     subject: &str,
+    limit: u32,
 ) -> anyhow::Result<ActiveCredentials> {
-    let path = keys_path(&[("issuer", issuer), ("subject", Some(subject)), ("limit", Some("0"))]);
+    let limit = limit.to_string();
+    let path = keys_path(&[("issuer", issuer), ("subject", Some(subject)), ("limit", Some(limit.as_str()))]);
     decode(client.get(&path).await?)
 }
 

@@ -5,7 +5,12 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::{active_keys, decode, future_time, list::keys_of, note_unknown_keys, principal};
+use super::{
+    active_keys, decode, future_time,
+    list::{MAX_LISTED, keys_of},
+    note_unknown_keys, principal,
+    print_deny::print_deny,
+};
 use crate::{
     cli::{
         admin_client::{AdminClient, ListenerOptions},
@@ -21,7 +26,7 @@ use diagnostics::to_single_line;
 /// command for each. Without `limits.revoked_file`, a restart of the broker ends the revocation.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Example:\n  cosbroker keys revoke --config config.toml --subject alice\n  cosbroker keys revoke --subject alice --issuer https://id.example.com/ --yes"
+    after_long_help = "Example:\n  cosbroker keys revoke --config config.toml --subject alice\n  cosbroker keys revoke --subject alice --issuer https://id.example.com/ --yes\n  cosbroker keys revoke --config config.toml --subject alice --print-deny"
 )]
 pub(super) struct Options {
     #[command(flatten)]
@@ -29,6 +34,9 @@ pub(super) struct Options {
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
+    /// Print the CAM policy and the bucket policy that stop the keys which the user already has, in their folder.
+    #[arg(long)]
+    print_deny: bool,
     #[command(flatten)]
     listener: ListenerOptions,
 }
@@ -72,6 +80,9 @@ impl Options {
             decode(client.post_json("/api/revoke", &self.user.request_body()).await?)?;
         print(&summary(&revocation))?;
         note_unknown_keys(&revocation.coverage);
+        if self.print_deny {
+            print_deny(&keys_of(&client, Some(&revocation.issuer), &revocation.subject, MAX_LISTED).await?)?;
+        }
         match &revocation.problem {
             _ if revocation.lasting => {}
             Some(problem) => {
@@ -93,7 +104,7 @@ impl Options {
             stdin.is_terminal(),
             "no user was revoked: there is no terminal to ask for confirmation; give --yes"
         );
-        let found = keys_of(client, self.user.issuer.as_deref(), &self.user.subject).await?;
+        let found = keys_of(client, self.user.issuer.as_deref(), &self.user.subject, 0).await?;
         let until = match found.expires_last_at {
             Some(until) => format!(", the last expires {}", future_time(until, found.coverage.now)),
             None => String::new(),

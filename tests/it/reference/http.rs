@@ -10,7 +10,7 @@ const INTRODUCTION: &str = "# HTTP API
 This page lists the public API's routes and every error they answer. `GET /openapi.json` describes the bodies, with examples;
 [openapi.json](openapi.json) is the same document. The page is generated from the code.
 
-Every route but the last three needs `Authorization: Bearer <JWT>`. Every answer has `X-Request-Id` and `Cache-Control: no-store`.
+HEAD is answered wherever GET is. Every route but the last three needs `Authorization: Bearer <JWT>`. Every answer has `X-Request-Id` and `Cache-Control: no-store`.
 Answers with a key have RFC 9211 `Cache-Status`, for example `cosbroker; hit; ttl=1799`, `cosbroker; fwd=miss; stored; ttl=1800`,
 `cosbroker; fwd=miss; collapsed; ttl=1800` or `cosbroker; fwd=stale; ttl=90`. Times are seconds since 1970 by the server's clock.
 ";

@@ -66,7 +66,7 @@ fn convert_values(
     value: &Value,
     target: &ImportTarget,
 ) -> Result<toml::Value, Unsupported> {
-    check_key(key).map_err(|advice| Unsupported(advice.message))?;
+    check_key(key).map_err(|advice| Unsupported(format!("{}; {}", advice.message, advice.help)))?;
     let list = match value {
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),

@@ -50,6 +50,15 @@ fn a_scope_gives_a_part_of_the_grant_and_nothing_else() {
             "{prefix} {why}: {refused:?}"
         );
     }
+    for key in ["users/alice//a.jpg", "users/alice/a//b*", "users/alice/照片 1.jpg"] {
+        assert!(narrowed(&[put(key)]).is_ok(), "an unscoped key can write `{key}`, so a scope may name it");
+    }
+    for (prefix, character) in
+        [("users/alice/a\\b", "`\\\\`"), ("users/alice/a\tb", "`\\t`"), ("users/alice/50%", "`%`")]
+    {
+        let refused = narrowed(&[put(prefix)]).unwrap_err().to_string();
+        assert!(refused.contains(&format!("it holds {character}, which policies cannot spell")), "{refused}");
+    }
     for other in [
         item("name/cos:GetObject", "users/alice/*"),
         item("name/cos:*", "users/alice/*"),

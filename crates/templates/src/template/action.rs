@@ -154,6 +154,51 @@ static FOREIGN_NAMES: [(&str, &str); 10] = [
     ("RestoreObject", "name/cos:PostObjectRestore"),
 ];
 
+/// Actions that COS has and no template may grant (docs 598/11085), and why.
+static NEVER_GRANTED: [(&[&str], &str); 3] = [
+    (
+        &["GetService", "PutBucket", "DeleteBucket"],
+        "it works on the account's buckets, which belong to all users",
+    ),
+    (
+        &[
+            "HeadBucket",
+            "GetBucketACL",
+            "PutBucketACL",
+            "GetBucketCORS",
+            "PutBucketCORS",
+            "DeleteBucketCORS",
+            "GetBucketInventory",
+            "PutBucketInventory",
+            "DeleteBucketInventory",
+            "GetBucketLifecycle",
+            "PutBucketLifecycle",
+            "DeleteBucketLifecycle",
+            "GetBucketLocation",
+            "GetBucketLogging",
+            "PutBucketLogging",
+            "GetBucketPolicy",
+            "PutBucketPolicy",
+            "DeleteBucketPolicy",
+            "GetBucketReferer",
+            "PutBucketReferer",
+            "GetBucketReplication",
+            "PutBucketReplication",
+            "DeleteBucketReplication",
+            "GetBucketTagging",
+            "PutBucketTagging",
+            "DeleteBucketTagging",
+            "GetBucketVersioning",
+            "PutBucketVersioning",
+            "GetBucketWebsite",
+            "PutBucketWebsite",
+            "DeleteBucketWebsite",
+        ],
+        "its resource is the bucket, which belongs to all users; a user's key cannot be bound to a folder for it",
+    ),
+    (&["GetObjectACL", "PutObjectACL"], "an ACL can make objects public, or give them away"),
+];
+
 /// Returns the name in COS of an action that S3 or an SDK calls `name`.
 pub(crate) fn cos_name_of(name: &str) -> Option<&'static str> {
     let bare = name.rsplit(':').next().unwrap_or(name);
@@ -217,9 +262,9 @@ fn similar(entry: &str) -> Option<&'static str> {
         return None;
     }
     let known = SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name));
-    // CAM's newer documents leave `name/` out.
-    let full = if entry.starts_with("cos:") { format!("name/{entry}") } else { entry.to_owned() };
-    cos_name_of(&full).or_else(|| nearest(&full, known))
+    // CAM's newer documents leave `name/` out, SDKs and people the service, too.
+    let full = if entry.starts_with("cos:") { format!("name/{entry}").into() } else { full_name(entry) };
+    cos_name_of(&full).or_else(|| nearest(entry, known.clone())).or_else(|| nearest(&full, known))
 }
 
 /// Completes a name without a service: `PutObject` becomes `name/cos:PutObject`.
@@ -235,6 +280,11 @@ pub(crate) fn full_name(name: &str) -> Cow<'_, str> {
 pub(crate) fn unknown_action_help(name: &str) -> Option<String> {
     if let Some((set, members)) = SETS.iter().find(|(set, _)| *set == name) {
         return Some(format!("`{set}` is a set; ask about one action of it: {}", members.join(", ")));
+    }
+    if let Some(why) =
+        NEVER_GRANTED.iter().find_map(|(names, why)| names.contains(&short_name(name)).then_some(why))
+    {
+        return Some(format!("COS has it, and no template may grant it: {why}"));
     }
     let help = match similar(name) {
         _ if find(name).is_some() || name.starts_with("name/ci:") => return None,
@@ -340,6 +390,8 @@ mod tests {
         );
         assert_eq!(expand("name/cos:ListBucket").unwrap_err().help, "did you mean `name/cos:GetBucket`?");
         assert_eq!(expand("@uplaod").unwrap_err().help, "did you mean `@upload`?");
+        assert_eq!(expand("PutObject").unwrap_err().help, "did you mean `name/cos:PutObject`?");
+        assert_eq!(expand("uploads").unwrap_err().help, "did you mean `@upload`?");
         assert_eq!(expand("cos:PutObject").unwrap_err().help, "did you mean `name/cos:PutObject`?");
     }
 
@@ -356,7 +408,11 @@ mod tests {
             ("@upload", "ask about one action of it: name/cos:PutObject, name/cos:PostObject"),
             ("@uplod", "name one action, not a set"),
             ("name/cos:*", "name one action, not a set"),
-            ("PutObjectACL", "no template may grant"),
+            ("PutObjectACL", "COS has it, and no template may grant it: an ACL can"),
+            ("HeadBucket", "COS has it, and no template may grant it: its resource is the bucket"),
+            ("name/cos:GetService", "COS has it, and no template may grant it"),
+            ("GetBuckt", "did you mean `name/cos:GetBucket`?"),
+            ("PutBucketAnything", "no template may grant an action that affects all users"),
             ("Fly", "docs/understand/policy-language.md"),
         ] {
             let found = unknown_action_help(&full_name(question)).unwrap();
