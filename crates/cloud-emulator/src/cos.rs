@@ -4,9 +4,12 @@
 //! The permissions of a key are in its session token, sealed there by the emulated STS; the broker is not involved.
 
 mod address;
+mod append;
 mod auth;
 mod body;
+mod bucket;
 mod condition;
+mod delete;
 mod emulator;
 mod error;
 mod form;
@@ -42,6 +45,11 @@ impl CosEmulator {
             return self.post_object(request, body).await;
         }
         let caller = self.authenticator.authenticate(&request)?;
+        match operation {
+            Operation::PutBucket => return Err(bucket::put_bucket(&caller)),
+            Operation::DeleteObjects => return self.delete_objects(&request, &caller, body).await,
+            _ => {}
+        }
         caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
         match operation {
             Operation::ListObjects => self.list_objects(&request),
@@ -57,7 +65,11 @@ impl CosEmulator {
             Operation::ListParts => self.list_parts(&request),
             Operation::CompleteUpload => self.complete_upload(&request, body).await,
             Operation::AbortUpload => self.abort_upload(&request),
-            Operation::PostObject => Err(CosError::NotImplemented("POST".to_owned())),
+            Operation::UploadPartCopy => self.upload_part_copy(&request, &caller).await,
+            Operation::AppendObject => self.append_object(&request, body).await,
+            Operation::PostObject | Operation::PutBucket | Operation::DeleteObjects => {
+                Err(CosError::NotImplemented(operation.action().to_owned()))
+            }
         }
     }
 }

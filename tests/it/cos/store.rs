@@ -109,18 +109,6 @@ async fn a_refused_upload_does_not_change_the_object() {
     assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, KEY)).await.body, "before");
 }
 
-#[tokio::test]
-async fn operations_that_the_sandbox_lacks_are_refused() {
-    let (sandbox, alice) = sandbox_with("content").await;
-    for (method, query) in
-        [(Method::GET, "acl"), (Method::PUT, "acl"), (Method::PUT, "tagging"), (Method::POST, "append")]
-    {
-        let request = CosRequest { query: &[(query, "")], ..CosRequest::new(method.clone(), KEY) };
-        assert_eq!(code(&alice.send(&sandbox, request).await), (501, "NotImplemented"), "{method} {query}");
-    }
-    assert_eq!(alice.send(&sandbox, CosRequest::new(Method::GET, KEY)).await.body, "content");
-}
-
 /// Uploads a gigabyte without holding it in memory, and returns the status and the whole answer.
 async fn put_gigabyte(sandbox: &Sandbox, by: &Key, key: &str) -> (u16, String) {
     let url = by.presigned(sandbox, "PUT", key, &[]);

@@ -3,7 +3,11 @@
 use actix_web::{HttpResponse, http::StatusCode};
 use serde::Serialize;
 
-use super::{form_error::FormError, response, xml::XmlError};
+use super::{
+    form_error::FormError,
+    response,
+    xml::{NotDeleted, XmlError},
+};
 use crate::storage::{CompleteError, StorageError, UploadError};
 use tencent_sign::cos::Malformed;
 
@@ -41,6 +45,14 @@ pub(super) enum CosError {
     /// The request has `x-cos-forbid-overwrite`.
     #[error("The object you specified already exists and can not be overwritten.")]
     FileAlreadyExists,
+    /// Every bucket of the emulator exists already.
+    #[error("The bucket you tried to create already exists, and you own it.")]
+    BucketAlreadyOwnedByYou,
+    /// The object was not made by appending.
+    #[error("The object is not appendable.")]
+    ObjectNotAppendable,
+    #[error("The position is not the length of the object, which is {0} bytes.")]
+    AppendPosition(u64),
     #[error("The XML you provided was not well-formed: {0}")]
     MalformedXml(#[from] XmlError),
     #[error("The Content-MD5 you specified did not match what we received.")]
@@ -101,6 +113,9 @@ impl CosError {
             Self::Upload(UploadError::EntityTooSmall) => (StatusCode::BAD_REQUEST, "EntityTooSmall"),
             Self::KeyTooLong(_) => (StatusCode::BAD_REQUEST, "KeyTooLong"),
             Self::FileAlreadyExists => (StatusCode::CONFLICT, "FileAlreadyExists"),
+            Self::BucketAlreadyOwnedByYou => (StatusCode::CONFLICT, "BucketAlreadyOwnedByYou"),
+            Self::ObjectNotAppendable => (StatusCode::CONFLICT, "ObjectNotAppendable"),
+            Self::AppendPosition(_) => (StatusCode::CONFLICT, "AppendPositionErr"),
             Self::NotAForm => (StatusCode::BAD_REQUEST, "MalformedPOSTRequest"),
             Self::MetadataTooLarge(_) => (StatusCode::BAD_REQUEST, "MetadataTooLarge"),
             Self::MalformedXml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
@@ -115,6 +130,15 @@ impl CosError {
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }
+    }
+
+    /// Returns the error as the reason why one of several objects was not deleted, and logs it.
+    pub(super) fn of_deleted(&self, key: String) -> NotDeleted {
+        let (_, code) = self.status_and_code();
+        if let Self::AccessDenied(reason) = self {
+            tracing::info!(key, reason, "COS did not delete an object: AccessDenied");
+        }
+        NotDeleted { key, code, message: self.to_string() }
     }
 
     /// Returns the error as a response, and logs it. The server sends no body in response to `HEAD`.

@@ -54,6 +54,7 @@ impl CosEmulator {
         let filename = file.content_disposition().and_then(|disposition| disposition.get_filename());
         let filename = filename.unwrap_or_default().to_owned();
         let request = request.with_form_fields(fields, &filename)?;
+        Operation::PostObject.refuse_unknown(&request.query, &request.headers)?;
         let range = self.signed_policy(&request)?.check(&request)?;
         if request
             .header("success_action_redirect")
@@ -67,7 +68,7 @@ impl CosEmulator {
         let headers = request.stored_headers()?;
         let max_bytes = range.as_ref().map_or(MAX_OBJECT_BYTES, |range| *range.end());
         let blob = self.storage.receive(&mut file, max_bytes).await?;
-        request.check_digest(&blob)?;
+        request.check_digest(&blob.md5)?;
         if range.is_some_and(|range: RangeInclusive<u64>| blob.length < *range.start()) {
             return Err(CosError::FormPolicy("content-length-range".to_owned()));
         }

@@ -90,10 +90,12 @@ impl CosRequest {
         refuse_duplicates_of("parameter", self.query.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// Returns the operation that is requested.
+    /// Returns the operation that is requested, if it knows all parameters and headers.
     pub(super) fn operation(&self) -> Result<Operation, CosError> {
-        let copies = self.header("x-cos-copy-source").is_some();
-        Operation::parse(&self.method, !self.address.key.is_empty(), copies, &self.query)
+        let copies = self.header("x-cos-copy-source").is_some_and(|source| !source.is_empty());
+        let operation = Operation::parse(&self.method, !self.address.key.is_empty(), copies, &self.query)?;
+        operation.refuse_unknown(&self.query, &self.headers)?;
+        Ok(operation)
     }
 
     /// Returns the resource that a policy must allow.
@@ -131,7 +133,9 @@ fn is_read_by_cos(header: &str) -> bool {
 fn is_condition_header(name: &str, operation: Operation) -> bool {
     match name {
         "content-type" => true,
-        "content-length" => matches!(operation, Operation::PutObject | Operation::PostObject),
+        "content-length" => {
+            matches!(operation, Operation::PutObject | Operation::PostObject | Operation::AppendObject)
+        }
         "x-cos-security-token" => false,
         name => name.starts_with("x-cos-"),
     }
