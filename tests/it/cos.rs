@@ -9,6 +9,7 @@ use crate::support::{Answer, sandbox::Sandbox};
 
 mod form;
 mod operation;
+mod signature;
 mod store;
 
 const BUCKET: &str = "examplebucket-1250000000";

@@ -9,7 +9,7 @@ use super::{
     xml::{NotDeleted, XmlError},
 };
 use crate::storage::{CompleteError, StorageError, UploadError};
-use tencent_sign::cos::Malformed;
+use tencent_sign::cos::{Malformed, SignedText};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,12 @@ pub(super) enum CosError {
     #[error("The Access Key Id you provided does not exist in our records.")]
     InvalidAccessKeyId,
     #[error(
-        "The Signature you specified is invalid. The HttpString and the StringToSign of the sandbox differ from yours."
+        "The Signature you specified is invalid. Compare the FormatString and the StringToSign with those that you signed."
     )]
-    SignatureDoesNotMatch,
+    WrongSignature(SignedText),
+    /// The signature of a form's policy.
+    #[error("The Signature you specified is invalid: it is not over the form's policy.")]
+    WrongFormSignature,
     #[error("The authorization is malformed: {0}.")]
     Authorization(#[from] Malformed),
     #[error("The specified key does not exist.")]
@@ -91,6 +94,18 @@ struct ErrorBody<'a> {
     resource: &'a str,
     request_id: &'a str,
     trace_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    string_to_sign: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format_string: Option<&'a str>,
+}
+
+impl<'a> ErrorBody<'a> {
+    fn new(code: &'a str, message: &'a str, resource: Option<&'a str>, request_id: &'a str) -> Self {
+        let resource = resource.unwrap_or_default();
+        let (string_to_sign, format_string) = (None, None);
+        Self { code, message, resource, request_id, trace_id: request_id, string_to_sign, format_string }
+    }
 }
 
 impl CosError {
@@ -102,7 +117,9 @@ impl CosError {
             Self::RequestTimeTooSkewed => (StatusCode::FORBIDDEN, "RequestTimeTooSkewed"),
             Self::ExpiredToken => (StatusCode::FORBIDDEN, "ExpiredToken"),
             Self::InvalidAccessKeyId => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
-            Self::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+            Self::WrongSignature(_) | Self::WrongFormSignature => {
+                (StatusCode::FORBIDDEN, "SignatureDoesNotMatch")
+            }
             Self::Authorization(_) | Self::InvalidArgument(_) | Self::Form(_) => {
                 (StatusCode::BAD_REQUEST, "InvalidArgument")
             }
@@ -144,12 +161,18 @@ impl CosError {
     /// Returns the error as a response, and logs it. The server sends no body in response to `HEAD`.
     pub(super) fn response(&self, resource: Option<&str>, request_id: &str) -> HttpResponse {
         let (status, code) = self.status_and_code();
+        let message = self.to_string();
         if let Self::AccessDenied(reason) = self {
             tracing::info!(request_id, resource, reason, "COS refused a request: AccessDenied");
         } else {
             tracing::info!(request_id, resource, reason = %self, "COS refused a request: {code}");
         }
-        error_response(status, code, &self.to_string(), resource, request_id)
+        let mut body = ErrorBody::new(code, &message, resource, request_id);
+        if let Self::WrongSignature(text) = self {
+            body.string_to_sign = Some(&text.string_to_sign);
+            body.format_string = Some(&text.http_string);
+        }
+        response::with_common_headers(response::xml(status, &body), request_id)
     }
 }
 
@@ -161,7 +184,6 @@ pub(crate) fn error_response(
     resource: Option<&str>,
     request_id: &str,
 ) -> HttpResponse {
-    let resource = resource.unwrap_or_default();
-    let body = ErrorBody { code, message, resource, request_id, trace_id: request_id };
+    let body = ErrorBody::new(code, message, resource, request_id);
     response::with_common_headers(response::xml(status, &body), request_id)
 }
