@@ -173,6 +173,7 @@ async fn a_signature_is_valid_for_one_request_one_key_and_its_time() {
     ] {
         let refused = key.send(&sandbox, missing_object()).await;
         assert_eq!(code(&refused), (403, expected), "{}", refused.body);
+        assert!(refused.body.contains("<ServerTime>20"), "{}", refused.body);
         assert_eq!(
             expected == "AccessDenied",
             refused.body.contains("<Message>Request has expired</Message>")
@@ -371,8 +372,40 @@ async fn a_web_page_of_any_origin_may_use_a_bucket() {
     let headers = [("origin", "https://app.example.com")];
     let stored = account.send(&sandbox, CosRequest { headers: &headers, ..CosRequest::put("a", "x") }).await;
     assert_eq!(stored.header("access-control-allow-origin"), "*");
+    let exposed: Vec<_> = stored.header("access-control-expose-headers").split(", ").collect();
     for header in ["etag", "x-cos-request-id", "date"] {
-        assert!(stored.header("access-control-expose-headers").contains(header), "{header}");
+        assert!(exposed.contains(&header), "{header}");
+    }
+    assert!(exposed.is_sorted(), "{exposed:?}");
+    let without_origin = account.send(&sandbox, CosRequest::new(Method::GET, "a")).await;
+    let names: Vec<_> = without_origin.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
+    assert!(!names.iter().any(|name| name.starts_with("access-control-")), "{names:?}");
+}
+
+/// A host names its region behind `cos` or `cos-internal`, and the services beside COS have hosts of their own.
+#[tokio::test]
+async fn hosts_of_other_regions_and_services_are_refused() {
+    let sandbox = Sandbox::start();
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let proxy = reqwest::Proxy::http(sandbox.url("")).unwrap();
+    let http = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(10)).build().unwrap();
+    for (host, expected) in [
+        ("cos.ap-guangzhou.myqcloud.com", (200, "")),
+        ("cos-internal.ap-guangzhou.tencentcos.cn", (200, "")),
+        ("cos.ap-beijing.tencentcos.cn", DENIED),
+        ("cos-internal.ap-beijing.tencentcos.cn", DENIED),
+        ("ci.ap-guangzhou.myqcloud.com", MISSING),
+        ("cos-website.ap-guangzhou.myqcloud.com", MISSING),
+    ] {
+        let host = format!("{BUCKET}.{host}");
+        let signed = signature::authorization(&alice, "PUT", "/users/alice/a", &[("host", &host)]);
+        let request = http
+            .put(format!("http://{host}/users/alice/a"))
+            .header("authorization", signed)
+            .header("x-cos-security-token", alice.token.clone().unwrap())
+            .body("x");
+        let answer = Answer::of(request).await;
+        assert_eq!(code(&answer), expected, "{host}: {answer:?}");
     }
 }
 

@@ -1,6 +1,13 @@
 //! Why COS refuses a request, with COS's own codes and messages (docs 436/7730).
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
@@ -62,8 +69,9 @@ pub(super) enum CosError {
     BadDigest,
     #[error("{0}")]
     Storage(#[from] StorageError),
+    /// The range has no byte of an object of this length.
     #[error("The requested range is not satisfiable")]
-    InvalidRange,
+    InvalidRange(u64),
     #[error("At least one of the pre-conditions you specified did not hold")]
     PreconditionFailed,
     #[error("The body of your POST request is not well-formed multipart/form-data.")]
@@ -94,6 +102,9 @@ struct ErrorBody<'a> {
     resource: &'a str,
     request_id: &'a str,
     trace_id: &'a str,
+    /// SDKs correct their clock by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     string_to_sign: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,8 +114,16 @@ struct ErrorBody<'a> {
 impl<'a> ErrorBody<'a> {
     fn new(code: &'a str, message: &'a str, resource: Option<&'a str>, request_id: &'a str) -> Self {
         let resource = resource.unwrap_or_default();
-        let (string_to_sign, format_string) = (None, None);
-        Self { code, message, resource, request_id, trace_id: request_id, string_to_sign, format_string }
+        Self {
+            code,
+            message,
+            resource,
+            request_id,
+            trace_id: request_id,
+            server_time: None,
+            string_to_sign: None,
+            format_string: None,
+        }
     }
 }
 
@@ -143,7 +162,7 @@ impl CosError {
                 (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
             }
             Self::Storage(StorageError::Disk(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
-            Self::InvalidRange => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+            Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }
@@ -159,7 +178,7 @@ impl CosError {
     }
 
     /// Returns the error as a response, and logs it. The server sends no body in response to `HEAD`.
-    pub(super) fn response(&self, resource: Option<&str>, request_id: &str) -> HttpResponse {
+    pub(super) fn response(&self, resource: Option<&str>, request_id: &str, now: Timestamp) -> HttpResponse {
         let (status, code) = self.status_and_code();
         let message = self.to_string();
         if let Self::AccessDenied(reason) = self {
@@ -168,11 +187,19 @@ impl CosError {
             tracing::info!(request_id, resource, reason = %self, "COS refused a request: {code}");
         }
         let mut body = ErrorBody::new(code, &message, resource, request_id);
+        body.server_time = (status == StatusCode::FORBIDDEN).then(|| response::iso8601(now));
         if let Self::WrongSignature(text) = self {
             body.string_to_sign = Some(&text.string_to_sign);
             body.format_string = Some(&text.http_string);
         }
-        response::with_common_headers(response::xml(status, &body), request_id)
+        let mut response = response::xml(status, &body);
+        if let Self::InvalidRange(length) = self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}"))
+        {
+            // RFC 9110 §15.5.17
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        response::with_common_headers(response, request_id)
     }
 }
 

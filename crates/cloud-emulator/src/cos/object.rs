@@ -18,6 +18,7 @@ use super::{
     address::Address,
     auth::Caller,
     condition::{FailedPrecondition, byte_range, failed_precondition},
+    content_type::content_type_of,
     emulator::CosEmulator,
     error::CosError,
     operation::Operation,
@@ -185,12 +186,12 @@ impl CosEmulator {
                 return Ok(with_checksums(HttpResponse::NotModified(), &object).finish());
             }
         }
-        let range = byte_range(request, object.length)?;
+        let range = byte_range(request, &object)?;
         let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
         let mut response = with_checksums(HttpResponse::build(status), &object);
         response.insert_header((header::ACCEPT_RANGES, "bytes"));
         response.insert_header((header::LAST_MODIFIED, http_date(object.modified)));
-        response.content_type("application/octet-stream");
+        response.content_type(content_type_of(key));
         response.insert_header((OBJECT_TYPE_HEADER, "normal"));
         for (name, value) in object.headers.iter().chain(&overridden_headers(request)?) {
             response.insert_header((name.as_str(), value.as_str()));

@@ -179,7 +179,7 @@ fn copied_range(range: Option<&str>, length: u64) -> Result<Range<u64>, CosError
         bounds.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
     match bounds {
         Some((first, last)) if first <= last && last < length => Ok(first..last + 1),
-        Some(_) => Err(CosError::InvalidRange),
+        Some(_) => Err(CosError::InvalidRange(length)),
         None => {
             Err(CosError::InvalidArgument("x-cos-copy-source-range is `bytes=<first>-<last>`.".to_owned()))
         }
