@@ -8,6 +8,8 @@ use tencent_sign::cos::{Request, Window, encoded};
 use crate::support::{Answer, sandbox::Sandbox};
 
 mod form;
+mod operation;
+mod signature;
 mod store;
 
 const BUCKET: &str = "examplebucket-1250000000";
@@ -108,6 +110,8 @@ fn missing_object() -> CosRequest<'static> {
 }
 
 const DENIED: (u16, &str) = (403, "AccessDenied");
+/// What the sandbox does not have.
+const MISSING: (u16, &str) = (501, "NotImplemented");
 
 #[tokio::test]
 async fn a_key_reaches_only_its_own_home_whatever_the_request_looks_like() {
@@ -169,6 +173,7 @@ async fn a_signature_is_valid_for_one_request_one_key_and_its_time() {
     ] {
         let refused = key.send(&sandbox, missing_object()).await;
         assert_eq!(code(&refused), (403, expected), "{}", refused.body);
+        assert!(refused.body.contains("<ServerTime>20"), "{}", refused.body);
         assert_eq!(
             expected == "AccessDenied",
             refused.body.contains("<Message>Request has expired</Message>")
@@ -230,11 +235,11 @@ async fn duplicate_or_misplaced_parameters_and_headers_give_no_access() {
     let uploads = Key::for_user(&sandbox, "upload", "alice").await;
     let large = vec![0; (10 << 20) + 1];
     let short = CosRequest { query: &[("content-length", "1")], ..CosRequest::put("users/alice/a", large) };
-    assert_eq!(code(&uploads.send(&sandbox, short).await), DENIED);
+    assert_eq!(code(&uploads.send(&sandbox, short).await), MISSING);
     let image = [("content-type", "image/png")];
     let avatars = Key::for_user(&sandbox, "avatar", "alice").await;
     let html = CosRequest { query: &image, ..CosRequest::put("avatars/alice/a", "x") };
-    assert_eq!(code(&avatars.send(&sandbox, html).await), DENIED);
+    assert_eq!(code(&avatars.send(&sandbox, html).await), MISSING);
 }
 
 /// A signing key has a validity of its own, besides that of each request (docs 436/7778).
@@ -367,8 +372,40 @@ async fn a_web_page_of_any_origin_may_use_a_bucket() {
     let headers = [("origin", "https://app.example.com")];
     let stored = account.send(&sandbox, CosRequest { headers: &headers, ..CosRequest::put("a", "x") }).await;
     assert_eq!(stored.header("access-control-allow-origin"), "*");
+    let exposed: Vec<_> = stored.header("access-control-expose-headers").split(", ").collect();
     for header in ["etag", "x-cos-request-id", "date"] {
-        assert!(stored.header("access-control-expose-headers").contains(header), "{header}");
+        assert!(exposed.contains(&header), "{header}");
+    }
+    assert!(exposed.is_sorted(), "{exposed:?}");
+    let without_origin = account.send(&sandbox, CosRequest::new(Method::GET, "a")).await;
+    let names: Vec<_> = without_origin.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
+    assert!(!names.iter().any(|name| name.starts_with("access-control-")), "{names:?}");
+}
+
+/// A host names its region behind `cos` or `cos-internal`, and the services beside COS have hosts of their own.
+#[tokio::test]
+async fn hosts_of_other_regions_and_services_are_refused() {
+    let sandbox = Sandbox::start();
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let proxy = reqwest::Proxy::http(sandbox.url("")).unwrap();
+    let http = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(10)).build().unwrap();
+    for (host, expected) in [
+        ("cos.ap-guangzhou.myqcloud.com", (200, "")),
+        ("cos-internal.ap-guangzhou.tencentcos.cn", (200, "")),
+        ("cos.ap-beijing.tencentcos.cn", DENIED),
+        ("cos-internal.ap-beijing.tencentcos.cn", DENIED),
+        ("ci.ap-guangzhou.myqcloud.com", MISSING),
+        ("cos-website.ap-guangzhou.myqcloud.com", MISSING),
+    ] {
+        let host = format!("{BUCKET}.{host}");
+        let signed = signature::authorization(&alice, "PUT", "/users/alice/a", &[("host", &host)]);
+        let request = http
+            .put(format!("http://{host}/users/alice/a"))
+            .header("authorization", signed)
+            .header("x-cos-security-token", alice.token.clone().unwrap())
+            .body("x");
+        let answer = Answer::of(request).await;
+        assert_eq!(code(&answer), expected, "{host}: {answer:?}");
     }
 }
 
@@ -379,9 +416,11 @@ async fn with_the_cloud_as_a_proxy_a_bucket_has_its_real_host_name() {
     let proxy = reqwest::Proxy::http(sandbox.url("")).unwrap();
     let http = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(10)).build().unwrap();
     for host in [format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com"), format!("{BUCKET}.cos.localhost")] {
-        for path in ["/token?sub=alice", "/", "/jwks.json", "/presign"] {
+        for (path, expected) in
+            [("/token?sub=alice", MISSING), ("/", DENIED), ("/jwks.json", DENIED), ("/presign", DENIED)]
+        {
             let answer = Answer::of(http.get(format!("http://{host}{path}"))).await;
-            assert_eq!(code(&answer), DENIED, "{host}{path}");
+            assert_eq!(code(&answer), expected, "{host}{path}");
             assert!(answer.body.contains(&format!("<Resource>{BUCKET}/")), "{answer:?}");
         }
     }

@@ -8,7 +8,7 @@ mod implication;
 
 pub use self::change::Change;
 use self::{change::Access, implication::implies};
-use crate::{Conditions, Effect, Policy, Statement, pattern};
+use crate::{Conditions, Effect, Policy, Statement, pattern, resource};
 
 /// Compares an old policy with a new one.
 pub fn compare(old: &Policy, new: &Policy) -> Change {
@@ -17,13 +17,18 @@ pub fn compare(old: &Policy, new: &Policy) -> Change {
 
 /// Returns whether one allow grants everything that another grants.
 pub fn covers(wide: &Statement, narrow: &Statement) -> bool {
-    all_contained(&narrow.action, &wide.action)
-        && all_contained(&narrow.resource, &wide.resource)
+    all_contained(&narrow.action, &wide.action, pattern::contains)
+        && all_contained(&narrow.resource, &wide.resource, contains_resource)
         && implies(&narrow.condition, &wide.condition)
 }
 
-fn all_contained(inner: &[String], outer: &[String]) -> bool {
-    inner.iter().all(|inner| outer.iter().any(|outer| pattern::contains(outer, inner)))
+fn all_contained(inner: &[String], outer: &[String], contains: fn(&str, &str) -> bool) -> bool {
+    inner.iter().all(|inner| outer.iter().any(|outer| contains(outer, inner)))
+}
+
+/// Returns whether a resource contains another both as a whole and segment by segment.
+fn contains_resource(outer: &str, inner: &str) -> bool {
+    pattern::contains(outer, inner) && resource::matches(outer, inner)
 }
 
 /// One action on one resource of a statement.
@@ -83,7 +88,7 @@ impl Atom<'_> {
 
     /// Returns whether this atom has the other's action and resource, conditions aside.
     fn spans(&self, other: &Self) -> bool {
-        pattern::contains(self.action, other.action) && pattern::contains(self.resource, other.resource)
+        pattern::contains(self.action, other.action) && contains_resource(self.resource, other.resource)
     }
 
     /// Returns whether this deny may affect an allow; in doubt, `true`. A template's variable may be any text,
@@ -104,10 +109,11 @@ impl Atom<'_> {
     }
 }
 
-/// Returns a resource pattern with `*` for every variable of a template and at the end.
+/// Returns a resource pattern with `*` for every variable of a template, for every empty segment and at the end.
 fn widest(resource: &str) -> String {
+    let resource = resource::with_stars(resource);
     let mut open = String::new();
-    let mut rest = resource;
+    let mut rest = resource.as_ref();
     while let Some((literal, after)) = rest.split_once("${") {
         open.push_str(literal);
         open.push('*');
@@ -153,6 +159,19 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["GetObject, HeadObject on `u/b/*` where qcs:ip ip_equal 10.0.0.0/8", "PutObject on `u/b/*`"]
         );
+    }
+
+    #[test]
+    fn segments_that_stand_for_all_are_not_overlooked() {
+        let one = |effect: &str, resource: &str| {
+            format!(r#"{{"effect":"{effect}","action":"name/cos:GetObject","resource":"{resource}"}}"#)
+        };
+        let (all, here) = ("qcs::cos::uid/1:b-1/*", "qcs::cos:r:uid/1:b-1/*");
+        assert!(compare(&policy(&one("allow", here)), &policy(&one("allow", all))).widens());
+        // Too few segments are about nothing, whatever `*` would match in them.
+        assert!(compare(&policy(&one("allow", "qcs::cos:*")), &policy(&one("allow", here))).widens());
+        let denied = [one("allow", here), one("deny", "qcs:::::b-1/*")].join(",");
+        assert!(compare(&policy(&denied), &policy(&one("allow", here))).widens(), "a deny is gone");
     }
 
     #[test]

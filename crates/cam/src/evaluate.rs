@@ -4,13 +4,13 @@
 mod condition;
 mod reading;
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 pub use self::{
     condition::{conditions_hold, first_unmet},
     reading::Reading,
 };
-use crate::{Effect, Policy, Statement, pattern};
+use crate::{Effect, Policy, Statement, pattern, resource};
 
 /// A request to COS, as CAM evaluates it.
 #[derive(Debug, Clone, Default)]
@@ -57,17 +57,21 @@ impl Decision {
     }
 }
 
-/// Decides on a request; resources are read as written.
+/// Decides on a request as the documents say: resources are read segment by segment.
 pub fn evaluate(policy: &Policy, request: &Request<'_>) -> Decision {
-    evaluate_as(Reading::Glob, policy, request)
+    decide(policy, request, |one| resource::matches(one, request.resource))
 }
 
 /// Decides on a request; resources are read in one of the ways that the documents leave open.
 pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> Decision {
     let resource = reading.text(request.resource);
+    decide(policy, request, |one| pattern::matches(&reading.pattern(one), &resource))
+}
+
+fn decide(policy: &Policy, request: &Request<'_>, is_about: impl Fn(&str) -> bool) -> Decision {
     let mut decision = Decision::NotMentioned;
     for (index, statement) in policy.statement.iter().enumerate() {
-        if !applies_to(statement, reading, request.action, &resource) {
+        if !names_action(statement, request.action) || !statement.resource.iter().any(|one| is_about(one)) {
             continue;
         }
         match (statement.effect, conditions_hold(&statement.condition, request)) {
@@ -84,8 +88,18 @@ pub fn evaluate_as(reading: Reading, policy: &Policy, request: &Request<'_>) -> 
 
 /// Returns whether a statement is about an action on a resource, conditions aside.
 pub fn applies_to(statement: &Statement, reading: Reading, action: &str, resource: &str) -> bool {
-    statement.action.iter().any(|one| pattern::matches(one, action))
+    names_action(statement, action)
         && statement.resource.iter().any(|one| pattern::matches(&reading.pattern(one), resource))
+}
+
+fn names_action(statement: &Statement, action: &str) -> bool {
+    statement.action.iter().any(|one| pattern::matches(&full_action(one), &full_action(action)))
+}
+
+/// Returns an action in its full spelling: `cos:PutObject` is short for `name/cos:PutObject` (docs 598/11090).
+fn full_action(action: &str) -> Cow<'_, str> {
+    let is_short = action.contains(':') && !action.starts_with("name/") && !action.starts_with('*');
+    if is_short { Cow::Owned(format!("name/{action}")) } else { Cow::Borrowed(action) }
 }
 
 #[cfg(test)]
@@ -113,6 +127,22 @@ mod tests {
         ] {
             assert_eq!(decide(PUT_A, action, resource, &[]), Decision::NotMentioned);
         }
+    }
+
+    #[test]
+    fn an_action_may_be_written_without_its_prefix() {
+        let put = r#"{"effect":"allow","action":["cos:PutObject","cos:Get*"],"resource":"*"}"#;
+        for (action, expected) in [
+            ("name/cos:PutObject", true),
+            ("name/cos:GetObject", true),
+            ("name/cos:DeleteObject", false),
+            ("name/cvm:PutObject", false),
+        ] {
+            assert_eq!(decide(put, action, "r/a/x", &[]).is_allowed(), expected, "{action}");
+        }
+        let all_but_one = r#"{"effect":"allow","action":"*","resource":"*"},
+            {"effect":"deny","action":"cos:DeleteObject","resource":"*"}"#;
+        assert_eq!(decide(all_but_one, "name/cos:DeleteObject", "r", &[]), Decision::ExplicitlyDenied(1));
     }
 
     #[test]

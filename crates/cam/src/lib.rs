@@ -5,5 +5,6 @@ pub mod compare;
 pub mod evaluate;
 pub mod pattern;
 mod policy;
+mod resource;
 
 pub use self::policy::*;

@@ -4,9 +4,13 @@
 //! The permissions of a key are in its session token, sealed there by the emulated STS; the broker is not involved.
 
 mod address;
+mod append;
 mod auth;
 mod body;
+mod bucket;
 mod condition;
+mod content_type;
+mod delete;
 mod emulator;
 mod error;
 mod form;
@@ -31,8 +35,12 @@ use self::{
 pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
 use crate::injected;
 
-/// The domain of all COS hosts.
-const COS_DOMAIN: &str = ".myqcloud.com";
+/// The domains of all COS hosts, and of other services of the vendor.
+const COS_DOMAINS: [&str; 2] = [".myqcloud.com", ".tencentcos.cn"];
+
+fn is_in_cos_domain(host: &str) -> bool {
+    COS_DOMAINS.iter().any(|domain| host.contains(domain))
+}
 
 impl CosEmulator {
     async fn answer(&self, request: CosRequest, body: &mut Payload) -> Result<HttpResponse, CosError> {
@@ -42,6 +50,11 @@ impl CosEmulator {
             return self.post_object(request, body).await;
         }
         let caller = self.authenticator.authenticate(&request)?;
+        match operation {
+            Operation::PutBucket => return Err(bucket::put_bucket(&caller)),
+            Operation::DeleteObjects => return self.delete_objects(&request, &caller, body).await,
+            _ => {}
+        }
         caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
         match operation {
             Operation::ListObjects => self.list_objects(&request),
@@ -57,7 +70,11 @@ impl CosEmulator {
             Operation::ListParts => self.list_parts(&request),
             Operation::CompleteUpload => self.complete_upload(&request, body).await,
             Operation::AbortUpload => self.abort_upload(&request),
-            Operation::PostObject => Err(CosError::NotImplemented("POST".to_owned())),
+            Operation::UploadPartCopy => self.upload_part_copy(&request, &caller).await,
+            Operation::AppendObject => self.append_object(&request, body).await,
+            Operation::PostObject | Operation::PutBucket | Operation::DeleteObjects => {
+                Err(CosError::NotImplemented(operation.action().to_owned()))
+            }
         }
     }
 }
@@ -65,7 +82,7 @@ impl CosEmulator {
 /// Whether the host is a COS host. Then no path is one of the sandbox's own.
 pub(crate) fn has_cos_host(context: &GuardContext<'_>) -> bool {
     request::host(context.head())
-        .is_some_and(|host| host.contains(COS_DOMAIN) || Address::parse(host, "/", "").is_some())
+        .is_some_and(|host| is_in_cos_domain(host) || Address::parse(host, "/", "").is_some())
 }
 
 /// Whether a request names a bucket, by its host or its path.
@@ -87,24 +104,29 @@ pub(crate) async fn handle(
     payload: web::Payload,
 ) -> HttpResponse {
     let request_id = cos.entropy.hex_id();
-    let Some(address) = address_of(request.head(), &cos.default_region) else {
-        return no_bucket_named(&request, &request_id);
-    };
     let now = injected::now(&request, &*cos.clock);
-    let resource = format!("{}/{}", address.bucket, address.key);
     let mut body = payload.into_inner();
+    if let Some(service) = request::host(request.head()).and_then(address::other_service) {
+        body::drain(&mut body).await;
+        let error = CosError::NotImplemented(format!("the service `{service}`"));
+        return error.response(None, &request_id, now);
+    }
+    let Some(address) = address_of(request.head(), &cos.default_region) else {
+        return no_bucket_named(&request, &request_id, now);
+    };
+    let resource = format!("{}/{}", address.bucket, address.key);
     let response = match cos.answer(CosRequest::new(&request, address, now), &mut body).await {
         Ok(response) => response,
         Err(error) => {
             body::drain(&mut body).await;
-            error.response(Some(&resource), &request_id)
+            error.response(Some(&resource), &request_id, now)
         }
     };
     response::with_common_headers(response, &request_id)
 }
 
 /// Answers a request that names no bucket and no route of the sandbox.
-fn no_bucket_named(request: &HttpRequest, request_id: &str) -> HttpResponse {
+fn no_bucket_named(request: &HttpRequest, request_id: &str, now: jiff::Timestamp) -> HttpResponse {
     if request.method() == Method::CONNECT {
         // Clients seldom show why a proxy refused a tunnel, so it is logged.
         tracing::info!(
@@ -114,10 +136,10 @@ fn no_bucket_named(request: &HttpRequest, request_id: &str) -> HttpResponse {
         return HttpResponse::NotImplemented()
             .body("the sandbox speaks plain HTTP: set your SDK's protocol to http (`Protocol: 'http:'`, `Scheme='http'`)\n");
     }
-    if request::host(request.head()).is_some_and(|host| host.contains(COS_DOMAIN)) {
+    if request::host(request.head()).is_some_and(is_in_cos_domain) {
         // Such as the list of all buckets.
         let error = CosError::NotImplemented("a request that names no bucket".to_owned());
-        return error.response(None, request_id);
+        return error.response(None, request_id, now);
     }
     HttpResponse::NotFound().body(format!(
         "the sandbox has nothing at {} {}: this is none of its own routes, and neither the host (<bucket>-<appid>.cos.localhost) nor the path (/<bucket>-<appid>/<key>) names a bucket\n",

@@ -3,6 +3,7 @@
 
 mod account;
 mod clock;
+mod cors;
 mod cos;
 mod demo;
 mod fault;

@@ -2,7 +2,6 @@
 
 use std::{future::ready, sync::Arc};
 
-use actix_cors::Cors;
 use actix_http::{HttpService, Protocol};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
@@ -12,6 +11,7 @@ use tokio::net::TcpStream;
 use crate::{
     account::Account,
     clock::{self, MovableClock},
+    cors::{allow_any_origin, tidy_cors_headers},
     cos::{self, CosEmulator},
     demo::{self, DemoPage},
     fault::{self, FaultRegistry},
@@ -115,6 +115,7 @@ impl CloudEmulator {
                 .wrap(middleware::from_fn(fault::inject_faults))
                 // Outside of the faults: a web page cannot read a response without these headers.
                 .wrap(allow_any_origin())
+                .wrap(middleware::from_fn(tidy_cors_headers))
                 .wrap(self.header_case.marker_middleware());
             let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
             let http = HttpService::build()
@@ -157,16 +158,4 @@ impl CloudEmulator {
             .configure(issuer::routes)
             .default_service(web::to(cos::handle));
     }
-}
-
-/// Allows web pages of any origin. Nothing in the sandbox is secret, and a bucket that browsers upload to allows
-/// them as well.
-fn allow_any_origin() -> Cors {
-    Cors::default()
-        .allow_any_origin()
-        .allow_any_method()
-        .allow_any_header()
-        .expose_any_header()
-        .send_wildcard()
-        .max_age(600)
 }

@@ -124,16 +124,30 @@ impl Storage {
         headers: Headers,
         now: Timestamp,
     ) -> Result<Object, StorageError> {
-        let blobs = object.blobs.iter().map(|blob| blob.copy(&self.backend).map(Arc::new));
-        let blobs = blobs.collect::<Result<_, _>>()?;
         Ok(Object {
             headers,
             etag: object.etag.clone(),
             crc64: object.crc64,
             modified: now,
             length: object.length,
-            blobs,
+            blobs: self.copied_blobs(object)?,
         })
+    }
+
+    /// Returns a new object with the bytes of another and a blob after them.
+    pub(crate) fn extended(
+        &self,
+        object: &Object,
+        blob: Blob,
+        now: Timestamp,
+    ) -> Result<Object, StorageError> {
+        let mut blobs = self.copied_blobs(object)?;
+        blobs.push(Arc::new(blob));
+        Ok(Object::of_blobs(object.headers.clone(), blobs, now))
+    }
+
+    fn copied_blobs(&self, object: &Object) -> Result<Vec<Arc<Blob>>, StorageError> {
+        object.blobs.iter().map(|blob| blob.copy(&self.backend).map(Arc::new)).collect()
     }
 
     /// Deletes the object of a key, if there is one.

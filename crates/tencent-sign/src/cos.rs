@@ -118,6 +118,22 @@ impl Authorization {
         let expected = signature(secret_key, &self.key_time, &self.window.to_string(), &text);
         expected.as_bytes().ct_eq(self.signature.as_bytes()).into()
     }
+
+    /// Returns what a signature of this request must be over. COS shows it to a client with a wrong signature.
+    pub fn signed_text(&self, request: &Request<'_>) -> SignedText {
+        let http_string = request.http_string(&self.parameters, &self.headers);
+        let string_to_sign = string_to_sign(&self.window.to_string(), &http_string);
+        SignedText { http_string, string_to_sign }
+    }
+}
+
+/// What a signature is over (docs 436/7778).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedText {
+    /// The signed parts of the request; COS's errors call it `FormatString`.
+    pub http_string: String,
+    /// The validity period and the hash of the signed parts.
+    pub string_to_sign: String,
 }
 
 fn required<'a>(field: impl Fn(&str) -> Option<&'a str>, name: &'static str) -> Result<&'a str, Malformed> {
@@ -197,8 +213,11 @@ fn canonical_name(name: &str) -> String {
 }
 
 fn signature(secret_key: &str, key_time: &str, sign_time: &str, http_string: &str) -> String {
-    let text = format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(http_string)));
-    hmac_hex(&hmac_hex(secret_key, key_time), &text)
+    hmac_hex(&hmac_hex(secret_key, key_time), &string_to_sign(sign_time, http_string))
+}
+
+fn string_to_sign(sign_time: &str, http_string: &str) -> String {
+    format!("sha1\n{sign_time}\n{}\n", hex::encode(Sha1::digest(http_string)))
 }
 
 fn hmac_hex(key: &str, text: &str) -> String {

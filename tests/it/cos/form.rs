@@ -64,6 +64,7 @@ async fn a_form_upload_is_limited_by_its_key_and_its_policy() {
 
     let bobs = form(&alice, "users/bob/p.txt", &[]);
     let short = form(&alice, "users/alice/p.txt", &[json!(["content-length-range", 1, 3])]);
+    let long = form(&alice, "users/alice/p.txt", &[json!(["content-length-range", 10, 100])]);
     let elsewhere = form(&alice, "users/alice/p.txt", &[json!(["eq", "$key", "users/alice/q.txt"])]);
     let mut unsigned = alices_form(&[]);
     unsigned.retain(|(name, _)| *name != "policy");
@@ -76,6 +77,7 @@ async fn a_form_upload_is_limited_by_its_key_and_its_policy() {
         (forged, (403, "SignatureDoesNotMatch")),
         (alices_form(&[("acl", "public-read")]), DENIED),
         (short, (400, "EntityTooLarge")),
+        (long, (400, "EntityTooSmall")),
     ] {
         assert_eq!(code(&post(&sandbox, &fields, "four").await), expected, "{fields:?}");
     }
@@ -116,11 +118,11 @@ async fn a_body_that_is_no_form_is_refused_and_the_next_request_is_answered() {
         Some("multipart/form-data; boundary="),
         Some("multipart/mixed; boundary=cut"),
     ] {
-        for query in ["", "?Delete"] {
+        for (query, expected) in [("", (400, "MalformedPOSTRequest")), ("?Delete", MISSING)] {
             let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/{query}"))).body("x=1");
             let request = kind.iter().fold(request, |request, kind| request.header("content-type", *kind));
             let refused = Answer::of(request).await;
-            assert_eq!(code(&refused), (400, "MalformedPOSTRequest"), "{kind:?} {query}: {refused:?}");
+            assert_eq!(code(&refused), expected, "{kind:?} {query}: {refused:?}");
         }
     }
     let alice = Key::for_user(&sandbox, "files", "alice").await;
@@ -151,4 +153,48 @@ async fn a_field_cannot_set_the_length_of_a_chunked_form() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("<Code>AccessDenied<"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_form_with_its_file_before_its_key_is_told_the_order() {
+    let sandbox = Sandbox::start();
+    let body = "--cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"p.txt\"\r\n\r\nx\r\n\
+                --cut\r\ncontent-disposition: form-data; name=\"key\"\r\n\r\na\r\n--cut--\r\n";
+    let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/")));
+    let request = request.header("content-type", "multipart/form-data; boundary=cut").body(body);
+    let refused = Answer::of(request).await;
+    assert_eq!(code(&refused), (400, "InvalidArgument"));
+    assert!(refused.body.contains("no field `key` before `file`"), "{refused:?}");
+}
+
+/// `cos-wx-sdk-v5` signs the request and not a policy, and sends the authorization as a field (`lib/request.js`).
+#[tokio::test]
+async fn the_form_of_the_sdk_for_mini_programs_uploads() {
+    let sandbox = Sandbox::start();
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let host = sandbox.cloud.to_string();
+    let signed = |method: &str, path: &str| {
+        let headers = [("host", host.as_str()), ("x-cos-acl", "private"), ("cache-control", "no-cache")];
+        signature::authorization(&alice, method, path, &headers)
+    };
+    let whole = signed("POST", &format!("/{BUCKET}/"));
+    for (key, signature, expected) in [
+        ("users/alice/wx.txt", &whole, (200, "")),
+        ("users/alice/wx.txt", &signed("POST", "/"), (200, "")),
+        ("users/bob/wx.txt", &whole, DENIED),
+        ("users/alice/wx.txt", &signed("PUT", &format!("/{BUCKET}/")), (403, "SignatureDoesNotMatch")),
+    ] {
+        let fields = [
+            ("key", key.to_owned()),
+            ("success_action_status", "200".to_owned()),
+            ("Signature", signature.clone()),
+            ("Cache-Control", "no-cache".to_owned()),
+            ("x-cos-security-token", alice.token.clone().unwrap()),
+            ("acl", "private".to_owned()),
+            ("Content-Type", String::new()),
+        ];
+        assert_eq!(code(&post(&sandbox, &fields, "content").await), expected, "{key}");
+    }
+    let stored = alice.send(&sandbox, CosRequest::new(Method::GET, "users/alice/wx.txt")).await;
+    assert_eq!((stored.body.as_str(), stored.header("cache-control")), ("content", "no-cache"));
 }

@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::COS_DOMAINS;
+
 /// A bucket, and the key of an object in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
@@ -15,7 +17,8 @@ pub(super) struct Address {
 impl Address {
     /// Returns the address in a host and an encoded path; `None` if they name no bucket.
     ///
-    /// The bucket is in the host (`<bucket>.cos.<region>.myqcloud.com`, `<bucket>.cos.localhost`), or else in the
+    /// The bucket is in the host (`<bucket>.cos.<region>.myqcloud.com`, `<bucket>.cos-internal.<region>.tencentcos.cn`,
+    /// `<bucket>.cos.localhost`), or else in the
     /// path (`/<bucket>/<key>`). A host without a region gives `default_region`.
     pub(super) fn parse(host: &str, path: &str, default_region: &str) -> Option<Self> {
         let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8_lossy();
@@ -23,7 +26,7 @@ impl Address {
         let mut labels = host.split('.').peekable();
         let bucket = labels.next_if(|label| is_bucket(label)).map(str::to_owned);
         let region = labels
-            .skip_while(|label| *label != "cos")
+            .skip_while(|label| !COS_LABELS.contains(label))
             .nth(1)
             .filter(|label| !["localhost", "accelerate"].contains(label));
         let region = region.unwrap_or(default_region).to_owned();
@@ -39,6 +42,21 @@ impl Address {
         let appid = self.bucket.rsplit('-').next().unwrap_or_default();
         format!("qcs::cos:{}:uid/{appid}:{}/{key}", self.region, self.bucket)
     }
+}
+
+/// The labels of a host before its region; the second one is for clients in the vendor's network (docs 436/6224).
+const COS_LABELS: [&str; 2] = ["cos", "cos-internal"];
+
+/// Returns the service that a host of the vendor stands for, if it is not COS: `ci` for data processing, `cos-website`
+/// for static websites.
+pub(super) fn other_service(host: &str) -> Option<String> {
+    let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+    let name = COS_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))?;
+    let mut labels = name.split('.').peekable();
+    labels.next_if(|label| is_bucket(label));
+    // `service.cos.myqcloud.com` lists all buckets.
+    let label = labels.next().filter(|label| *label != "service" && !COS_LABELS.contains(label))?;
+    Some(label.to_owned())
 }
 
 /// Whether a label has the form `name-appid` (docs 436/13312).
@@ -74,6 +92,7 @@ mod tests {
                 ("b-1250000000", "home", "c-1250000000/d"),
             ),
             ("b-1250000000.cos.ap-beijing.localhost", "/d", ("b-1250000000", "ap-beijing", "d")),
+            ("b-1250000000.cos-internal.ap-beijing.tencentcos.cn", "/d", ("b-1250000000", "ap-beijing", "d")),
             ("b-1250000000.cos.accelerate.myqcloud.com", "/d", ("b-1250000000", "home", "d")),
             ("127.0.0.1:5002", "/b-1250000000/a%20%2Fb", ("b-1250000000", "home", "a /b")),
             ("127.0.0.1:5002", "/b-1250000000", ("b-1250000000", "home", "")),
@@ -90,6 +109,23 @@ mod tests {
             ("sts.tencentcloudapi.com", "/"),
         ] {
             assert_eq!(address(host, path), None, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_other_services_are_known() {
+        for (host, service) in [
+            ("b-1250000000.ci.ap-beijing.myqcloud.com", Some("ci")),
+            ("B-1250000000.CI.ap-beijing.myqcloud.com:80", Some("ci")),
+            ("ci.ap-beijing.myqcloud.com", Some("ci")),
+            ("b-1250000000.cos-website.ap-beijing.myqcloud.com", Some("cos-website")),
+            ("b-1250000000.cos.ap-beijing.myqcloud.com", None),
+            ("b-1250000000.cos-internal.ap-beijing.tencentcos.cn", None),
+            ("service.cos.myqcloud.com", None),
+            ("b-1250000000.cos.localhost:5002", None),
+            ("127.0.0.1:5002", None),
+        ] {
+            assert_eq!(other_service(host).as_deref(), service, "{host}");
         }
     }
 }

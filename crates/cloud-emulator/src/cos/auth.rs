@@ -49,6 +49,15 @@ impl Authenticator {
             }
             None => return Err(CosError::AccessDenied("the request is not signed".to_owned())),
         };
+        self.signer(&authorization, request)
+    }
+
+    /// Returns who signed a request with this authorization.
+    pub(super) fn signer(
+        &self,
+        authorization: &Authorization,
+        request: &CosRequest,
+    ) -> Result<Caller, CosError> {
         let claimed = ClaimedKey {
             secret_id: &authorization.secret_id,
             token: request
@@ -57,10 +66,13 @@ impl Authenticator {
             window: authorization.window.intersection(authorization.key_window),
         };
         self.caller(&claimed, request.received_at, |secret_key| {
-            signed_forms(request).any(|(path, headers)| {
-                let (method, parameters) = (request.method.as_str(), request.query.as_slice());
+            let (method, parameters) = (request.method.as_str(), request.query.as_slice());
+            let is_signed = signed_forms(request).any(|(path, headers)| {
                 authorization.verify(secret_key, &Request { method, path, parameters, headers: &headers })
-            })
+            });
+            let (path, headers) = (&request.signed_path, &request.headers);
+            let sent = Request { method, path, parameters, headers };
+            if is_signed { Ok(()) } else { Err(CosError::WrongSignature(authorization.signed_text(&sent))) }
         })
     }
 
@@ -69,7 +81,7 @@ impl Authenticator {
         &self,
         claimed: &ClaimedKey<'_>,
         now: Timestamp,
-        is_signed_by: impl FnOnce(&str) -> bool,
+        check_signature: impl FnOnce(&str) -> Result<(), CosError>,
     ) -> Result<Caller, CosError> {
         let now = now.as_second();
         if claimed.window.from > now + MAX_CLOCK_SKEW_SECONDS {
@@ -82,14 +94,12 @@ impl Authenticator {
             if claimed.secret_id != self.account.secret_id {
                 return Err(CosError::InvalidAccessKeyId);
             }
-            let is_signed = is_signed_by(&self.account.secret_key);
-            return if is_signed { Ok(Caller::Account) } else { Err(CosError::SignatureDoesNotMatch) };
+            check_signature(&self.account.secret_key)?;
+            return Ok(Caller::Account);
         };
         let session = self.session_key.open(token).filter(|session| session.secret_id == claimed.secret_id);
         let session = session.ok_or(CosError::InvalidAccessKeyId)?;
-        if !is_signed_by(&self.session_key.secret_of(&session.secret_id)) {
-            return Err(CosError::SignatureDoesNotMatch);
-        }
+        check_signature(&self.session_key.secret_of(&session.secret_id))?;
         if session.expires_at <= now {
             return Err(CosError::ExpiredToken);
         }
@@ -119,9 +129,10 @@ impl Caller {
 /// Returns the paths and headers that clients may have signed. With the bucket in the path, the Python SDK signs
 /// the key only, and the host without its port (`cos_auth.py`); the JS SDK signs both as they are sent.
 fn signed_forms(request: &CosRequest) -> impl Iterator<Item = (&str, Vec<(String, String)>)> {
-    let key_start = request.path.len().checked_sub(request.address.key.len() + 1);
-    let key_path = key_start.and_then(|start| request.path.get(start..));
-    let paths = [Some(request.path.as_str()), key_path.filter(|path| *path != request.path)];
+    let whole = request.signed_path.as_str();
+    let key_start = whole.len().checked_sub(request.address.key.len() + 1);
+    let key_path = key_start.and_then(|start| whole.get(start..));
+    let paths = [Some(whole), key_path.filter(|path| *path != whole)];
     paths.into_iter().flatten().flat_map(move |path| {
         let without_port = request.headers.iter().map(without_port).collect();
         [(path, request.headers.clone()), (path, without_port)]

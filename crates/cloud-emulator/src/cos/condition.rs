@@ -23,7 +23,7 @@ pub(super) fn failed_precondition(
         ["if-match", "if-unmodified-since", "if-none-match", "if-modified-since"]
             .map(|name| request.header(&format!("{prefix}{name}")));
     let has_changed = match (if_match, if_unmodified_since) {
-        (Some(etags), _) => !lists_etag_of(etags, object),
+        (Some(etags), _) => !etags.split(',').any(|etag| is_etag_of(etag, object)),
         (None, Some(date)) => is_modified_since(object, date).unwrap_or(false),
         (None, None) => false,
     };
@@ -31,18 +31,33 @@ pub(super) fn failed_precondition(
         return Some(FailedPrecondition::Changed);
     }
     let is_unchanged = match (if_none_match, if_modified_since) {
-        (Some(etags), _) => lists_etag_of(etags, object),
+        (Some(etags), _) => etags.split(',').map(without_weakness).any(|etag| is_etag_of(etag, object)),
         (None, Some(date)) => is_modified_since(object, date).is_some_and(|modified| !modified),
         (None, None) => false,
     };
     is_unchanged.then_some(FailedPrecondition::Unchanged)
 }
 
-fn lists_etag_of(etags: &str, object: &Object) -> bool {
-    etags
-        .split(',')
-        .map(str::trim)
-        .any(|etag| etag == "*" || etag.trim_matches('"') == object.etag.trim_matches('"'))
+fn is_etag_of(etag: &str, object: &Object) -> bool {
+    let etag = etag.trim();
+    etag == "*" || etag.trim_matches('"') == object.etag.trim_matches('"')
+}
+
+/// Returns a tag without the mark of a weak one, which does not count for `If-None-Match` (RFC 9110 §13.1.2).
+fn without_weakness(etag: &str) -> &str {
+    let etag = etag.trim();
+    etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+/// Whether a range may be sent: `If-Range` names the object as it is, by its tag or its date (RFC 9110 §13.1.5).
+fn is_range_current(request: &CosRequest, object: &Object) -> bool {
+    let Some(validator) = request.header("if-range").filter(|validator| !validator.is_empty()) else {
+        return true;
+    };
+    match jiff::fmt::rfc2822::parse(validator) {
+        Ok(date) => date.timestamp().as_second() == object.modified.as_second(),
+        Err(_) => is_etag_of(validator, object),
+    }
 }
 
 /// `None` if the date cannot be read.
@@ -53,12 +68,18 @@ fn is_modified_since(object: &Object, date: &str) -> Option<bool> {
 
 /// Returns the first and last byte of the requested range. A header that is no range of bytes is ignored, and so
 /// are several ranges (RFC 9110 §14.2).
-pub(super) fn byte_range(request: &CosRequest, length: u64) -> Result<Option<(u64, u64)>, CosError> {
+pub(super) fn byte_range(request: &CosRequest, object: &Object) -> Result<Option<(u64, u64)>, CosError> {
+    if !is_range_current(request, object) {
+        return Ok(None);
+    }
     let Some(Ok(header::Range::Bytes(ranges))) = request.header("range").map(str::parse) else {
         return Ok(None);
     };
     match ranges.as_slice() {
-        [range] => range.to_satisfiable_range(length).map(Some).ok_or(CosError::InvalidRange),
+        [range] => {
+            let range = range.to_satisfiable_range(object.length);
+            range.map(Some).ok_or(CosError::InvalidRange(object.length))
+        }
         _ => Ok(None),
     }
 }

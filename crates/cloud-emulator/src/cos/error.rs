@@ -1,11 +1,22 @@
 //! Why COS refuses a request, with COS's own codes and messages (docs 436/7730).
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{form_error::FormError, response, xml::XmlError};
+use super::{
+    form_error::FormError,
+    response,
+    xml::{NotDeleted, XmlError},
+};
 use crate::storage::{CompleteError, StorageError, UploadError};
-use tencent_sign::cos::Malformed;
+use tencent_sign::cos::{Malformed, SignedText};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +34,12 @@ pub(super) enum CosError {
     #[error("The Access Key Id you provided does not exist in our records.")]
     InvalidAccessKeyId,
     #[error(
-        "The Signature you specified is invalid. The HttpString and the StringToSign of the sandbox differ from yours."
+        "The Signature you specified is invalid. Compare the FormatString and the StringToSign with those that you signed."
     )]
-    SignatureDoesNotMatch,
+    WrongSignature(SignedText),
+    /// The signature of a form's policy.
+    #[error("The Signature you specified is invalid: it is not over the form's policy.")]
+    WrongFormSignature,
     #[error("The authorization is malformed: {0}.")]
     Authorization(#[from] Malformed),
     #[error("The specified key does not exist.")]
@@ -41,14 +55,23 @@ pub(super) enum CosError {
     /// The request has `x-cos-forbid-overwrite`.
     #[error("The object you specified already exists and can not be overwritten.")]
     FileAlreadyExists,
+    /// Every bucket of the emulator exists already.
+    #[error("The bucket you tried to create already exists, and you own it.")]
+    BucketAlreadyOwnedByYou,
+    /// The object was not made by appending.
+    #[error("The object is not appendable.")]
+    ObjectNotAppendable,
+    #[error("The position is not the length of the object, which is {0} bytes.")]
+    AppendPosition(u64),
     #[error("The XML you provided was not well-formed: {0}")]
     MalformedXml(#[from] XmlError),
     #[error("The Content-MD5 you specified did not match what we received.")]
     BadDigest,
     #[error("{0}")]
     Storage(#[from] StorageError),
+    /// The range has no byte of an object of this length.
     #[error("The requested range is not satisfiable")]
-    InvalidRange,
+    InvalidRange(u64),
     #[error("At least one of the pre-conditions you specified did not hold")]
     PreconditionFailed,
     #[error("The body of your POST request is not well-formed multipart/form-data.")]
@@ -79,6 +102,29 @@ struct ErrorBody<'a> {
     resource: &'a str,
     request_id: &'a str,
     trace_id: &'a str,
+    /// SDKs correct their clock by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    string_to_sign: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format_string: Option<&'a str>,
+}
+
+impl<'a> ErrorBody<'a> {
+    fn new(code: &'a str, message: &'a str, resource: Option<&'a str>, request_id: &'a str) -> Self {
+        let resource = resource.unwrap_or_default();
+        Self {
+            code,
+            message,
+            resource,
+            request_id,
+            trace_id: request_id,
+            server_time: None,
+            string_to_sign: None,
+            format_string: None,
+        }
+    }
 }
 
 impl CosError {
@@ -90,7 +136,9 @@ impl CosError {
             Self::RequestTimeTooSkewed => (StatusCode::FORBIDDEN, "RequestTimeTooSkewed"),
             Self::ExpiredToken => (StatusCode::FORBIDDEN, "ExpiredToken"),
             Self::InvalidAccessKeyId => (StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
-            Self::SignatureDoesNotMatch => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
+            Self::WrongSignature(_) | Self::WrongFormSignature => {
+                (StatusCode::FORBIDDEN, "SignatureDoesNotMatch")
+            }
             Self::Authorization(_) | Self::InvalidArgument(_) | Self::Form(_) => {
                 (StatusCode::BAD_REQUEST, "InvalidArgument")
             }
@@ -101,6 +149,9 @@ impl CosError {
             Self::Upload(UploadError::EntityTooSmall) => (StatusCode::BAD_REQUEST, "EntityTooSmall"),
             Self::KeyTooLong(_) => (StatusCode::BAD_REQUEST, "KeyTooLong"),
             Self::FileAlreadyExists => (StatusCode::CONFLICT, "FileAlreadyExists"),
+            Self::BucketAlreadyOwnedByYou => (StatusCode::CONFLICT, "BucketAlreadyOwnedByYou"),
+            Self::ObjectNotAppendable => (StatusCode::CONFLICT, "ObjectNotAppendable"),
+            Self::AppendPosition(_) => (StatusCode::CONFLICT, "AppendPositionErr"),
             Self::NotAForm => (StatusCode::BAD_REQUEST, "MalformedPOSTRequest"),
             Self::MetadataTooLarge(_) => (StatusCode::BAD_REQUEST, "MetadataTooLarge"),
             Self::MalformedXml(_) => (StatusCode::BAD_REQUEST, "MalformedXML"),
@@ -111,21 +162,44 @@ impl CosError {
                 (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
             }
             Self::Storage(StorageError::Disk(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
-            Self::InvalidRange => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+            Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }
     }
 
+    /// Returns the error as the reason why one of several objects was not deleted, and logs it.
+    pub(super) fn of_deleted(&self, key: String) -> NotDeleted {
+        let (_, code) = self.status_and_code();
+        if let Self::AccessDenied(reason) = self {
+            tracing::info!(key, reason, "COS did not delete an object: AccessDenied");
+        }
+        NotDeleted { key, code, message: self.to_string() }
+    }
+
     /// Returns the error as a response, and logs it. The server sends no body in response to `HEAD`.
-    pub(super) fn response(&self, resource: Option<&str>, request_id: &str) -> HttpResponse {
+    pub(super) fn response(&self, resource: Option<&str>, request_id: &str, now: Timestamp) -> HttpResponse {
         let (status, code) = self.status_and_code();
+        let message = self.to_string();
         if let Self::AccessDenied(reason) = self {
             tracing::info!(request_id, resource, reason, "COS refused a request: AccessDenied");
         } else {
             tracing::info!(request_id, resource, reason = %self, "COS refused a request: {code}");
         }
-        error_response(status, code, &self.to_string(), resource, request_id)
+        let mut body = ErrorBody::new(code, &message, resource, request_id);
+        body.server_time = (status == StatusCode::FORBIDDEN).then(|| response::iso8601(now));
+        if let Self::WrongSignature(text) = self {
+            body.string_to_sign = Some(&text.string_to_sign);
+            body.format_string = Some(&text.http_string);
+        }
+        let mut response = response::xml(status, &body);
+        if let Self::InvalidRange(length) = self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}"))
+        {
+            // RFC 9110 §15.5.17
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        response::with_common_headers(response, request_id)
     }
 }
 
@@ -137,7 +211,6 @@ pub(crate) fn error_response(
     resource: Option<&str>,
     request_id: &str,
 ) -> HttpResponse {
-    let resource = resource.unwrap_or_default();
-    let body = ErrorBody { code, message, resource, request_id, trace_id: request_id };
+    let body = ErrorBody::new(code, message, resource, request_id);
     response::with_common_headers(response::xml(status, &body), request_id)
 }

@@ -15,7 +15,8 @@ use futures::StreamExt;
 use subtle::ConstantTimeEq;
 
 use super::{
-    auth::ClaimedKey,
+    address::Address,
+    auth::{Caller, ClaimedKey},
     emulator::CosEmulator,
     error::CosError,
     form_error::FormError,
@@ -25,8 +26,8 @@ use super::{
     request::{CosRequest, refuse_duplicates_of},
     response, xml,
 };
-use crate::storage::Object;
-use tencent_sign::cos::{Malformed, encoded, form_signature};
+use crate::storage::{Object, UploadError};
+use tencent_sign::cos::{Authorization, Malformed, encoded, form_signature};
 
 /// The maximum size of all fields before the file.
 const MAX_FIELDS_BYTES: usize = 64 << 10;
@@ -53,8 +54,13 @@ impl CosEmulator {
         let (fields, mut file) = read_fields(form).await?;
         let filename = file.content_disposition().and_then(|disposition| disposition.get_filename());
         let filename = filename.unwrap_or_default().to_owned();
+        let http_headers = request.headers.clone();
         let request = request.with_form_fields(fields, &filename)?;
-        let range = self.signed_policy(&request)?.check(&request)?;
+        Operation::PostObject.refuse_unknown(&request.query, &request.headers)?;
+        let (caller, policy) = self.form_signer(&request, http_headers)?;
+        let operation = Operation::PostObject;
+        caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
+        let range = policy.map_or(Ok(None), |policy| policy.check(&request))?;
         if request
             .header("success_action_redirect")
             .is_some_and(|page| header::HeaderValue::from_str(page).is_err())
@@ -67,9 +73,9 @@ impl CosEmulator {
         let headers = request.stored_headers()?;
         let max_bytes = range.as_ref().map_or(MAX_OBJECT_BYTES, |range| *range.end());
         let blob = self.storage.receive(&mut file, max_bytes).await?;
-        request.check_digest(&blob)?;
+        request.check_digest(&blob.md5)?;
         if range.is_some_and(|range: RangeInclusive<u64>| blob.length < *range.start()) {
-            return Err(CosError::FormPolicy("content-length-range".to_owned()));
+            return Err(UploadError::EntityTooSmall.into());
         }
         drop(file);
         expect_end(form).await?;
@@ -78,11 +84,28 @@ impl CosEmulator {
         Ok(posted(&request, &object))
     }
 
-    /// Returns the form's policy, if it is signed by a key that may put the object.
-    fn signed_policy(&self, request: &CosRequest) -> Result<FormPolicy, CosError> {
-        let policy = request
-            .header("policy")
+    /// Returns who signed a form: its policy, or else the request, with the authorization in the field `Signature`.
+    fn form_signer(
+        &self,
+        request: &CosRequest,
+        http_headers: Vec<(String, String)>,
+    ) -> Result<(Caller, Option<FormPolicy>), CosError> {
+        if request.header("policy").is_some() {
+            return self.signed_policy(request).map(|(caller, policy)| (caller, Some(policy)));
+        }
+        // The SDK for mini-programs: it signs `POST /` with the headers that it sends as fields (`lib/request.js`).
+        let authorization = request
+            .header("signature")
             .ok_or_else(|| CosError::AccessDenied("the form is not signed".to_owned()))?;
+        let caller = self
+            .authenticator
+            .signer(&Authorization::parse(authorization)?, &request.as_signed_without_policy(http_headers))?;
+        Ok((caller, None))
+    }
+
+    /// Returns the form's policy and the caller who signed it.
+    fn signed_policy(&self, request: &CosRequest) -> Result<(Caller, FormPolicy), CosError> {
+        let policy = request.header("policy").unwrap_or_default();
         let policy = STANDARD.decode(policy).map_err(|_| Malformed("policy"))?;
         let key_time = required_field(request, "q-key-time")?;
         let signature = required_field(request, "q-signature")?;
@@ -92,11 +115,11 @@ impl CosEmulator {
             window: key_time.parse().map_err(|_| Malformed("q-key-time"))?,
         };
         let caller = self.authenticator.caller(&claimed, request.received_at, |secret_key| {
-            form_signature(secret_key, key_time, &policy).as_bytes().ct_eq(signature.as_bytes()).into()
+            let expected = form_signature(secret_key, key_time, &policy);
+            let is_signed: bool = expected.as_bytes().ct_eq(signature.as_bytes()).into();
+            if is_signed { Ok(()) } else { Err(CosError::WrongFormSignature) }
         })?;
-        let operation = Operation::PostObject;
-        caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
-        FormPolicy::parse(&policy)
+        Ok((caller, FormPolicy::parse(&policy)?))
     }
 }
 
@@ -146,7 +169,11 @@ impl CosRequest {
             .find(|(name, _)| name == "key")
             .map(|(_, key)| key.replace("${filename}", filename))
             .filter(|key| !key.is_empty())
-            .ok_or_else(|| CosError::InvalidArgument("The form has no field `key`.".to_owned()))?;
+            .ok_or_else(|| {
+                CosError::InvalidArgument(
+                    "The form has no field `key` before `file`, which is its last field.".to_owned(),
+                )
+            })?;
         let mut headers = fields;
         headers.retain(|(name, _)| !KEPT_HEADERS.contains(&name.as_str()));
         for (name, _) in &mut headers {
@@ -159,6 +186,21 @@ impl CosRequest {
         let mut address = self.address;
         address.key = key;
         Ok(Self { address, headers, ..self })
+    }
+
+    /// Returns the request as its authorization covers it: at the bucket, with fields in place of their headers.
+    fn as_signed_without_policy(&self, http_headers: Vec<(String, String)>) -> Self {
+        let mut headers = self.headers.clone();
+        headers.extend(http_headers.into_iter().filter(|(name, _)| self.header(name).is_none()));
+        Self {
+            method: self.method.clone(),
+            address: Address { key: String::new(), ..self.address.clone() },
+            path: self.path.clone(),
+            signed_path: self.signed_path.clone(),
+            headers,
+            query: self.query.clone(),
+            ..*self
+        }
     }
 }
 

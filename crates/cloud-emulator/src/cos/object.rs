@@ -1,5 +1,7 @@
 //! Object operations: PUT, COPY, GET, HEAD, DELETE.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     body::SizedStream,
@@ -16,6 +18,7 @@ use super::{
     address::Address,
     auth::Caller,
     condition::{FailedPrecondition, byte_range, failed_precondition},
+    content_type::content_type_of,
     emulator::CosEmulator,
     error::CosError,
     operation::Operation,
@@ -23,7 +26,7 @@ use super::{
     response::{self, http_date, iso8601},
     xml,
 };
-use crate::storage::{Blob, Headers, Object};
+use crate::storage::{Headers, Object};
 
 /// The maximum size of an object that is uploaded in one piece, and of a part (docs 436/14518).
 pub(super) const MAX_OBJECT_BYTES: u64 = 5 << 30;
@@ -31,6 +34,8 @@ pub(super) const MAX_OBJECT_BYTES: u64 = 5 << 30;
 const MAX_METADATA_BYTES: usize = 2 << 10;
 /// The maximum length of a key (docs 436/14518).
 const MAX_KEY_BYTES: usize = 850;
+/// Whether an object was made by appending. Clients read it and cannot set it.
+pub(super) const OBJECT_TYPE_HEADER: &str = "x-cos-object-type";
 
 /// Returns the headers that are stored with an object.
 ///
@@ -77,10 +82,10 @@ impl CosRequest {
     }
 
     /// Refuses a body that differs from `Content-MD5` (RFC 1864).
-    pub(super) fn check_digest(&self, blob: &Blob) -> Result<(), CosError> {
+    pub(super) fn check_digest(&self, md5: &[u8; 16]) -> Result<(), CosError> {
         let digest = self.header("content-md5").map(|digest| STANDARD.decode(digest));
         match digest {
-            Some(Ok(digest)) if digest == blob.md5 => Ok(()),
+            Some(Ok(digest)) if digest == md5 => Ok(()),
             None => Ok(()),
             Some(_) => Err(CosError::BadDigest),
         }
@@ -109,7 +114,7 @@ impl CosEmulator {
         self.check_new_key(request, key)?;
         let headers = request.stored_headers()?;
         let blob = self.storage.receive(body, MAX_OBJECT_BYTES).await?;
-        request.check_digest(&blob)?;
+        request.check_digest(&blob.md5)?;
         let object = Object::new(headers, blob, request.received_at);
         let object = self.storage.put(bucket, key, object)?;
         Ok(with_checksums(HttpResponse::Ok(), &object).finish())
@@ -120,23 +125,40 @@ impl CosEmulator {
         request: &CosRequest,
         caller: &Caller,
     ) -> Result<HttpResponse, CosError> {
-        let source = self.copy_source(request)?;
-        let context = request.context(Operation::GetObject);
-        caller.authorize("name/cos:GetObject", &source.resource(&source.key), &context)?;
         let Address { bucket, key, .. } = &request.address;
+        let source = self.readable_copy_source(request, caller)?;
         self.check_new_key(request, key)?;
-        let original = self.storage.get(&source.bucket, &source.key).ok_or(CosError::NoSuchKey)?;
-        // All four conditions give 412 for a copy (docs 436/10881): there is no cached copy for a 304.
-        if failed_precondition(request, "x-cos-copy-source-", &original).is_some() {
-            return Err(CosError::PreconditionFailed);
-        }
+        let original = self.original(request, &source)?;
         let replaces_headers =
             request.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
-        let headers = if replaces_headers { request.stored_headers()? } else { original.headers.clone() };
+        let mut headers = if replaces_headers { request.stored_headers()? } else { original.headers.clone() };
+        headers.remove(OBJECT_TYPE_HEADER);
         let copy = self.storage.copy(&original, headers, request.received_at)?;
         let object = self.storage.put(bucket, key, copy)?;
         let (etag, last_modified) = (object.etag.clone(), iso8601(object.modified));
         Ok(response::xml(StatusCode::OK, &xml::Copied { etag, last_modified, crc64: object.crc64 }))
+    }
+
+    /// Returns the object that a copy is made of, if the caller may read it.
+    pub(super) fn readable_copy_source(
+        &self,
+        request: &CosRequest,
+        caller: &Caller,
+    ) -> Result<Address, CosError> {
+        let source = self.copy_source(request)?;
+        let context = request.context(Operation::GetObject);
+        caller.authorize("name/cos:GetObject", &source.resource(&source.key), &context)?;
+        Ok(source)
+    }
+
+    /// Returns the object at a source, if the copy's preconditions are met.
+    pub(super) fn original(&self, request: &CosRequest, source: &Address) -> Result<Arc<Object>, CosError> {
+        let original = self.storage.get(&source.bucket, &source.key).ok_or(CosError::NoSuchKey)?;
+        // All four conditions give 412 for a copy (docs 436/10881): there is no cached copy for a 304.
+        match failed_precondition(request, "x-cos-copy-source-", &original) {
+            Some(_) => Err(CosError::PreconditionFailed),
+            None => Ok(original),
+        }
     }
 
     fn copy_source(&self, request: &CosRequest) -> Result<Address, CosError> {
@@ -164,12 +186,13 @@ impl CosEmulator {
                 return Ok(with_checksums(HttpResponse::NotModified(), &object).finish());
             }
         }
-        let range = byte_range(request, object.length)?;
+        let range = byte_range(request, &object)?;
         let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
         let mut response = with_checksums(HttpResponse::build(status), &object);
         response.insert_header((header::ACCEPT_RANGES, "bytes"));
         response.insert_header((header::LAST_MODIFIED, http_date(object.modified)));
-        response.content_type("application/octet-stream");
+        response.content_type(content_type_of(key));
+        response.insert_header((OBJECT_TYPE_HEADER, "normal"));
         for (name, value) in object.headers.iter().chain(&overridden_headers(request)?) {
             response.insert_header((name.as_str(), value.as_str()));
         }

@@ -1,5 +1,7 @@
 //! The operation of a request, by its method, its key and its query, and the CAM action of it (docs 436/30580).
 
+mod known;
+
 use actix_web::http::Method;
 
 use super::error::CosError;
@@ -13,8 +15,12 @@ pub(super) enum Operation {
     ListUploads,
     /// `HEAD /`
     HeadBucket,
+    /// `PUT /`
+    PutBucket,
     /// `POST /`, a form.
     PostObject,
+    /// `POST /?delete`
+    DeleteObjects,
     /// `PUT /key`
     PutObject,
     /// `PUT /key` with `x-cos-copy-source`
@@ -29,54 +35,24 @@ pub(super) enum Operation {
     InitiateUpload,
     /// `PUT /key?partNumber=&uploadId=`
     UploadPart,
+    /// `PUT /key?partNumber=&uploadId=` with `x-cos-copy-source`
+    UploadPartCopy,
     /// `GET /key?uploadId=`
     ListParts,
     /// `POST /key?uploadId=`
     CompleteUpload,
     /// `DELETE /key?uploadId=`
     AbortUpload,
+    /// `POST /key?append&position=`
+    AppendObject,
 }
 
-/// Parameters that select an operation which the emulator does not have. They are refused; ignored, `GET /key?acl`
-/// would return the object.
-const SUBRESOURCES: [&str; 30] = [
-    "accelerate",
-    "acl",
-    "append",
-    "ci-process",
-    "cors",
-    "delete",
-    "domain",
-    "encryption",
-    "intelligenttiering",
-    "inventory",
-    "lifecycle",
-    "location",
-    "logging",
-    "notification",
-    "object-lock",
-    "origin",
-    "policy",
-    "referer",
-    "rename",
-    "replication",
-    "restore",
-    "retention",
-    "select",
-    "symlink",
-    "tagging",
-    "torrent",
-    "versioning",
-    "versionId",
-    "versions",
-    "website",
-];
-
 /// The CAM actions of all operations, without `name/cos:`.
-pub(crate) const ACTIONS: [&str; 13] = [
+pub(crate) const ACTIONS: [&str; 16] = [
     "GetBucket",
     "ListMultipartUploads",
     "HeadBucket",
+    "PutBucket",
     "PostObject",
     "PutObject",
     "GetObject",
@@ -84,9 +60,11 @@ pub(crate) const ACTIONS: [&str; 13] = [
     "DeleteObject",
     "InitiateMultipartUpload",
     "UploadPart",
+    "UploadPartCopy",
     "ListParts",
     "CompleteMultipartUpload",
     "AbortMultipartUpload",
+    "AppendObject",
 ];
 
 impl Operation {
@@ -97,20 +75,25 @@ impl Operation {
         copies: bool,
         query: &[(String, String)],
     ) -> Result<Self, CosError> {
-        if let Some(name) = SUBRESOURCES.into_iter().find(|name| has(query, name)) {
-            return Err(CosError::NotImplemented(format!("?{name}")));
-        }
         let (upload, part, uploads) =
-            (has(query, "uploadId"), has(query, "partNumber"), has(query, "uploads"));
+            (has_value(query, "uploadId"), has_value(query, "partNumber"), has(query, "uploads"));
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        // Taken as absent, an empty `uploadId` would make of an abort a delete.
+        if !is_read && !upload && has(query, "uploadId") {
+            return Err(CosError::InvalidArgument("uploadId is empty.".to_owned()));
+        }
+        if *method == Method::PUT && upload != part {
+            return Err(CosError::InvalidArgument("A part has both partNumber and uploadId.".to_owned()));
+        }
         Ok(match (method.as_str(), has_key) {
             ("GET", false) if uploads => Self::ListUploads,
             ("GET", false) => Self::ListObjects,
             ("HEAD", false) => Self::HeadBucket,
+            ("PUT", false) => Self::PutBucket,
+            ("POST", false) if has(query, "delete") => Self::DeleteObjects,
             ("POST", false) => Self::PostObject,
-            ("PUT", true) if copies && (upload || part) => {
-                return Err(CosError::NotImplemented("a part copied from an object".to_owned()));
-            }
-            ("PUT", true) if upload && part => Self::UploadPart,
+            ("PUT", true) if copies && upload => Self::UploadPartCopy,
+            ("PUT", true) if upload => Self::UploadPart,
             ("PUT", true) if copies => Self::CopyObject,
             ("PUT", true) => Self::PutObject,
             ("GET", true) if upload => Self::ListParts,
@@ -118,9 +101,10 @@ impl Operation {
             ("HEAD", true) => Self::HeadObject,
             ("DELETE", true) if upload => Self::AbortUpload,
             ("DELETE", true) => Self::DeleteObject,
+            ("POST", true) if has(query, "append") => Self::AppendObject,
             ("POST", true) if uploads => Self::InitiateUpload,
             ("POST", true) if upload => Self::CompleteUpload,
-            (method, _) => return Err(CosError::NotImplemented(method.to_owned())),
+            (method, _) => return Err(CosError::NotImplemented(unknown_operation(method, query))),
         })
     }
 
@@ -130,22 +114,38 @@ impl Operation {
             Self::ListObjects => "name/cos:GetBucket",
             Self::ListUploads => "name/cos:ListMultipartUploads",
             Self::HeadBucket => "name/cos:HeadBucket",
+            Self::PutBucket => "name/cos:PutBucket",
             Self::PostObject => "name/cos:PostObject",
             Self::PutObject | Self::CopyObject => "name/cos:PutObject",
             Self::GetObject => "name/cos:GetObject",
             Self::HeadObject => "name/cos:HeadObject",
-            Self::DeleteObject => "name/cos:DeleteObject",
+            // Each object is checked by itself (docs 436/8289).
+            Self::DeleteObject | Self::DeleteObjects => "name/cos:DeleteObject",
             Self::InitiateUpload => "name/cos:InitiateMultipartUpload",
             Self::UploadPart => "name/cos:UploadPart",
+            Self::UploadPartCopy => "name/cos:UploadPartCopy",
             Self::ListParts => "name/cos:ListParts",
             Self::CompleteUpload => "name/cos:CompleteMultipartUpload",
             Self::AbortUpload => "name/cos:AbortMultipartUpload",
+            Self::AppendObject => "name/cos:AppendObject",
         }
     }
 }
 
 fn has(query: &[(String, String)], parameter: &str) -> bool {
     query.iter().any(|(name, _)| name == parameter)
+}
+
+fn has_value(query: &[(String, String)], parameter: &str) -> bool {
+    query.iter().any(|(name, value)| name == parameter && !value.is_empty())
+}
+
+/// Returns what to call a request that is no operation of the emulator.
+fn unknown_operation(method: &str, query: &[(String, String)]) -> String {
+    match query.iter().find(|(name, _)| !known::is_of_every_request(name)) {
+        Some((name, _)) => format!("{method} with ?{name}"),
+        None => method.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +164,9 @@ mod tests {
             ("GET", false, "prefix=a&marker=acl", "GetBucket"),
             ("GET", false, "uploads&prefix=a", "ListMultipartUploads"),
             ("HEAD", false, "", "HeadBucket"),
+            ("PUT", false, "", "PutBucket"),
             ("POST", false, "", "PostObject"),
+            ("POST", false, "delete", "DeleteObject"),
             ("PUT", true, "", "PutObject"),
             ("PUT", true, "partNumber=1&uploadId=x", "UploadPart"),
             ("GET", true, "response-content-type=a", "GetObject"),
@@ -174,33 +176,39 @@ mod tests {
             ("DELETE", true, "uploadId=x", "AbortMultipartUpload"),
             ("POST", true, "uploads", "InitiateMultipartUpload"),
             ("POST", true, "uploadId=x", "CompleteMultipartUpload"),
+            ("POST", true, "append&position=0", "AppendObject"),
         ] {
             let action = operation(method, has_key, false, query).unwrap().action();
             assert_eq!(action, format!("name/cos:{expected}"), "{method} {query}");
             assert!(ACTIONS.contains(&expected), "{expected}");
         }
         assert_eq!(operation("PUT", true, true, "").unwrap(), Operation::CopyObject);
+        let part = operation("PUT", true, true, "partNumber=1&uploadId=x").unwrap();
+        assert_eq!((part, ACTIONS.contains(&"UploadPartCopy")), (Operation::UploadPartCopy, true));
+    }
+
+    #[test]
+    fn a_part_without_its_upload_and_an_upload_without_a_name_are_refused() {
+        for (method, query) in [
+            ("PUT", "partNumber=1"),
+            ("PUT", "partNumber=1&uploadId="),
+            ("PUT", "uploadId=x"),
+            ("DELETE", "uploadId="),
+            ("POST", "uploadId="),
+        ] {
+            let refused = operation(method, true, false, query);
+            assert!(matches!(refused, Err(CosError::InvalidArgument(_))), "{method} {query}: {refused:?}");
+        }
+        assert_eq!(operation("GET", true, false, "uploadId=").unwrap(), Operation::GetObject);
     }
 
     #[test]
     fn unknown_operations_are_refused_and_not_taken_for_others() {
-        for name in SUBRESOURCES {
-            for method in ["GET", "PUT", "POST", "DELETE"] {
-                for query in [name.to_owned(), format!("{name}=1")] {
-                    assert!(matches!(
-                        operation(method, true, false, &query),
-                        Err(CosError::NotImplemented(_))
-                    ));
-                }
-            }
-        }
-        for (method, has_key, copies, query) in [
-            ("PUT", false, false, ""),
-            ("DELETE", false, false, ""),
-            ("POST", true, false, ""),
-            ("PUT", true, true, "partNumber=1&uploadId=x"),
-        ] {
-            assert!(operation(method, has_key, copies, query).is_err(), "{method} {query}");
+        for (method, has_key, query) in
+            [("DELETE", false, ""), ("POST", true, ""), ("POST", true, "restore"), ("PATCH", true, "")]
+        {
+            let refused = operation(method, has_key, false, query);
+            assert!(matches!(refused, Err(CosError::NotImplemented(_))), "{method} {query}");
         }
     }
 }

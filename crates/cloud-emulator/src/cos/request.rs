@@ -23,6 +23,8 @@ pub(super) struct CosRequest {
     pub(super) address: Address,
     /// The decoded path of the request line.
     pub(super) path: String,
+    /// The same as COS's signature covers it: a `+` that is not escaped is a space there, although not in the key.
+    pub(super) signed_path: String,
     /// Header names in lower case, and values.
     pub(super) headers: Vec<(String, String)>,
     /// The decoded parameters of the query.
@@ -57,10 +59,12 @@ impl CosRequest {
             .collect();
         headers.extend(host(request.head()).map(|host| ("host".to_owned(), host.to_owned())));
         let query = request.uri().query().unwrap_or_default();
+        let path = request.uri().path();
         Self {
             method: request.method().clone(),
             address,
-            path: percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned(),
+            path: percent_decode_str(path).decode_utf8_lossy().into_owned(),
+            signed_path: percent_decode_str(&path.replace('+', " ")).decode_utf8_lossy().into_owned(),
             headers,
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             peer: request.peer_addr().map(|peer| peer.ip()),
@@ -90,10 +94,12 @@ impl CosRequest {
         refuse_duplicates_of("parameter", self.query.iter().map(|(name, _)| name.as_str()))
     }
 
-    /// Returns the operation that is requested.
+    /// Returns the operation that is requested, if it knows all parameters and headers.
     pub(super) fn operation(&self) -> Result<Operation, CosError> {
-        let copies = self.header("x-cos-copy-source").is_some();
-        Operation::parse(&self.method, !self.address.key.is_empty(), copies, &self.query)
+        let copies = self.header("x-cos-copy-source").is_some_and(|source| !source.is_empty());
+        let operation = Operation::parse(&self.method, !self.address.key.is_empty(), copies, &self.query)?;
+        operation.refuse_unknown(&self.query, &self.headers)?;
+        Ok(operation)
     }
 
     /// Returns the resource that a policy must allow.
@@ -131,7 +137,9 @@ fn is_read_by_cos(header: &str) -> bool {
 fn is_condition_header(name: &str, operation: Operation) -> bool {
     match name {
         "content-type" => true,
-        "content-length" => matches!(operation, Operation::PutObject | Operation::PostObject),
+        "content-length" => {
+            matches!(operation, Operation::PutObject | Operation::PostObject | Operation::AppendObject)
+        }
         "x-cos-security-token" => false,
         name => name.starts_with("x-cos-"),
     }

@@ -1,5 +1,7 @@
 //! Operations of uploads in parts: initiate, upload a part, list, complete, abort.
 
+use std::ops::Range;
+
 use actix_web::{
     HttpResponse,
     dev::Payload,
@@ -11,6 +13,7 @@ use actix_web::{
 
 use super::{
     address::Address,
+    auth::Caller,
     body::read_xml,
     emulator::CosEmulator,
     error::CosError,
@@ -43,13 +46,10 @@ impl CosEmulator {
         request: &CosRequest,
         body: &mut Payload,
     ) -> Result<HttpResponse, CosError> {
-        let number = request.number("partNumber", 0)?;
-        if !(1..=MAX_PART_NUMBER).contains(&number) {
-            return Err(CosError::InvalidArgument(format!("partNumber is from 1 to {MAX_PART_NUMBER}.")));
-        }
+        let number = part_number(request)?;
         self.storage.with_upload(upload_of(request), |_| ())?;
         let blob = self.storage.receive(body, MAX_OBJECT_BYTES).await?;
-        request.check_digest(&blob)?;
+        request.check_digest(&blob.md5)?;
         let (etag, crc64) = (blob.etag(), blob.crc64.to_string());
         self.storage.with_upload(upload_of(request), |upload| {
             upload.put(number, blob, request.received_at);
@@ -58,6 +58,25 @@ impl CosEmulator {
             .insert_header((header::ETAG, etag))
             .insert_header(("x-cos-hash-crc64ecma", crc64))
             .finish())
+    }
+
+    /// Makes a part of an object, or of a range of it (docs 436/8287).
+    pub(super) async fn upload_part_copy(
+        &self,
+        request: &CosRequest,
+        caller: &Caller,
+    ) -> Result<HttpResponse, CosError> {
+        let number = part_number(request)?;
+        let source = self.readable_copy_source(request, caller)?;
+        self.storage.with_upload(upload_of(request), |_| ())?;
+        let original = self.original(request, &source)?;
+        let range = copied_range(request.header("x-cos-copy-source-range"), original.length)?;
+        let blob = self.storage.receive(original.read(range), MAX_OBJECT_BYTES).await?;
+        let (etag, last_modified) = (blob.etag(), iso8601(request.received_at));
+        self.storage.with_upload(upload_of(request), |upload| {
+            upload.put(number, blob, request.received_at);
+        })?;
+        Ok(response::xml(StatusCode::OK, &xml::CopiedPart { etag, last_modified }))
     }
 
     pub(super) fn list_parts(&self, request: &CosRequest) -> Result<HttpResponse, CosError> {
@@ -94,6 +113,7 @@ impl CosEmulator {
         body: &mut Payload,
     ) -> Result<HttpResponse, CosError> {
         let list: xml::Complete = xml::parse(&read_xml(body, MAX_PART_LIST_BYTES).await?)?;
+        self.check_new_key(request, &request.address.key)?;
         let named_parts: Vec<_> = list.part.into_iter().map(|part| (part.part_number, part.etag)).collect();
         let object = self.storage.complete(upload_of(request), &named_parts, request.received_at)?;
         let host = request.header("host").unwrap_or_default();
@@ -141,6 +161,28 @@ impl CosEmulator {
                 common_prefixes: encoding.common_prefixes(common_prefixes),
             },
         ))
+    }
+}
+
+fn part_number(request: &CosRequest) -> Result<u16, CosError> {
+    match request.number("partNumber", 0)? {
+        number if (1..=MAX_PART_NUMBER).contains(&number) => Ok(number),
+        _ => Err(CosError::InvalidArgument(format!("partNumber is from 1 to {MAX_PART_NUMBER}."))),
+    }
+}
+
+/// Returns the bytes that a part is copied from; without a range, all of them.
+fn copied_range(range: Option<&str>, length: u64) -> Result<Range<u64>, CosError> {
+    let Some(range) = range.filter(|range| !range.is_empty()) else { return Ok(0..length) };
+    let bounds = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    let bounds: Option<(u64, u64)> =
+        bounds.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    match bounds {
+        Some((first, last)) if first <= last && last < length => Ok(first..last + 1),
+        Some(_) => Err(CosError::InvalidRange(length)),
+        None => {
+            Err(CosError::InvalidArgument("x-cos-copy-source-range is `bytes=<first>-<last>`.".to_owned()))
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) enum XmlError {
     TooLarge(usize),
     #[error("{0}")]
     Utf8(#[from] std::str::Utf8Error),
+    #[error("the list has from 1 to {0} objects")]
+    ObjectCount(usize),
     #[error("{0}")]
     Syntax(#[from] quick_xml::DeError),
 }
@@ -177,6 +179,55 @@ pub(super) struct Copied {
     pub(super) last_modified: String,
     #[serde(rename = "CRC64")]
     pub(super) crc64: u64,
+}
+
+/// The response to `PUT /key?partNumber=&uploadId=` with `x-cos-copy-source`.
+#[derive(Serialize)]
+#[serde(rename = "CopyPartResult", rename_all = "PascalCase")]
+pub(super) struct CopiedPart {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) last_modified: String,
+}
+
+/// The request body of `POST /?delete`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Delete {
+    #[serde(default)]
+    pub(super) quiet: bool,
+    #[serde(default)]
+    pub(super) object: Vec<ObjectToDelete>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ObjectToDelete {
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) version_id: String,
+}
+
+/// The response to `POST /?delete`.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DeleteResult {
+    pub(super) deleted: Vec<Deleted>,
+    pub(super) error: Vec<NotDeleted>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Deleted {
+    pub(super) key: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct NotDeleted {
+    pub(super) key: String,
+    pub(super) code: &'static str,
+    pub(super) message: String,
 }
 
 /// The response to `POST /` with `success_action_status=201`.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
+use md5::{Digest, Md5};
 
 use super::blob::{self, Blob};
 
@@ -29,6 +30,19 @@ impl Object {
     pub(crate) fn new(headers: Headers, blob: Blob, modified: Timestamp) -> Self {
         let (crc64, length) = (blob.crc64, blob.length);
         Self { headers, etag: blob.etag(), crc64, modified, length, blobs: vec![Arc::new(blob)] }
+    }
+
+    /// Creates an object of several blobs, one after the other.
+    pub(super) fn of_blobs(headers: Headers, blobs: Vec<Arc<Blob>>, modified: Timestamp) -> Self {
+        let md5 = blobs.iter().fold(Md5::new(), |md5, blob| md5.chain_update(blob.md5)).finalize();
+        Self {
+            headers,
+            etag: format!("\"{}-{}\"", hex::encode(md5), blobs.len()),
+            crc64: blob::crc64_of(blobs.iter().map(AsRef::as_ref)),
+            modified,
+            length: blobs.iter().map(|blob| blob.length).sum(),
+            blobs,
+        }
     }
 
     /// Streams a range of the object's bytes.

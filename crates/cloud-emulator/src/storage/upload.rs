@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 
 use super::{
-    blob::{self, Blob},
+    blob::Blob,
     error::UploadError,
     object::{Headers, Object},
 };
@@ -91,15 +90,7 @@ impl Upload {
         if before_last.iter().any(|blob| blob.length < MIN_PART_BYTES) {
             return Err(UploadError::EntityTooSmall);
         }
-        let md5 = blobs.iter().fold(Md5::new(), |md5, blob| md5.chain_update(blob.md5)).finalize();
-        Ok(Object {
-            headers: self.headers.clone(),
-            etag: format!("\"{}-{}\"", hex::encode(md5), blobs.len()),
-            crc64: blob::crc64_of(blobs.iter().map(AsRef::as_ref)),
-            modified: now,
-            length: blobs.iter().map(|blob| blob.length).sum(),
-            blobs,
-        })
+        Ok(Object::of_blobs(self.headers.clone(), blobs, now))
     }
 
     fn blob_of_part(&self, number: u16, etag: &str) -> Option<Arc<Blob>> {

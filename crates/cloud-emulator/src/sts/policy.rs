@@ -35,7 +35,8 @@ fn format_error(message: impl Into<String>) -> StsError {
 fn check(policy: &Policy) -> Result<(), StsError> {
     for statement in &policy.statement {
         for action in &statement.action {
-            if action != "*" && !action.starts_with("name/") {
+            let is_action = action == "*" || action.starts_with("name/") || action.contains(':');
+            if !is_action {
                 return Err(StsError::new(
                     "InvalidParameter.StrategyInvalid",
                     format!("`{action}` is not an action"),
@@ -44,8 +45,8 @@ fn check(policy: &Policy) -> Result<(), StsError> {
         }
         for resource in &statement.resource {
             let segments = resource.splitn(6, ':').collect::<Vec<_>>();
-            let is_complete = matches!(segments.as_slice(), ["qcs", "", service, _, account, key]
-                if !service.is_empty() && account.starts_with("uid/") && !key.is_empty());
+            let is_complete = matches!(segments.as_slice(), ["qcs", "", _, _, account, key]
+                if (account.is_empty() || *account == "*" || account.starts_with("uid/")) && !key.is_empty());
             if resource != "*" && !is_complete {
                 return Err(StsError::new(
                     "InvalidParameter.ResouceError",
@@ -148,13 +149,18 @@ mod tests {
     #[test]
     fn an_invalid_policy_is_refused_with_tencents_codes() {
         assert!(decode(&policy_with("")).is_ok());
+        for (from, to) in
+            [("name/cos:", "cos:"), ("qcs::cos:r:uid/1:", "qcs:::::"), (":r:uid/1:", ":ap-*:uid/*:")]
+        {
+            assert!(decode(&policy_with("").replace(from, to)).is_ok(), "{to}");
+        }
         for (text, code) in [
             (String::new(), "StrategyFormatError"),
             ("{".to_owned(), "StrategyFormatError"),
             ("%FF".to_owned(), "StrategyFormatError"),
             (policy_with(r#","principal":{"qcs":["qcs::cam::uin/1:uin/2"]}"#), "StrategyFormatError"),
             (policy_with(r#","effect":"deny""#), "StrategyFormatError"),
-            (policy_with("").replace("name/cos:", "cos:"), "StrategyInvalid"),
+            (policy_with("").replace("name/cos:", ""), "StrategyInvalid"),
             (policy_with("").replace("qcs::cos:r:uid/1:", ""), "ResouceError"),
             (policy_with(&" ".repeat(MAX_POLICY_BYTES)), "PolicyTooLong"),
         ] {
