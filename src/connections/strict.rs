@@ -138,6 +138,7 @@ impl Scanner {
             matches!(self.expects, Expects::RequestLine | Expects::RequestLineAfterEmptyLine);
         match line.iter().position(|byte| !byte.is_ascii()).filter(|_| is_request_line) {
             Some(at) => {
+                self.line.keep(line.get(..at).unwrap_or_default());
                 self.has_unencoded_target = true;
                 Err(MalformedAt(at))
             }

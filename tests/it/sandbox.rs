@@ -20,11 +20,11 @@ async fn a_wrong_method_is_answered_with_the_allowed_ones() {
         assert!(answer.body.contains(expected), "{answer:?}");
     }
     for (method, path, allow) in [
-        (Method::PUT, "/", "GET"),
+        (Method::PUT, "/", "GET, HEAD"),
         (Method::POST, "/metrics", "GET, HEAD"),
-        (Method::PUT, "/revoke", "GET, POST"),
+        (Method::PUT, "/revoke", "GET, HEAD, POST"),
         (Method::GET, "/api/reload", "POST"),
-        (Method::POST, "/api/keys", "GET"),
+        (Method::POST, "/api/keys", "GET, HEAD"),
     ] {
         let request = sandbox.http.request(method, format!("http://{}{path}", sandbox.operators));
         let answer = Answer::of(request).await;

@@ -134,14 +134,9 @@ fn scope_item(action: &str, prefix: &str) -> Scope {
 fn a_scope_has_a_plain_key_or_prefix() {
     let templates = one(UPLOAD);
     let alice = Identity::for_tests("i", "alice", &[]);
-    for prefix in [
-        "users/alice//x*",
-        "users/alice/./x",
-        "users/alice/..",
-        "users/alice/\u{1}x",
-        "users/alice/a\\x",
-        "users/alice/**",
-    ] {
+    for prefix in
+        ["users/alice/./x", "users/alice/..", "users/alice/\u{1}x", "users/alice/a\\x", "users/alice/**"]
+    {
         let refused = templates.narrowed(Some("upload"), &alice, &[scope_item("name/cos:PutObject", prefix)]);
         assert!(matches!(refused, Err(NoGrant::Scope(ScopeRefused::Item { .. }))), "{prefix}: {refused:?}");
     }
