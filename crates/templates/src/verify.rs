@@ -21,7 +21,7 @@ use super::{
 };
 use cam::{
     Malformed, Policy,
-    evaluate::{Request, evaluate},
+    evaluate::{Reading, Request, evaluate, evaluate_as},
 };
 
 /// A policy that is confined to one owner's home: the bytes that STS gets.
@@ -187,7 +187,10 @@ fn neighbours_are_out_of_reach(grants: &[HomeGrant<'_>], area: &AllowedArea) -> 
             let resource = format!("{start}{key}");
             for HomeGrant { action, .. } in grants {
                 let request = Request { action, resource: &resource, ..Request::default() };
-                if evaluate(&policy, &request).is_allowed() {
+                let as_documented = evaluate(&policy, &request);
+                // A `*` that reached over the end of a segment would reach more.
+                let as_a_whole = evaluate_as(Reading::Glob, &policy, &request);
+                if as_documented.is_allowed() || as_a_whole.is_allowed() {
                     return Err(VerifierFault::ReachesNeighbour(key.clone()));
                 }
             }
