@@ -141,7 +141,7 @@ async fn a_key_set_is_read_compressed_whether_that_was_asked_for_or_not() {
     web.put_with("/jwks", "200 OK\r\ncontent-encoding: gzip", bomb.finish().unwrap());
     let broker = from_url(&sts, &web.url("/jwks")).start();
     assert_eq!(status(&broker, &ec.token("k")).await, 503);
-    assert!(broker.log().contains("is larger than 1048576 bytes"), "{}", broker.log());
+    broker.says("is larger than 1048576 bytes");
 }
 
 /// The output of `check --online`, which must fail.
@@ -174,7 +174,7 @@ async fn what_is_no_key_set_is_named_precisely() {
         assert!(told.contains(message) && told.contains("issuer `https://id.test/`"), "{told}");
         let broker = setup.start();
         assert_eq!(status(&broker, &ec.token("k")).await, 503, "{message}");
-        assert!(broker.log().contains(&message.replace('"', "\\\"")), "{}", broker.log());
+        broker.says(&message.replace('"', "\\\""));
         let status = broker.operators_get("/api/status").await.json();
         let failure = status["issuers"][0]["key_set"]["last_failure"].as_str().unwrap();
         assert!(failure.contains(message), "{failure}");
