@@ -1,4 +1,4 @@
-//! A login that many apps have, Django with the package SimpleJWT from `PyPI`, as the issuer: from a user's name and
+//! A login that many apps have, Django with the package `SimpleJWT` from `PyPI`, as the issuer: from a user's name and
 //! password to an upload, by the recipe in `logins/`.
 
 use crate::{
