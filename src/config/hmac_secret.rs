@@ -44,14 +44,14 @@ impl SecretEncoding {
             Self::Base64url => BASE64_URL.decode(text).ok(),
             Self::Hex => hex::decode(text).ok(),
         };
-        decoded.map(Zeroizing::new).ok_or(NotInEncoding(self))
+        decoded.map(Zeroizing::new).ok_or(NotInEncoding)
     }
 }
 
 /// The secret is not in its declared encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the HMAC secret is not in the encoding {0:?}")]
-pub(super) struct NotInEncoding(SecretEncoding);
+#[error("the HMAC secret is not in the encoding that secret_encoding names")]
+pub(super) struct NotInEncoding;
 
 /// The floor for secrets that an operator accepts although they are short: below it, all texts can be tried.
 pub(super) const MIN_SHORT_SECRET_BYTES: usize = 16;
@@ -131,6 +131,11 @@ pub(super) fn check_hmac_secret(secret: &[u8], allow_short: bool) -> Result<(), 
     } else {
         Ok(())
     }
+}
+
+/// Checks that what encodes a secret is no published text: the tutorials' secrets are texts that are decoded.
+pub(super) fn check_written_secret(written: &[u8]) -> Result<(), WeakHmacSecret> {
+    if is_known(written.trim_ascii()) { Err(WeakHmacSecret::Known) } else { Ok(()) }
 }
 
 fn is_json(secret: &[u8]) -> bool {
@@ -216,6 +221,16 @@ mod tests {
             let error = encoding.decode(text.as_bytes()).unwrap_err().to_string();
             assert!(!error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn a_published_secret_is_known_however_it_is_encoded() {
+        for known in PUBLISHED_SECRETS {
+            for written in [known.to_owned(), format!("{known}\n")] {
+                assert_eq!(check_written_secret(written.as_bytes()), Err(WeakHmacSecret::Known), "{written}");
+            }
+        }
+        assert_eq!(check_written_secret(b"q8Zt0vX2mR5nK7pL3wY9aB1c6DeF4gHi"), Ok(()));
     }
 
     proptest! {

@@ -324,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn a_published_secret_is_refused_in_every_encoding() {
+        for encoding in ["text", "base64", "hex"] {
+            let lines = format!("secret_env = \"PUBLISHED\"\nsecret_encoding = \"{encoding}\"");
+            let text = problem(&MINIMAL.replace("secret_env = \"JWT_SECRET\"", &lines));
+            assert!(text.starts_with("config.toml:6:") && text.contains("everybody knows"), "{text}");
+        }
+    }
+
+    #[test]
     fn each_new_key_of_an_issuer_is_checked_at_its_line() {
         for (from, to, line, message) in [
             ("audience = [\"app\"]\n", "", 2, "audience is missing"),

@@ -1,6 +1,6 @@
 //! Secrets and key files: read once, from the environment or from a file that the configuration names.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, ops::Range, path::PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use toml::Spanned;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     context::Context,
-    hmac_secret::{SecretEncoding, check_hmac_secret},
+    hmac_secret::{SecretEncoding, WeakHmacSecret, check_hmac_secret, check_written_secret},
 };
 use diagnostics::{Diagnostic, ReadFault, read_regular_file, read_secret_file};
 
@@ -79,21 +79,30 @@ impl Context<'_> {
         let span =
             env.as_ref().map(Spanned::span).or_else(|| file.as_ref().map(Spanned::span)).unwrap_or_default();
         let secret = match (encoding, &env, &file) {
-            (SecretEncoding::Raw, None, Some(path)) => self.read_secret_file(path)?,
+            (SecretEncoding::Raw, None, Some(path)) => {
+                let bytes = self.read_secret_file(path)?;
+                check_written_secret(&bytes).map_err(|weakness| self.weak_secret(&span, weakness))?;
+                bytes
+            }
             (SecretEncoding::Raw, ..) => {
                 let help = "give secret_file instead of secret_env, or another secret_encoding";
                 return Err(self.problem(span, "only a file can hold a raw secret", help));
             }
             _ => {
                 let text = self.secret(env, file, "secret")?.unwrap_or_default();
-                encoding.decode(text.expose_secret().as_bytes()).map_err(|error| {
+                let text = text.expose_secret().as_bytes();
+                check_written_secret(text).map_err(|weakness| self.weak_secret(&span, weakness))?;
+                encoding.decode(text).map_err(|error| {
                     self.problem(span.clone(), error.to_string(), "correct secret_encoding, or the secret")
                 })?
             }
         };
-        check_hmac_secret(&secret, allow_short)
-            .map_err(|weakness| self.problem(span, weakness.to_string(), weakness.help()))?;
+        check_hmac_secret(&secret, allow_short).map_err(|weakness| self.weak_secret(&span, weakness))?;
         Ok(SecretSlice::from(secret.to_vec()))
+    }
+
+    fn weak_secret(&self, span: &Range<usize>, weakness: WeakHmacSecret) -> Diagnostic {
+        self.problem(span.clone(), weakness.to_string(), weakness.help())
     }
 
     /// Returns the bytes of a file that holds no secret; the path is relative to the configuration.
