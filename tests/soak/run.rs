@@ -2,6 +2,7 @@
 //! file descriptors were flat, STS was called as little as possible, and every request had its answer.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{
         Mutex,
@@ -71,13 +72,8 @@ struct Tally {
     refused_in_faults: AtomicU64,
     /// The fewest calls with which STS could have made the keys.
     needed_calls: AtomicU64,
-    wrong: Mutex<Vec<String>>,
-}
-
-impl Tally {
-    fn wrong(&self, what: String) {
-        self.wrong.lock().unwrap().push(what);
-    }
+    /// What was wrong, with the second of the run.
+    wrong: Mutex<Vec<(u64, String)>>,
 }
 
 /// A sample of the process.
@@ -130,6 +126,10 @@ impl Soak {
         }
     }
 
+    fn wrong(&self, what: String) {
+        self.tally.wrong.lock().unwrap().push((self.clock.monotonic().as_secs(), what));
+    }
+
     fn is_over(&self) -> bool {
         self.clock.monotonic() >= self.length
     }
@@ -177,7 +177,7 @@ impl Soak {
             let has_active_key =
                 held.key.as_ref().is_some_and(|key| key.expires > self.seconds() + ROUNDING_SECONDS);
             if has_active_key || !is_faulty || answer.status != 503 {
-                self.tally.wrong(format!("{sent} user {user}, active key {has_active_key}: {answer:?}"));
+                self.wrong(format!("{sent} user {user}, active key {has_active_key}: {answer:?}"));
             } else {
                 self.tally.refused_in_faults.fetch_add(1, Ordering::Relaxed);
             }
@@ -187,12 +187,12 @@ impl Soak {
         let id = text(&answer.body, "/credentials/tmpSecretId");
         let prefix = text(&answer.body, "/prefix");
         if prefix != format!("users/user-{user:08}/") {
-            self.tally.wrong(format!("user {user} got a key for {prefix}"));
+            self.wrong(format!("user {user} got a key for {prefix}"));
         }
         let (expires, refresh_at) =
             (number(&answer.body, "/expiredTime"), number(&answer.body, "/refreshAt"));
         if expires <= sent {
-            self.tally.wrong(format!("user {user} got an expired key"));
+            self.wrong(format!("user {user} got an expired key"));
         }
         match &mut held.key {
             Some(key) if key.id == id => {
@@ -235,7 +235,7 @@ impl Soak {
                 .put_template("downloads.toml", &template.replace("to read", &format!("to read ({number})")));
             let (status, said) = self.broker.reload().await;
             if status != 200 {
-                self.tally.wrong(format!("reload {number}: {status} {said}"));
+                self.wrong(format!("reload {number}: {status} {said}"));
             }
             self.is_faulty.store(true, Ordering::Relaxed);
             assert_eq!(http.post(&faults).body(*fault).send().await.unwrap().status(), 201, "{fault}");
@@ -315,7 +315,8 @@ fn soak() {
         count(served),
         count(refused_in_faults)
     );
-    let parts = [0.35..0.6, 0.75..1.0].map(|shares| part(&samples, shares, soak.length));
+    // The tables that remember 50,000 users are full after seven of ten minutes. Then nothing may grow.
+    let parts = [0.72..0.82, 0.9..1.0].map(|shares| part(&samples, shares, soak.length));
     let resident = parts.each_ref().map(|part| mean_resident_bytes(part));
     let descriptors = parts.each_ref().map(|part| least_descriptors(part));
     println!(
@@ -334,15 +335,18 @@ fn soak() {
         );
     }
     let wrong = wrong.lock().unwrap();
+    let mut by_second: BTreeMap<u64, usize> = BTreeMap::new();
+    for (second, _) in &*wrong {
+        *by_second.entry(*second).or_default() += 1;
+    }
     assert!(
         wrong.is_empty(),
-        "{} wrong, such as {:#?}",
+        "{} wrong, by second of the run {by_second:?}, such as {:#?}",
         wrong.len(),
         wrong.iter().take(5).collect::<Vec<_>>()
     );
     assert_eq!(count(sent), count(served) + count(refused_in_faults));
     assert!(made * 100 <= needed * 101, "{made} calls, {needed} needed");
-    // In a shorter run, the tables that remember 50,000 users are not full yet.
-    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 105, "memory grew");
+    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 102, "memory grew");
     assert!(descriptors[1] <= descriptors[0] + 8, "descriptors grew");
 }
