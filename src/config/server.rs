@@ -79,6 +79,11 @@ const DEFAULT_DRAIN_DELAY: Duration = Duration::from_secs(1);
 const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 4096;
 
 impl RawServer {
+    /// The origins as written.
+    pub(super) fn cors_origins(&self) -> impl Iterator<Item = &str> {
+        self.cors_origins.iter().map(|origin| origin.get_ref().as_str())
+    }
+
     pub(super) fn check(self, context: &Context<'_>) -> Result<Server, Diagnostic> {
         let tls = self.tls(context)?;
         for origin in &self.cors_origins {

@@ -10,7 +10,7 @@ use super::{
     context::{Context, has_path},
     source_credentials::{CredentialFiles, SourceCredentialsConfig, is_valid_key_part},
 };
-use diagnostics::{Diagnostic, HumanDuration};
+use diagnostics::{Diagnostic, HumanDuration, Source};
 use tencent_sts::SourceCredentials;
 
 /// The section as written.
@@ -140,7 +140,7 @@ impl RawSts {
     pub(super) fn check(section: Spanned<Self>, context: &Context<'_>) -> Result<Sts, Diagnostic> {
         let span = section.span();
         let raw = section.into_inner();
-        let action = raw.action(&span, context)?;
+        let action = raw.action(&span, context.source)?;
         raw.check_numbers(&span, context)?;
         let endpoints = raw.endpoints(context)?;
         let source_credentials = raw.source_credentials(&span, context)?;
@@ -161,21 +161,22 @@ impl RawSts {
         }))
     }
 
-    fn action(&self, span: &Range<usize>, context: &Context<'_>) -> Result<StsAction, Diagnostic> {
+    /// Returns the call that issues keys. `span` is that of the section.
+    pub(super) fn action(&self, span: &Range<usize>, source: &Source) -> Result<StsAction, Diagnostic> {
         match (self.action, &self.role_arn, &self.external_id) {
             (RawAction::GetFederationToken, None, None) => Ok(StsAction::GetFederationToken),
             (RawAction::GetFederationToken, Some(key), _)
-            | (RawAction::GetFederationToken, None, Some(key)) => Err(context.problem(
+            | (RawAction::GetFederationToken, None, Some(key)) => Err(source.problem(
                 key.span(),
                 "GetFederationToken takes no role",
                 "remove it, or set action = \"AssumeRole\"",
             )),
-            (RawAction::AssumeRole, None, _) => Err(context.problem(
+            (RawAction::AssumeRole, None, _) => Err(source.problem(
                 span.clone(),
                 "AssumeRole needs role_arn",
                 "add role_arn = \"qcs::cam::uin/<account>:roleName/<role>\"",
             )),
-            (RawAction::AssumeRole, Some(arn), _) if !arn.get_ref().starts_with("qcs::cam::") => Err(context
+            (RawAction::AssumeRole, Some(arn), _) if !arn.get_ref().starts_with("qcs::cam::") => Err(source
                 .problem(
                     arn.span(),
                     format!("`{}` is not a role's ARN", arn.get_ref()),

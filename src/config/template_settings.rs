@@ -43,8 +43,12 @@ impl TemplateSettings {
     pub fn load(path: &Path) -> Result<Self, Diagnostic> {
         let source = Source::read(path)?;
         let raw: RawConfig = source.parse()?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        Ok(Self {
+        Ok(Self::of_raw(raw, path.parent().unwrap_or(Path::new(""))))
+    }
+
+    /// Takes these settings from a configuration in the folder `base`.
+    pub(super) fn of_raw(raw: RawConfig, base: &Path) -> Self {
+        Self {
             max_lifetime: raw.sts.get_ref().max_lifetime(),
             min_remaining: raw.cache.min_remaining(),
             max_grant_bytes: grant_bytes(raw.cache.max_bytes()),
@@ -55,7 +59,7 @@ impl TemplateSettings {
                 .map(Spanned::into_inner)
                 .map(RawIssuer::unchecked_settings)
                 .collect(),
-        })
+        }
     }
 
     /// The folder of templates.
