@@ -13,11 +13,22 @@ use crate::{
     support::{Setup, emulator, repository, templates_of, token_of},
 };
 
+fn has_only_notes(stderr: &str) -> bool {
+    stderr.lines().all(|line| line.starts_with("note: "))
+}
+
 #[test]
 fn the_shipped_templates_are_proved_without_warnings() {
     let (code, stdout, stderr) =
         run(&repository(""), &["lint", "--config", "config.example.toml", "--deny-warnings"]);
-    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(code == 0 && has_only_notes(&stderr), "{stdout}{stderr}");
+    for part in [
+        "note: avatar, files, team, upload: an upload may start more than an upload: with `Pic-Operations`",
+        "note: avatar: files can only be uploaded in one request",
+        "note: avatar: keys of less than 30 min",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
     assert_eq!(stdout, "proved: avatar\nproved: downloads\nproved: files\nproved: team\nproved: upload\n");
 }
 
@@ -274,7 +285,7 @@ fn a_template_that_is_as_intended_has_no_warning() {
     for text in [typed, one, UPLOAD.replace("30m", "2h"), DOWNLOADS.to_owned()] {
         let dir = folder(&[("upload.toml", &text)]);
         let (code, stdout, stderr) = run(dir.path(), &["lint", "--deny-warnings"]);
-        assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+        assert!(code == 0 && has_only_notes(&stderr), "{stdout}{stderr}");
         assert!(!stdout.contains("warning"), "{stdout}");
     }
     let assumed = Setup::new("127.0.0.1:1".parse().unwrap())

@@ -3,6 +3,7 @@
 
 mod counter_example;
 mod finding;
+mod notes;
 mod refused_ids;
 mod rule_reference;
 mod warnings;
@@ -12,6 +13,7 @@ use std::cmp::Reverse;
 pub use self::{
     counter_example::{CounterExample, Holder},
     finding::{Finding, Level},
+    notes::Note,
     rule_reference::RuleReference,
 };
 
@@ -30,6 +32,8 @@ pub struct Report {
     pub verdicts: Vec<(String, bool)>,
     /// The findings, errors first.
     pub findings: Vec<Finding>,
+    /// What is known about keys of these templates, whatever they say.
+    pub notes: Vec<Note>,
     /// What was assumed about the configuration, if none was given.
     pub assumptions: Vec<String>,
 }
@@ -64,7 +68,7 @@ pub fn lint(files: Vec<Result<Source, Diagnostic>>, constraints: Option<&Serving
     }
     let verdicts = verdicts(&templates, &findings);
     findings.sort_by_key(|finding| Reverse(finding.level));
-    Report { verdicts, findings, assumptions }
+    Report { verdicts, findings, notes: notes::of(&templates), assumptions }
 }
 
 fn unreadable(diagnostic: Diagnostic) -> Finding {

@@ -8,7 +8,11 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Origin, Render
 use clap::{Args, ValueEnum};
 
 use super::{ConfigOption, read};
-use crate::{app::StartError, cli::print, reload::folder};
+use crate::{
+    app::StartError,
+    cli::{note, print},
+    reload::folder,
+};
 use diagnostics::{Source, to_single_line};
 use templates::{Finding, Level, Report, lint};
 
@@ -84,6 +88,12 @@ fn print_report(report: &Report) -> std::io::Result<()> {
     }
     for (name, proved) in &report.verdicts {
         print(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, to_single_line(name)))?;
+    }
+    // Beside something to fix, they would distract from it.
+    if report.findings.is_empty() {
+        for known in &report.notes {
+            note(&format!("{}: {}", known.templates.join(", "), known.text));
+        }
     }
     if !report.assumptions.is_empty() {
         print(&format!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use templates::{Finding, Level, Report};
+use templates::{Finding, Level, Note, Report};
 
 /// The report in the format of this command.
 pub(super) fn json(report: &Report) -> Value {
@@ -13,8 +13,13 @@ pub(super) fn json(report: &Report) -> Value {
         "proved": report.is_proved(),
         "templates": templates,
         "findings": findings,
+        "notes": report.notes.iter().map(note).collect::<Vec<_>>(),
         "assumptions": report.assumptions,
     })
+}
+
+fn note(note: &Note) -> Value {
+    json!({"templates": note.templates, "message": note.text})
 }
 
 fn finding(finding: &Finding) -> Value {
