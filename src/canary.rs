@@ -5,6 +5,7 @@
 //! for an operator. Both use templates, STS and COS, but neither the credential cache nor its metrics.
 
 mod attack_cases;
+mod bucket_probe;
 mod client;
 mod isolation_check;
 mod metrics;
@@ -24,19 +25,20 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub use self::{
+    bucket_probe::{BucketState, probe_bucket},
+    client::NoClient,
+    isolation_check::{CannotCheck, IsolationCheck, IsolationReport, ReportRow},
+    outcome::RunOutcome,
+    probe::Verdict,
+    synthetic_users::Unfit,
+};
 use self::{
     client::Client,
     metrics::{Metrics, MetricsCollector},
     probe::Probe,
     routine_probes::Step,
     synthetic_users::{Credentials, SyntheticUsers},
-};
-pub use self::{
-    client::NoClient,
-    isolation_check::{CannotCheck, IsolationCheck, IsolationReport, ReportRow},
-    outcome::RunOutcome,
-    probe::Verdict,
-    synthetic_users::Unfit,
 };
 use crate::{
     audit::{Audit, Event},

@@ -4,6 +4,7 @@
 //! Only this module reads the environment, and the files that the configuration names. A secret comes from either,
 //! never from the text.
 
+mod account_settings;
 mod admin;
 mod audit;
 mod cache;
@@ -30,8 +31,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::context::Context;
+pub(crate) use self::{
+    account_settings::AccountSettings,
+    issuer::{TENANT_CLAIM, parse_algorithm},
+    replace_file::replace_file,
+};
 pub use self::{
-    admin::Admin,
+    admin::{Admin, AdminTokens, Role},
     audit::{Audit, AuditTarget, Rotation},
     cache::Cache,
     canary::{Canary, CanaryParts},
@@ -47,10 +53,6 @@ pub use self::{
     template_settings::TemplateSettings,
     templates::Templates,
     tracing::Tracing,
-};
-pub(crate) use self::{
-    issuer::{TENANT_CLAIM, parse_algorithm},
-    replace_file::replace_file,
 };
 use diagnostics::{Diagnostic, Source};
 

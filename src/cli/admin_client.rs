@@ -102,7 +102,8 @@ impl ListenerOptions {
             return Ok(AdminClient { base: self.operators.clone(), token: None, http });
         };
         let admin = Admin::load(config, &Environment::of_process()).map_err(StartError::from)?;
-        let (listen, token) = admin.into_parts();
+        let (listen, tokens) = admin.into_parts();
+        let token = tokens.map(|tokens| tokens.operator);
         Ok(AdminClient { base: format!("http://{listen}"), token, http })
     }
 }

@@ -4,11 +4,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use tokio::runtime::Handle;
+use url::Url;
 
 use super::print;
 use crate::{
     app::{self, MemoryNeed, StartError},
     audit,
+    canary::{BucketState, probe_bucket},
     config::{Config, ConfigParts, Environment, Issuer, Network, Sts as StsConfig},
     http,
     identity::Verifier,
@@ -33,7 +35,7 @@ pub(super) struct Options {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Also fetch the key sets of the issuers, and make one real call to STS.
+    /// Also fetch the key sets of the issuers, make one real call to STS, and ask COS for the buckets.
     #[arg(long)]
     online: bool,
 }
@@ -53,7 +55,7 @@ impl Options {
         if let Some(canary) = config.canary() {
             app::check_canary(canary, &templates, &issuer)?;
         }
-        let ConfigParts { issuers, sts, cache, network, .. } = config.into_parts();
+        let ConfigParts { issuers, sts, cache, network, canary, .. } = config.into_parts();
         for url in issuers.iter().flat_map(|issuer| issuer.keys.urls()) {
             if network.is_plain_http_host(url) {
                 print(&format!(
@@ -85,7 +87,9 @@ impl Options {
         }
         if self.online {
             print("online: the key set of every issuer can be fetched")?;
-            call_sts(sts, &network, clock, &templates, &issuer).await?;
+            call_sts(sts, &network, Arc::clone(&clock), &templates, &issuer).await?;
+            let endpoint = canary.and_then(|canary| canary.into_parts().endpoint);
+            look_for_buckets(&templates, endpoint.as_ref(), &network, &clock).await?;
         }
         print("ok: serve would start")?;
         Ok(())
@@ -117,5 +121,22 @@ async fn call_sts(
     };
     let key = sts.issue(IssueRequest::new(grant, Priority::NoActiveKey)).await?;
     print(&format!("online: STS issued a key, request {}", key.request_id))?;
+    Ok(())
+}
+
+/// Asks COS for each bucket of the templates. None is needed to serve keys, so what is found is a warning.
+async fn look_for_buckets(
+    templates: &TemplateSet,
+    endpoint: Option<&Url>,
+    network: &Network,
+    clock: &SystemClock,
+) -> anyhow::Result<()> {
+    for bucket in templates.buckets() {
+        let place = format!("bucket {} in {}", bucket.name, bucket.region);
+        match probe_bucket(bucket, endpoint.cloned(), network, clock).await? {
+            BucketState::Exists => print(&format!("online: {place} exists"))?,
+            BucketState::Suspect(doubt) => print(&format!("warning: {place}: {doubt}"))?,
+        }
+    }
     Ok(())
 }

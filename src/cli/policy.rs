@@ -1,5 +1,6 @@
 //! `cosbroker policy`: what templates grant, to whom, before and after a change.
 
+mod account_rights;
 mod diff;
 mod explain;
 mod import;
@@ -40,6 +41,7 @@ enum Command {
     Import(import::Options),
     Shadow(shadow::Options),
     Promote(shadow::PromoteOptions),
+    AccountRights(account_rights::Options),
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
             Command::Import(options) => options.run(),
             Command::Shadow(options) => options.run().await,
             Command::Promote(options) => options.run().await,
+            Command::AccountRights(options) => options.run(),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use cosbroker_test_support as support;
 
+mod account;
 mod adversarial;
 mod advise;
 mod api;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod account_rights;
 mod advice;
 pub mod claim_path;
 mod deny;
@@ -24,12 +25,13 @@ mod template;
 mod verify;
 
 pub use self::{
+    account_rights::{AccountRights, BucketUse},
     advice::Advice,
     deny::deny_home,
     explain::{Explanation, Question, Unmet, explain},
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
-    lint::{CounterExample, Finding, Holder, Level, Report, RuleReference, lint},
+    lint::{CounterExample, Finding, Holder, Level, Note, Report, RuleReference, lint},
     revision::Revision,
     rule::Rule,
     scope::{ItemRefused, PrefixFault, Scope, ScopeRefused},

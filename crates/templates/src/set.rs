@@ -17,7 +17,11 @@ pub use self::{
 };
 
 use self::{grants::GrantCache, shadow::Shadow};
-use super::{fingerprint::Fingerprint, proof::Proved};
+use super::{
+    fingerprint::Fingerprint,
+    proof::Proved,
+    template::{Bucket, Template},
+};
 
 /// A proved set of templates.
 #[derive(Debug)]
@@ -45,6 +49,18 @@ impl TemplateSet {
     /// Iterates over the templates' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.templates.keys().map(String::as_str)
+    }
+
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.values().map(|active| active.proved.template())
+    }
+
+    /// Iterates over the buckets of the templates, each once.
+    pub fn buckets(&self) -> impl Iterator<Item = &Bucket> {
+        let buckets = self
+            .templates()
+            .map(|template| ((&template.bucket.name, &template.bucket.region), &template.bucket));
+        buckets.collect::<BTreeMap<_, _>>().into_values()
     }
 
     /// Iterates over the templates' names and versions.

@@ -96,9 +96,11 @@ impl TemplateSet {
         active.grant(&identity)
     }
 
-    /// Returns a synthetic grant of the first template that has one, to try a call to STS.
+    /// Returns the synthetic grant with the largest policy, to try a call to STS.
     pub fn probe_grant(&self, issuer: &str) -> Option<Arc<Grant>> {
-        self.templates.keys().find_map(|name| self.synthetic_grant(name, issuer, PROBE_CLAIMS).ok())
+        let grants =
+            self.templates.keys().filter_map(|name| self.synthetic_grant(name, issuer, PROBE_CLAIMS).ok());
+        grants.max_by_key(|grant| grant.policy().wire().len())
     }
 
     fn active(&self, name: &str) -> Result<&ActiveTemplate, NoGrant> {

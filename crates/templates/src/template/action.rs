@@ -63,6 +63,27 @@ impl Action {
         }
     }
 
+    /// Returns the HTTP methods of its requests (docs 436/30580). `DeleteMultipleObjects` asks for the right to
+    /// delete each object, and is a `POST`.
+    pub(crate) fn methods(&self) -> &'static [&'static str] {
+        const BY_VERB: [(&str, &[&str]); 12] = [
+            ("Get", &["GET"]),
+            ("List", &["GET"]),
+            ("Head", &["HEAD"]),
+            ("Put", &["PUT"]),
+            ("UploadPart", &["PUT"]),
+            ("Post", &["POST"]),
+            ("Append", &["POST"]),
+            ("Initiate", &["POST"]),
+            ("Complete", &["POST"]),
+            ("Create", &["POST"]),
+            ("Delete", &["DELETE", "POST"]),
+            ("Abort", &["DELETE"]),
+        ];
+        let name = self.short_name();
+        BY_VERB.iter().find(|(verb, _)| name.starts_with(verb)).map_or(&[], |(_, methods)| *methods)
+    }
+
     /// Whether its request may carry `x-cos-acl` and `x-cos-grant-*` headers, which can make an object public.
     pub(crate) fn takes_acl(&self) -> bool {
         match self {
