@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     AdminState,
     api::{refuse_cross_site, uncached_json},
     client,
     error::AdminError,
+    openapi::{KeysBody, Refused, RevocationBody, RevokedBody},
     resource_allowing,
 };
 use crate::{
@@ -28,16 +30,38 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 }
 
 /// A user, as an operator names them.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedUser {
     /// May be omitted if only one issuer is configured.
     pub(super) issuer: Option<String>,
+    /// The `sub` of the user's tokens.
     pub(super) subject: String,
 }
 
 /// Handles `GET /api/keys?issuer=&subject=&prefix=&limit=`.
-async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
+#[utoipa::path(
+    get,
+    path = "/api/keys",
+    operation_id = "keys",
+    tag = "keys",
+    summary = "Active keys",
+    description = "Who holds which key, and until when. Secrets are not in it.",
+    params(
+        ("issuer" = Option<String>, Query, description = "Exactly this issuer."),
+        ("subject" = Option<String>, Query, description = "Exactly this subject."),
+        ("prefix" = Option<String>, Query, description = "Folders that begin with this."),
+        ("limit" = Option<usize>, Query, description = "How many are listed: 1000 if absent, at most 10,000."),
+    ),
+    responses(
+        (status = 200, description = "The keys.", body = KeysBody),
+        (status = 400, description = "A parameter or the body is wrong.", body = Refused),
+    ),
+)]
+pub(super) async fn keys(
+    state: web::Data<AdminState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, AdminError> {
     let filter = query::<KeyFilter>(&request).map_err(|problem| {
         AdminError::bad_request(format!("{problem}; it may hold issuer, subject, prefix and limit, a number"))
     })?;
@@ -47,12 +71,36 @@ async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> Result<Http
 }
 
 /// Handles `GET /api/revoked`.
-async fn revoked(state: web::Data<AdminState>) -> HttpResponse {
+#[utoipa::path(
+    get,
+    path = "/api/revoked",
+    operation_id = "revoked",
+    tag = "keys",
+    summary = "Revoked users",
+    description = "The users who get no more keys.",
+    responses((status = 200, description = "The users.", body = RevokedBody)),
+)]
+pub(super) async fn revoked(state: web::Data<AdminState>) -> HttpResponse {
     uncached_json(json!({"revoked": state.services.cache.revoked()}))
 }
 
 /// Handles `POST /api/revoke` with `{"issuer","subject"}`.
-async fn revoke(
+#[utoipa::path(
+    post,
+    path = "/api/revoke",
+    operation_id = "revoke",
+    tag = "keys",
+    summary = "Revoke a user",
+    description = "The user gets no more keys. Their active keys work until they expire; the answer says when.",
+    request_body = NamedUser,
+    responses(
+        (status = 200, description = "The user is revoked.", body = RevocationBody),
+        (status = 400, description = "A parameter or the body is wrong.", body = Refused),
+        (status = 403, description = "A page of another site sent the request.", body = Refused),
+        (status = 409, description = "No more users can be revoked.", body = Refused),
+    ),
+)]
+pub(super) async fn revoke(
     state: web::Data<AdminState>,
     request: HttpRequest,
     body: web::Bytes,
@@ -63,7 +111,22 @@ async fn revoke(
 }
 
 /// Handles `POST /api/restore` with `{"issuer","subject"}`.
-async fn restore(
+#[utoipa::path(
+    post,
+    path = "/api/restore",
+    operation_id = "restore",
+    tag = "keys",
+    summary = "Restore a revoked user",
+    description = "The user gets keys again.",
+    request_body = NamedUser,
+    responses(
+        (status = 200, description = "The user is restored.", body = RevocationBody),
+        (status = 400, description = "A parameter or the body is wrong.", body = Refused),
+        (status = 403, description = "A page of another site sent the request.", body = Refused),
+        (status = 404, description = "The user is not revoked.", body = Refused),
+    ),
+)]
+pub(super) async fn restore(
     state: web::Data<AdminState>,
     request: HttpRequest,
     body: web::Bytes,

@@ -27,7 +27,7 @@ pub(super) struct CredentialsQuery {
     format: Option<String>,
     /// The lifetime that the key must still have, for a long upload, such as `20m`. It must be shorter than the
     /// template's `duration`.
-    #[param(required = false, example = "20m")]
+    #[param(required = false, pattern = "^([0-9]+(h|m|s|ms))+$", example = "20m")]
     min_remaining: Option<String>,
 }
 

@@ -314,6 +314,33 @@ async fn every_member_of_an_answer_is_described() {
 }
 
 #[tokio::test]
+async fn every_member_of_an_answer_to_an_operator_is_described() {
+    let broker = with_emulator();
+    assert_eq!(broker.get("/v1/credentials", &token("alice")).await.status, 200);
+    let refused = broker.get("/v1/credentials", "no-token").await.header("x-request-id").to_owned();
+    let document = broker.operators_get("/openapi.json").await.json();
+    let user = json!({"subject": "bob"});
+    let refusal = format!("/api/refusals/{refused}");
+    for (path, described_at, answer) in [
+        ("/api/status", "/api/status", broker.operators_get("/api/status").await),
+        (refusal.as_str(), "/api/refusals/{request_id}", broker.operators_get(&refusal).await),
+        ("/api/keys", "/api/keys", broker.operators_get("/api/keys").await),
+        ("/api/revoke", "/api/revoke", broker.operators_post("/api/revoke", &user).await),
+        ("/api/revoked", "/api/revoked", broker.operators_get("/api/revoked").await),
+        ("/api/restore", "/api/restore", broker.operators_post("/api/restore", &user).await),
+        ("/api/reload", "/api/reload", broker.operators_post("/api/reload", &json!(null)).await),
+    ] {
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let operations = document["paths"][described_at].as_object().unwrap();
+        let operation = operations.values().next().unwrap();
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let described = described_members(&document, schema);
+        let answered: BTreeSet<String> = answer.json().as_object().unwrap().keys().cloned().collect();
+        assert_eq!(described, answered, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn health_readiness_and_the_api_description_need_no_token() {
     let broker = with_emulator();
     for path in ["/healthz", "/readyz"] {

@@ -54,6 +54,7 @@ fn table_cell(text: &str) -> String {
 fn the_references_are_those_of_the_code() {
     assert_page_generated("http.md", &http::page());
     assert_generated("openapi.json", &format!("{}\n", cosbroker::http::openapi_document()));
+    assert_generated("openapi-operators.json", &format!("{}\n", cosbroker::admin::openapi_document()));
     for (name, page) in configuration::pages() {
         assert_page_generated(name, &page);
     }
