@@ -1,7 +1,7 @@
 //! The operators' listener: metrics, status, active keys and revocation, as JSON and as a page.
 //!
 //! It reads the other modules, and on request reloads the templates or revokes a user. On any address but loopback it
-//! requires a bearer token.
+//! requires a bearer token: the operator's, or the viewer's, with which nothing can be changed.
 
 mod alarms;
 mod api;
@@ -9,18 +9,20 @@ mod auth;
 mod error;
 mod history;
 mod keys;
+mod login_attempts;
+mod openapi;
 mod page;
 mod status;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, Error, HttpRequest, HttpResponse, Resource,
+    App, Error, HttpRequest, HttpResponse, Resource, ResponseError,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
-        header::{ACCEPT, ALLOW, AUTHORIZATION, WWW_AUTHENTICATE},
+        Method, StatusCode,
+        header::{ACCEPT, ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
@@ -32,17 +34,19 @@ use prometheus_client::{
     metrics::counter::Counter,
     registry::Registry,
 };
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::history::SAMPLE_INTERVAL;
+pub use self::openapi::document as openapi_document;
 use self::{
-    auth::{AdminAuth, AuthFailure},
+    auth::{AdminAuth, AuthFailure, Now},
+    error::AdminError,
     history::History,
 };
 use crate::{
     audit::Audit,
     canary::Canary,
+    config::{AdminTokens, Role},
     connections::{self, Server},
     credential_cache::CredentialCache,
     http::{self, GET_OR_HEAD, RecentRefusals, get_or_head, prepared_answers},
@@ -82,18 +86,18 @@ pub(crate) struct AdminState {
 }
 
 impl AdminState {
-    /// Returns the state for a registry of metrics and, if access needs one, the token.
-    pub(crate) fn new(mut registry: Registry, services: Services, token: Option<SecretString>) -> Self {
+    /// Returns the state for a registry of metrics and, if access needs one, the tokens.
+    pub(crate) fn new(mut registry: Registry, services: Services, tokens: Option<AdminTokens>) -> Self {
         let started_at = services.clock.now();
         registry.register_collector(Box::new(ProcessMetrics { started: started_at.as_second() }));
         let auth_failures = Counter::default();
         registry.register(
             "cosbroker_admin_auth_failures",
-            "Requests to the operators' listener with a wrong token",
+            "Requests to the operators' listener with a wrong token, or held up after wrong ones",
             auth_failures.clone(),
         );
         let issuers = services.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
-        let (auth, history) = (AdminAuth::new(token), History::default());
+        let (auth, history) = (AdminAuth::new(tokens), History::default());
         Self { registry, services, auth, issuers, history, auth_failures, started_at }
     }
 
@@ -160,6 +164,10 @@ pub(crate) fn serve(
             .app_data(web::Data::clone(&state))
             .wrap(middleware::from_fn(authenticate))
             .service(resource_allowing(GET_OR_HEAD, "/metrics").route(get_or_head().to(metrics)))
+            .service(
+                resource_allowing(GET_OR_HEAD, "/openapi.json")
+                    .route(get_or_head().to(openapi::document_handler)),
+            )
             .configure(api::routes)
             .configure(keys::routes)
             .configure(page::routes)
@@ -173,29 +181,54 @@ async fn authenticate(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let refused = match checked(&request) {
-        Ok(()) => return Ok(next.call(request).await?.map_into_left_body()),
+        Ok(Role::Viewer) if !may_be_sent_by_viewer(&request) => AdminError::new(
+            StatusCode::FORBIDDEN,
+            "the viewer's token of [admin] changes nothing; use the operator's",
+        )
+        .error_response(),
+        Ok(Role::Viewer | Role::Operator) => return Ok(next.call(request).await?.map_into_left_body()),
         Err(AuthFailure::InvalidToken) if page::PUBLIC_PATHS.contains(&request.path()) => {
             return Ok(next.call(request).await?.map_into_left_body());
         }
         Err(AuthFailure::HostNotLoopback) => HttpResponse::Forbidden().body(
             "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
         ),
+        Err(AuthFailure::MustWait(wait)) => must_wait(wait),
         Err(AuthFailure::InvalidToken) if accepts_html(&request) => page::login_page(None),
         Err(AuthFailure::InvalidToken) => HttpResponse::Unauthorized()
             .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
-            .body("send `Authorization: Bearer <token>` with the token of [admin]\n"),
+            .body("send `Authorization: Bearer <token>` with a token of [admin]\n"),
     };
     Ok(request.into_response(refused).map_into_right_body())
 }
 
-fn checked(request: &ServiceRequest) -> Result<(), AuthFailure> {
+fn checked(request: &ServiceRequest) -> Result<Role, AuthFailure> {
     let state = request.app_data::<web::Data<AdminState>>().ok_or(AuthFailure::InvalidToken)?;
-    let now = state.services.clock.now();
-    let checked = state.auth.check(request.headers(), request.cookie(auth::COOKIE_NAME), now);
-    if checked == Err(AuthFailure::InvalidToken) && request.headers().contains_key(AUTHORIZATION) {
-        state.count_failed_login(client(request.request()));
+    let client = client(request.request());
+    let now = Now::of(&*state.services.clock);
+    let checked = state.auth.check(request.headers(), request.cookie(auth::COOKIE_NAME), client, now);
+    let is_wrong_token = match checked {
+        Ok(_) | Err(AuthFailure::HostNotLoopback) => false,
+        Err(AuthFailure::MustWait(_)) => true,
+        Err(AuthFailure::InvalidToken) => request.headers().contains_key(AUTHORIZATION),
+    };
+    if is_wrong_token {
+        state.count_failed_login(client);
     }
     checked
+}
+
+/// Whether a request changes nothing but its own session.
+fn may_be_sent_by_viewer(request: &ServiceRequest) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) || page::SESSION_PATHS.contains(&request.path())
+}
+
+/// Responds to a client whose address sent too many wrong tokens.
+fn must_wait(wait: Duration) -> HttpResponse {
+    let seconds = wait.as_secs() + 1;
+    HttpResponse::TooManyRequests()
+        .insert_header((RETRY_AFTER, seconds))
+        .body(format!("too many wrong tokens came from this address; try again in {seconds} s\n"))
 }
 
 /// Returns the address of the operator's client.
@@ -221,6 +254,16 @@ fn accepts_html(request: &ServiceRequest) -> bool {
     request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
+/// Handles `GET /metrics`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "state",
+    summary = "Metrics",
+    description = "For Prometheus. docs/reference/metrics.md lists them.",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text")),
+)]
 async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
     match state.metrics() {
         Ok(text) => HttpResponse::Ok()
@@ -232,5 +275,5 @@ async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
 
 async fn not_found() -> HttpResponse {
     HttpResponse::NotFound()
-        .body("see /, /metrics, /api/status, /api/templates, /api/keys, /api/revoked and /api/advise\n")
+        .body("see /, /openapi.json, /metrics, /api/status, /api/templates, /api/keys, /api/revoked and /api/advise\n")
 }

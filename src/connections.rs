@@ -48,7 +48,7 @@ use self::{
     refuse::Refuser,
     worker::{Ended, Queue, Worker, WorkerSettings},
 };
-pub(crate) use self::{descriptors::raise_open_file_limit, time_limit::overdue};
+pub(crate) use self::{descriptors::raise_open_file_limit, limits::Client, time_limit::overdue};
 
 /// The time that an idle connection is kept open for a next request.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,7 +1,8 @@
 //! Authentication on the operators' listener: a bearer token for programs, a login cookie for browsers.
+//! There is a token for operators and one for those who only look.
 //!
-//! The cookie holds its session's id and expiry time, and is signed with a key that is derived from the token. It grants
-//! nothing else, survives a restart, and becomes invalid when the token is changed. Logging out ends the session on the
+//! The cookie holds its session's id and expiry time, and is signed with a key that is derived from the token, which also
+//! tells the role. It grants nothing else, survives a restart, and becomes invalid when the token is changed. Logging out ends the session on the
 //! server as well, until it restarts.
 
 use std::{
@@ -21,7 +22,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use runtime::entropy::Entropy;
+use super::login_attempts::LoginAttempts;
+use crate::config::{AdminTokens, Role};
+use runtime::{clock::Clock, entropy::Entropy};
 
 /// The time that a browser stays logged in: a working day, or a night on call.
 const SESSION_TTL: Duration = Duration::from_hours(12);
@@ -31,9 +34,26 @@ pub(super) const COOKIE_NAME: &str = "cosbroker_admin";
 /// The access rule of the operators' listener.
 #[derive(Debug)]
 pub(super) struct AdminAuth {
-    token: Option<SecretString>,
+    /// None if every client is an operator.
+    tokens: Option<AdminTokens>,
+    attempts: LoginAttempts,
     /// The sessions that were logged out before they expire, and when they do.
     ended: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// The time now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// For sessions, which outlive the process.
+    pub(super) wall: Timestamp,
+    /// For waits.
+    pub(super) monotonic: Duration,
+}
+
+impl Now {
+    pub(super) fn of(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
 }
 
 /// A browser that is logged in.
@@ -46,57 +66,98 @@ struct Session {
 /// The reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AuthFailure {
-    /// It has neither the token nor a valid cookie.
+    /// It has neither a token nor a valid cookie.
     InvalidToken,
+    /// Its address sent too many wrong tokens, and must wait so long before another is looked at.
+    MustWait(Duration),
     /// No token is configured, and the `Host` of the request is a name other than localhost.
     HostNotLoopback,
 }
 
 impl AdminAuth {
-    pub(super) fn new(token: Option<SecretString>) -> Self {
-        Self { token, ended: Mutex::default() }
+    pub(super) fn new(tokens: Option<AdminTokens>) -> Self {
+        Self { tokens, attempts: LoginAttempts::default(), ended: Mutex::default() }
     }
 
     /// Returns whether a token is required.
     pub(super) fn requires_token(&self) -> bool {
-        self.token.is_some()
+        self.tokens.is_some()
     }
 
-    /// Checks the headers of a request, and its login cookie.
+    /// Checks the headers of a request, and its login cookie. A cookie that is valid is never held up.
     pub(super) fn check(
         &self,
         headers: &HeaderMap,
         cookie: Option<Cookie<'static>>,
-        now: Timestamp,
-    ) -> Result<(), AuthFailure> {
-        let Some(token) = &self.token else {
-            return if is_host_of_this_machine(headers) { Ok(()) } else { Err(AuthFailure::HostNotLoopback) };
+        client: Option<IpAddr>,
+        now: Now,
+    ) -> Result<Role, AuthFailure> {
+        let Some(tokens) = &self.tokens else {
+            let is_local = is_host_of_this_machine(headers);
+            return if is_local { Ok(Role::Operator) } else { Err(AuthFailure::HostNotLoopback) };
         };
-        let session = cookie.and_then(|cookie| Session::of(token, cookie, now));
-        let is_valid = session.is_some_and(|session| !self.ended().contains_key(&session.id))
-            || is_same_token(token, bearer(headers));
-        if is_valid { Ok(()) } else { Err(AuthFailure::InvalidToken) }
+        if let Some(role) = cookie.and_then(|cookie| self.role_of_session(tokens, &cookie, now.wall)) {
+            return Ok(role);
+        }
+        match bearer(headers) {
+            None => Err(AuthFailure::InvalidToken),
+            Some(token) => self.checked_token(tokens, token, client, now).map(|(role, _)| role),
+        }
     }
 
-    /// Returns the login cookie, if a token is configured and `token` is it.
+    /// Returns the login cookie for a token.
     pub(super) fn login(
         &self,
         token: &str,
         secure: bool,
-        now: Timestamp,
+        client: Option<IpAddr>,
+        now: Now,
         entropy: &dyn Entropy,
-    ) -> Option<Cookie<'static>> {
-        let configured =
-            self.token.as_ref().filter(|configured| is_same_token(configured, token.as_bytes()))?;
-        let session = Session { id: entropy.hex_id(), expires_at: now + SESSION_TTL };
+    ) -> Result<Cookie<'static>, AuthFailure> {
+        let tokens = self.tokens.as_ref().ok_or(AuthFailure::InvalidToken)?;
+        let (_, configured) = self.checked_token(tokens, token.as_bytes(), client, now)?;
+        let session = Session { id: entropy.hex_id(), expires_at: now.wall + SESSION_TTL };
+        let key = signing_key(configured).ok_or(AuthFailure::InvalidToken)?;
         let mut jar = CookieJar::new();
-        jar.signed_mut(&signing_key(configured)?).add(cookie(session.to_value(), secure, SESSION_TTL));
-        jar.get(COOKIE_NAME).cloned()
+        jar.signed_mut(&key).add(cookie(session.to_value(), secure, SESSION_TTL));
+        jar.get(COOKIE_NAME).cloned().ok_or(AuthFailure::InvalidToken)
+    }
+
+    /// Returns the role of a token and the configured token that it equals, unless its address has to wait.
+    fn checked_token<'a>(
+        &self,
+        tokens: &'a AdminTokens,
+        given: &[u8],
+        client: Option<IpAddr>,
+        now: Now,
+    ) -> Result<(Role, &'a SecretString), AuthFailure> {
+        if let Some(wait) = self.attempts.wait(client, now.monotonic) {
+            return Err(AuthFailure::MustWait(wait));
+        }
+        let Some(found) = tokens.by_role().find(|(_, token)| is_same_token(token, given)) else {
+            self.attempts.note_failure(client, now.monotonic);
+            return Err(AuthFailure::InvalidToken);
+        };
+        self.attempts.note_success(client);
+        Ok(found)
+    }
+
+    fn role_of_session(
+        &self,
+        tokens: &AdminTokens,
+        cookie: &Cookie<'static>,
+        now: Timestamp,
+    ) -> Option<Role> {
+        tokens.by_role().find_map(|(role, token)| {
+            let session = Session::of(token, cookie.clone(), now)?;
+            (!self.ended().contains_key(&session.id)).then_some(role)
+        })
     }
 
     /// Ends the session of a cookie: it is not valid any more, wherever it is.
-    pub(super) fn logout(&self, cookie: Cookie<'static>, now: Timestamp) {
-        let session = self.token.as_ref().and_then(|token| Session::of(token, cookie, now));
+    pub(super) fn logout(&self, cookie: &Cookie<'static>, now: Timestamp) {
+        let mut tokens = self.tokens.iter().flat_map(AdminTokens::by_role);
+        let session = tokens.find_map(|(_, token)| Session::of(token, cookie.clone(), now));
         let mut ended = self.ended();
         ended.retain(|_, expires_at| now < *expires_at);
         ended.extend(session.map(|session| (session.id, session.expires_at)));
@@ -149,13 +210,15 @@ fn is_same_token(token: &SecretString, given: &[u8]) -> bool {
     Sha256::digest(token.expose_secret()).as_slice().ct_eq(Sha256::digest(given).as_slice()).into()
 }
 
-/// Returns the bearer token of a request, or no bytes. The case of the scheme does not matter (RFC 9110 §11.1).
-fn bearer(headers: &HeaderMap) -> &[u8] {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|header| header.as_bytes().split_at_checked("bearer ".len()))
+/// Returns the bearer token of a request. Credentials of another scheme are a token that is always wrong. The case of
+/// the scheme does not matter (RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let credentials = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let token = credentials
+        .split_at_checked("bearer ".len())
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-        .map_or(&[], |(_, token)| token)
+        .map_or(&[][..], |(_, token)| token);
+    Some(token)
 }
 
 /// Returns whether the `Host` of a request is an IP address or localhost. A page of another site can point its own
@@ -186,24 +249,69 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str>
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use runtime::entropy::SystemEntropy;
 
+    const CLIENT: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+    fn tokens(operator: &str) -> AdminTokens {
+        AdminTokens {
+            operator: SecretString::from(operator),
+            viewer: Some(SecretString::from("the viewers' token")),
+        }
+    }
+
     fn auth() -> AdminAuth {
-        AdminAuth::new(Some(SecretString::from("the operators' token")))
+        AdminAuth::new(Some(tokens("the operators' token")))
+    }
+
+    fn login_with(auth: &AdminAuth, token: &str) -> Result<Cookie<'static>, AuthFailure> {
+        auth.login(token, false, CLIENT, at(0), &SystemEntropy)
     }
 
     fn login(auth: &AdminAuth) -> Cookie<'static> {
-        auth.login("the operators' token", false, at(0), &SystemEntropy).unwrap()
+        login_with(auth, "the operators' token").unwrap()
     }
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    fn at(second: i64) -> Now {
+        Now {
+            wall: Timestamp::from_second(second).unwrap(),
+            monotonic: Duration::from_secs(second.unsigned_abs()),
+        }
+    }
+
+    fn role_of(auth: &AdminAuth, cookie: &str, second: i64) -> Result<Role, AuthFailure> {
+        let cookie = Cookie::new(COOKIE_NAME, cookie.to_owned());
+        auth.check(&HeaderMap::new(), Some(cookie), CLIENT, at(second))
     }
 
     fn accepts(auth: &AdminAuth, cookie: &str, second: i64) -> bool {
-        let cookie = Cookie::new(COOKIE_NAME, cookie.to_owned());
-        auth.check(&HeaderMap::new(), Some(cookie), at(second)).is_ok()
+        role_of(auth, cookie, second).is_ok()
+    }
+
+    #[test]
+    fn a_session_has_the_role_of_the_token_that_it_was_opened_with() {
+        let auth = auth();
+        for (token, role) in [("the operators' token", Role::Operator), ("the viewers' token", Role::Viewer)]
+        {
+            let cookie = login_with(&auth, token).unwrap();
+            assert_eq!(role_of(&auth, cookie.value(), 1), Ok(role), "{token}");
+        }
+    }
+
+    #[test]
+    fn after_wrong_tokens_the_right_one_has_to_wait_and_a_session_does_not() {
+        let auth = auth();
+        let open = login(&auth);
+        for _ in 0..6 {
+            assert_eq!(login_with(&auth, "a guess"), Err(AuthFailure::InvalidToken));
+        }
+        let held_up = Err(AuthFailure::MustWait(Duration::from_secs(10)));
+        assert_eq!(login_with(&auth, "the operators' token"), held_up);
+        assert!(accepts(&auth, open.value(), 0));
+        assert!(auth.login("the operators' token", false, CLIENT, at(10), &SystemEntropy).is_ok());
     }
 
     #[test]
@@ -218,7 +326,7 @@ mod tests {
     #[test]
     fn a_new_token_ends_the_sessions_of_the_old_one() {
         let cookie = login(&auth());
-        let other = AdminAuth::new(Some(SecretString::from("a new token")));
+        let other = AdminAuth::new(Some(tokens("a new token")));
         assert!(!accepts(&other, cookie.value(), 0));
     }
 
@@ -226,9 +334,9 @@ mod tests {
     fn logging_out_ends_the_session_and_no_other() {
         let auth = auth();
         let (one, other) = (login(&auth), login(&auth));
-        auth.logout(one.clone(), at(1));
+        auth.logout(&one, at(1).wall);
         assert!(!accepts(&auth, one.value(), 2) && accepts(&auth, other.value(), 2));
-        auth.logout(other, at(43_201));
+        auth.logout(&other, at(43_201).wall);
         assert!(auth.ended().is_empty(), "an expired session needs no memory");
     }
 
@@ -251,13 +359,13 @@ mod tests {
     #[test]
     fn a_wrong_token_is_refused() {
         for wrong in ["", "the operators' tokem", "the operators' token "] {
-            assert!(auth().login(wrong, false, at(0), &SystemEntropy).is_none());
+            assert_eq!(login_with(&auth(), wrong), Err(AuthFailure::InvalidToken));
         }
-        assert_eq!(auth().check(&HeaderMap::new(), None, at(0)), Err(AuthFailure::InvalidToken));
+        assert_eq!(auth().check(&HeaderMap::new(), None, CLIENT, at(0)), Err(AuthFailure::InvalidToken));
     }
 
     #[test]
     fn without_a_configured_token_no_token_is_right() {
-        assert!(AdminAuth::new(None).login("", false, at(0), &SystemEntropy).is_none());
+        assert_eq!(login_with(&AdminAuth::new(None), ""), Err(AuthFailure::InvalidToken));
     }
 }

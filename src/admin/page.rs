@@ -29,7 +29,13 @@ use self::{
     keys::{RevocationAction, Search},
 };
 use super::{
-    AdminState, api::refuse_cross_site, auth, client, error::AdminError, keys::NamedUser, resource_allowing,
+    AdminState,
+    api::refuse_cross_site,
+    auth::{self, AuthFailure, Now},
+    client,
+    error::AdminError,
+    keys::NamedUser,
+    resource_allowing,
 };
 use crate::http::{GET_OR_HEAD, get_or_head, query};
 use diagnostics::printable;
@@ -62,6 +68,9 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 const LOGIN_PATH: &str = "/login";
 const LOGOUT_PATH: &str = "/logout";
 const STYLE_PATH: &str = "/operators.css";
+
+/// The paths whose forms change nothing but the session of the browser.
+pub(super) const SESSION_PATHS: [&str; 2] = [LOGIN_PATH, LOGOUT_PATH];
 
 /// The paths that need no authentication.
 pub(super) const PUBLIC_PATHS: [&str; 2] = [LOGIN_PATH, STYLE_PATH];
@@ -219,12 +228,23 @@ async fn login(
     // A client that forges the scheme only restricts its own cookie.
     let secure = request.connection_info().scheme() == "https";
     let token = form.as_ref().map_or("", |form| form.token.trim());
-    let now = state.services.clock.now();
-    if let Some(cookie) = state.auth.login(token, secure, now, &*state.services.entropy) {
-        return secured(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish();
+    let (client, now) = (client(&request), Now::of(&*state.services.clock));
+    match state.auth.login(token, secure, client, now, &*state.services.entropy) {
+        Ok(cookie) => {
+            secured(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish()
+        }
+        Err(AuthFailure::MustWait(wait)) => {
+            state.count_failed_login(client);
+            let seconds = wait.as_secs() + 1;
+            login_page(Some(&format!(
+                "Too many wrong tokens came from this address. Try again in {seconds} s."
+            )))
+        }
+        Err(AuthFailure::InvalidToken | AuthFailure::HostNotLoopback) => {
+            state.count_failed_login(client);
+            login_page(Some("This is not the token of [admin]."))
+        }
     }
-    state.count_failed_login(client(&request));
-    login_page(Some("This is not the token of [admin]."))
 }
 
 /// Redirects a browser that opens the address of the login form.
@@ -237,7 +257,7 @@ async fn logout(state: web::Data<AdminState>, request: HttpRequest) -> HttpRespo
         return error_page(&error);
     }
     if let Some(cookie) = request.cookie(auth::COOKIE_NAME) {
-        state.auth.logout(cookie, state.services.clock.now());
+        state.auth.logout(&cookie, state.services.clock.now());
     }
     secured(HttpResponse::SeeOther()).cookie(auth::logout_cookie()).insert_header((LOCATION, "/")).finish()
 }

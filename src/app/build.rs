@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
-use secrecy::SecretString;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -173,14 +172,14 @@ impl Components {
     ) -> Result<App, StartError> {
         let max_connections = connections::raise_open_file_limit(server.max_connections()).connections();
         let closing = CancellationToken::new();
-        let (address, token) = admin.into_parts();
+        let (address, tokens) = admin.into_parts();
         let (operators_address, operators_socket) = listen(Listener::Operators, address)?;
         let (public_address, public_socket) = listen(Listener::Public, server.listen())?;
         let api = self.api(server, shutdown.clone());
         let public = http::serve(api, public_socket, server, max_connections, closing.clone())?;
         let mut registry = self.registry();
         public.register(&mut registry);
-        let admin = Arc::new(self.admin_state(registry, token));
+        let admin = Arc::new(self.admin_state(registry, tokens));
         let operators = crate::admin::serve(Arc::clone(&admin), operators_socket, closing.clone());
         Ok(App {
             public: (public_address, public),
@@ -220,7 +219,7 @@ impl Components {
         registry
     }
 
-    fn admin_state(&self, registry: Registry, token: Option<SecretString>) -> AdminState {
+    fn admin_state(&self, registry: Registry, tokens: Option<config::AdminTokens>) -> AdminState {
         let services = Services {
             cache: self.cache.clone(),
             templates: Arc::clone(&self.templates),
@@ -233,7 +232,7 @@ impl Components {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
-        AdminState::new(registry, services, token)
+        AdminState::new(registry, services, tokens)
     }
 
     fn api(&self, server: &config::Server, shutdown: CancellationToken) -> Api {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -19,6 +19,8 @@ pub(super) struct RawAdmin {
     listen: Spanned<SocketAddr>,
     token_file: Option<Spanned<PathBuf>>,
     token_env: Option<Spanned<String>>,
+    viewer_token_file: Option<Spanned<PathBuf>>,
+    viewer_token_env: Option<Spanned<String>>,
 }
 
 impl Default for RawAdmin {
@@ -27,6 +29,8 @@ impl Default for RawAdmin {
             listen: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 5001))),
             token_file: None,
             token_env: None,
+            viewer_token_file: None,
+            viewer_token_env: None,
         }
     }
 }
@@ -35,24 +39,92 @@ impl Default for RawAdmin {
 #[derive(Debug)]
 pub struct Admin {
     listen: SocketAddr,
-    token: Option<SecretString>,
+    tokens: Option<AdminTokens>,
+}
+
+/// The tokens of the operators' listener.
+#[derive(Debug)]
+pub struct AdminTokens {
+    /// Lets a client look at everything, revoke users and reload templates.
+    pub operator: SecretString,
+    /// Lets a client look only.
+    pub viewer: Option<SecretString>,
+}
+
+/// The least length of a token that other machines can try, in bytes: 128 bits, in hexadecimal.
+const MIN_TOKEN_BYTES: usize = 32;
+
+impl AdminTokens {
+    /// Iterates over the tokens and what each lets a client do.
+    pub(crate) fn by_role(&self) -> impl Iterator<Item = (Role, &SecretString)> {
+        let viewer = self.viewer.iter().map(|token| (Role::Viewer, token));
+        std::iter::once((Role::Operator, &self.operator)).chain(viewer)
+    }
+}
+
+/// What an authenticated client of the operators' listener may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Look at everything, and change nothing.
+    Viewer,
+    /// Look, revoke, restore and reload.
+    Operator,
 }
 
 impl RawAdmin {
     pub(super) fn check(self, context: &Context<'_>) -> Result<Admin, Diagnostic> {
-        let token = context.secret(self.token_env, self.token_file, "token")?;
+        let span = self.listen.span();
         let listen = *self.listen.get_ref();
-        if token.is_none() && !listen.ip().is_loopback() {
-            return Err(context.problem(
-                self.listen.span(),
+        let operator = context.secret(self.token_env, self.token_file, "token")?;
+        let viewer = context.secret(self.viewer_token_env, self.viewer_token_file, "viewer_token")?;
+        let tokens = match (operator, viewer) {
+            (Some(operator), viewer) => Some(AdminTokens { operator, viewer }),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(context.problem(
+                    span,
+                    "[admin] has a viewer's token and no operator's",
+                    "set token_file or token_env as well",
+                ));
+            }
+        };
+        let fault = match &tokens {
+            None if listen.ip().is_loopback() => None,
+            None => Some((
                 format!(
                     "the operators' listener on {listen} is reachable from other machines and has no token"
                 ),
                 "set admin.token_file or admin.token_env, or listen on 127.0.0.1",
-            ));
+            )),
+            Some(tokens) => fault_of(tokens, listen),
+        };
+        match fault {
+            Some((message, help)) => Err(context.problem(span, message, help)),
+            None => Ok(Admin { listen, tokens }),
         }
-        Ok(Admin { listen, token })
     }
+}
+
+/// Returns what is wrong with the tokens of a listener, and how to fix it.
+fn fault_of(tokens: &AdminTokens, listen: SocketAddr) -> Option<(String, &'static str)> {
+    let is_same = |viewer: &SecretString| viewer.expose_secret() == tokens.operator.expose_secret();
+    if tokens.viewer.as_ref().is_some_and(is_same) {
+        return Some((
+            "the viewer's token of [admin] is the operator's".to_owned(),
+            "make another one: openssl rand -hex 32",
+        ));
+    }
+    if listen.ip().is_loopback() {
+        return None;
+    }
+    let mut lengths = tokens.by_role().map(|(_, token)| token.expose_secret().len());
+    let short = lengths.find(|length| *length < MIN_TOKEN_BYTES)?;
+    Some((
+        format!(
+            "a token of [admin] has {short} bytes, and other machines can try tokens on {listen}: it needs {MIN_TOKEN_BYTES} or more"
+        ),
+        "make one with: openssl rand -hex 32",
+    ))
 }
 
 impl Admin {
@@ -72,9 +144,9 @@ impl Admin {
         self.listen
     }
 
-    /// The address and the bearer token. Only a listener on loopback may have no token.
-    pub(crate) fn into_parts(self) -> (SocketAddr, Option<SecretString>) {
-        (self.listen, self.token)
+    /// The address and the tokens. Only a listener on loopback may have none.
+    pub(crate) fn into_parts(self) -> (SocketAddr, Option<AdminTokens>) {
+        (self.listen, self.tokens)
     }
 }
 
@@ -90,6 +162,20 @@ mod tests {
     #[test]
     fn a_listener_that_others_can_reach_needs_a_token() {
         assert_refused("[admin]\nlisten = \"0.0.0.0:5001\"", "has no token");
+    }
+
+    #[test]
+    fn a_token_that_others_can_try_has_32_bytes() {
+        let short = "[admin]\nlisten = \"0.0.0.0:5001\"\ntoken_env = \"ID\"";
+        assert_refused(short, "needs 32 or more; make one with: openssl rand -hex 32");
+        assert!(parse(&format!("{MINIMAL}[admin]\ntoken_env = \"ID\"")).is_ok(), "on loopback any will do");
+    }
+
+    #[test]
+    fn a_viewers_token_is_not_the_operators_and_not_alone() {
+        assert_refused("[admin]\nviewer_token_env = \"ID\"", "has a viewer's token and no operator's");
+        let same = "[admin]\ntoken_env = \"ID\"\nviewer_token_env = \"ID\"";
+        assert_refused(same, "is the operator's");
     }
 
     #[test]

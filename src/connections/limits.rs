@@ -35,13 +35,13 @@ pub(super) struct Limits {
 /// Who has a connection: an IPv4 address, or a network of IPv6, of which one subscriber has all addresses
 /// (RFC 6177 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Client(IpAddr);
+pub(crate) struct Client(IpAddr);
 
 /// Bits of an IPv6 address within a subscriber's network.
 const IPV6_HOST_BITS: u32 = 64;
 
 impl Client {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
                 Ipv6Addr::from_bits(address.to_bits() >> IPV6_HOST_BITS << IPV6_HOST_BITS).into()

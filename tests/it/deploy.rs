@@ -13,7 +13,7 @@ fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
     let dir = tempfile::tempdir().unwrap();
     for secret in ["secret_id", "secret_key", "admin.token"] {
         assert!(config.contains(&format!("\"/secrets/{secret}\"")), "{config}");
-        write_secret(&dir.path().join(secret), "a-secret\n");
+        write_secret(&dir.path().join(secret), "a-secret-of-more-than-thirty-two-bytes\n");
     }
     let config = config
         .replace("/secrets/", &format!("{}/", dir.path().display()))

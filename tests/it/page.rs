@@ -212,3 +212,54 @@ async fn the_status_counts_what_the_metrics_count() {
     let rates = status["hour"].as_array().unwrap().last().unwrap();
     assert_eq!(rates["hit_rate"], 1.0 / 3.0, "one hit of three lookups: {rates}");
 }
+
+#[tokio::test]
+async fn a_viewer_sees_everything_and_changes_nothing() {
+    let setup = Setup::new(emulator().0)
+        .with_section("admin", "token_file = \"operators.token\"\nviewer_token_file = \"viewers.token\"");
+    let viewers_token = "viewers-canary-0123456789abcdef01";
+    let broker = setup.start_with(|dir| {
+        write_secret(&dir.join("operators.token"), TOKEN);
+        write_secret(&dir.join("viewers.token"), viewers_token);
+    });
+    let mut browser = Browser::new(&broker);
+    assert_eq!(browser.log_in(viewers_token).await.status, 303);
+    for path in ["/", "/keys", "/api/status", "/metrics"] {
+        assert_eq!(browser.get(path).await.status, 200, "{path}");
+    }
+    let revoked = browser.send("/revoke", &[("subject", "alice")], &browser.origin()).await;
+    assert_eq!(revoked.status, 403);
+    assert!(revoked.body.contains("the viewer's token of [admin] changes nothing"), "{}", revoked.body);
+    let reload = |token: &'static str| {
+        broker.http.post(format!("http://{}/api/reload", broker.operators)).bearer_auth(token)
+    };
+    assert_eq!(Answer::of(reload(viewers_token)).await.status, 403);
+    assert_eq!(Answer::of(reload(TOKEN)).await.status, 200);
+    let out = browser.send("/logout", &[], &browser.origin()).await;
+    assert_eq!(out.status, 303, "a viewer may log out");
+}
+
+#[tokio::test]
+async fn whoever_guesses_tokens_has_to_wait_and_others_do_not() {
+    let broker = with_token();
+    let mut browser = Browser::new(&broker);
+    assert_eq!(browser.log_in(TOKEN).await.status, 303);
+    let url = format!("http://{}/api/keys", broker.operators);
+    let from = |address: [u8; 4]| {
+        let local = std::net::IpAddr::from(address);
+        reqwest::Client::builder().no_proxy().local_address(local).build().unwrap()
+    };
+    let (guesser, other) = (from([127, 0, 0, 2]), from([127, 0, 0, 3]));
+    for guess in 0..6 {
+        let answer = Answer::of(guesser.get(&url).bearer_auth(format!("guess {guess}"))).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    let held_up = Answer::of(guesser.get(&url).bearer_auth(TOKEN)).await;
+    assert_eq!(held_up.status, 429, "also with the right token: {held_up:?}");
+    assert!((1..=11).contains(&held_up.header("retry-after").parse().unwrap()), "{held_up:?}");
+    assert_eq!(Answer::of(other.get(&url).bearer_auth(TOKEN)).await.status, 200);
+    assert_eq!(browser.get("/keys").await.status, 200, "a session is not held up");
+    let metrics =
+        Answer::of(other.get(format!("http://{}/metrics", broker.operators)).bearer_auth(TOKEN)).await;
+    assert!(metrics.body.contains("cosbroker_admin_auth_failures_total 7\n"), "{}", metrics.body);
+}
