@@ -22,11 +22,14 @@ pub(super) struct RawLimits {
     revoked_file: Option<Spanned<PathBuf>>,
 }
 
+/// The vendor's Android SDK keeps keys for 100 scopes, one for each action and file (`STSScopeLimitCredentialProvider`).
+const DEFAULT_SCOPES_PER_USER: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
+
 impl Default for RawLimits {
     fn default() -> Self {
         Self {
             per_user: Rate::Per { count: NonZeroU32::MIN.saturating_add(59), period: Duration::from_mins(1) },
-            scopes_per_user: NonZeroU32::MIN.saturating_add(31),
+            scopes_per_user: DEFAULT_SCOPES_PER_USER,
             revoked_file: None,
         }
     }
