@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     admin::AdminState, audit::Audit, canary::Canary, connections::Server, credential_cache::CredentialCache,
-    identity::Verifier, reload::TemplateStore, sts::TencentSts, telemetry::Tracer,
+    http::Certificate, identity::Verifier, reload::TemplateStore, sts::TencentSts, telemetry::Tracer,
 };
 use runtime::clock::Clock;
 
@@ -31,6 +31,8 @@ use runtime::clock::Clock;
 pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
+    /// None without TLS.
+    certificate: Option<Arc<Certificate>>,
     admin: Arc<AdminState>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,

@@ -46,7 +46,7 @@ pub use self::{
     network::{Network, Proxy},
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
-    server::{Server, Tls},
+    server::{Server, Tls, TlsFiles, TlsPem, TlsUnreadable},
     snapshot::Snapshot,
     source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
     sts::{Sts, StsAction, StsParts},

@@ -42,7 +42,11 @@ pub use self::{
     problem::ProblemType,
     recent_refusals::{RecentRefusal, RecentRefusals},
 };
-pub(crate) use self::{prepared::prepared_answers, query::query};
+pub(crate) use self::{
+    prepared::prepared_answers,
+    query::query,
+    tls::{Certificate, CertificateMetrics},
+};
 use crate::{
     audit::Audit,
     config,
@@ -91,11 +95,12 @@ impl Api {
 /// allows of the configured number.
 ///
 /// # Errors
-/// If the certificate cannot be used.
+/// If TLS cannot be set up.
 pub(crate) fn serve(
     api: Api,
     listener: std::net::TcpListener,
     config: &config::Server,
+    certificate: Option<&Arc<Certificate>>,
     max_connections: usize,
     closing: CancellationToken,
 ) -> std::io::Result<Server> {
@@ -107,7 +112,7 @@ pub(crate) fn serve(
         max_connections,
         max_connections_per_address: config.max_connections_per_address(),
         exempt: config.trusted_proxies().to_vec(),
-        tls: config.tls().map(tls::server).transpose()?.map(Arc::new),
+        tls: certificate.map(Certificate::server).transpose()?.map(Arc::new),
         handshake_timeout: config.tls_handshake_timeout(),
         shutdown_timeout: config.shutdown_timeout(),
         answers: prepared_answers(),
@@ -127,7 +132,7 @@ pub(crate) fn serve(
 /// # Errors
 /// If they are not PEM, or do not belong together.
 pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
-    tls::server(tls).map(|_| ())
+    Certificate::new(tls).map(|_| ())
 }
 
 /// Handlers of GET answer HEAD too (RFC 9110 §9.1); the server leaves the body out.

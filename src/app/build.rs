@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, ConfigParts, Issuer},
     connections,
     credential_cache::CredentialCache,
-    http::{self, Api, RecentRefusals},
+    http::{self, Api, Certificate, CertificateMetrics, RecentRefusals},
     identity::Verifier,
     reload::TemplateStore,
     sts::{Sts, TencentSts},
@@ -176,14 +176,18 @@ impl Components {
         let (operators_address, operators_socket) = listen(Listener::Operators, address)?;
         let (public_address, public_socket) = listen(Listener::Public, server.listen())?;
         let api = self.api(server, shutdown.clone());
-        let public = http::serve(api, public_socket, server, max_connections, closing.clone())?;
+        let certificate = server.tls().map(Certificate::new).transpose()?.map(Arc::new);
+        let public =
+            http::serve(api, public_socket, server, certificate.as_ref(), max_connections, closing.clone())?;
         let mut registry = self.registry();
+        registry.register_collector(Box::new(CertificateMetrics { certificate: certificate.clone() }));
         public.register(&mut registry);
         let admin = Arc::new(self.admin_state(registry, tokens));
         let operators = crate::admin::serve(Arc::clone(&admin), operators_socket, closing.clone());
         Ok(App {
             public: (public_address, public),
             operators: (operators_address, operators),
+            certificate,
             admin,
             verifier: self.verifier,
             templates: self.templates,

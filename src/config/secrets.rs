@@ -37,10 +37,10 @@ impl Environment<'_> {
 }
 
 /// A secret or a private key.
-const MAX_SECRET_FILE_BYTES: u64 = 256 << 10;
+pub(super) const MAX_SECRET_FILE_BYTES: u64 = 256 << 10;
 
 /// A public key, certificates or a key set, which may be as large as one that is fetched.
-const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
+pub(super) const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 impl Context<'_> {
     /// Returns the secret that `<name>_env` or `<name>_file` names, if either is given.

@@ -8,8 +8,13 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use super::context::Context;
-use diagnostics::{Diagnostic, HumanDuration, SignedHumanDuration};
+use super::{
+    context::Context,
+    secrets::{MAX_KEY_FILE_BYTES, MAX_SECRET_FILE_BYTES},
+};
+use diagnostics::{
+    Diagnostic, HumanDuration, ReadFault, SignedHumanDuration, read_regular_file, read_secret_file,
+};
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -67,9 +72,38 @@ pub struct Server {
 /// A certificate chain and its private key, as PEM bytes.
 #[derive(Debug)]
 pub struct Tls {
-    certificate_chain: Vec<u8>,
-    private_key: SecretSlice<u8>,
-    place: String,
+    /// Where they were read, to read them again.
+    pub files: TlsFiles,
+    /// What they contained.
+    pub pem: TlsPem,
+    /// Where the configuration names them, for messages.
+    pub place: String,
+}
+
+/// The files of a certificate.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate chain, the leaf first.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A certificate chain and its private key, both in PEM.
+#[derive(Debug)]
+pub struct TlsPem {
+    /// The certificate chain.
+    pub chain: Vec<u8>,
+    /// The private key.
+    pub key: SecretSlice<u8>,
+}
+
+/// Why the files of a certificate cannot be read again.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {fault}; {}", path.display(), fault.help(path))]
+pub struct TlsUnreadable {
+    path: PathBuf,
+    fault: ReadFault,
 }
 
 /// The server library's own bound.
@@ -136,8 +170,14 @@ impl RawServer {
         match (&self.tls_cert_file, &self.tls_key_file) {
             (None, None) => Ok(None),
             (Some(chain), Some(key)) => Ok(Some(Tls {
-                certificate_chain: context.read_file(chain)?,
-                private_key: SecretSlice::from(context.read_secret_file(key)?.to_vec()),
+                pem: TlsPem {
+                    chain: context.read_file(chain)?,
+                    key: SecretSlice::from(context.read_secret_file(key)?.to_vec()),
+                },
+                files: TlsFiles {
+                    chain: context.resolve(chain.get_ref()),
+                    key: context.resolve(key.get_ref()),
+                },
                 place: context.place(&chain.span()),
             })),
             (Some(only), None) | (None, Some(only)) => Err(context.problem(
@@ -232,20 +272,18 @@ impl Server {
     }
 }
 
-impl Tls {
-    /// The certificate chain in PEM, leaf first.
-    pub(crate) fn certificate_chain(&self) -> &[u8] {
-        &self.certificate_chain
-    }
-
-    /// The private key in PEM.
-    pub(crate) fn private_key(&self) -> &SecretSlice<u8> {
-        &self.private_key
-    }
-
-    /// Where the configuration names the files, for messages: `file:line:column`.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+impl TlsFiles {
+    /// Reads the files again. Blocks.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn read(&self) -> Result<TlsPem, TlsUnreadable> {
+        let unreadable = |path: &PathBuf, fault| TlsUnreadable { path: path.clone(), fault };
+        let chain = read_regular_file(&self.chain, MAX_KEY_FILE_BYTES)
+            .map_err(|fault| unreadable(&self.chain, fault))?;
+        let key = read_secret_file(&self.key, MAX_SECRET_FILE_BYTES)
+            .map_err(|fault| unreadable(&self.key, fault))?;
+        Ok(TlsPem { chain, key: SecretSlice::from(key.to_vec()) })
     }
 }
 

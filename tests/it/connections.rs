@@ -14,22 +14,47 @@ use tokio::{
 };
 
 use crate::support::{
-    Answer, Answers, Broker, CannedSts, DEADLINE, Setup, Signal, raise_open_file_limit, token,
+    Answer, Answers, Broker, CannedSts, DEADLINE, Setup, Signal, raise_open_file_limit, token, write_secret,
 };
 
 fn setup() -> Setup {
     Setup::new(CannedSts::start(Answers::Key(1800)).address)
 }
 
+/// A certificate for `localhost` and its key, in PEM.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// A client that trusts no other certificate.
+    fn client(&self) -> reqwest::Client {
+        let trusted = reqwest::Certificate::from_pem(self.certificate.as_bytes()).unwrap();
+        reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap()
+    }
+
+    fn on(self, setup: Setup) -> Setup {
+        let mut setup = setup.with_section(
+            "server",
+            "tls_cert_file = \"policies/cert.pem\"\ntls_key_file = \"policies/key.pem\"",
+        );
+        setup.templates.push(("cert.pem".to_owned(), self.certificate));
+        setup.templates.push(("key.pem".to_owned(), self.key));
+        setup
+    }
+}
+
 /// A certificate for `localhost`, and a client that trusts it.
-fn with_tls(mut setup: Setup) -> (Setup, reqwest::Client) {
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    setup = setup
-        .with_section("server", "tls_cert_file = \"policies/cert.pem\"\ntls_key_file = \"policies/key.pem\"");
-    setup.templates.push(("cert.pem".to_owned(), certificate.cert.pem()));
-    setup.templates.push(("key.pem".to_owned(), certificate.signing_key.serialize_pem()));
-    let trusted = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
-    (setup, reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap())
+fn with_tls(setup: Setup) -> (Setup, reqwest::Client) {
+    let pair = Pair::new();
+    let client = pair.client();
+    (pair.on(setup), client)
 }
 
 /// Sends bytes over a connection, and returns all that comes until it is closed.
@@ -215,6 +240,34 @@ async fn silent_tls_clients_of_the_same_address_do_not_keep_real_ones_out() {
     }
     assert!(refused(&broker, "silent").await > 0);
     drop(silent);
+}
+
+/// Waits until a new connection of the client is accepted.
+async fn connects(client: &reqwest::Client, url: &str) {
+    let started = Instant::now();
+    while client.get(url).send().await.is_err() {
+        assert!(started.elapsed() < DEADLINE, "the certificate is not shown");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
+    let (first, second, third) = (Pair::new(), Pair::new(), Pair::new());
+    let (old_client, client) = (first.client(), second.client());
+    let broker = first.on(setup()).start();
+    let url = format!("https://localhost:{}/healthz", broker.public.port());
+    assert_eq!(old_client.get(&url).send().await.unwrap().status(), 200);
+    broker.put_template("cert.pem", &second.certificate);
+    write_secret(&broker.dir().join("policies/key.pem"), &second.key);
+    connects(&client, &url).await;
+    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 0\n"));
+    let kept = old_client.get(&url).send().await;
+    assert_eq!(kept.expect("on the connection that it has").status(), 200);
+
+    write_secret(&broker.dir().join("policies/key.pem"), &third.key);
+    broker.says("the changed certificate is not used; the present one stays in use");
+    assert_eq!(second.client().get(&url).send().await.unwrap().status(), 200);
+    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 1\n"));
 }
 
 #[tokio::test]

@@ -315,8 +315,9 @@ fn soak() {
         count(served),
         count(refused_in_faults)
     );
-    // The tables that remember 50,000 users are full after seven of ten minutes. Then nothing may grow.
-    let parts = [0.72..0.82, 0.9..1.0].map(|shares| part(&samples, shares, soak.length));
+    // The tables that remember 50,000 users are full after seven of ten minutes. A table that doubles once more is within
+    // the bound; a leak shows in `memory_is_flat_while_300_000_users_come_and_go`.
+    let parts = [0.75..0.85, 0.9..1.0].map(|shares| part(&samples, shares, soak.length));
     let resident = parts.each_ref().map(|part| mean_resident_bytes(part));
     let descriptors = parts.each_ref().map(|part| least_descriptors(part));
     println!(
@@ -347,6 +348,6 @@ fn soak() {
     );
     assert_eq!(count(sent), count(served) + count(refused_in_faults));
     assert!(made * 100 <= needed * 101, "{made} calls, {needed} needed");
-    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 102, "memory grew");
+    assert!(minutes < DEFAULT_MINUTES || resident[1] * 100 <= resident[0] * 105, "memory grew");
     assert!(descriptors[1] <= descriptors[0] + 8, "descriptors grew");
 }
