@@ -13,3 +13,4 @@ mod oracle;
 mod page;
 mod sdks;
 mod simplejwt;
+mod tools;
