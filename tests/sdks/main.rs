@@ -5,6 +5,7 @@
 
 use cosbroker_test_support as support;
 
+mod android;
 mod curl;
 mod demo;
 mod login_server;
