@@ -33,13 +33,15 @@ const RESPONSE_PARAMETERS: [&str; 6] = [
 ];
 
 /// Headers of every request. Ignored are the mark of a retry and the limit of the speed, both of which change
-/// nothing that is stored, and a checksum of old SDKs that COS no longer documents.
-const HEADERS_OF_EVERY_REQUEST: [&str; 5] = [
+/// nothing that is stored, a checksum of old SDKs that COS no longer documents, and a header that means nothing, with
+/// which the vendor tests its SDKs (`test/test.js` of cos-nodejs-sdk-v5).
+const HEADERS_OF_EVERY_REQUEST: [&str; 6] = [
     "x-cos-security-token",
     "x-ci-security-token",
     "x-cos-sdk-retry",
     "x-cos-traffic-limit",
     "x-cos-content-sha1",
+    "x-cos-test",
 ];
 
 /// Headers that give rights to others. The emulator has no ACLs; a policy can refuse the headers.
@@ -197,7 +199,9 @@ mod tests {
                 assert!(refused.unwrap_err().to_string().contains(name), "{operation:?}");
                 assert!(operation.refuse_unknown(&[], &pair(name, "")).is_ok(), "{operation:?}");
             }
-            for name in ["x-cos-meta-a", "x-cos-security-token", "content-type", "x-requested-with"] {
+            for name in
+                ["x-cos-meta-a", "x-cos-security-token", "x-cos-test", "content-type", "x-requested-with"]
+            {
                 assert!(operation.refuse_unknown(&[], &pair(name, "1")).is_ok(), "{operation:?}");
             }
         }
