@@ -63,8 +63,15 @@ const COPY_HEADERS: [&str; 5] = [
 ];
 
 /// Whether a parameter may stand in every request.
-pub(super) fn is_of_every_request(parameter: &str) -> bool {
+pub(in crate::cos) fn is_of_every_request(parameter: &str) -> bool {
     PARAMETERS_OF_EVERY_REQUEST.contains(&parameter)
+}
+
+/// Whether a header may stand in every request: those that are not COS's own, and those of [`HEADERS_OF_EVERY_REQUEST`].
+pub(in crate::cos) fn is_header_of_every_request(name: &str) -> bool {
+    // Rules for processing an upload (docs 460/18147), a header without COS's prefix.
+    let is_of_cos = name.starts_with("x-cos-") || name == "pic-operations";
+    !is_of_cos || HEADERS_OF_EVERY_REQUEST.contains(&name)
 }
 
 impl Operation {
@@ -120,14 +127,10 @@ impl Operation {
         }
     }
 
-    /// Whether the operation knows a header; headers that are not COS's own are always known.
+    /// Whether the operation knows a header.
     fn knows_header(self, name: &str) -> bool {
-        // Rules for processing an upload (docs 460/18147), a header without COS's prefix.
-        if !name.starts_with("x-cos-") && name != "pic-operations" {
-            return true;
-        }
         // COS ignores metadata where no object is created.
-        if HEADERS_OF_EVERY_REQUEST.contains(&name) || name.starts_with("x-cos-meta-") {
+        if is_header_of_every_request(name) || name.starts_with("x-cos-meta-") {
             return true;
         }
         let creates = matches!(
