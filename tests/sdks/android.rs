@@ -30,7 +30,6 @@ fn an_android_app_gets_keys_for_single_files_retries_and_signs_as_its_sdk_does()
         ("upload of another file", json!(403)),
         ("download with the key of an upload", json!(403)),
         ("a file of bob's", json!("status 403")),
-        ("one file more than the broker allows", json!("status 429")),
         // A retry takes the authorization from the request for good (`HttpTask.retrySignRequest`). So the app in
         // docs/start/clients.md builds it anew.
         ("while STS fails", json!("status 503")),

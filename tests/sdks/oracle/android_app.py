@@ -114,7 +114,6 @@ def scopes(broker, cloud, token):
     step("upload of another file", lambda: cos(cloud, own, "PUT", "/users/alice/1.jpg", b"x")[0])
     step("download with the key of an upload", lambda: cos(cloud, own, "GET", "/users/alice/0.jpg")[0])
     step("a file of bob's", lambda: provider.key("name/cos:PutObject", "users/bob/0.jpg"))
-    step("one file more than the broker allows", lambda: put(33))
 
 
 def retries(broker, cloud, token):

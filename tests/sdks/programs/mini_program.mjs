@@ -1,4 +1,4 @@
-// cos-wx-sdk-v5 in its default settings against the sandbox: node mini_program.mjs BROKER CLOUD. One JSON line per step.
+// cos-wx-sdk-v5 in its default settings with the sandbox: node mini_program.mjs BROKER CLOUD. One JSON line per step.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

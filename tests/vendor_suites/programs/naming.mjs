@@ -1,8 +1,8 @@
 // The names of tests. Runs in Node and in a page.
 
 /**
- * Returns a function that gives each test a name of its own, and says whether the test is left out: a pattern is a name,
- * or the beginning of names with `*` at its end.
+ * Returns a function that gives each test a name of its own, and says whether the test is left out. A pattern is a
+ * name, or the beginning of names with `*` at its end.
  */
 export function naming(patterns) {
   const seen = new Map();

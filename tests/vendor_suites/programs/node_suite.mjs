@@ -1,5 +1,6 @@
-// The tests of a checkout of cos-nodejs-sdk-v5: node node_suite.mjs CHECKOUT CLOUD SECRET_ID SECRET_KEY LEFT_OUT. One JSON
-// line per test. The suite connects to COS's real host names with HTTPS; here it reaches the sandbox, with plain HTTP.
+// The tests of a checkout of cos-nodejs-sdk-v5: node node_suite.mjs CHECKOUT CLOUD SECRET_ID SECRET_KEY LEFT_OUT. One
+// JSON line per test. The suite connects to COS's real host names with HTTPS; here it reaches the sandbox, with plain
+// HTTP.
 
 import { readFileSync } from "node:fs";
 import http from "node:http";
@@ -16,11 +17,15 @@ const COS_DOMAINS = /\.(myqcloud\.com|tencentcos\.cn)$/;
 const TEST_TIMEOUT = 60_000;
 
 const sendPlain = http.request;
-const refuse = (host, _, done) => done(Object.assign(new Error(`${host} is no host of COS`), { code: "ECONNREFUSED" }));
+
+/** Takes the place of a look-up of a host's name. */
+function refuse(host, _, done) {
+  done(Object.assign(new Error(`${host} is no host of COS`), { code: "ECONNREFUSED" }));
+}
 
 /**
- * Returns the request function of a module, which sends what is for COS to the sandbox, with the real name in `Host`, and
- * looks up no other name.
+ * Returns the request function of a module, which sends what is for COS to the sandbox, with the real name in `Host`,
+ * and looks up no other name.
  */
 function redirected({ request }) {
   return (options, ...more) => {

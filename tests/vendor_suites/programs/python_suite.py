@@ -1,6 +1,7 @@
 """The tests of a checkout of cos-python-sdk-v5: python_suite.py CHECKOUT CLOUD SECRET_ID SECRET_KEY LEFT_OUT.
 
-Prints one JSON line per test. The suite connects to COS's real host names with HTTPS; here it reaches the sandbox, with plain HTTP.
+Prints one JSON line per test. The suite connects to COS's real host names with HTTPS; here it reaches the sandbox, with
+plain HTTP.
 """
 
 import importlib
