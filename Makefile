@@ -4,8 +4,9 @@ CARGO ?= cargo
 ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
+VENDOR_SUITES := target/vendor-suites
 
-.PHONY: all quick check test rust sdks ops simulate outages soak test-subjects oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate outages soak test-subjects vendor-suites oracle sdk prometheus deny sandbox
 
 all: check test
 
@@ -56,6 +57,21 @@ outages:
 # SOAK_MINUTES is the length of the longest; 10 without it.
 soak:
 	$(CARGO) test --release --locked --workspace --test soak -- --test-threads 1 --nocapture
+
+# The vendor's own tests of its SDKs against the sandbox, from checkouts of tencentyun/cos-nodejs-sdk-v5, cos-js-sdk-v5 and
+# cos-python-sdk-v5, which are left as they are: make vendor-suites COS_NODEJS_SDK=../cos-nodejs-sdk-v5. Those that are not
+# named are not run.
+vendor-suites: oracle sdk
+	test -n "$(COS_NODEJS_SDK)$(COS_JS_SDK)$(COS_PYTHON_SDK)" \
+	|| { echo "make vendor-suites: set COS_NODEJS_SDK, COS_JS_SDK or COS_PYTHON_SDK to a checkout"; exit 1; }
+	rm -rf $(VENDOR_SUITES)
+	$(call copied-checkout,cos-nodejs-sdk-v5,$(COS_NODEJS_SDK))
+	$(call copied-checkout,cos-js-sdk-v5,$(COS_JS_SDK))
+	$(call copied-checkout,cos-python-sdk-v5,$(COS_PYTHON_SDK))
+	if [ -n "$(COS_NODEJS_SDK)" ]; then npm install --prefix $(VENDOR_SUITES)/cos-nodejs-sdk-v5 --ignore-scripts --no-audit --no-fund --silent; fi
+	$(CARGO) test --locked --workspace --test vendor_suites -- --test-threads 1 --nocapture
+
+copied-checkout = if [ -n "$(2)" ]; then mkdir -p $(VENDOR_SUITES)/$(1) && git -C "$(2)" archive HEAD | tar -x -C $(VENDOR_SUITES)/$(1); fi
 
 # Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed

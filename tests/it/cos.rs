@@ -9,6 +9,7 @@ use crate::support::{Answer, sandbox::Sandbox};
 
 mod form;
 mod operation;
+mod service;
 mod signature;
 mod store;
 
@@ -319,13 +320,6 @@ async fn metadata_is_limited_and_an_empty_header_is_ignored() {
     }
     let head = alice.send(&sandbox, CosRequest::new(Method::HEAD, "users/alice/a")).await;
     assert_eq!((head.header("x-cos-meta-a"), head.headers.get("cache-control")), (fits.as_str(), None));
-}
-
-#[tokio::test]
-async fn a_list_of_all_buckets_is_refused_with_an_error_of_cos() {
-    let sandbox = Sandbox::start();
-    let request = sandbox.http.get(sandbox.url("/")).header("host", "service.cos.myqcloud.com");
-    assert_eq!(code(&Answer::of(request).await), (501, "NotImplemented"));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use cosbroker_test_support as support;
 
+mod android;
 mod curl;
 mod demo;
 mod login_server;
@@ -13,3 +14,4 @@ mod oracle;
 mod page;
 mod sdks;
 mod simplejwt;
+mod tools;

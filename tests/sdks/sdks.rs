@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{repository, sandbox::Sandbox};
 
@@ -28,6 +28,7 @@ use Expected::{Done, Refused, RefusedHead, Value as ValueOf};
 enum Sdk {
     Node,
     Browser,
+    MiniProgram,
     Python,
 }
 
@@ -69,6 +70,14 @@ const OTHER_STEPS: [(&str, Expected); 18] = [
     ("a key refreshed during an upload", ValueOf("requested again, 2 keys, the same bytes")),
 ];
 
+/// What only the SDK for mini-programs does: it uploads with forms, and the runtime downloads.
+const FORMS: [(&str, Expected); 4] = [
+    ("upload with a form", Done),
+    ("download of the form's file", ValueOf("200 from a form")),
+    ("upload of an empty file with a form", Done),
+    ("upload with a form to bob's home", Refused(403, "AccessDenied")),
+];
+
 /// Forged and expired keys, and the code that every call is refused with.
 const BAD_KEYS: [(&str, &str); 5] = [
     ("a tampered policy", "InvalidAccessKeyId"),
@@ -85,6 +94,7 @@ impl Sdk {
         match self {
             Self::Node | Self::Python => ["proxy", "address", "path"],
             Self::Browser => ["resolver", "localhost", "path"],
+            Self::MiniProgram => ["defaults", "http", "path"],
         }
     }
 
@@ -93,13 +103,14 @@ impl Sdk {
         self != Self::Python
     }
 
-    /// The error code that the SDK makes up for a response to HEAD.
-    fn head_code(self, status: u16) -> String {
+    /// The error code that the SDK makes up for a response to HEAD, if it does.
+    fn head_code(self, status: u16) -> Value {
         match (self, status) {
-            (Self::Node, _) => status.to_string(),
-            (Self::Browser, _) => "Error".to_owned(),
-            (Self::Python, 404) => "NoSuchResource".to_owned(),
-            (Self::Python, _) => "Unknown".to_owned(),
+            (Self::Node, _) => json!(status.to_string()),
+            (Self::Browser, _) => json!("Error"),
+            (Self::MiniProgram, _) => Value::Null,
+            (Self::Python, 404) => json!("NoSuchResource"),
+            (Self::Python, _) => json!("Unknown"),
         }
     }
 
@@ -114,7 +125,8 @@ impl Sdk {
                 (format!("{name}: {call}"), expected)
             })
         });
-        let rest = OTHER_STEPS.map(|(step, expected)| (step.to_owned(), expected));
+        let forms = FORMS.into_iter().filter(|_| self == Self::MiniProgram);
+        let rest = OTHER_STEPS.into_iter().chain(forms).map(|(step, expected)| (step.to_owned(), expected));
         let clocks = ["a clock 20 minutes off", "a clock -20 minutes off"]
             .into_iter()
             .filter(|_| self.corrects_clocks())
@@ -168,6 +180,14 @@ fn the_javascript_sdk_in_a_browser_works_in_its_own_home_and_is_refused_elsewher
 }
 
 #[test]
+fn the_mini_program_sdk_works_in_its_own_home_by_its_default_way_and_is_refused_elsewhere() {
+    let (_sandbox, addresses, _templates) = sandbox();
+    let lines = output_lines(node("mini_program.mjs").args(&addresses));
+    let differences = Sdk::MiniProgram.differences(&lines);
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[test]
 fn the_python_sdk_works_in_its_own_home_and_is_refused_elsewhere() {
     let (_sandbox, addresses, _templates) = sandbox();
     let lines = output_lines(python("python_sdk.py").args(&addresses));
@@ -217,7 +237,7 @@ fn outcomes(lines: &[Value]) -> BTreeMap<&str, &str> {
 
 /// Starts a sandbox. Its default template, which the drop-in routes use, is the shipped `files` template; the
 /// shipped `upload` template is there as `capped`.
-fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
+pub(crate) fn sandbox() -> (Sandbox, [String; 2], tempfile::TempDir) {
     let templates = tempfile::tempdir().unwrap();
     for (name, shipped) in [("upload", "files"), ("files", "files"), ("capped", "upload")] {
         let shipped = repository(&format!("policies/{shipped}.toml"));

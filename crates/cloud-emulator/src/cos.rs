@@ -21,6 +21,7 @@ mod object;
 mod operation;
 mod request;
 mod response;
+mod service;
 mod upload;
 mod xml;
 
@@ -112,7 +113,7 @@ pub(crate) async fn handle(
         return error.response(None, &request_id, now);
     }
     let Some(address) = address_of(request.head(), &cos.default_region) else {
-        return no_bucket_named(&request, &request_id, now);
+        return without_bucket(&cos, &request, &request_id, now);
     };
     let resource = format!("{}/{}", address.bucket, address.key);
     let response = match cos.answer(CosRequest::new(&request, address, now), &mut body).await {
@@ -126,7 +127,12 @@ pub(crate) async fn handle(
 }
 
 /// Answers a request that names no bucket and no route of the sandbox.
-fn no_bucket_named(request: &HttpRequest, request_id: &str, now: jiff::Timestamp) -> HttpResponse {
+fn without_bucket(
+    cos: &CosEmulator,
+    request: &HttpRequest,
+    request_id: &str,
+    now: jiff::Timestamp,
+) -> HttpResponse {
     if request.method() == Method::CONNECT {
         // Clients seldom show why a proxy refused a tunnel, so it is logged.
         tracing::info!(
@@ -136,10 +142,17 @@ fn no_bucket_named(request: &HttpRequest, request_id: &str, now: jiff::Timestamp
         return HttpResponse::NotImplemented()
             .body("the sandbox speaks plain HTTP: set your SDK's protocol to http (`Protocol: 'http:'`, `Scheme='http'`)\n");
     }
-    if request::host(request.head()).is_some_and(is_in_cos_domain) {
-        // Such as the list of all buckets.
-        let error = CosError::NotImplemented("a request that names no bucket".to_owned());
-        return error.response(None, request_id, now);
+    if let Some(host) = request::host(request.head()).filter(|host| is_in_cos_domain(host)) {
+        let listed = if request.method() == Method::GET && request.path() == "/" {
+            let address = Address::of_service(host, &cos.default_region);
+            cos.list_buckets(&CosRequest::new(request, address, now))
+        } else {
+            Err(CosError::NotImplemented("a request that names no bucket".to_owned()))
+        };
+        return match listed {
+            Ok(response) => response::with_common_headers(response, request_id),
+            Err(error) => error.response(None, request_id, now),
+        };
     }
     HttpResponse::NotFound().body(format!(
         "the sandbox has nothing at {} {}: this is none of its own routes, and neither the host (<bucket>-<appid>.cos.localhost) nor the path (/<bucket>-<appid>/<key>) names a bucket\n",

@@ -162,6 +162,16 @@ impl Storage {
         Ok(())
     }
 
+    /// Returns the buckets that hold an object, each with the time of its oldest object.
+    pub(crate) fn buckets(&self) -> Vec<(String, Timestamp)> {
+        let state = self.state();
+        let buckets = state.buckets.iter().filter_map(|(name, objects)| {
+            let oldest = objects.values().map(|object| object.modified).min()?;
+            Some((name.clone(), oldest))
+        });
+        buckets.collect()
+    }
+
     /// Returns a page of a bucket's objects.
     pub(crate) fn list(&self, bucket: &str, query: &ListQuery) -> Page<(String, Arc<Object>)> {
         let state = self.state();

@@ -5,9 +5,9 @@
 // that point the SDK at the sandbox; all steps but one use the first. `blob` and `file` make bodies and upload parameters
 // of bytes; `download` makes the SDK return bytes.
 
-const BUCKET = { Bucket: "examplebucket-1250000000", Region: "ap-guangzhou" };
+export const BUCKET = { Bucket: "examplebucket-1250000000", Region: "ap-guangzhou" };
 const SOURCE = "examplebucket-1250000000.cos.ap-guangzhou.myqcloud.com";
-const FILES = "/v1/credentials/files";
+export const FILES = "/v1/credentials/files";
 const MIB = 1024 * 1024;
 const MINUTE = 60_000;
 /** So much of the shipped templates' half hour that the SDKs request another key. */
@@ -193,7 +193,7 @@ async function expiry(world, alice) {
 }
 
 /** An app as in the SDK's documentation: it requests a key from the broker whenever the SDK wants one. */
-function app(world, token, path) {
+export function app(world, token, path) {
   // Without a call of the callback, the SDK would wait for ever.
   const getAuthorization = (_, callback) => requestKey(world, token, path).then(authorization, () => ({})).then(callback);
   return new world.COS({ ...world.pointing, getAuthorization });
@@ -211,7 +211,7 @@ function authorization({ credentials, startTime, expiredTime }) {
   return { ...key, StartTime: startTime, ExpiredTime: expiredTime };
 }
 
-async function tokenOf({ cloud }, sub) {
+export async function tokenOf({ cloud }, sub) {
   return (await fetch(`${cloud}/token?sub=${sub}`)).text();
 }
 
@@ -267,12 +267,15 @@ function tampered(token) {
 }
 
 /** Runs one step and prints its result. */
-async function attempt({ say }, step, act) {
+export async function attempt({ say }, step, act) {
   try {
     const value = await act();
     await say({ step, ok: true, ...(value === undefined ? {} : { value: String(value) }) });
   } catch (error) {
-    const { statusCode: status, code, message } = error;
+    // The SDK for mini-programs gives what COS answered, in a property; of an upload, in one of that.
+    const answered = error.error?.error ?? error.error;
+    const { statusCode: status = error.error?.statusCode } = error;
+    const { code = answered?.Code, message = answered?.Message } = error;
     await say({ step, ok: false, status, code, message: String(message) });
   }
 }

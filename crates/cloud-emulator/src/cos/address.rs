@@ -25,11 +25,7 @@ impl Address {
         let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
         let mut labels = host.split('.').peekable();
         let bucket = labels.next_if(|label| is_bucket(label)).map(str::to_owned);
-        let region = labels
-            .skip_while(|label| !COS_LABELS.contains(label))
-            .nth(1)
-            .filter(|label| !["localhost", "accelerate"].contains(label));
-        let region = region.unwrap_or(default_region).to_owned();
+        let region = region_in(labels).unwrap_or(default_region).to_owned();
         if let Some(bucket) = bucket {
             return Some(Self { bucket, region, key: path.into_owned() });
         }
@@ -37,11 +33,26 @@ impl Address {
         is_bucket(bucket).then(|| Self { bucket: bucket.to_owned(), region, key: key.to_owned() })
     }
 
+    /// Returns the address of no bucket, in a host that names none (`cos.<region>.myqcloud.com`,
+    /// `service.cos.myqcloud.com`).
+    pub(super) fn of_service(host: &str, default_region: &str) -> Self {
+        let region = region_in(host.split('.')).unwrap_or(default_region).to_owned();
+        Self { bucket: String::new(), region, key: String::new() }
+    }
+
     /// Returns the six-segment resource of a key in this bucket; of the bucket for an empty key.
     pub(super) fn resource(&self, key: &str) -> String {
         let appid = self.bucket.rsplit('-').next().unwrap_or_default();
         format!("qcs::cos:{}:uid/{appid}:{}/{key}", self.region, self.bucket)
     }
+}
+
+/// Returns the region that stands in the labels of a host, if one does.
+fn region_in<'a>(labels: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    labels
+        .skip_while(|label| !COS_LABELS.contains(label))
+        .nth(1)
+        .filter(|label| !["localhost", "accelerate", "myqcloud", "tencentcos"].contains(label))
 }
 
 /// The labels of a host before its region; the second one is for clients in the vendor's network (docs 436/6224).
@@ -109,6 +120,17 @@ mod tests {
             ("sts.tencentcloudapi.com", "/"),
         ] {
             assert_eq!(address(host, path), None, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_bucket_may_name_the_region() {
+        for (host, region) in [
+            ("service.cos.myqcloud.com", "home"),
+            ("service.cos.tencentcos.cn:80", "home"),
+            ("cos.ap-beijing.myqcloud.com", "ap-beijing"),
+        ] {
+            assert_eq!(Address::of_service(host, "home").region, region, "{host}");
         }
     }
 

@@ -4,6 +4,7 @@ mod known;
 
 use actix_web::http::Method;
 
+pub(super) use self::known::{is_header_of_every_request, is_of_every_request};
 use super::error::CosError;
 
 /// An operation that the emulator has.
@@ -142,7 +143,7 @@ fn has_value(query: &[(String, String)], parameter: &str) -> bool {
 
 /// Returns what to call a request that is no operation of the emulator.
 fn unknown_operation(method: &str, query: &[(String, String)]) -> String {
-    match query.iter().find(|(name, _)| !known::is_of_every_request(name)) {
+    match query.iter().find(|(name, _)| !is_of_every_request(name)) {
         Some((name, _)) => format!("{method} with ?{name}"),
         None => method.to_owned(),
     }

@@ -230,6 +230,33 @@ pub(super) struct NotDeleted {
     pub(super) message: String,
 }
 
+/// The response to `GET /` at a host that names no bucket.
+#[derive(Serialize)]
+#[serde(rename = "ListAllMyBucketsResult", rename_all = "PascalCase")]
+pub(super) struct AllBuckets {
+    pub(super) owner: Owner,
+    pub(super) buckets: BucketList,
+    pub(super) marker: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_marker: Option<String>,
+    pub(super) is_truncated: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BucketList {
+    pub(super) bucket: Vec<ListedBucket>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedBucket {
+    pub(super) name: String,
+    pub(super) location: String,
+    pub(super) creation_date: String,
+    pub(super) bucket_type: &'static str,
+}
+
 /// The response to `POST /` with `success_action_status=201`.
 #[derive(Serialize)]
 #[serde(rename = "PostResponse", rename_all = "PascalCase")]

@@ -33,13 +33,15 @@ const RESPONSE_PARAMETERS: [&str; 6] = [
 ];
 
 /// Headers of every request. Ignored are the mark of a retry and the limit of the speed, both of which change
-/// nothing that is stored, and a checksum of old SDKs that COS no longer documents.
-const HEADERS_OF_EVERY_REQUEST: [&str; 5] = [
+/// nothing that is stored, a checksum of old SDKs that COS no longer documents, and a header that means nothing, with
+/// which the vendor tests its SDKs (`test/test.js` of cos-nodejs-sdk-v5).
+const HEADERS_OF_EVERY_REQUEST: [&str; 6] = [
     "x-cos-security-token",
     "x-ci-security-token",
     "x-cos-sdk-retry",
     "x-cos-traffic-limit",
     "x-cos-content-sha1",
+    "x-cos-test",
 ];
 
 /// Headers that give rights to others. The emulator has no ACLs; a policy can refuse the headers.
@@ -61,8 +63,15 @@ const COPY_HEADERS: [&str; 5] = [
 ];
 
 /// Whether a parameter may stand in every request.
-pub(super) fn is_of_every_request(parameter: &str) -> bool {
+pub(in crate::cos) fn is_of_every_request(parameter: &str) -> bool {
     PARAMETERS_OF_EVERY_REQUEST.contains(&parameter)
+}
+
+/// Whether a header may stand in every request: those that are not COS's own, and those of [`HEADERS_OF_EVERY_REQUEST`].
+pub(in crate::cos) fn is_header_of_every_request(name: &str) -> bool {
+    // Rules for processing an upload (docs 460/18147), a header without COS's prefix.
+    let is_of_cos = name.starts_with("x-cos-") || name == "pic-operations";
+    !is_of_cos || HEADERS_OF_EVERY_REQUEST.contains(&name)
 }
 
 impl Operation {
@@ -118,14 +127,10 @@ impl Operation {
         }
     }
 
-    /// Whether the operation knows a header; headers that are not COS's own are always known.
+    /// Whether the operation knows a header.
     fn knows_header(self, name: &str) -> bool {
-        // Rules for processing an upload (docs 460/18147), a header without COS's prefix.
-        if !name.starts_with("x-cos-") && name != "pic-operations" {
-            return true;
-        }
         // COS ignores metadata where no object is created.
-        if HEADERS_OF_EVERY_REQUEST.contains(&name) || name.starts_with("x-cos-meta-") {
+        if is_header_of_every_request(name) || name.starts_with("x-cos-meta-") {
             return true;
         }
         let creates = matches!(
@@ -197,7 +202,9 @@ mod tests {
                 assert!(refused.unwrap_err().to_string().contains(name), "{operation:?}");
                 assert!(operation.refuse_unknown(&[], &pair(name, "")).is_ok(), "{operation:?}");
             }
-            for name in ["x-cos-meta-a", "x-cos-security-token", "content-type", "x-requested-with"] {
+            for name in
+                ["x-cos-meta-a", "x-cos-security-token", "x-cos-test", "content-type", "x-requested-with"]
+            {
                 assert!(operation.refuse_unknown(&[], &pair(name, "1")).is_ok(), "{operation:?}");
             }
         }
