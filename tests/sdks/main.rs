@@ -7,6 +7,7 @@ use cosbroker_test_support as support;
 
 mod curl;
 mod demo;
+mod deny;
 mod login_server;
 mod openid;
 mod oracle;
