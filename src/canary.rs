@@ -11,6 +11,7 @@ mod isolation_check;
 mod metrics;
 mod outcome;
 mod probe;
+mod processing_cases;
 mod request;
 mod routine_probes;
 mod synthetic_users;

@@ -3,13 +3,14 @@
 
 use super::{
     probe::{Expected, Probe},
+    processing_cases::completed_upload,
     request::Request,
     synthetic_users::{OBJECT_NAME, Objects, SyntheticUsers, User},
 };
 use tencent_sign::cos::encoded;
 
 /// The ways to write `../` that a server on the way may resolve, with their names.
-const PARENT_FOLDERS: [(&str, &str); 6] = [
+pub(super) const PARENT_FOLDERS: [(&str, &str); 6] = [
     ("`../`", "../"),
     ("`%2e%2e/`", "%2e%2e/"),
     ("`..%2f`", "..%2f"),
@@ -28,8 +29,8 @@ const ACL_HEADERS: [(&str, &str); 6] = [
     ("x-cos-grant-full-control", "id=\"100000000001\""),
 ];
 
-/// The body of a request that completes an upload.
-const COMPLETE_UPLOAD: &str = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"d41d8cd98f00b204e9800998ecf8427e\"</ETag></Part></CompleteMultipartUpload>";
+/// The `ETag` of an empty part.
+const EMPTY_ETAG: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 /// The probes in the order in which they are sent.
 pub(super) struct Cases {
@@ -52,7 +53,9 @@ pub(super) fn cases(users: &SyntheticUsers, run_id: &str) -> Cases {
     cases.listings(User::Short);
     match users.own_objects(User::Short, "name/cos:PutObject") {
         None => {
-            untried.push("paths and listings in disguise, copies and ACL headers: these keys write nothing");
+            untried.push(
+                "paths and listings in disguise, copies, data processing and ACL headers: these keys write nothing",
+            );
         }
         Some(objects) => {
             cases.disguised_listings(User::Short);
@@ -60,8 +63,10 @@ pub(super) fn cases(users: &SyntheticUsers, run_id: &str) -> Cases {
             if objects.are_many() {
                 cases.copies(User::Short, &objects);
                 cases.disguised_paths(User::Short, &objects);
+                cases.processing(User::Short, &objects);
             } else {
-                untried.push("paths in disguise and copies: these keys write one object only");
+                untried
+                    .push("paths in disguise, copies and data processing: these keys write one object only");
             }
         }
     }
@@ -74,23 +79,24 @@ pub(super) fn cases(users: &SyntheticUsers, run_id: &str) -> Cases {
 }
 
 /// Collects the probes for two users.
-struct AttackCases<'a> {
-    users: &'a SyntheticUsers,
+pub(super) struct AttackCases<'a> {
+    pub(super) users: &'a SyntheticUsers,
     run_id: &'a str,
-    probes: Vec<Probe>,
+    pub(super) probes: Vec<Probe>,
     /// The number of object names used so far.
     names_used: usize,
 }
 
 impl AttackCases<'_> {
-    fn add(
+    pub(super) fn add(
         &mut self,
         name: impl Into<String>,
         by: impl Into<Option<User>>,
         request: Request,
         expected: Expected,
     ) {
-        self.probes.push(Probe { name: name.into(), by: by.into(), request, expected });
+        let (name, by) = (name.into(), by.into());
+        self.probes.push(Probe { name, by, request, expected, completes_upload: false });
     }
 
     /// Returns the key of the object that a user writes and that the other user attacks.
@@ -103,13 +109,13 @@ impl AttackCases<'_> {
     }
 
     /// Returns an object name that no object has yet.
-    fn next_name(&mut self) -> String {
+    pub(super) fn next_name(&mut self) -> String {
         self.names_used += 1;
         format!("{OBJECT_NAME}-{}-{}", self.run_id, self.names_used)
     }
 
     /// Adds the body and content type of a user's write.
-    fn as_write(&self, user: User, request: Request) -> Request {
+    pub(super) fn as_write(&self, user: User, request: Request) -> Request {
         let objects = self.users.own_objects(user, "name/cos:PutObject");
         let content_type = objects.map_or("text/plain", |objects| objects.content_type);
         request.with_body(user.object_body()).with_header("content-type", content_type)
@@ -147,7 +153,11 @@ impl AttackCases<'_> {
             ("begin an upload in parts", of_subresource("POST", &key, "uploads"), Expected::Denied),
             ("upload a part", of_upload("PUT", &key).with_parameter("partNumber", "1"), Expected::Denied),
             ("list an upload's parts", of_upload("GET", &key), Expected::Denied),
-            ("complete an upload", of_upload("POST", &key).with_body(COMPLETE_UPLOAD), Expected::Denied),
+            (
+                "complete an upload",
+                of_upload("POST", &key).with_body(completed_upload(EMPTY_ETAG)),
+                Expected::Denied,
+            ),
             ("abort an upload", of_upload("DELETE", &key), Expected::Denied),
             ("append to the other's object", append, Expected::Refused),
             ("read the other's ACL", of_subresource("GET", &key, "acl"), Expected::Refused),
@@ -196,6 +206,7 @@ impl AttackCases<'_> {
                 Request::to("PUT", &plain.replace('/', "//")),
                 Expected::Refused,
             ),
+            ("`/./` in the other's name", Request::to("PUT", &plain.replace('/', "/./")), Expected::Refused),
         ] {
             let read = Request { method: "GET", ..request.clone() };
             let write = self.as_write(user, request);
@@ -248,6 +259,13 @@ impl AttackCases<'_> {
         ] {
             let query: Vec<_> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
             self.add(name, user, list(&query), shown.clone());
+        }
+        // `GET ///////` lists the bucket, says the vendor's own test (cos-nodejs-sdk-v5, `test/test.js`).
+        for (name, path) in [("slashes", "//////"), ("dots", "./././"), ("slashes and dots", "/.//./")] {
+            let request = Request::to("GET", path);
+            self.add(format!("list by a path of {name}"), user, request.clone(), shown.clone());
+            let request = request.with_parameter("prefix", others.as_str());
+            self.add(format!("list the other's by a path of {name}"), user, request, shown.clone());
         }
     }
 
@@ -358,5 +376,5 @@ fn of_upload(method: &'static str, key: &str) -> Request {
 }
 
 fn list(query: &[(&'static str, &str)]) -> Request {
-    query.iter().fold(Request::of("GET", ""), |request, (name, value)| request.with_parameter(name, *value))
+    query.iter().fold(Request::of("GET", ""), |request, (name, value)| request.with_parameter(*name, *value))
 }

@@ -38,6 +38,9 @@ const SIGNATURE_LEEWAY_SECONDS: i64 = 300;
 
 const SECURITY_TOKEN: &str = "x-cos-security-token";
 
+/// The content type of a form (RFC 7578). The boundary stands in no body of a probe.
+const FORM_TYPE: &str = "multipart/form-data; boundary=cosbroker-canary-form";
+
 #[derive(Debug)]
 pub(super) struct Client {
     direct: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -129,10 +132,19 @@ impl Client {
         };
         let mut headers = owned(&request.headers);
         headers.push(("host".to_owned(), host));
+        let mut body = request.body.clone();
         if let Some(credential) = credential {
-            headers.push((SECURITY_TOKEN.to_owned(), credential.token.expose_secret().to_owned()));
-            let authorization = authorization(request, &headers, credential, clock);
-            headers.push((header::AUTHORIZATION.to_string(), authorization));
+            let token = credential.token.expose_secret();
+            if request.form.is_empty() {
+                headers.push((SECURITY_TOKEN.to_owned(), token.to_owned()));
+                let authorization = authorization(request, &headers, credential, clock);
+                headers.push((header::AUTHORIZATION.to_string(), authorization));
+            } else {
+                // A form has in fields what other requests have in headers, and its signature is over the bucket.
+                let signature = authorization(request, &headers, credential, clock);
+                body = form_body(request, &[("Signature", &signature), (SECURITY_TOKEN, token)]);
+                headers.push((header::CONTENT_TYPE.to_string(), FORM_TYPE.to_owned()));
+            }
         }
         let target: Uri = format!("{base}{}", request.target()).parse()?;
         let mut built = hyper::Request::builder().method(request.method).uri(target);
@@ -141,7 +153,7 @@ impl Client {
             value.set_sensitive(name == header::AUTHORIZATION.as_str() || name == SECURITY_TOKEN);
             built = built.header(name, value);
         }
-        built.body(Full::from(request.body.clone()))
+        built.body(Full::from(body))
     }
 }
 
@@ -172,7 +184,8 @@ fn authorization(
     credential: &TemporaryCredential,
     clock: &dyn Clock,
 ) -> String {
-    let parameters = owned(&request.query);
+    let parameters: Vec<_> =
+        request.query.iter().map(|(name, value)| (name.clone().into_owned(), value.clone())).collect();
     let signed =
         cos::Request { method: request.method, path: &request.signed_path, parameters: &parameters, headers };
     let now = clock.now().as_second();
@@ -183,4 +196,20 @@ fn authorization(
 
 fn owned(pairs: &[(&'static str, String)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// Returns the body of a form: its fields, those of the credential, and the file (RFC 7578).
+fn form_body(request: &Request, credential: &[(&str, &str)]) -> String {
+    let form = request.form.iter().map(|(name, value)| (*name, value.as_str()));
+    let mut parts: Vec<String> = form
+        .chain(credential.iter().copied())
+        .map(|(name, value)| form_part(&format!("name=\"{name}\""), value))
+        .collect();
+    parts.push(form_part("name=\"file\"; filename=\"file\"", &request.body));
+    parts.push("--cosbroker-canary-form--\r\n".to_owned());
+    parts.concat()
+}
+
+fn form_part(name: &str, content: &str) -> String {
+    format!("--cosbroker-canary-form\r\nContent-Disposition: form-data; {name}\r\n\r\n{content}\r\n")
 }

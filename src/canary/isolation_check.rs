@@ -8,6 +8,7 @@ use super::{
     attack_cases,
     client::{Client, NoClient, Unanswered},
     probe::{Expected, Probe, Verdict, verdict_of_other_write},
+    processing_cases::PICTURE,
     request::{Answer, Request},
     synthetic_users::{Credentials, SyntheticUsers, Unfit, User},
 };
@@ -128,7 +129,11 @@ impl TemplateCheck<'_> {
     }
 
     async fn send_probe(&mut self, probe: &Probe) -> (Verdict, String) {
-        let answer = match self.send(probe.by, &probe.request).await {
+        let request = match self.prepared(probe).await {
+            Ok(request) => request,
+            Err(seen) => return (Verdict::Inconclusive, seen),
+        };
+        let answer = match self.send(probe.by, &request).await {
             Ok(answer) => answer,
             Err(unanswered) => return (Verdict::Inconclusive, unanswered.to_string()),
         };
@@ -142,6 +147,28 @@ impl TemplateCheck<'_> {
             Expected::NotInOtherHome(proof) => self.send_proof(user.other(), proof, &seen).await,
             _ => (verdict, seen),
         }
+    }
+
+    /// Returns the request of a probe. Begins the upload that it completes, if it completes one.
+    async fn prepared(&self, probe: &Probe) -> Result<Request, String> {
+        let request = probe.request.clone();
+        if !probe.completes_upload {
+            return Ok(request);
+        }
+        let headers = request.headers.iter().filter(|(name, _)| *name == "content-type");
+        let begin = Request { method: "POST", headers: headers.cloned().collect(), ..request.delete() };
+        let answer = self.send(probe.by, &begin.with_parameter("uploads", "")).await;
+        let answer = answer.map_err(|unanswered| unanswered.to_string())?;
+        let id = answer.upload_id().ok_or_else(|| format!("{answer}, where an upload was begun"))?;
+        let part = Request { method: "PUT", ..request.delete() }
+            .with_body(PICTURE)
+            .with_parameter("partNumber", "1")
+            .with_parameter("uploadId", id.as_str());
+        let sent = self.send(probe.by, &part).await.map_err(|unanswered| unanswered.to_string())?;
+        if !sent.is_success() {
+            return Err(format!("{sent}, where a part was sent"));
+        }
+        Ok(request.with_parameter("uploadId", id))
     }
 
     /// Lets the other user write the object. It must not be there yet.
@@ -164,7 +191,8 @@ impl TemplateCheck<'_> {
     }
 
     fn note_written(&mut self, user: User, request: &Request) {
-        let is_known = self.written.iter().any(|(_, one)| one.path == request.path);
+        let path = request.delete().path;
+        let is_known = self.written.iter().any(|(_, one)| one.delete().path == path);
         if ["PUT", "POST"].contains(&request.method) && !is_known {
             self.written.push((user, request.clone()));
         }
@@ -174,13 +202,7 @@ impl TemplateCheck<'_> {
     async fn clean_up(self) -> Vec<String> {
         let mut left = Vec::new();
         for (user, request) in &self.written {
-            let delete = Request {
-                method: "DELETE",
-                query: Vec::new(),
-                headers: Vec::new(),
-                body: String::new(),
-                ..request.clone()
-            };
+            let delete = request.delete();
             let answer = self.send(Some(*user), &delete).await;
             if !answer.is_ok_and(|answer| answer.is_success() || answer.status == 404) {
                 left.push(delete.path);

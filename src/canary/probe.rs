@@ -16,6 +16,8 @@ pub(super) struct Probe {
     pub(super) by: Option<User>,
     pub(super) request: Request,
     pub(super) expected: Expected,
+    /// Whether the request completes an upload, which is begun and gets its only part before.
+    pub(super) completes_upload: bool,
 }
 
 /// What must come of a probe.

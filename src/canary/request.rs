@@ -1,6 +1,6 @@
 //! A request to COS as it is sent, and the answer.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
@@ -14,10 +14,12 @@ pub(super) struct Request {
     /// The path that the signature covers, decoded.
     pub(super) signed_path: String,
     /// The decoded names and values of the query.
-    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) query: Vec<(Cow<'static, str>, String)>,
     /// The headers besides `host` and those of the credential.
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: String,
+    /// The fields of a form before its file, which is the body; none if the request is no form.
+    pub(super) form: Vec<(&'static str, String)>,
 }
 
 impl Request {
@@ -30,7 +32,15 @@ impl Request {
     pub(super) fn to(method: &'static str, path: &str) -> Self {
         let path = format!("/{path}");
         let signed_path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
-        Self { method, path, signed_path, query: Vec::new(), headers: Vec::new(), body: String::new() }
+        Self {
+            method,
+            path,
+            signed_path,
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: String::new(),
+            form: Vec::new(),
+        }
     }
 
     /// Signs the request as if it were about this key.
@@ -40,8 +50,12 @@ impl Request {
     }
 
     #[must_use]
-    pub(super) fn with_parameter(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
+    pub(super) fn with_parameter(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.query.push((name.into(), value.into()));
         self
     }
 
@@ -56,10 +70,25 @@ impl Request {
         Self { body: body.into(), ..self }
     }
 
+    /// Returns the request that deletes the object which this one writes.
+    pub(super) fn delete(&self) -> Self {
+        let key = self.form.iter().find(|(name, _)| *name == "key").map(|(_, key)| key);
+        match key {
+            Some(key) => Self::of("DELETE", key),
+            None => Self {
+                method: "DELETE",
+                query: Vec::new(),
+                headers: Vec::new(),
+                body: String::new(),
+                ..self.clone()
+            },
+        }
+    }
+
     /// Returns the path and the query, as in the request line.
     pub(super) fn target(&self) -> String {
         let pairs = self.query.iter().map(|(name, value)| match value.as_str() {
-            "" => (*name).to_owned(),
+            "" => encoded(name),
             value => format!("{name}={}", encoded(value)),
         });
         let query = pairs.collect::<Vec<_>>().join("&");
@@ -87,6 +116,15 @@ impl Answer {
 
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+}
+
+impl Answer {
+    /// Returns the id of the upload that was begun.
+    pub(super) fn upload_id(&self) -> Option<String> {
+        let (_, rest) = self.body.split_once("<UploadId>")?;
+        let (id, _) = rest.split_once("</UploadId>")?;
+        self.is_success().then(|| id.to_owned())
     }
 }
 

@@ -28,7 +28,8 @@ impl Step {
     }
 
     fn probe(self, user: User, request: Request, expected: Expected) -> (Self, Probe) {
-        (self, Probe { name: self.name().to_owned(), by: Some(user), request, expected })
+        let name = self.name().to_owned();
+        (self, Probe { name, by: Some(user), request, expected, completes_upload: false })
     }
 }
 

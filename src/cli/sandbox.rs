@@ -22,7 +22,9 @@ use super::{
     log::{LogFormat, start_log},
 };
 use crate::app::{App, Listener, StartError, listen_help};
-use cloud_emulator::{Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage};
+use cloud_emulator::{
+    Account, CloudEmulator, DemoPage, EmulatorConfig, MovableClock, SessionKey, Storage, Weakness,
+};
 use runtime::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
@@ -63,6 +65,10 @@ pub(super) struct Options {
     /// Run the isolation canary, as `[canary]` does.
     #[arg(long)]
     canary: bool,
+    /// Let COS make a mistake that `cosbroker verify-isolation` must find: `unchecked-processing` or
+    /// `unchecked-slashes`.
+    #[arg(long, value_name = "NAME")]
+    weakness: Option<Weakness>,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -104,6 +110,7 @@ impl Options {
             session_key: session_key(&*entropy),
             storage: self.storage()?,
             default_region: REGION.to_owned(),
+            weakness: self.weakness,
         };
         let cloud = CloudEmulator::new(config, &movable_clock, &entropy)?;
         let token = cloud.issuer().token("alice", serde_json::Map::new())?;

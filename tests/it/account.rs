@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Setup, cosbroker, emulator};
+use crate::support::{Answer, Setup, cosbroker, emulator, repository};
 
 const BUCKET: &str = "qcs::cos:ap-guangzhou:uid/1250000000:examplebucket-1250000000/";
 
@@ -121,4 +121,51 @@ fn check_online_warns_of_the_examples_bucket_and_of_regions_that_cos_lacks() {
         assert!(checked.contains(&warning) && checked.contains(part), "{checked}");
         assert!(checked.contains("ok: serve would start"), "{checked}");
     }
+}
+
+/// Gives the account of an emulated cloud this policy, and no other.
+async fn give_account(address: std::net::SocketAddr, policy: &str) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let policies = format!("http://{address}/account/policies");
+    let preset = http.delete(format!("{policies}/AdministratorAccess"));
+    assert!([204, 404].contains(&Answer::of(preset).await.status));
+    let rights = http.put(format!("{policies}/rights")).body(policy.to_owned());
+    assert_eq!(Answer::of(rights).await.status, 204);
+}
+
+fn verified(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
+    let dir = setup.write();
+    let output = cosbroker(dir.path())
+        .args(["verify-isolation", "--config", "config.toml"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let told = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
+    (output.status.code(), told)
+}
+
+#[tokio::test]
+async fn with_the_printed_rights_every_template_works_and_not_one_action_more() {
+    let (address, _) = emulator();
+    let canary = format!("endpoint = \"http://{address}\"\ntemplate = \"upload\"");
+    let mut setup = Setup::new(address).with_section("canary", &canary);
+    for name in ["avatar.toml", "team.toml", "downloads.toml"] {
+        let text = std::fs::read_to_string(repository("policies").join(name)).unwrap();
+        setup.templates.push((name.to_owned(), text));
+    }
+    let mut setup = setup.with("\"tenant\"", "\"tenant\", \"team\"");
+    give_account(address, printed(&account_rights(&setup, &["--only", "sub-account"]))).await;
+    let (code, told) = verified(&setup, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    let only_files = ["--template", "files"];
+    let (code, told) = verified(&setup, &only_files);
+    assert!(code == Some(0) && !told.contains("left in the bucket"), "users delete their own: {told}");
+
+    let all = setup.templates.clone();
+    setup.templates.retain(|(name, _)| name != "files.toml");
+    give_account(address, printed(&account_rights(&setup, &["--only", "sub-account"]))).await;
+    setup.templates = all;
+    let (code, told) = verified(&setup, &only_files);
+    assert_eq!(code, Some(0), "other templates grant the rest: {told}");
+    assert!(told.contains("left in the bucket: /users/cosbroker-canary-1/"), "only `files` deletes: {told}");
 }

@@ -9,11 +9,13 @@ use std::{
 };
 
 use cam::{Policy, evaluate};
-use cloud_emulator::SessionKey;
+use cloud_emulator::{SessionKey, Weakness};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, sandbox::Sandbox};
+use crate::support::{
+    Answer, Answers, CannedSts, Setup, Signal, cosbroker, emulator, emulator_with, sandbox::Sandbox,
+};
 
 fn with_canary(sts: SocketAddr, cos: SocketAddr, template: &str) -> Setup {
     let section = format!("interval = \"1m\"\ntemplate = \"{template}\"\nendpoint = \"http://{cos}\"");
@@ -193,6 +195,56 @@ fn a_bucket_that_checks_no_policy_is_detected() {
     {
         let line = told.lines().find(|line| line.starts_with(tried)).unwrap();
         assert!(line.ends_with("REACHED"), "{line}");
+    }
+}
+
+/// Returns the tries that reached what they must not, from the output of `verify-isolation`.
+fn reached(told: &str) -> Vec<&str> {
+    told.lines().filter(|line| line.ends_with("REACHED")).collect()
+}
+
+#[test]
+fn data_processing_that_checks_no_key_is_detected_by_each_trick() {
+    let (cloud, _) = emulator_with(Some(Weakness::UncheckedProcessing));
+    let (output, told) =
+        run(&with_canary(cloud, cloud, "files"), &["verify-isolation", "--template", "files"]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let reached = reached(&told);
+    for tried in [
+        "a rule that writes to the other's folder by `../` ",
+        "a rule that writes to the other's folder by `%2e%2e/` ",
+        "a rule that writes to the other's folder by `..%2f` ",
+        "a rule that writes to the other's folder by `..%5c` ",
+        "a rule that writes to the other's folder by its whole path ",
+        "a rule that writes to the other's folder by `//` ",
+        "a rule that writes to the other's folder by `.//../` ",
+        "a rule that names the bucket ",
+        "a rule that writes to another bucket ",
+        "a rule at the end of an upload in parts ",
+        "a rule in a form ",
+        "a rule for a stored picture ",
+        "a callback to the other's object ",
+        "show the other's picture as a watermark ",
+    ] {
+        let tried = format!("1: {tried}");
+        assert!(reached.iter().any(|line| line.starts_with(&tried)), "{tried}: {told}");
+    }
+    let others = ["rule", "callback", "watermark"];
+    let wrong = reached.iter().find(|line| !others.iter().any(|word| line.contains(word)));
+    assert_eq!(wrong, None, "{told}");
+    assert!(told.contains("ISOLATION IS BROKEN"), "{told}");
+}
+
+#[test]
+fn a_bucket_that_lists_itself_at_a_path_of_slashes_is_detected() {
+    let (cloud, _) = emulator_with(Some(Weakness::UncheckedSlashes));
+    let (output, told) =
+        run(&with_canary(cloud, cloud, "upload"), &["verify-isolation", "--template", "upload"]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let reached = reached(&told);
+    assert_eq!(reached.len(), 2, "{told}");
+    for tried in ["1: list by a path of slashes ", "1: list the other's by a path of slashes "] {
+        assert!(reached.iter().any(|line| line.starts_with(tried)), "{tried}: {told}");
     }
 }
 

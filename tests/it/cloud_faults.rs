@@ -23,7 +23,15 @@ fn now() -> i64 {
 fn sts_call(sandbox: &Sandbox) -> reqwest::RequestBuilder {
     let (host, content_type) = (sandbox.cloud.to_string(), "application/json; charset=utf-8");
     let at = SystemClock::start().now();
-    let signing = Signing { service: "sts", host: &host, content_type, body: STS_BODY.as_bytes(), at };
+    let signing = Signing {
+        service: "sts",
+        method: "POST",
+        query: "",
+        host: &host,
+        content_type,
+        body: STS_BODY.as_bytes(),
+        at,
+    };
     sandbox
         .http
         .post(sandbox.url("/"))

@@ -9,9 +9,12 @@ use crate::support::{Answer, sandbox::Sandbox};
 
 mod form;
 mod operation;
+mod processing;
+mod rights;
 mod service;
 mod signature;
 mod store;
+mod tagging;
 
 const BUCKET: &str = "examplebucket-1250000000";
 

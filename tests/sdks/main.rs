@@ -8,6 +8,7 @@ use cosbroker_test_support as support;
 mod android;
 mod curl;
 mod demo;
+mod deny;
 mod login_server;
 mod openid;
 mod oracle;

@@ -224,6 +224,27 @@ fn the_sts_packages_get_keys_and_tencents_error_codes_from_the_emulator() {
     }
 }
 
+#[test]
+fn the_official_sdk_for_node_gets_keys_by_every_signature_and_method() {
+    let sandbox = Sandbox::start();
+    let account = [&sandbox.url(""), &sandbox.secret_id, &sandbox.secret_key];
+    let lines = output_lines(node("node_tencentcloud.mjs").args(account));
+    let said: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{} {}", line["call"].as_str().unwrap(), line["outcome"].as_str().unwrap()))
+        .collect();
+    let mut expected = Vec::new();
+    for signature in ["TC3-HMAC-SHA256", "HmacSHA1", "HmacSHA256"] {
+        for method in ["POST", "GET"] {
+            for call in ["federation", "role", "role without a policy", "tags", "a temporary key"] {
+                expected.push(format!("{signature} {method}: {call} ok"));
+            }
+            expected.push(format!("{signature} {method}: a wrong secret AuthFailure.SignatureFailure"));
+        }
+    }
+    assert_eq!(said, expected);
+}
+
 /// Returns each step with `ok` or the package's error code.
 fn outcomes(lines: &[Value]) -> BTreeMap<&str, &str> {
     lines

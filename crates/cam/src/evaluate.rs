@@ -249,6 +249,33 @@ mod tests {
     }
 
     #[test]
+    fn a_quantifier_is_over_the_one_value_that_a_key_has() {
+        for (operator, value, found, expected) in [
+            ("for_any_value:string_equal", r#"["a","b"]"#, Some("b"), true),
+            ("for_any_value:string_equal", r#"["a","b"]"#, Some("c"), false),
+            ("for_any_value:string_equal", r#"["a","b"]"#, None, false),
+            ("for_any_value:string_equal_if_exist", r#"["a","b"]"#, None, true),
+            ("for_all_value:string_equal", r#"["a","b"]"#, Some("b"), true),
+            ("for_all_value:string_equal", r#"["a","b"]"#, Some("c"), false),
+            ("for_all_value:string_equal", r#"["a","b"]"#, None, true),
+            ("null_equal", "true", None, true),
+            ("null_equal", "true", Some("a"), false),
+            ("null_equal", r#""false""#, Some("a"), true),
+            ("null_equal", r#""false""#, None, false),
+        ] {
+            assert_eq!(condition(operator, value, found), expected, "{operator} {value} on {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_in_two_spellings_is_refused_as_one_of_them_would_be_lost() {
+        let both = r#"{"effect":"allow","action":"a","resource":"r","condition":
+            {"string_equal":{"k":"a"},"for_any_value:string_equal":{"k":"b"}}}"#;
+        let policy = format!(r#"{{"version":"2.0","statement":[{both}]}}"#);
+        assert!(Policy::parse(policy.as_bytes()).is_err());
+    }
+
+    #[test]
     fn keys_of_one_block_are_anded() {
         let statement =
             r#"{"effect":"deny","action":"a","resource":"r","condition":{"string_like":{"x":"*","y":"*"}}}"#;

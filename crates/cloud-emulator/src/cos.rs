@@ -8,6 +8,7 @@ mod append;
 mod auth;
 mod body;
 mod bucket;
+mod bucket_policy;
 mod condition;
 mod content_type;
 mod delete;
@@ -19,9 +20,11 @@ mod form_policy;
 mod list;
 mod object;
 mod operation;
+mod processing;
 mod request;
 mod response;
 mod service;
+mod tagging;
 mod upload;
 mod xml;
 
@@ -29,12 +32,17 @@ use actix_web::{HttpRequest, HttpResponse, dev::Payload, guard::GuardContext, ht
 
 use self::{
     address::Address,
+    auth::Caller,
     error::CosError,
     operation::Operation,
     request::{CosRequest, address_of},
 };
-pub(crate) use self::{emulator::CosEmulator, error::error_response, operation::ACTIONS};
-use crate::injected;
+pub(crate) use self::{
+    emulator::{CosEmulator, CosParts},
+    error::error_response,
+    operation::ACTIONS,
+};
+use crate::{injected, weakness::Weakness};
 
 /// The domains of all COS hosts, and of other services of the vendor.
 const COS_DOMAINS: [&str; 2] = [".myqcloud.com", ".tencentcos.cn"];
@@ -46,9 +54,19 @@ fn is_in_cos_domain(host: &str) -> bool {
 impl CosEmulator {
     async fn answer(&self, request: CosRequest, body: &mut Payload) -> Result<HttpResponse, CosError> {
         request.refuse_duplicates()?;
+        if let Some(response) = self.by_weakness(&request)? {
+            return Ok(response);
+        }
         let operation = request.operation()?;
-        if operation == Operation::PostObject {
-            return self.post_object(request, body).await;
+        match operation {
+            Operation::PostObject => return self.post_object(request, body).await,
+            // A complete preflight is answered before it comes here, for every origin.
+            Operation::OptionsObject => {
+                return Err(CosError::InvalidArgument(
+                    "A preflight has the headers Origin and Access-Control-Request-Method.".to_owned(),
+                ));
+            }
+            _ => {}
         }
         let caller = self.authenticator.authenticate(&request)?;
         match operation {
@@ -56,27 +74,65 @@ impl CosEmulator {
             Operation::DeleteObjects => return self.delete_objects(&request, &caller, body).await,
             _ => {}
         }
-        caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
+        let resource = request.resource(operation);
+        self.authorize(&caller, operation.action(), &resource, &request.context(operation))?;
+        let further_writes = self.further_writes(&request, &caller)?;
+        let response = self.carry_out(operation, &request, &caller, body).await?;
+        self.write_further(operation, &request, &further_writes, response).await
+    }
+
+    /// Carries out an operation that the caller may request.
+    async fn carry_out(
+        &self,
+        operation: Operation,
+        request: &CosRequest,
+        caller: &Caller,
+        body: &mut Payload,
+    ) -> Result<HttpResponse, CosError> {
         match operation {
-            Operation::ListObjects => self.list_objects(&request),
-            Operation::ListUploads => self.list_uploads(&request),
+            Operation::ListObjects => self.list_objects(request),
+            Operation::ListUploads => self.list_uploads(request),
             Operation::HeadBucket => Ok(HttpResponse::Ok().finish()),
-            Operation::PutObject => self.put_object(&request, body).await,
-            Operation::CopyObject => self.copy_object(&request, &caller),
-            Operation::GetObject => self.get_object(&request, true),
-            Operation::HeadObject => self.get_object(&request, false),
-            Operation::DeleteObject => self.delete_object(&request),
-            Operation::InitiateUpload => self.initiate_upload(&request),
-            Operation::UploadPart => self.upload_part(&request, body).await,
-            Operation::ListParts => self.list_parts(&request),
-            Operation::CompleteUpload => self.complete_upload(&request, body).await,
-            Operation::AbortUpload => self.abort_upload(&request),
-            Operation::UploadPartCopy => self.upload_part_copy(&request, &caller).await,
-            Operation::AppendObject => self.append_object(&request, body).await,
-            Operation::PostObject | Operation::PutBucket | Operation::DeleteObjects => {
-                Err(CosError::NotImplemented(operation.action().to_owned()))
-            }
+            Operation::PutObject => self.put_object(request, body).await,
+            Operation::CopyObject => self.copy_object(request, caller),
+            Operation::GetObject => self.get_object(request, true),
+            Operation::HeadObject => self.get_object(request, false),
+            Operation::DeleteObject => self.delete_object(request),
+            Operation::InitiateUpload => self.initiate_upload(request),
+            Operation::UploadPart => self.upload_part(request, body).await,
+            Operation::ListParts => self.list_parts(request),
+            Operation::CompleteUpload => self.complete_upload(request, body).await,
+            Operation::AbortUpload => self.abort_upload(request),
+            Operation::UploadPartCopy => self.upload_part_copy(request, caller).await,
+            Operation::AppendObject => self.append_object(request, body).await,
+            Operation::ProcessObject => self.process_object(request),
+            Operation::PutTagging => self.put_tagging(request, body).await,
+            Operation::GetTagging => self.get_tagging(request),
+            Operation::DeleteTagging => self.delete_tagging(request),
+            Operation::PutBucketPolicy => self.put_bucket_policy(request, body).await,
+            Operation::GetBucketPolicy => self.get_bucket_policy(request),
+            Operation::DeleteBucketPolicy => Ok(self.delete_bucket_policy(request)),
+            Operation::PostObject
+            | Operation::OptionsObject
+            | Operation::PutBucket
+            | Operation::DeleteObjects => Err(CosError::NotImplemented(operation.action().to_owned())),
         }
+    }
+
+    /// Answers a request that only a COS with a weakness answers so.
+    fn by_weakness(&self, request: &CosRequest) -> Result<Option<HttpResponse>, CosError> {
+        if let Some(shown) = self.unchecked_watermark(request) {
+            let caller = self.authenticator.authenticate(request)?;
+            let operation = Operation::GetObject;
+            let resource = request.resource(operation);
+            self.authorize(&caller, operation.action(), &resource, &request.context(operation))?;
+            return self.get_object(&request.at(shown), true).map(Some);
+        }
+        let is_of_slashes = request.path.len() > 1 && request.path.bytes().all(|byte| byte == b'/');
+        if self.weakness == Some(Weakness::UncheckedSlashes) && is_of_slashes {
+            return self.list_objects(request).map(Some);
+        }
+        Ok(None)
     }
 }
 

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod account;
+mod account_policies;
 mod clock;
 mod cors;
 mod cos;
@@ -16,6 +17,7 @@ mod server;
 mod session;
 mod storage;
 mod sts;
+mod weakness;
 
 pub use self::{
     account::Account,
@@ -26,4 +28,5 @@ pub use self::{
     session::{Session, SessionKey},
     storage::Storage,
     sts::StsEmulator,
+    weakness::{UnknownWeakness, Weakness},
 };

@@ -10,9 +10,10 @@ use tokio::net::TcpStream;
 
 use crate::{
     account::Account,
+    account_policies::{self, AccountPolicies},
     clock::{self, MovableClock},
     cors::{allow_any_origin, tidy_cors_headers},
-    cos::{self, CosEmulator},
+    cos::{self, CosEmulator, CosParts},
     demo::{self, DemoPage},
     fault::{self, FaultRegistry},
     header_case::{HeaderCaseRewriter, HeaderCaseStream},
@@ -22,6 +23,7 @@ use crate::{
     session::SessionKey,
     storage::Storage,
     sts::{self, StsEmulator},
+    weakness::Weakness,
 };
 use runtime::{clock::Clock, entropy::Entropy};
 
@@ -40,11 +42,14 @@ pub struct EmulatorConfig {
     pub storage: Storage,
     /// The region of buckets whose host name has none.
     pub default_region: String,
+    /// A mistake that COS makes, for a test that must find it.
+    pub weakness: Option<Weakness>,
 }
 
 /// An emulated cloud: a token issuer, an STS, a COS, and injected faults.
 #[derive(Debug, Clone)]
 pub struct CloudEmulator {
+    account_policies: Arc<AccountPolicies>,
     issuer: Arc<TokenIssuer>,
     sts: Arc<StsEmulator>,
     cos: Arc<CosEmulator>,
@@ -64,18 +69,30 @@ impl CloudEmulator {
         clock: &Arc<MovableClock>,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, IssuerError> {
-        let EmulatorConfig { issuer_url, audience, account, session_key, storage, default_region } = config;
+        let EmulatorConfig { issuer_url, audience, account, session_key, storage, default_region, weakness } =
+            config;
         let time: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let session_key = Arc::new(session_key);
+        let account_policies = Arc::<AccountPolicies>::default();
         let issuer = TokenIssuer::new(&issuer_url, &audience, Arc::clone(&time))?;
         let sts = StsEmulator::new(
             account.clone(),
+            Arc::clone(&account_policies),
             Arc::clone(&session_key),
             Arc::clone(&time),
             Arc::clone(entropy),
         );
-        let cos = CosEmulator::new(account, session_key, storage, default_region, time, Arc::clone(entropy));
+        let parts = CosParts {
+            account,
+            account_policies: Arc::clone(&account_policies),
+            session_key,
+            storage,
+            default_region,
+            weakness,
+        };
+        let cos = CosEmulator::new(parts, time, Arc::clone(entropy));
         Ok(Self {
+            account_policies,
             issuer: Arc::new(issuer),
             sts: Arc::new(sts),
             cos: Arc::new(cos),
@@ -140,6 +157,7 @@ impl CloudEmulator {
 
     fn routes(&self, services: &mut web::ServiceConfig) {
         services
+            .app_data(web::Data::from(Arc::clone(&self.account_policies)))
             .app_data(web::Data::from(Arc::clone(&self.issuer)))
             .app_data(web::Data::from(Arc::clone(&self.sts)))
             .app_data(web::Data::from(Arc::clone(&self.cos)))
@@ -150,6 +168,7 @@ impl CloudEmulator {
                     .guard(guard::fn_guard(cos::has_cos_host))
                     .default_service(web::to(cos::handle)),
             )
+            .configure(account_policies::routes)
             .configure(fault::routes)
             .configure(clock::routes)
             .configure(sts::routes)

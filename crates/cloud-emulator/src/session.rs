@@ -35,28 +35,30 @@ impl SessionKey {
     /// Returns the session as a token.
     pub fn seal(&self, session: &Session) -> String {
         let payload = URL_SAFE_NO_PAD.encode(serde_json::json!(session).to_string());
-        let tag = self.tag("token", &payload);
+        let tag = URL_SAFE_NO_PAD.encode(self.tag("token", &payload));
         format!("{payload}.{tag}")
     }
 
     /// Returns the session in a token, if this key sealed it.
     pub fn open(&self, token: &str) -> Option<Session> {
         let (payload, tag) = token.split_once('.')?;
-        let same = subtle::ConstantTimeEq::ct_eq(self.tag("token", payload).as_bytes(), tag.as_bytes());
+        let expected = URL_SAFE_NO_PAD.encode(self.tag("token", payload));
+        let same = subtle::ConstantTimeEq::ct_eq(expected.as_bytes(), tag.as_bytes());
         let bytes = URL_SAFE_NO_PAD.decode(payload).ok().filter(|_| bool::from(same))?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Returns the `TmpSecretKey` that belongs to a `TmpSecretId`.
+    /// Returns the `TmpSecretKey` that belongs to a `TmpSecretId`: letters and digits, because tools take one that
+    /// begins with `-` for an option.
     pub fn secret_of(&self, secret_id: &str) -> String {
-        self.tag("secret", secret_id)
+        hex::encode(self.tag("secret", secret_id))
     }
 
-    fn tag(&self, purpose: &str, text: &str) -> String {
+    fn tag(&self, purpose: &str, text: &str) -> [u8; 32] {
         // HMAC takes a key of any length (RFC 2104 §2).
         let mac = Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| Hmac::new(&Array::default()));
         let tag = mac.chain_update(purpose).chain_update([0]).chain_update(text).finalize();
-        URL_SAFE_NO_PAD.encode(tag.into_bytes())
+        tag.into_bytes().into()
     }
 }
 

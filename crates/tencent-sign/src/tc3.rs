@@ -9,22 +9,29 @@ use crate::hmac::hmac_sha256;
 /// The `Content-Type` of a JSON request.
 pub const CONTENT_TYPE: &str = "application/json";
 
+/// What is signed in place of a body that is not signed, as the header `X-TC-Content-SHA256` says.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+
 /// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Signing<'a> {
     /// The service, such as `sts`.
     pub service: &'a str,
+    /// The HTTP method, `GET` or `POST`.
+    pub method: &'a str,
+    /// The query as sent, encoded; empty for a `POST`.
+    pub query: &'a str,
     /// The `Host` header as sent.
     pub host: &'a str,
     /// The `Content-Type` header as sent.
     pub content_type: &'a str,
-    /// The body's exact bytes.
+    /// The body's exact bytes, or [`UNSIGNED_PAYLOAD`].
     pub body: &'a [u8],
     /// The `X-TC-Timestamp` header as sent, in seconds.
     pub at: Timestamp,
 }
 
-/// Returns the `Authorization` header for a `POST` request.
+/// Returns the `Authorization` header of a request.
 pub fn authorization(signing: &Signing<'_>, secret_id: &str, secret_key: &str) -> String {
     let date = utc_date(signing.at);
     let scope = format!("{date}/{}/tc3_request", signing.service);
@@ -36,7 +43,9 @@ pub fn authorization(signing: &Signing<'_>, secret_id: &str, secret_key: &str) -
 
 fn signature(signing: &Signing<'_>, date: &str, scope: &str, secret_key: &str) -> String {
     let canonical = format!(
-        "POST\n/\n\ncontent-type:{}\nhost:{}\n\ncontent-type;host\n{}",
+        "{}\n/\n{}\ncontent-type:{}\nhost:{}\n\ncontent-type;host\n{}",
+        signing.method,
+        signing.query,
         signing.content_type,
         signing.host,
         sha256_hex(signing.body),
@@ -87,6 +96,8 @@ mod tests {
         for vector in file.vectors {
             let signing = Signing {
                 service: "sts",
+                method: "POST",
+                query: "",
                 host: &vector.host,
                 content_type: &vector.content_type,
                 body: vector.body.as_bytes(),
@@ -104,6 +115,8 @@ mod tests {
             br#"{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}"#;
         let signing = Signing {
             service: "cvm",
+            method: "POST",
+            query: "",
             host: "cvm.tencentcloudapi.com",
             content_type: "application/json; charset=utf-8",
             body,

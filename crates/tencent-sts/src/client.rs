@@ -178,6 +178,8 @@ impl Client {
     ) -> Result<TemporaryCredential, Error> {
         let Call { source_credentials, now, traceparent } = *call;
         let signing = Signing {
+            method: "POST",
+            query: "",
             service: "sts",
             host: &self.host,
             content_type: tc3::CONTENT_TYPE,

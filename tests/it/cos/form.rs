@@ -18,13 +18,26 @@ fn form_body(fields: &[(&str, String)], file: &str) -> String {
 }
 
 async fn post(sandbox: &Sandbox, fields: &[(&str, String)], file: &str) -> Answer {
+    post_with(sandbox, &[], fields, file).await
+}
+
+/// Posts a form with these HTTP headers.
+pub(super) async fn post_with(
+    sandbox: &Sandbox,
+    headers: &[(&str, &str)],
+    fields: &[(&str, String)],
+    file: &str,
+) -> Answer {
     let body = form_body(fields, file);
-    let request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/")));
+    let mut request = sandbox.http.post(sandbox.url(&format!("/{BUCKET}/")));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     Answer::of(request.header("content-type", "multipart/form-data; boundary=cut").body(body)).await
 }
 
 /// Returns the fields of a form signed with this key (docs 436/14690).
-fn form(by: &Key, key: &str, conditions: &[Value]) -> Vec<(&'static str, String)> {
+pub(super) fn form(by: &Key, key: &str, conditions: &[Value]) -> Vec<(&'static str, String)> {
     let time = by.window.to_string();
     let own = [json!({"q-sign-algorithm": "sha1"}), json!({"q-ak": by.id}), json!({"q-sign-time": time})];
     let conditions: Vec<_> = conditions.iter().chain(&own).collect();

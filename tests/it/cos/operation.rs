@@ -14,22 +14,22 @@ async fn what_an_operation_does_not_know_is_refused_by_name_and_changes_nothing(
         (Method::GET, KEY, ("ci-process", "imageView")),
         (Method::GET, KEY, ("acl", "")),
         (Method::HEAD, KEY, ("versionId", "1")),
-        (Method::PUT, KEY, ("tagging", "")),
+        (Method::PUT, KEY, ("encryption", "")),
         (Method::PUT, KEY, ("x-cos-acl", "public-read")),
         (Method::POST, KEY, ("restore", "")),
-        (Method::DELETE, KEY, ("tagging", "")),
+        (Method::HEAD, KEY, ("tagging", "")),
         (Method::DELETE, KEY, ("versionId", "1")),
         (Method::GET, "", ("versions", "")),
         (Method::GET, "", ("list-type", "2")),
         (Method::HEAD, "", ("acl", "")),
-        (Method::PUT, "", ("policy", "")),
+        (Method::PUT, "", ("lifecycle", "")),
     ] {
         let request = CosRequest { query: &[query], ..CosRequest::new(method.clone(), key) };
         let answer = account.send(&sandbox, request).await;
         assert_eq!(answer.status, 501, "{method} {query:?}: {answer:?}");
         assert!(method == Method::HEAD || answer.body.contains(&format!("?{}", query.0)), "{answer:?}");
     }
-    for header in ["x-cos-callback", "x-cos-server-side-encryption", "pic-operations", "x-cos-tagging"] {
+    for header in ["x-cos-callback", "x-cos-server-side-encryption", "x-cos-unheard-of"] {
         let put = CosRequest { headers: &[(header, "1")], ..CosRequest::put(KEY, "changed") };
         let answer = account.send(&sandbox, put).await;
         assert_eq!(code(&answer), MISSING, "{header}");
@@ -39,6 +39,92 @@ async fn what_an_operation_does_not_know_is_refused_by_name_and_changes_nothing(
     assert_eq!(code(&account.send(&sandbox, part).await), (400, "InvalidArgument"));
     let stored = account.send(&sandbox, CosRequest::new(Method::GET, KEY)).await;
     assert_eq!((stored.status, stored.body.as_str()), (200, "original"));
+}
+
+/// A request: its method, whether it is about an object, and its parameters.
+type Plain = (Method, bool, &'static [(&'static str, &'static str)]);
+
+/// A request of each operation.
+const OPERATIONS: [Plain; 24] = [
+    (Method::GET, false, &[]),
+    (Method::HEAD, false, &[]),
+    (Method::PUT, false, &[]),
+    (Method::POST, false, &[]),
+    (Method::GET, false, &[("uploads", "")]),
+    (Method::POST, false, &[("delete", "")]),
+    (Method::PUT, false, &[("policy", "")]),
+    (Method::GET, false, &[("policy", "")]),
+    (Method::DELETE, false, &[("policy", "")]),
+    (Method::PUT, true, &[]),
+    (Method::GET, true, &[]),
+    (Method::HEAD, true, &[]),
+    (Method::DELETE, true, &[]),
+    (Method::OPTIONS, true, &[]),
+    (Method::POST, true, &[("uploads", "")]),
+    (Method::PUT, true, &[("partNumber", "1"), ("uploadId", "x")]),
+    (Method::GET, true, &[("uploadId", "x")]),
+    (Method::POST, true, &[("uploadId", "x")]),
+    (Method::DELETE, true, &[("uploadId", "x")]),
+    (Method::POST, true, &[("append", ""), ("position", "0")]),
+    (Method::POST, true, &[("image_process", "")]),
+    (Method::PUT, true, &[("tagging", "")]),
+    (Method::GET, true, &[("tagging", "")]),
+    (Method::DELETE, true, &[("tagging", "")]),
+];
+
+#[tokio::test]
+async fn one_unknown_parameter_or_header_at_any_operation_is_never_a_plain_200() {
+    let sandbox = Sandbox::start();
+    let account = Key::of_account(&sandbox);
+    assert_eq!(account.send(&sandbox, CosRequest::put(KEY, "original")).await.status, 200);
+    let source = copy_source(KEY);
+    for (method, has_key, own) in OPERATIONS {
+        let copies = method == Method::PUT && has_key && own.iter().all(|(name, _)| *name != "tagging");
+        for copy in if copies { &[false, true][..] } else { &[false] } {
+            let key = if has_key { KEY } else { "" };
+            let copy: &[_] = if *copy { &[("x-cos-copy-source", source.as_str())] } else { &[] };
+            let with_parameter = [own, &[("unheard-of", "1")]].concat();
+            let with_header = [copy, &[("x-cos-unheard-of", "1")]].concat();
+            for (query, headers, named) in
+                [(&with_parameter[..], copy, "unheard-of"), (own, &with_header[..], "x-cos-unheard-of")]
+            {
+                let request = CosRequest { query, headers, ..CosRequest::new(method.clone(), key) };
+                let answer = account.send(&sandbox, request).await;
+                assert_eq!(answer.status, 501, "{method} {query:?} {headers:?}: {answer:?}");
+                assert!(method == Method::HEAD || answer.body.contains(named), "{answer:?}");
+            }
+        }
+    }
+    assert_eq!(account.send(&sandbox, CosRequest::new(Method::GET, KEY)).await.body, "original");
+}
+
+/// `GET ///////` is the bucket, says the vendor's own test (cos-nodejs-sdk-v5, `test/test.js`).
+#[tokio::test]
+async fn a_path_of_slashes_is_the_bucket() {
+    let sandbox = Sandbox::start();
+    let (alice, account) = (Key::for_user(&sandbox, "files", "alice").await, Key::of_account(&sandbox));
+    assert_eq!(account.send(&sandbox, CosRequest::put(KEY, "x")).await.status, 200);
+    let list = |query| CosRequest { query, ..CosRequest::new(Method::GET, "//////") };
+    let listed = account.send(&sandbox, list(&[])).await;
+    assert!(listed.body.contains(&format!("<Key>{KEY}</Key>")), "{listed:?}");
+    assert_eq!(code(&alice.send(&sandbox, list(&[])).await), DENIED);
+    assert_eq!(alice.send(&sandbox, list(&[("prefix", "users/alice/")])).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_preflight_without_its_headers_is_told_so() {
+    let sandbox = Sandbox::start();
+    let account = Key::of_account(&sandbox);
+    let answer = account.send(&sandbox, CosRequest::new(Method::OPTIONS, KEY)).await;
+    assert_eq!(code(&answer), (400, "InvalidArgument"), "{answer:?}");
+    assert!(answer.body.contains("Access-Control-Request-Method"), "{answer:?}");
+    let preflight = sandbox
+        .http
+        .request(Method::OPTIONS, sandbox.url(&format!("/{BUCKET}/{KEY}")))
+        .header("origin", "http://app.test")
+        .header("access-control-request-method", "PUT");
+    let answer = Answer::of(preflight).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"));
 }
 
 #[tokio::test]

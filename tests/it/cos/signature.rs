@@ -33,3 +33,23 @@ async fn a_plus_in_a_path_is_signed_as_a_space_and_the_error_shows_it() {
     let stored = account.send(&sandbox, CosRequest::new(Method::GET, "a+b.txt")).await;
     assert_eq!(stored.body, "x", "only the signature takes it for a space");
 }
+
+/// The older form has the whole authorization in one parameter (docs 436/36162).
+#[tokio::test]
+async fn the_older_form_of_a_signed_url_is_accepted() {
+    let sandbox = Sandbox::start();
+    let alice = Key::for_user(&sandbox, "files", "alice").await;
+    let host = sandbox.cloud.to_string();
+    let path = format!("/{BUCKET}/users/alice/a");
+    let signed = authorization(&alice, "PUT", &path, &[("host", &host)]);
+    for (signed, expected) in [
+        (signed.replace("q-signature=", "q-signature=0"), (403, "SignatureDoesNotMatch")),
+        (signed, (200, "")),
+    ] {
+        let token = alice.token.clone().unwrap();
+        let query = [("sign", signed.as_str()), ("x-cos-security-token", &token)];
+        let url = url::Url::parse_with_params(&sandbox.url(&path), query).unwrap();
+        let answer = Answer::of(sandbox.http.put(url).body("x")).await;
+        assert_eq!(code(&answer), expected, "{answer:?}");
+    }
+}

@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::support::repository;
 
 const KEY: &str = "users/alice/a";
 
@@ -229,4 +230,49 @@ fn a_folder_with_other_files_is_refused_and_not_changed() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && stderr.contains("it holds other files; give a folder"), "{stderr}");
     assert!(dir.path().join("blobs/document").exists());
+}
+
+/// The statement is the one that docs/operate/templates-conditions.md shows.
+#[tokio::test]
+async fn a_template_can_keep_users_from_overwriting() {
+    const KEY: &str = "users/alice/a";
+    const KEEP: &[(&str, &str)] = &[("x-cos-forbid-overwrite", "true")];
+    let page = std::fs::read_to_string(repository("docs/operate/templates-conditions.md")).unwrap();
+    let (_, section) = page.split_once("## Not to overwrite").unwrap();
+    let statement = section.split_once("```toml").unwrap().1.split_once("```").unwrap().0;
+    let files = std::fs::read_to_string(repository("policies/files.toml")).unwrap();
+    let templates = tempfile::tempdir().unwrap();
+    std::fs::write(templates.path().join("upload.toml"), files + statement).unwrap();
+    let sandbox = Sandbox::with(&["--templates", templates.path().to_str().unwrap()]);
+    let alice = Key::for_user(&sandbox, "upload", "alice").await;
+
+    assert_eq!(code(&alice.send(&sandbox, CosRequest::put(KEY, "x")).await), DENIED);
+    let put = |body: &'static str| CosRequest { headers: KEEP, ..CosRequest::put(KEY, body) };
+    assert_eq!(alice.send(&sandbox, put("first")).await.status, 200);
+    assert_eq!(code(&alice.send(&sandbox, put("second")).await), (409, "FileAlreadyExists"));
+
+    let begin = |headers| CosRequest {
+        query: &[("uploads", "")],
+        headers,
+        ..CosRequest::new(Method::POST, "users/alice/b")
+    };
+    assert_eq!(code(&alice.send(&sandbox, begin(&[])).await), DENIED);
+    let answer = alice.send(&sandbox, begin(KEEP)).await;
+    let id = answer.body.split_once("<UploadId>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    let part = [("partNumber", "1"), ("uploadId", id.as_str())];
+    let sent =
+        alice.send(&sandbox, CosRequest { query: &part, ..CosRequest::put("users/alice/b", "x") }).await;
+    let list = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+        sent.header("etag")
+    );
+    for (headers, expected) in [(&[][..], DENIED), (KEEP, (200, ""))] {
+        let complete = CosRequest {
+            query: &part[1..],
+            headers,
+            body: list.clone().into(),
+            ..CosRequest::new(Method::POST, "users/alice/b")
+        };
+        assert_eq!(code(&alice.send(&sandbox, complete).await), expected);
+    }
 }

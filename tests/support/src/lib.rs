@@ -25,7 +25,7 @@ use std::{
 };
 
 use cloud_emulator::{
-    Account, CloudEmulator, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator,
+    Account, CloudEmulator, EmulatorConfig, MovableClock, SessionKey, Storage, StsEmulator, Weakness,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runtime::{
@@ -488,6 +488,10 @@ pub fn token_of(claims: &Value) -> String {
 
 /// A cloud with the operator's account.
 pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> CloudEmulator {
+    cloud_with(issuer, clock, None)
+}
+
+fn cloud_with(issuer: &str, clock: &Arc<MovableClock>, weakness: Option<Weakness>) -> CloudEmulator {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let config = EmulatorConfig {
         issuer_url: issuer.to_owned(),
@@ -496,16 +500,22 @@ pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> CloudEmulator {
         session_key: SessionKey::new([7; 32]),
         storage: Storage::in_memory(1 << 20),
         default_region: "ap-guangzhou".to_owned(),
+        weakness,
     };
     CloudEmulator::new(config, clock, &entropy).unwrap()
 }
 
 /// The strict emulator, for as long as the test process lives.
 pub fn emulator() -> (SocketAddr, Arc<StsEmulator>) {
+    emulator_with(None)
+}
+
+/// The emulator, whose COS makes a mistake.
+pub fn emulator_with(weakness: Option<Weakness>) -> (SocketAddr, Arc<StsEmulator>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clock = Arc::new(MovableClock::new(Arc::new(SystemClock::start())));
-    let cloud = cloud("http://issuer.test/", &clock);
+    let cloud = cloud_with("http://issuer.test/", &clock, weakness);
     let sts = Arc::clone(cloud.sts());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

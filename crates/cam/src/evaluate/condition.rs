@@ -20,7 +20,10 @@ pub fn first_unmet<'a>(
 ) -> Option<(Operator, &'a str, Option<&'a str>)> {
     conditions.iter().find_map(|(operator, key, values)| {
         let found = request.context.get(key).map(String::as_str);
-        let is_met = found.map_or(operator.if_exist, |found| holds(operator.comparison, found, values));
+        let is_met = match operator.comparison {
+            Comparison::NullEqual => any(values, |value| Some(value == found.is_none().to_string())),
+            comparison => found.map_or(operator.if_exist, |found| holds(comparison, found, values)),
+        };
         (!is_met).then_some((operator, key, found))
     })
 }
@@ -54,6 +57,7 @@ fn holds(comparison: Comparison, found: &str, values: &[Operand]) -> bool {
         C::DateGreaterThanEqual => any(values, |value| dates(found, value).map(|(a, b)| a >= b)),
         C::IpEqual => any(values, |value| is_in_network(found, value)),
         C::IpNotEqual => none(values, |value| is_in_network(found, value)),
+        C::NullEqual => any(values, |value| Some(value == "false")),
     }
 }
 

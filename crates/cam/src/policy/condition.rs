@@ -47,6 +47,8 @@ pub enum Comparison {
     BoolEqual,
     IpEqual,
     IpNotEqual,
+    /// Whether the request lacks the key. Policies have it, templates do not.
+    NullEqual,
 }
 
 /// A value in a condition; numbers stay numbers.
@@ -63,6 +65,9 @@ pub enum Operand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown operator")]
 pub struct UnknownOperator;
+
+/// The operator that compares no value.
+const NULL_EQUAL: &str = "null_equal";
 
 const COMPARISONS: [(&str, Comparison); 21] = [
     ("string_equal", Comparison::StringEqual),
@@ -120,11 +125,36 @@ impl Conditions {
         let mut conditions = Self::default();
         for (name, keys) in operators {
             let place = format!("{place}.{name}");
-            let operator = name.parse().map_err(|UnknownOperator| malformed(&place, "unknown operator"))?;
-            conditions.0.insert(operator, read_keys(&place, keys)?);
+            let operator =
+                operator_in_policy(&name).map_err(|UnknownOperator| malformed(&place, "unknown operator"))?;
+            let known = conditions.0.entry(operator).or_default();
+            for (key, operands) in read_keys(&place, keys)? {
+                if known.insert(key, operands).is_some() {
+                    return Err(malformed(
+                        &place,
+                        "is a condition that another spelling of the operator has",
+                    ));
+                }
+            }
         }
         Ok(conditions)
     }
+}
+
+/// Reads an operator as a policy may have it: with a quantifier over the values of a key, or `null_equal`
+/// (docs 598/10608). Each key of a request has one value here, so that `for_any_value` changes nothing, and
+/// `for_all_value` also holds where there is none.
+fn operator_in_policy(name: &str) -> Result<Operator, UnknownOperator> {
+    if let Some(name) = name.strip_prefix("for_any_value:") {
+        return name.parse();
+    }
+    if let Some(name) = name.strip_prefix("for_all_value:") {
+        return Ok(Operator { if_exist: true, ..name.parse()? });
+    }
+    if name == NULL_EQUAL {
+        return Ok(Operator { comparison: Comparison::NullEqual, if_exist: false });
+    }
+    name.parse()
 }
 
 fn read_keys(place: &str, value: Value) -> Result<BTreeMap<String, Vec<Operand>>, Malformed> {
@@ -218,7 +248,7 @@ impl FromStr for Operator {
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = COMPARISONS.iter().find(|(_, comparison)| *comparison == self.comparison);
-        f.write_str(name.map_or("", |(name, _)| name))?;
+        f.write_str(name.map_or(NULL_EQUAL, |(name, _)| name))?;
         f.write_str(if self.if_exist { "_if_exist" } else { "" })
     }
 }

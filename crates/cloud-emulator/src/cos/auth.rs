@@ -1,11 +1,11 @@
 //! Checks the signature of a request, and whether the policy of the signing key allows it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{error::CosError, request::CosRequest};
-use crate::{account::Account, session::SessionKey};
+use super::{emulator::CosEmulator, error::CosError, request::CosRequest};
+use crate::{account::Account, account_policies::AccountDecision, session::SessionKey};
 use cam::{Policy, evaluate};
 use tencent_sign::cos::{Authorization, Request, Window};
 
@@ -47,7 +47,11 @@ impl Authenticator {
             None if request.parameter("q-signature").is_some() => {
                 Authorization::from_fields(|name| request.parameter(name))?
             }
-            None => return Err(CosError::AccessDenied("the request is not signed".to_owned())),
+            // The older form, with the whole authorization in one parameter (docs 436/36162).
+            None => match request.parameter("sign") {
+                Some(authorization) => Authorization::parse(authorization)?,
+                None => return Err(CosError::AccessDenied("the request is not signed".to_owned())),
+            },
         };
         self.signer(&authorization, request)
     }
@@ -108,22 +112,35 @@ impl Authenticator {
     }
 }
 
-impl Caller {
-    /// Refuses an action on a resource unless the caller's policy allows it.
+impl CosEmulator {
+    /// Refuses an action on a resource, unless the caller's policy and the account's policies allow it and the bucket's
+    /// policy does not deny it.
     pub(super) fn authorize(
         &self,
+        caller: &Caller,
         action: &str,
         resource: &str,
         context: &BTreeMap<String, String>,
     ) -> Result<(), CosError> {
-        let Self::TemporaryKey(policy) = self else { return Ok(()) };
         let context = context.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        let decision = evaluate::evaluate(policy, &evaluate::Request { action, resource, context });
-        if decision.is_allowed() {
-            return Ok(());
+        let request = evaluate::Request { action, resource, context };
+        if self.bucket_policies.denies(&request) {
+            return Err(denied(&request, "the bucket's policy denies it"));
         }
-        Err(CosError::AccessDenied(format!("{action} on {resource}: {decision}")))
+        let Caller::TemporaryKey(policy) = caller else { return Ok(()) };
+        let decision = evaluate::evaluate(policy, &request);
+        if !decision.is_allowed() {
+            return Err(denied(&request, decision));
+        }
+        match self.account_policies.decide(&request) {
+            AccountDecision::Allowed => Ok(()),
+            refused => Err(denied(&request, refused)),
+        }
     }
+}
+
+fn denied(request: &evaluate::Request<'_>, why: impl Display) -> CosError {
+    CosError::AccessDenied(format!("{} on {}: {why}", request.action, request.resource))
 }
 
 /// Returns the paths and headers that clients may have signed. With the bucket in the path, the Python SDK signs

@@ -55,7 +55,7 @@ impl CosEmulator {
     fn delete_one(&self, request: &CosRequest, caller: &Caller, key: &str) -> Result<(), CosError> {
         let operation = Operation::DeleteObjects;
         let resource = request.address.resource(key);
-        caller.authorize(operation.action(), &resource, &request.context(operation))?;
+        self.authorize(caller, operation.action(), &resource, &request.context(operation))?;
         Ok(self.storage.delete(&request.address.bucket, key)?)
     }
 }

@@ -81,6 +81,14 @@ pub(super) enum CosError {
     /// The policy of a form upload does not allow the form.
     #[error("Invalid according to Policy: {0}")]
     FormPolicy(String),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{0}")]
+    InvalidTag(String),
+    #[error("The policy is malformed: {0}")]
+    MalformedPolicy(String),
+    #[error("The bucket has no policy.")]
+    NoSuchBucketPolicy,
     #[error("The sandbox does not have this: {0}")]
     NotImplemented(String),
 }
@@ -163,6 +171,10 @@ impl CosError {
             }
             Self::Storage(StorageError::Disk(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::InvalidRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::InvalidTag(_) => (StatusCode::BAD_REQUEST, "InvalidTag"),
+            Self::MalformedPolicy(_) => (StatusCode::BAD_REQUEST, "MalformedPolicy"),
+            Self::NoSuchBucketPolicy => (StatusCode::NOT_FOUND, "NoSuchBucketPolicy"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
         }

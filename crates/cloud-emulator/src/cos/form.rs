@@ -23,6 +23,7 @@ use super::{
     form_policy::FormPolicy,
     object::{MAX_OBJECT_BYTES, with_checksums},
     operation::Operation,
+    processing::RULES_HEADER,
     request::{CosRequest, refuse_duplicates_of},
     response, xml,
 };
@@ -59,7 +60,9 @@ impl CosEmulator {
         Operation::PostObject.refuse_unknown(&request.query, &request.headers)?;
         let (caller, policy) = self.form_signer(&request, http_headers)?;
         let operation = Operation::PostObject;
-        caller.authorize(operation.action(), &request.resource(operation), &request.context(operation))?;
+        let resource = request.resource(operation);
+        self.authorize(&caller, operation.action(), &resource, &request.context(operation))?;
+        let further_writes = self.further_writes(&request, &caller)?;
         let range = policy.map_or(Ok(None), |policy| policy.check(&request))?;
         if request
             .header("success_action_redirect")
@@ -81,7 +84,7 @@ impl CosEmulator {
         expect_end(form).await?;
         let object = Object::new(headers, blob, request.received_at);
         let object = self.storage.put(&request.address.bucket, &request.address.key, object)?;
-        Ok(posted(&request, &object))
+        self.write_further(operation, &request, &further_writes, posted(&request, &object)).await
     }
 
     /// Returns who signed a form: its policy, or else the request, with the authorization in the field `Signature`.
@@ -181,8 +184,9 @@ impl CosRequest {
                 "x-cos-acl".clone_into(name);
             }
         }
+        let kept = |name: &str| KEPT_HEADERS.contains(&name) || name == RULES_HEADER;
+        headers.extend(self.headers.into_iter().filter(|(name, _)| kept(name)));
         refuse_duplicates_of("field", headers.iter().map(|(name, _)| name.as_str()))?;
-        headers.extend(self.headers.into_iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str())));
         let mut address = self.address;
         address.key = key;
         Ok(Self { address, headers, ..self })

@@ -24,6 +24,7 @@ use super::{
     operation::Operation,
     request::CosRequest,
     response::{self, http_date, iso8601},
+    tagging::{self, TAGGING_HEADER},
     xml,
 };
 use crate::storage::{Headers, Object};
@@ -33,7 +34,7 @@ pub(super) const MAX_OBJECT_BYTES: u64 = 5 << 30;
 /// The maximum size of all `x-cos-meta-*` headers of one object (docs 436/7749).
 const MAX_METADATA_BYTES: usize = 2 << 10;
 /// The maximum length of a key (docs 436/14518).
-const MAX_KEY_BYTES: usize = 850;
+pub(super) const MAX_KEY_BYTES: usize = 850;
 /// Whether an object was made by appending. Clients read it and cannot set it.
 pub(super) const OBJECT_TYPE_HEADER: &str = "x-cos-object-type";
 
@@ -65,14 +66,18 @@ fn is_stored(header: &str) -> bool {
             | "content-type"
             | "expires"
             | "x-cos-storage-class"
+            | TAGGING_HEADER
     ) || header.starts_with("x-cos-meta-")
 }
 
 impl CosRequest {
     /// Returns the headers of this request that are stored with its object.
     pub(super) fn stored_headers(&self) -> Result<Headers, CosError> {
-        let headers =
+        let mut headers =
             stored_headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        if let Some(tags) = headers.get_mut(TAGGING_HEADER) {
+            *tags = tagging::tags_of_upload(tags)?;
+        }
         let metadata = headers.iter().filter(|(name, _)| name.starts_with("x-cos-meta-"));
         let metadata_bytes: usize = metadata.map(|(name, value)| name.len() + value.len()).sum();
         if metadata_bytes > MAX_METADATA_BYTES {
@@ -131,8 +136,14 @@ impl CosEmulator {
         let original = self.original(request, &source)?;
         let replaces_headers =
             request.header("x-cos-metadata-directive").is_some_and(|value| value == "Replaced");
-        let mut headers = if replaces_headers { request.stored_headers()? } else { original.headers.clone() };
+        let replaces_tags =
+            request.header("x-cos-tagging-directive").is_some_and(|value| value == "Replaced");
+        let sent = request.stored_headers()?;
+        let tags = if replaces_tags { &sent } else { &original.headers }.get(TAGGING_HEADER).cloned();
+        let mut headers = if replaces_headers { sent } else { original.headers.clone() };
         headers.remove(OBJECT_TYPE_HEADER);
+        headers.remove(TAGGING_HEADER);
+        headers.extend(tags.map(|tags| (TAGGING_HEADER.to_owned(), tags)));
         let copy = self.storage.copy(&original, headers, request.received_at)?;
         let object = self.storage.put(bucket, key, copy)?;
         let (etag, last_modified) = (object.etag.clone(), iso8601(object.modified));
@@ -147,7 +158,7 @@ impl CosEmulator {
     ) -> Result<Address, CosError> {
         let source = self.copy_source(request)?;
         let context = request.context(Operation::GetObject);
-        caller.authorize("name/cos:GetObject", &source.resource(&source.key), &context)?;
+        self.authorize(caller, "name/cos:GetObject", &source.resource(&source.key), &context)?;
         Ok(source)
     }
 
@@ -194,7 +205,11 @@ impl CosEmulator {
         response.content_type(content_type_of(key));
         response.insert_header((OBJECT_TYPE_HEADER, "normal"));
         for (name, value) in object.headers.iter().chain(&overridden_headers(request)?) {
-            response.insert_header((name.as_str(), value.as_str()));
+            if name == TAGGING_HEADER {
+                response.insert_header(("x-cos-tagging-count", tagging::count(value)));
+            } else {
+                response.insert_header((name.as_str(), value.as_str()));
+            }
         }
         let (first, last) = range.unwrap_or((0, object.length.saturating_sub(1)));
         if range.is_some() {

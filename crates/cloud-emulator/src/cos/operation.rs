@@ -46,10 +46,26 @@ pub(super) enum Operation {
     AbortUpload,
     /// `POST /key?append&position=`
     AppendObject,
+    /// `POST /key?image_process` with `Pic-Operations`
+    ProcessObject,
+    /// `OPTIONS /key`
+    OptionsObject,
+    /// `PUT /key?tagging`
+    PutTagging,
+    /// `GET /key?tagging`
+    GetTagging,
+    /// `DELETE /key?tagging`
+    DeleteTagging,
+    /// `PUT /?policy`
+    PutBucketPolicy,
+    /// `GET /?policy`
+    GetBucketPolicy,
+    /// `DELETE /?policy`
+    DeleteBucketPolicy,
 }
 
 /// The CAM actions of all operations, without `name/cos:`.
-pub(crate) const ACTIONS: [&str; 16] = [
+pub(crate) const ACTIONS: [&str; 23] = [
     "GetBucket",
     "ListMultipartUploads",
     "HeadBucket",
@@ -66,6 +82,13 @@ pub(crate) const ACTIONS: [&str; 16] = [
     "CompleteMultipartUpload",
     "AbortMultipartUpload",
     "AppendObject",
+    "OptionsObject",
+    "PutObjectTagging",
+    "GetObjectTagging",
+    "DeleteObjectTagging",
+    "PutBucketPolicy",
+    "GetBucketPolicy",
+    "DeleteBucketPolicy",
 ];
 
 impl Operation {
@@ -86,7 +109,15 @@ impl Operation {
         if *method == Method::PUT && upload != part {
             return Err(CosError::InvalidArgument("A part has both partNumber and uploadId.".to_owned()));
         }
+        let (policy, tagging) = (has(query, "policy"), has(query, "tagging"));
         Ok(match (method.as_str(), has_key) {
+            ("PUT", false) if policy => Self::PutBucketPolicy,
+            ("GET", false) if policy => Self::GetBucketPolicy,
+            ("DELETE", false) if policy => Self::DeleteBucketPolicy,
+            ("PUT", true) if tagging => Self::PutTagging,
+            ("GET", true) if tagging => Self::GetTagging,
+            ("DELETE", true) if tagging => Self::DeleteTagging,
+            ("OPTIONS", true) => Self::OptionsObject,
             ("GET", false) if uploads => Self::ListUploads,
             ("GET", false) => Self::ListObjects,
             ("HEAD", false) => Self::HeadBucket,
@@ -103,6 +134,7 @@ impl Operation {
             ("DELETE", true) if upload => Self::AbortUpload,
             ("DELETE", true) => Self::DeleteObject,
             ("POST", true) if has(query, "append") => Self::AppendObject,
+            ("POST", true) if has(query, "image_process") => Self::ProcessObject,
             ("POST", true) if uploads => Self::InitiateUpload,
             ("POST", true) if upload => Self::CompleteUpload,
             (method, _) => return Err(CosError::NotImplemented(unknown_operation(method, query))),
@@ -118,7 +150,8 @@ impl Operation {
             Self::PutBucket => "name/cos:PutBucket",
             Self::PostObject => "name/cos:PostObject",
             Self::PutObject | Self::CopyObject => "name/cos:PutObject",
-            Self::GetObject => "name/cos:GetObject",
+            // The pages name no action for the processing of a stored object, which reads it.
+            Self::GetObject | Self::ProcessObject => "name/cos:GetObject",
             Self::HeadObject => "name/cos:HeadObject",
             // Each object is checked by itself (docs 436/8289).
             Self::DeleteObject | Self::DeleteObjects => "name/cos:DeleteObject",
@@ -129,6 +162,47 @@ impl Operation {
             Self::CompleteUpload => "name/cos:CompleteMultipartUpload",
             Self::AbortUpload => "name/cos:AbortMultipartUpload",
             Self::AppendObject => "name/cos:AppendObject",
+            Self::OptionsObject => "name/cos:OptionsObject",
+            Self::PutTagging => "name/cos:PutObjectTagging",
+            Self::GetTagging => "name/cos:GetObjectTagging",
+            Self::DeleteTagging => "name/cos:DeleteObjectTagging",
+            Self::PutBucketPolicy => "name/cos:PutBucketPolicy",
+            Self::GetBucketPolicy => "name/cos:GetBucketPolicy",
+            Self::DeleteBucketPolicy => "name/cos:DeleteBucketPolicy",
+        }
+    }
+}
+
+impl Operation {
+    /// Returns whether the operation's request has a body, and so a length that a policy can check (docs 436/46205).
+    pub(super) fn has_body(self) -> bool {
+        match self {
+            Self::PutObject
+            | Self::PostObject
+            | Self::AppendObject
+            | Self::UploadPart
+            | Self::CompleteUpload
+            | Self::DeleteObjects
+            | Self::PutTagging
+            | Self::PutBucketPolicy => true,
+            Self::ListObjects
+            | Self::ListUploads
+            | Self::HeadBucket
+            | Self::PutBucket
+            | Self::CopyObject
+            | Self::GetObject
+            | Self::HeadObject
+            | Self::DeleteObject
+            | Self::InitiateUpload
+            | Self::UploadPartCopy
+            | Self::ListParts
+            | Self::AbortUpload
+            | Self::ProcessObject
+            | Self::OptionsObject
+            | Self::GetTagging
+            | Self::DeleteTagging
+            | Self::GetBucketPolicy
+            | Self::DeleteBucketPolicy => false,
         }
     }
 }
@@ -178,6 +252,14 @@ mod tests {
             ("POST", true, "uploads", "InitiateMultipartUpload"),
             ("POST", true, "uploadId=x", "CompleteMultipartUpload"),
             ("POST", true, "append&position=0", "AppendObject"),
+            ("POST", true, "image_process", "GetObject"),
+            ("OPTIONS", true, "", "OptionsObject"),
+            ("PUT", true, "tagging", "PutObjectTagging"),
+            ("GET", true, "tagging", "GetObjectTagging"),
+            ("DELETE", true, "tagging", "DeleteObjectTagging"),
+            ("PUT", false, "policy", "PutBucketPolicy"),
+            ("GET", false, "policy", "GetBucketPolicy"),
+            ("DELETE", false, "policy", "DeleteBucketPolicy"),
         ] {
             let action = operation(method, has_key, false, query).unwrap().action();
             assert_eq!(action, format!("name/cos:{expected}"), "{method} {query}");

@@ -48,7 +48,12 @@ pub(super) fn host(request: &RequestHead) -> Option<&str> {
 }
 
 impl CosRequest {
-    pub(super) fn new(request: &HttpRequest, address: Address, received_at: Timestamp) -> Self {
+    pub(super) fn new(request: &HttpRequest, mut address: Address, received_at: Timestamp) -> Self {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_read && address.key.bytes().all(|byte| byte == b'/') {
+            // `GET ///////` lists the bucket, says the vendor's own test (cos-nodejs-sdk-v5, `test/test.js`).
+            address.key.clear();
+        }
         let mut headers: Vec<_> = request
             .headers()
             .iter()
@@ -69,6 +74,19 @@ impl CosRequest {
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             peer: request.peer_addr().map(|peer| peer.ip()),
             received_at,
+        }
+    }
+
+    /// Returns the same request for another object, without conditions.
+    pub(super) fn at(&self, address: Address) -> Self {
+        Self {
+            method: self.method.clone(),
+            address,
+            path: self.path.clone(),
+            signed_path: self.signed_path.clone(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            ..*self
         }
     }
 
@@ -125,21 +143,28 @@ impl CosRequest {
             .chain(parameters.map(|(name, value)| (format!("cos:{name}"), encoded(value))))
             .collect();
         context.insert("cos:secure-transport".to_owned(), is_secure.to_string());
+        if is_secure {
+            let versions = TLS_VERSION_KEYS.map(|key| (key.to_owned(), TLS_VERSION.to_owned()));
+            context.extend(versions);
+        }
         context.extend(self.peer.map(|peer| ("qcs:ip".to_owned(), peer.to_string())));
         context
     }
 }
 
+/// The condition key of the TLS version in its two spellings (docs 436/71307, 436/46205).
+const TLS_VERSION_KEYS: [&str; 2] = ["tls-version", "cos:tls-version"];
+/// The version that a connection from this machine counts as.
+const TLS_VERSION: &str = "1.3";
+
 fn is_read_by_cos(header: &str) -> bool {
-    ["authorization", "content-", "x-cos-"].iter().any(|prefix| header.starts_with(prefix))
+    ["authorization", "content-", "x-cos-", "pic-operations"].iter().any(|prefix| header.starts_with(prefix))
 }
 
 fn is_condition_header(name: &str, operation: Operation) -> bool {
     match name {
         "content-type" => true,
-        "content-length" => {
-            matches!(operation, Operation::PutObject | Operation::PostObject | Operation::AppendObject)
-        }
+        "content-length" => operation.has_body(),
         "x-cos-security-token" => false,
         name => name.starts_with("x-cos-"),
     }

@@ -267,3 +267,50 @@ pub(super) struct Posted {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
 }
+
+/// The request body of `PUT /key?tagging`, and the response to `GET`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tagging {
+    pub(super) tag_set: TagSet,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TagSet {
+    #[serde(default)]
+    pub(super) tag: Vec<Tag>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tag {
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) value: String,
+}
+
+/// The response to an upload with `Pic-Operations`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UploadResult {
+    pub(super) original_info: ProcessedFile,
+    pub(super) process_results: ProcessResults,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ProcessResults {
+    pub(super) object: Vec<ProcessedFile>,
+}
+
+/// The original of an upload, or a file that a rule wrote.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ProcessedFile {
+    pub(super) key: String,
+    pub(super) location: String,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) size: u64,
+}

@@ -1,29 +1,32 @@
-//! Authenticates a call with a TC3-HMAC-SHA256 signature: a JSON body, everything else in headers.
+//! Authenticates a call with a TC3-HMAC-SHA256 signature: everything but the action's parameters is in headers. These
+//! are the JSON body of a `POST`, or the query of a `GET`.
 
-use actix_web::HttpRequest;
-use jiff::Timestamp;
+use actix_web::{HttpRequest, http::Method};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::{
-    action::{AuthenticatedCall, Parameters},
-    auth::{check_secret_id, check_timestamp},
+    action::{AuthenticatedCall, CallParts},
+    auth::Signers,
     error::StsError,
+    parameters::Parameters,
+    v1::read_form,
 };
-use crate::account::Account;
-use tencent_sign::tc3::{Signing, authorization};
+use tencent_sign::tc3::{Signing, UNSIGNED_PAYLOAD, authorization};
 
-/// Returns the call of a request, if this account signed it.
+/// The name of the service in a signature.
+const SERVICE: &str = "sts";
+
+/// Returns the call of a request, if a key of this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
-    account: &Account,
-    now: Timestamp,
+    signers: Signers<'_>,
 ) -> Result<AuthenticatedCall, StsError> {
     let action = required_header(request, "x-tc-action")?;
     let version = required_header(request, "x-tc-version")?;
     let region = required_header(request, "x-tc-region")?;
-    let at = check_timestamp(header(request, "x-tc-timestamp").unwrap_or_default(), now)?;
+    let at = signers.check_timestamp(header(request, "x-tc-timestamp").unwrap_or_default())?;
     let given = header(request, "authorization").unwrap_or_default();
     let id = given
         .strip_prefix("TC3-HMAC-SHA256 Credential=")
@@ -32,20 +35,43 @@ pub(super) fn call(
         .ok_or_else(|| {
             StsError::new("AuthFailure.InvalidAuthorization", "Authorization is not TC3-HMAC-SHA256")
         })?;
-    check_secret_id(account, id)?;
-    let signing = Signing {
-        service: "sts",
-        host: header(request, "host").unwrap_or_default(),
-        content_type: header(request, "content-type").unwrap_or_default(),
-        body,
-        at,
-    };
-    let expected = authorization(&signing, &account.secret_id, &account.secret_key);
-    if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
+    let key = signers.key(id, header(request, "x-tc-token"))?;
+    let is_unsigned = header(request, "x-tc-content-sha256") == Some(UNSIGNED_PAYLOAD);
+    let is_signed = signed_names(request).into_iter().any(|(service, host)| {
+        let signing = Signing {
+            service,
+            method: request.method().as_str(),
+            query: request.query_string(),
+            host,
+            content_type: header(request, "content-type").unwrap_or_default(),
+            body: if is_unsigned { UNSIGNED_PAYLOAD.as_bytes() } else { body },
+            at,
+        };
+        let expected = authorization(&signing, &key.secret_id, &key.secret_key);
+        bool::from(expected.as_bytes().ct_eq(given.as_bytes()))
+    });
+    if !is_signed {
         return Err(StsError::signature_failure());
     }
+    let parameters = parameters(request, body)?;
+    AuthenticatedCall::new(CallParts { action, version, region, parameters, rights: key.rights })
+}
+
+/// Returns the services and hosts that a call may be signed for. The SDK for Node signs the host without its port, and
+/// takes its first label for the name of the service (`sign.js`, `abstract_client.js`).
+fn signed_names(request: &HttpRequest) -> [(&str, &str); 4] {
+    let host = header(request, "host").unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let label = name.split('.').next().unwrap_or_default();
+    [(SERVICE, host), (SERVICE, name), (label, host), (label, name)]
+}
+
+fn parameters(request: &HttpRequest, body: &[u8]) -> Result<Parameters, StsError> {
+    if request.method() == Method::GET {
+        return read_form(request.query_string().as_bytes()).map(Parameters::Form);
+    }
     match strict_json::from_slice(body) {
-        Ok(Value::Object(map)) => AuthenticatedCall::new(action, version, region, Parameters::Json(map)),
+        Ok(Value::Object(map)) => Ok(Parameters::Json(map)),
         _ => Err(StsError::new("InvalidParameter", "the body is not a JSON object")),
     }
 }
@@ -61,8 +87,10 @@ fn required_header<'a>(request: &'a HttpRequest, name: &str) -> Result<&'a str, 
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use jiff::Timestamp;
 
     use super::*;
+    use crate::{account::Account, session::SessionKey};
 
     const BODY: &str = r#"{"Name":"uploader","Policy":"%7B%7D","DurationSeconds":900}"#;
 
@@ -76,6 +104,8 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let signing = Signing {
             service: "sts",
+            method: "POST",
+            query: "",
             host: "sts.test",
             content_type: "application/json",
             body: BODY.as_bytes(),
@@ -97,7 +127,8 @@ mod tests {
             request.headers_mut().remove(name);
         }
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
-        call(request.request(), body.as_bytes(), &account, now).err().map(|error| error.code)
+        let signers = Signers { account: &account, session_key: &SessionKey::new([7; 32]), now };
+        call(request.request(), body.as_bytes(), signers).err().map(|error| error.code)
     }
 
     #[test]

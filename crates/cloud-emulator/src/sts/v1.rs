@@ -7,20 +7,22 @@ use actix_web::{
     HttpRequest,
     http::{Method, header},
 };
-use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::{
-    action::{AuthenticatedCall, Parameters},
-    auth::{check_secret_id, check_timestamp},
+    action::{AuthenticatedCall, CallParts},
+    auth::Signers,
     error::StsError,
+    parameters::Parameters,
 };
-use crate::account::Account;
 use tencent_sign::sts_v1::{Request, SignatureMethod, UnknownSignatureMethod};
 
 /// Hosts that a request may always be signed for: a client may reach the emulator through a proxy, or sign
 /// another host than it connects to.
 const TENCENT_HOSTS: [&str; 2] = ["sts.tencentcloudapi.com", "sts.internal.tencentcloudapi.com"];
+
+/// Parameters of every call that change nothing here: the language of messages, and the SDK's name.
+const IGNORED: [&str; 2] = ["Language", "RequestClient"];
 
 /// Returns whether a request is signed this way, or meant to be.
 pub(super) fn is_used(request: &HttpRequest) -> bool {
@@ -31,12 +33,11 @@ pub(super) fn is_used(request: &HttpRequest) -> bool {
     !headers.contains_key(header::AUTHORIZATION) && (form || request.method() == Method::GET)
 }
 
-/// Reads the call of a request, and checks that this account signed it.
+/// Reads the call of a request, and checks that a key of this account signed it.
 pub(super) fn call(
     request: &HttpRequest,
     body: &[u8],
-    account: &Account,
-    now: Timestamp,
+    signers: Signers<'_>,
 ) -> Result<AuthenticatedCall, StsError> {
     let encoded = if request.method() == Method::GET { request.query_string().as_bytes() } else { body };
     let mut form = read_form(encoded)?;
@@ -51,16 +52,26 @@ pub(super) fn call(
         return Err(StsError::new("InvalidParameter", "Nonce is not a positive integer"));
     }
     let method = signature_method(form.remove("SignatureMethod"))?;
-    check_timestamp(&timestamp, now)?;
-    check_secret_id(account, &secret_id)?;
+    let token = form.remove("Token");
+    for name in IGNORED {
+        form.remove(name);
+    }
+    signers.check_timestamp(&timestamp)?;
+    let key = signers.key(&secret_id, token.as_deref())?;
     let is_signed = signable_hosts(request).into_iter().any(|host| {
         let signed = Request { method: request.method().as_str(), host, parameters: &signed };
-        signed.verify(method, &account.secret_key, &signature)
+        signed.verify(method, &key.secret_key, &signature)
     });
     if !is_signed {
         return Err(StsError::signature_failure());
     }
-    AuthenticatedCall::new(&action, &version, &region, Parameters::Form(form))
+    AuthenticatedCall::new(CallParts {
+        action: &action,
+        version: &version,
+        region: &region,
+        parameters: Parameters::Form(form),
+        rights: key.rights,
+    })
 }
 
 fn signature_method(name: Option<String>) -> Result<SignatureMethod, StsError> {
@@ -79,7 +90,7 @@ fn signable_hosts(request: &HttpRequest) -> [&str; 4] {
 }
 
 /// Reads a form in which each name stands once.
-fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
+pub(super) fn read_form(encoded: &[u8]) -> Result<BTreeMap<String, String>, StsError> {
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         if form.insert(name.clone().into_owned(), value.into_owned()).is_some() {
@@ -96,8 +107,10 @@ fn take(form: &mut BTreeMap<String, String>, name: &str) -> Result<String, StsEr
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use jiff::Timestamp;
 
     use super::*;
+    use crate::{account::Account, session::SessionKey};
 
     const NOW: i64 = 1_800_000_000;
     const HOST: &str = "127.0.0.1:5002";
@@ -128,8 +141,9 @@ mod tests {
             .to_http_request();
         assert!(is_used(&request));
         let account = Account { secret_id: "AKIDaccount".into(), secret_key: "secret".into() };
-        call(&request, body.as_bytes(), &account, Timestamp::from_second(NOW).unwrap())
-            .map_err(|error| error.code)
+        let now = Timestamp::from_second(NOW).unwrap();
+        let signers = Signers { account: &account, session_key: &SessionKey::new([7; 32]), now };
+        call(&request, body.as_bytes(), signers).map_err(|error| error.code)
     }
 
     fn posted(host: &str, body: &str) -> Result<AuthenticatedCall, &'static str> {
@@ -173,7 +187,7 @@ mod tests {
         for vector in vectors() {
             let call = posted(HOST, &vector.body).unwrap_or_else(|code| panic!("{}: {code}", vector.sdk));
             assert_eq!(call.duration_seconds(), Ok(1800), "text is a number in a form");
-            let policy = super::super::policy::decode(call.policy().unwrap()).unwrap();
+            let policy = super::super::policy::decode(call.policy().unwrap().unwrap()).unwrap();
             assert!(
                 policy.contains("ap-guangzhou:uid/1250000000:examplebucket-1250000000/users/alice/*"),
                 "{policy}"

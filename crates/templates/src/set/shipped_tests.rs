@@ -109,6 +109,7 @@ fn assert_out_of_reach(policy: &ConfinedPolicy, folder: &str, bucket: &str) {
 /// all subjects are compared under every template. `SUBJECT_KINDS` names some kinds, separated by commas.
 #[test]
 #[ignore = "takes a quarter of an hour; `make test-subjects` runs it"]
+#[expect(clippy::disallowed_methods, reason = "which kinds a run is about is said on its command line")]
 fn a_million_subjects_of_each_kind_have_folders_of_their_own() {
     const SUBJECTS: u64 = 1_000_000;
     const THREADS: usize = 2;

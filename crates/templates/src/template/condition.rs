@@ -100,7 +100,7 @@ impl ValueKind {
             | C::NumericLessThanEqual
             | C::NumericGreaterThan
             | C::NumericGreaterThanEqual => Self::Number,
-            C::BoolEqual => Self::Boolean,
+            C::BoolEqual | C::NullEqual => Self::Boolean,
             C::IpEqual | C::IpNotEqual => Self::Address,
             C::DateEqual
             | C::DateNotEqual

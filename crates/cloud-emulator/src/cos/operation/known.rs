@@ -4,9 +4,10 @@
 use super::Operation;
 use crate::cos::error::CosError;
 
-/// Parameters of every request: its signature and its session token. `x-cos-traffic-limit` slows a transfer down
-/// (docs 436/40140), which is ignored here.
-const PARAMETERS_OF_EVERY_REQUEST: [&str; 10] = [
+/// Parameters of every request: its signature, also in the older form `sign` (docs 436/36162), and its session token.
+/// `x-cos-traffic-limit` slows a transfer down (docs 436/40140), which is ignored here.
+const PARAMETERS_OF_EVERY_REQUEST: [&str; 11] = [
+    "sign",
     "q-sign-algorithm",
     "q-ak",
     "q-sign-time",
@@ -118,11 +119,15 @@ impl Operation {
             Self::CompleteUpload | Self::AbortUpload => &["uploadId"],
             Self::DeleteObjects => &["delete"],
             Self::AppendObject => &["append", "position"],
+            Self::ProcessObject => &["image_process"],
+            Self::PutTagging | Self::GetTagging | Self::DeleteTagging => &["tagging"],
+            Self::PutBucketPolicy | Self::GetBucketPolicy | Self::DeleteBucketPolicy => &["policy"],
             Self::HeadBucket
             | Self::PutBucket
             | Self::PostObject
             | Self::PutObject
             | Self::CopyObject
+            | Self::OptionsObject
             | Self::DeleteObject => &[],
         }
     }
@@ -139,11 +144,16 @@ impl Operation {
         );
         let keeps_existing = creates && self != Self::AppendObject || self == Self::CompleteUpload;
         let copies = matches!(self, Self::CopyObject | Self::UploadPartCopy);
+        let finishes = matches!(self, Self::PutObject | Self::PostObject | Self::CompleteUpload);
         (creates || self == Self::PutBucket) && ACL_HEADERS.contains(&name)
             || creates && name == "x-cos-storage-class"
+            || creates && self != Self::AppendObject && name == "x-cos-tagging"
             || keeps_existing && name == "x-cos-forbid-overwrite"
+            || finishes && (name == "pic-operations" || name == "x-cos-callback")
+            || self == Self::ProcessObject && name == "pic-operations"
             || copies && COPY_HEADERS.contains(&name)
-            || self == Self::CopyObject && name == "x-cos-metadata-directive"
+            || self == Self::CopyObject
+                && (name == "x-cos-metadata-directive" || name == "x-cos-tagging-directive")
             || self == Self::UploadPartCopy && name == "x-cos-copy-source-range"
     }
 }
@@ -152,7 +162,15 @@ impl Operation {
 mod tests {
     use super::*;
 
-    const OPERATIONS: [Operation; 18] = [
+    const OPERATIONS: [Operation; 26] = [
+        Operation::ProcessObject,
+        Operation::OptionsObject,
+        Operation::PutTagging,
+        Operation::GetTagging,
+        Operation::DeleteTagging,
+        Operation::PutBucketPolicy,
+        Operation::GetBucketPolicy,
+        Operation::DeleteBucketPolicy,
         Operation::PutBucket,
         Operation::DeleteObjects,
         Operation::UploadPartCopy,
@@ -180,8 +198,7 @@ mod tests {
     #[test]
     fn one_unknown_parameter_is_refused_at_every_operation_and_named() {
         for operation in OPERATIONS {
-            for name in ["acl", "tagging", "versions", "v", "imageMogr2/thumbnail/!50p", "ci-process", "Acl"]
-            {
+            for name in ["acl", "versions", "v", "imageMogr2/thumbnail/!50p", "ci-process", "Acl"] {
                 for value in ["", "1"] {
                     let refused = operation.refuse_unknown(&pair(name, value), &[]);
                     let message = refused.unwrap_err().to_string();
@@ -196,8 +213,7 @@ mod tests {
     #[test]
     fn one_unknown_header_of_cos_is_refused_at_every_operation_and_named() {
         for operation in OPERATIONS {
-            for name in ["x-cos-callback", "x-cos-server-side-encryption", "x-cos-tagging", "pic-operations"]
-            {
+            for name in ["x-cos-server-side-encryption", "x-cos-return-body", "x-cos-unheard-of"] {
                 let refused = operation.refuse_unknown(&[], &pair(name, "1"));
                 assert!(refused.unwrap_err().to_string().contains(name), "{operation:?}");
                 assert!(operation.refuse_unknown(&[], &pair(name, "")).is_ok(), "{operation:?}");
@@ -208,6 +224,8 @@ mod tests {
                 assert!(operation.refuse_unknown(&[], &pair(name, "1")).is_ok(), "{operation:?}");
             }
         }
-        assert!(Operation::GetObject.refuse_unknown(&[], &pair("x-cos-acl", "private")).is_err());
+        for name in ["x-cos-acl", "x-cos-callback", "x-cos-tagging", "pic-operations"] {
+            assert!(Operation::GetObject.refuse_unknown(&[], &pair(name, "1")).is_err(), "{name}");
+        }
     }
 }

@@ -65,7 +65,7 @@ fn values_near(operator: Operator, value: &Operand) -> Vec<String> {
         }
         C::IpEqual => vec![text.split('/').next().unwrap_or(&text).to_owned()],
         C::IpNotEqual => ["203.0.113.7", "198.51.100.7", "2001:db8::7"].map(str::to_owned).into(),
-        C::BoolEqual => vec!["true".to_owned(), "false".to_owned()],
+        C::BoolEqual | C::NullEqual => vec!["true".to_owned(), "false".to_owned()],
         C::StringLike => vec![text.replace('*', "x"), text.replace('*', "")],
         C::StringEqual
         | C::StringNotEqual
