@@ -159,7 +159,7 @@ fn a_probable_mistake_is_a_warning() {
         ("\"@upload\"", "\"name/cos:PutObjct\"", "unknown-action", "did you mean `name/cos:PutObject`?"),
         ("\"@multipart-upload\"", "\"name/cos:UploadPart\"", "partial-family", "grant @multipart-upload"),
         ("\"@upload\"", "\"name/cos:PutObject\"", "partial-family", "mini-programs"),
-        ("\"@upload\"", "\"@upload\", \"@multipart-upload\"", "condition", "UploadPart"),
+        ("\"@upload\"", "\"@upload\", \"@multipart-upload\"", "condition", "InitiateMultipartUpload"),
         ("30m", "3h", "duration", "2 h at most"),
         ("numeric_less_than_equal]", "numeric_less_than_equal_if_exist]", "condition", "limits nothing"),
         ("duration =", "owner = [\"sub\", \"sub\"]\nduration =", "unused", "`sub` twice"),

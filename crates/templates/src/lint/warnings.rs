@@ -20,7 +20,19 @@ use cam::{Comparison, Operator};
 /// The actions whose requests carry a condition key (docs 436/46205). Other keys are carried by all requests, or
 /// not documented.
 const CARRIED_BY: [(&str, &[&str]); 7] = [
-    ("cos:content-length", &["PutObject", "PostObject", "AppendObject"]),
+    // Requests with a body.
+    (
+        "cos:content-length",
+        &[
+            "PutObject",
+            "PostObject",
+            "AppendObject",
+            "UploadPart",
+            "CompleteMultipartUpload",
+            "PutObjectTagging",
+            "PostObjectRestore",
+        ],
+    ),
     // The type of a form is multipart/form-data.
     ("cos:content-type", &["PutObject", "AppendObject", "InitiateMultipartUpload"]),
     ("cos:x-cos-storage-class", &["PutObject", "PostObject", "AppendObject", "InitiateMultipartUpload"]),
