@@ -10,6 +10,7 @@ mod grant;
 mod home_change;
 pub mod identity;
 mod import;
+mod latest_grants;
 mod lint;
 mod proof;
 mod render;

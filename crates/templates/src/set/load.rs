@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{ActiveTemplate, GrantCache, Shadow, TemplateFiles, TemplateSet};
+use super::{ActiveTemplate, Shadow, TemplateFiles, TemplateSet};
 use crate::{
     fingerprint::Fingerprint,
     proof::{Proved, prove, prove_beside},
@@ -85,8 +85,7 @@ impl TemplateSet {
     ) -> Self {
         let templates: BTreeMap<String, ActiveTemplate> =
             proved.into_iter().map(|proved| ActiveTemplate::new(proved, loaded_at, previous)).collect();
-        let (default, grants) = (constraints.default.clone(), GrantCache::new(constraints.max_grant_bytes));
-        Self { templates, default, version, loaded_at, orphans: Vec::new(), grants }
+        Self { templates, default: constraints.default.clone(), version, loaded_at, orphans: Vec::new() }
     }
 
     /// Attaches a shadow to its template. A shadow that could not serve is kept to show why; one without a
