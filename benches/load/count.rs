@@ -22,7 +22,7 @@ const COUNTS_FILE: &str = "callgrind.out";
 const CALLGRIND: [&str; 4] =
     ["valgrind", "--quiet", "--tool=callgrind", "--callgrind-out-file=callgrind.out"];
 /// Names of functions that hash the token: counted apart, because valgrind's processor has no instructions for SHA-256.
-const HASH_FUNCTIONS: [&str; 3] = ["sha256", "sha2::", "blake3"];
+const HASH_FUNCTIONS: [&str; 2] = ["sha256", "sha2::"];
 /// How far above the budget a count may be: what versions of the compiler differ by.
 const TOLERANCE_PERCENT: u64 = 3;
 const BUDGET: &str = include_str!("../budget.toml");
