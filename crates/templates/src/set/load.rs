@@ -131,7 +131,7 @@ impl TemplateSet {
 impl ActiveTemplate {
     fn new(proved: Proved, now: Timestamp, previous: Option<&TemplateSet>) -> (String, Self) {
         let name = proved.template().name.clone();
-        let version = proved.template().source.sha256();
+        let version = proved.version().to_owned();
         let before = previous.and_then(|set| set.templates.get(&name));
         let unchanged = before.filter(|before| before.version == version);
         let loaded_at = unchanged.map_or(now, |before| before.loaded_at);
