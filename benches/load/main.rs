@@ -4,8 +4,8 @@
 //!
 //! - `hit`: processor time of a cached hit, and what audit log and traces add to it. With the path of another build
 //!   behind, that one too.
-//! - `check`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget in
-//!   `benches/budget.toml`.
+//! - `check BUILD`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget
+//!   for such a build in `benches/budget.toml`.
 //! - `compare PEERS`: everything, beside the servers that are installed in PEERS; writes `docs/understand/performance.md`.
 //!
 //! `COSBROKER_BINARY` names the program to measure. Linux only: processor time is read from `/proc`.
@@ -36,7 +36,7 @@ fn main() -> Result<(), BenchError> {
     match arguments.as_slice() {
         ["hit"] => hit::run(binary, None),
         ["hit", other] => hit::run(binary, Some(Path::new(other))),
-        ["check"] => count::check(binary),
+        ["check", build] => count::check(binary, build),
         ["compare", peers] => {
             let report = compare::run(binary, Path::new(peers))?;
             report.print();
@@ -44,6 +44,6 @@ fn main() -> Result<(), BenchError> {
         }
         // What `compare` starts.
         [bare::MODE, workers] => bare::serve(workers.parse()?),
-        _ => Err("say what to measure: hit [PATH], check, or compare PEERS".into()),
+        _ => Err("say what to measure: hit [PATH], check BUILD, or compare PEERS".into()),
     }
 }

@@ -100,7 +100,8 @@ impl Report {
         let text = fs::read_to_string(&page)?;
         let (before, rest) = text.split_once(BEGIN).ok_or("the page has no place for figures")?;
         let (_, after) = rest.split_once(END).ok_or("the page has no end of figures")?;
-        fs::write(page, format!("{before}{BEGIN}\n\n{}\n{END}{after}", self.text()))?;
+        let picture = "![Requests per second of the broker and of other servers](performance.svg)";
+        fs::write(page, format!("{before}{BEGIN}\n\n{}\n{picture}\n\n{END}{after}", self.text()))?;
         fs::write(repository.join(PLOT), self.plot())?;
         Ok(())
     }
