@@ -4,9 +4,11 @@ CARGO ?= cargo
 ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
+PEERS := target/peers
 VENDOR_SUITES := target/vendor-suites
 
-.PHONY: all quick check test rust sdks ops simulate outages soak test-subjects vendor-suites oracle sdk prometheus deny sandbox
+.PHONY: all quick check test rust sdks ops simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
+  prometheus valgrind deny sandbox
 
 all: check test
 
@@ -73,6 +75,23 @@ vendor-suites: oracle sdk
 
 copied-checkout = if [ -n "$(2)" ]; then mkdir -p $(VENDOR_SUITES)/$(1) && git -C "$(2)" archive HEAD | tar -x -C $(VENDOR_SUITES)/$(1); fi
 
+# The release build beside other servers, for less than ten minutes on a quiet machine of two cores: prints the goals and
+# what was reached, and writes docs/understand/performance.md.
+bench: peers valgrind
+	$(CARGO) build --release --locked --bin cosbroker
+	COSBROKER_BINARY=$(CURDIR)/target/release/cosbroker \
+	$(CARGO) bench --locked --workspace --bench load -- compare $(CURDIR)/$(PEERS)
+
+# Instructions of a cached hit, which are the same on a busy machine: fails where they pass benches/budget.toml. In the
+# build of the tests it takes a minute, in an optimised build of its own ten.
+count: valgrind
+	$(CARGO) test --locked --workspace --bench load -- check tests
+
+bench-check: valgrind
+	$(CARGO) build --profile count --locked --no-default-features --bin cosbroker
+	COSBROKER_BINARY=$(CURDIR)/target/count/cosbroker \
+	$(CARGO) test --locked --workspace --bench load -- check optimised
+
 # Tencent's own Python SDKs, in an environment of their own.
 oracle: $(ORACLE)/installed
 
@@ -107,6 +126,26 @@ $(PROMETHEUS)/usr/bin/promtool:
 	  && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
 	  && dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb; \
 	fi || { echo "make prometheus: it cannot be fetched with apt-get; install prometheus and promtool"; exit 1; }
+
+# The servers that `make bench` runs beside the broker.
+peers: $(PEERS)/installed
+
+$(PEERS)/installed: benches/peers/requirements.txt benches/peers/package.json
+	command -v nginx >/dev/null && command -v wrk >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light wrk; } \
+	|| { echo "make peers: nginx or wrk is missing, and apt-get cannot install it; install both"; exit 1; }
+	mkdir -p $(PEERS)
+	ln -sf "$$(command -v nginx)" $(PEERS)/nginx
+	python3 -m venv $(PEERS)/python
+	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check -r benches/peers/requirements.txt
+	cp benches/peers/package.json $(PEERS)
+	npm install --prefix $(PEERS) --ignore-scripts --silent --no-package-lock
+	touch $@
+
+valgrind:
+	command -v valgrind >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind; } \
+	|| { echo "make valgrind: it is missing, and apt-get cannot install it; install it"; exit 1; }
 
 # Licences, duplicate and banned crates, sources; advisories if their database can be fetched. Debian has no package of
 # cargo-deny. Unoptimised it is built in a third of the time, and the checks take seconds all the same.

@@ -202,6 +202,12 @@ impl CredentialCache {
         result
     }
 
+    /// Removes the rate limits of users whose quota is full again. Iterates over all users: not for an async worker
+    /// thread.
+    pub fn remove_idle_limits(&self) {
+        self.0.user_rate.remove_idle();
+    }
+
     /// Waits until no STS call is in flight. Each call that succeeds has its audit line then.
     pub async fn wait_idle(&self) {
         self.0.fetches.wait_idle().await;

@@ -28,10 +28,19 @@ impl From<[u8; 16]> for RequestId {
     }
 }
 
-/// 32 hexadecimal digits.
+impl RequestId {
+    /// Returns its 32 hexadecimal digits.
+    pub fn digits(self) -> [u8; 32] {
+        let mut digits = [b'0'; 32];
+        // Cannot fail: there are two digits for each byte.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        digits
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs the service until it is told to stop.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -9,8 +9,12 @@ use super::{App, StartError, source_credentials};
 use crate::{
     admin::{self, AdminState},
     audit::Event,
+    credential_cache::CredentialCache,
     reload, systemd,
 };
+
+/// The interval at which the rate limits of idle users are removed.
+const IDLE_LIMITS_INTERVAL: Duration = Duration::from_mins(1);
 
 impl App {
     /// Serves until shutdown. Then running requests and calls to STS finish, and the last audit lines and spans are
@@ -47,6 +51,7 @@ impl App {
             background.spawn(certificate.watch());
         }
         background.spawn(sample_history(self.admin));
+        background.spawn(remove_idle_limits(self.cache));
         background.spawn(systemd::ping_watchdog());
         if let Some(canary) = self.canary {
             background.spawn(canary.watch());
@@ -89,6 +94,17 @@ impl Background {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Removes the rate limits of users who may never come again.
+async fn remove_idle_limits(cache: CredentialCache) {
+    loop {
+        sleep(IDLE_LIMITS_INTERVAL).await;
+        let cache = cache.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || cache.remove_idle_limits()).await {
+            tracing::error!(%error, "idle rate limits could not be removed");
+        }
     }
 }
 

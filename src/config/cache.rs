@@ -43,10 +43,11 @@ pub struct Cache {
     pub advice_bytes: Option<u64>,
 }
 
-/// Parts into which `max_bytes` is divided: five for the keys, and one each for verified tokens, rendered policies and the
-/// list of active keys.
+/// Parts into which `max_bytes` is divided: five for the keys, two for verified tokens with their rendered policies, and
+/// one for the list of active keys.
 const PARTS: u64 = 8;
 const PARTS_FOR_KEYS: u64 = 5;
+const PARTS_FOR_TOKENS: u64 = 2;
 /// Memory for the list of active keys of a very small cache.
 const MIN_INVENTORY_BYTES: u64 = 1 << 20;
 
@@ -59,9 +60,9 @@ impl Cache {
         self.max_bytes / PARTS * PARTS_FOR_KEYS
     }
 
-    /// Bound on the memory of verified tokens.
+    /// Bound on the memory of verified tokens and the policies that are rendered for them.
     pub(crate) fn token_bytes(&self) -> u64 {
-        self.max_bytes / PARTS
+        self.max_bytes / PARTS * PARTS_FOR_TOKENS
     }
 
     /// Bound on the memory of the list of active keys.
@@ -70,17 +71,7 @@ impl Cache {
     }
 }
 
-/// Bound on the memory of rendered policies.
-pub(super) fn grant_bytes(max_bytes: u64) -> u64 {
-    max_bytes / PARTS
-}
-
 impl RawCache {
-    /// `max_bytes` as written.
-    pub(super) fn max_bytes(&self) -> u64 {
-        self.max_bytes.0
-    }
-
     /// `min_remaining` as written.
     pub(super) fn min_remaining(&self) -> Option<Duration> {
         self.min_remaining.map(|duration| duration.0)

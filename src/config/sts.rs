@@ -7,7 +7,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    context::{Context, has_path},
+    context::{Context, has_path, is_loopback},
     source_credentials::{CredentialFiles, SourceCredentialsConfig, is_valid_key_part},
 };
 use diagnostics::{Diagnostic, HumanDuration, Source};
@@ -143,6 +143,7 @@ impl RawSts {
         let action = raw.action(&span, context.source)?;
         raw.check_numbers(&span, context)?;
         let endpoints = raw.endpoints(context)?;
+        raw.check_quota(&endpoints, context)?;
         let source_credentials = raw.source_credentials(&span, context)?;
         if source_credentials.are_temporary() && action == StsAction::GetFederationToken {
             return Err(context.problem(
@@ -197,18 +198,24 @@ impl RawSts {
                 "write it like \"ap-guangzhou\"",
             ));
         }
-        if self.calls_per_second.get_ref().get() > MAX_CALLS_PER_SECOND {
-            return Err(context.problem(
-                self.calls_per_second.span(),
-                format!("calls_per_second is above the account's quota of {MAX_CALLS_PER_SECOND}"),
-                "give at most 600, divided by the number of replicas",
-            ));
-        }
         if self.timeout.0 < MIN_TIMEOUT {
             return Err(context.problem(
                 span.clone(),
                 "sts.timeout is too short for any call",
                 "give 100ms or more; 2s is usual",
+            ));
+        }
+        Ok(())
+    }
+
+    /// An STS on this machine is an emulated one, which has no quota.
+    fn check_quota(&self, endpoints: &[Url], context: &Context<'_>) -> Result<(), Diagnostic> {
+        let is_emulated = endpoints.iter().all(is_loopback);
+        if !is_emulated && self.calls_per_second.get_ref().get() > MAX_CALLS_PER_SECOND {
+            return Err(context.problem(
+                self.calls_per_second.span(),
+                format!("calls_per_second is above the account's quota of {MAX_CALLS_PER_SECOND}"),
+                "give at most 600, divided by the number of replicas",
             ));
         }
         Ok(())
@@ -343,6 +350,10 @@ mod tests {
     fn bad_values_are_refused() {
         for (keys, message) in [
             ("calls_per_second = 601", "quota of 600"),
+            (
+                "calls_per_second = 601\nendpoint = [\"http://127.0.0.1:1\", \"https://a.example\"]",
+                "quota of 600",
+            ),
             ("action = \"AssumeRole\"", "needs role_arn"),
             ("role_arn = \"x\"", "takes no role"),
             ("external_id = \"x\"", "takes no role"),

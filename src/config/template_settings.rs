@@ -10,7 +10,6 @@ use toml::Spanned;
 
 use super::{
     Config, RawConfig, Templates,
-    cache::grant_bytes,
     issuer::{RawIssuer, TENANT_CLAIM},
 };
 use diagnostics::{Diagnostic, Source};
@@ -23,7 +22,6 @@ pub struct TemplateSettings {
     issuers: Vec<IssuerSettings>,
     max_lifetime: Duration,
     min_remaining: Option<Duration>,
-    max_grant_bytes: u64,
 }
 
 /// What templates need to know about an issuer.
@@ -51,7 +49,6 @@ impl TemplateSettings {
         Self {
             max_lifetime: raw.sts.get_ref().max_lifetime(),
             min_remaining: raw.cache.min_remaining(),
-            max_grant_bytes: grant_bytes(raw.cache.max_bytes()),
             templates: raw.templates.relative_to(base),
             issuers: raw
                 .issuer
@@ -88,7 +85,6 @@ impl TemplateSettings {
             },
             longest: self.max_lifetime,
             min_remaining: self.min_remaining,
-            max_grant_bytes: self.max_grant_bytes,
             default: self.templates.default().map(str::to_owned),
         }
     }
@@ -128,7 +124,6 @@ impl Config {
                 .collect(),
             max_lifetime: self.sts.max_lifetime(),
             min_remaining: self.cache.min_remaining,
-            max_grant_bytes: grant_bytes(self.cache.max_bytes),
         }
     }
 }

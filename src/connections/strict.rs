@@ -136,14 +136,13 @@ impl Scanner {
     fn check_target(&mut self, line: &[u8]) -> Result<(), MalformedAt> {
         let is_request_line =
             matches!(self.expects, Expects::RequestLine | Expects::RequestLineAfterEmptyLine);
-        match line.iter().position(|byte| !byte.is_ascii()).filter(|_| is_request_line) {
-            Some(at) => {
-                self.line.keep(line.get(..at).unwrap_or_default());
-                self.has_unencoded_target = true;
-                Err(MalformedAt(at))
-            }
-            None => Ok(()),
+        if !is_request_line || line.is_ascii() {
+            return Ok(());
         }
+        let at = line.iter().take_while(|byte| byte.is_ascii()).count();
+        self.line.keep(line.get(..at).unwrap_or_default());
+        self.has_unencoded_target = true;
+        Err(MalformedAt(at))
     }
 
     fn end_line(&mut self) -> Result<(), Malformed> {
@@ -190,7 +189,7 @@ impl Line {
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_KEPT_BYTES - self.kept.len();
         self.is_cut |= bytes.len() > room;
-        self.kept.extend(bytes.iter().take(room));
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn is_empty(&self) -> bool {

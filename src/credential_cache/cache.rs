@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use moka::notification::RemovalCause;
 
@@ -28,7 +29,7 @@ const MAX_REMEMBERED: usize = 50_000;
 /// The cached credentials, by the fingerprint of their grant.
 #[derive(Debug)]
 pub(super) struct Cache {
-    credentials: moka::sync::Cache<Fingerprint, Arc<CachedCredential>>,
+    credentials: moka::sync::Cache<Fingerprint, Arc<CachedCredential>, RandomState>,
     /// Why a credential left the cache.
     removed: Arc<Recent<MissReason>>,
     /// Latest grant of each user, template and scope, to notice a changed policy.
@@ -93,7 +94,7 @@ impl Cache {
             .weigher(|_, cached: &Arc<CachedCredential>| cached.weight())
             .expire_after(ExpireWithCredential(Arc::clone(&clock)))
             .eviction_listener(move |fingerprint, cached, cause| removals.note(*fingerprint, &cached, cause))
-            .build();
+            .build_with_hasher(RandomState::default());
         let latest_by_lineage = Recent::new(MAX_REMEMBERED);
         Self { credentials, removed, latest_by_lineage, users, clock }
     }

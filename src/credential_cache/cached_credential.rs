@@ -110,19 +110,21 @@ impl CachedCredential {
     /// When a client should fetch its next credential: the answer's `refreshAt`. Once the refresh is due, a few
     /// seconds from now, because a replacement is under way.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
-        if now < self.refresh_from {
+        if !self.is_refresh_due(now) {
             return self.refresh_from;
         }
         let soon = now.checked_add(REFRESH_UNDER_WAY_DELAY).unwrap_or(now);
         soon.min(self.credential.expires_at)
     }
 
-    /// Claims the refresh if it is due. True for one caller in [`REFRESH_RETRY_INTERVAL`]; `monotonic` is the
-    /// time on the monotonic clock.
-    pub(super) fn try_claim_refresh(&self, now: Timestamp, monotonic: Duration) -> bool {
-        if now < self.refresh_from {
-            return false;
-        }
+    /// Whether another credential should be fetched before this one expires.
+    pub(super) fn is_refresh_due(&self, now: Timestamp) -> bool {
+        now >= self.refresh_from
+    }
+
+    /// Claims a refresh that is due. True for one caller in [`REFRESH_RETRY_INTERVAL`]; `monotonic` is the time on the
+    /// monotonic clock.
+    pub(super) fn try_claim_refresh(&self, monotonic: Duration) -> bool {
         let next = self.next_refresh_ms.load(Ordering::Relaxed);
         let claimed = as_millis(monotonic + REFRESH_RETRY_INTERVAL);
         as_millis(monotonic) >= next

@@ -97,7 +97,7 @@ impl CredentialCache {
         now: Timestamp,
         context: &RequestContext,
     ) -> bool {
-        if !cached.try_claim_refresh(now, self.0.clock.monotonic()) {
+        if !cached.is_refresh_due(now) || !cached.try_claim_refresh(self.0.clock.monotonic()) {
             return false;
         }
         let joined = self.join_or_start(cached.grant(), Priority::Refresh, context, || {

@@ -3,13 +3,11 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use governor::{
     RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
 };
@@ -21,10 +19,9 @@ use runtime::{
 };
 use templates::{Grant, fingerprint::Fingerprint};
 
-type Limiter = RateLimiter<Fingerprint, DashMapStateStore<Fingerprint>, QuotaClock, NoOpMiddleware<Nanos>>;
+type States = DashMapStateStore<Fingerprint, RandomState>;
+type Limiter = RateLimiter<Fingerprint, States, QuotaClock, NoOpMiddleware<Nanos>>;
 
-/// Pause between two removals of users whose quota is full again.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// Users whose scopes are tracked. A user dropped from the table starts with no scopes.
 const MAX_TRACKED_USERS: u64 = 50_000;
 
@@ -33,16 +30,13 @@ const MAX_TRACKED_USERS: u64 = 50_000;
 pub(super) struct UserRateLimit {
     limiter: Option<Limiter>,
     clock: Arc<dyn Clock>,
-    /// In seconds of the monotonic clock.
-    next_sweep: AtomicU64,
 }
 
 impl UserRateLimit {
     pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        let limiter = quota(rate).map(|quota| {
-            RateLimiter::new(quota, DashMapStateStore::default(), QuotaClock(Arc::clone(&clock)))
-        });
-        Self { limiter, clock, next_sweep: AtomicU64::new(0) }
+        let limiter = quota(rate)
+            .map(|quota| RateLimiter::new(quota, States::default(), QuotaClock(Arc::clone(&clock))));
+        Self { limiter, clock }
     }
 
     /// Counts one request; `Err` with the time until the next one is allowed.
@@ -50,21 +44,15 @@ impl UserRateLimit {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        self.sweep(limiter);
         limiter.check_key(&principal).map_err(|not_until| {
             let now = Nanos::from(self.clock.monotonic());
             Duration::from(not_until.earliest_possible().duration_since(now))
         })
     }
 
-    /// Removes users whose quota is full again.
-    fn sweep(&self, limiter: &Limiter) {
-        let now = self.clock.monotonic().as_secs();
-        let due = self.next_sweep.load(Ordering::Relaxed);
-        let next = now + SWEEP_INTERVAL.as_secs();
-        if now >= due
-            && self.next_sweep.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
+    /// Removes users whose quota is full again. Iterates over all users: not for an async worker thread.
+    pub(super) fn remove_idle(&self) {
+        if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
@@ -140,8 +128,9 @@ mod tests {
         for n in 0..1000 {
             limit.admit(Fingerprint::of(&[n.to_string()])).unwrap();
         }
-        tokio::time::advance(SWEEP_INTERVAL * 2).await;
+        tokio::time::advance(Duration::from_mins(2)).await;
         limit.admit(Fingerprint::of(&["another"])).unwrap();
+        limit.remove_idle();
         assert_eq!(limit.limiter.as_ref().unwrap().len(), 1);
     }
 }

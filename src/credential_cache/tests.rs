@@ -87,7 +87,6 @@ fn load(dir: &std::path::Path) -> TemplateSet {
         issuer_trust: IssuerTrust { trusted_claims: vec![vec!["team".to_owned()]], ..IssuerTrust::default() },
         longest: Duration::from_hours(2),
         min_remaining: None,
-        max_grant_bytes: 1 << 20,
         default: Some("upload".to_owned()),
     };
     crate::reload::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpRequest, http::header::AUTHORIZATION};
 
 use super::{Api, refusal::Refusal};
 use crate::identity::{AuthError, Rejection};
@@ -23,14 +23,16 @@ pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Ide
     })
 }
 
-/// One `Authorization: Bearer <token>` (RFC 6750 §2.1); the scheme is case-insensitive.
-fn token(request: &HttpRequest) -> Result<&str, Rejection> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+/// One `Authorization: Bearer <token>` (RFC 6750 §2.1); the scheme is case-insensitive. Bytes, because only a token that
+/// is new needs to be looked at as text.
+fn token(request: &HttpRequest) -> Result<&[u8], Rejection> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
     let only = headers.next().filter(|_| headers.next().is_none());
-    let value = only.and_then(|value| value.to_str().ok()).ok_or(Rejection::Missing)?;
-    let Some((scheme, token)) = value.split_once(' ') else { return Err(without_scheme(value)) };
-    let token = token.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+    let value = only.ok_or(Rejection::Missing)?.as_bytes();
+    let Some(end) = memchr::memchr(b' ', value) else { return Err(without_scheme(value)) };
+    let (scheme, token) = value.split_at(end);
+    let token = token.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty() {
         Ok(token)
     } else {
         Err(Rejection::Missing)
@@ -38,6 +40,6 @@ fn token(request: &HttpRequest) -> Result<&str, Rejection> {
 }
 
 /// Why a header with one word has no token: the word may be a token without its scheme.
-fn without_scheme(value: &str) -> Rejection {
-    if value.matches('.').count() == 2 { Rejection::NoScheme } else { Rejection::Missing }
+fn without_scheme(value: &[u8]) -> Rejection {
+    if memchr::memchr_iter(b'.', value).count() == 2 { Rejection::NoScheme } else { Rejection::Missing }
 }

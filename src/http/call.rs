@@ -8,13 +8,19 @@ use std::{
 };
 
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload,
-    error::ErrorInternalServerError, http::header, web,
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    dev::Payload,
+    error::ErrorInternalServerError,
+    http::header::{CONTENT_TYPE, HeaderName, HeaderValue},
+    web,
 };
 
 use super::{Api, bearer, outcome::RequestOutcome, refusal::Refusal, shape, state::RequestState};
 use crate::credential_cache::{CacheOutcome, ResponseShape, ServedCredential};
 use templates::{Grant, identity::Identity};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The service, a request, and the state of the request.
 #[derive(Debug)]
@@ -88,8 +94,8 @@ impl Call {
         let now = self.api.clock.now();
         let ttl = credential.ttl(now);
         let response = HttpResponse::Ok()
-            .insert_header(("Cache-Status", cache_status(how, ttl)))
-            .content_type(header::ContentType::json())
+            .insert_header((CACHE_STATUS, cache_status(how, ttl)))
+            .insert_header((CONTENT_TYPE, JSON))
             .body(shape::body(&credential, shape, object_key.as_deref(), now));
         self.state.end(RequestOutcome::Served { credential, how, ttl });
         response

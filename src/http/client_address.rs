@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use actix_web::dev::ServiceRequest;
+use actix_web::{dev::ServiceRequest, http::header::X_FORWARDED_FOR};
 use ipnet::IpNet;
 
 /// Address of the connection's other end. Where one listener takes both families, an IPv4 peer comes as
@@ -14,7 +14,7 @@ pub(super) fn peer(request: &ServiceRequest) -> Option<IpAddr> {
 /// Address of the client: the peer, or the last address in `X-Forwarded-For` that no trusted proxy has.
 pub(super) fn client(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer(request)?;
-    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let forwarded = request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     Some(last_untrusted(peer, &hops, trusted))
 }

@@ -101,7 +101,7 @@ pub(super) async fn cors(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let origin = only(request.headers(), &ORIGIN).cloned().filter(|_| policy.is_on());
+    let origin = only(request.headers(), &ORIGIN).cloned();
     let Some(origin) = origin else { return Ok(next.call(request).await?.map_into_left_body()) };
     let mut response = match checked_preflight(&policy, &request, &origin) {
         None => next.call(request).await?.map_into_left_body(),

@@ -53,7 +53,7 @@ pub(super) async fn request_context(
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&context.request_id.to_string()) {
+    if let Ok(value) = HeaderValue::from_bytes(&context.request_id.digits()) {
         headers.insert(X_REQUEST_ID, value);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

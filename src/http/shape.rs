@@ -1,8 +1,17 @@
 //! Response bodies: how a credential is written for each kind of client (`docs/understand/tencent.md`, "What client apps
 //! read").
 //!
-//! The part that does not change between answers is encoded once for each credential; the rest is appended.
+//! The part that does not change between answers is encoded once for each credential, and sent from there; the rest
+//! follows it.
 
+use std::{
+    convert::Infallible,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -95,34 +104,62 @@ pub(super) struct Times {
     refresh_at: i64,
 }
 
+/// The body of an answer: two buffers, so that the first, which holds the secrets, is not copied.
+pub(super) struct Body {
+    shared: Bytes,
+    rest: Bytes,
+}
+
+impl Body {
+    /// A JSON object, with the members of another one behind its own.
+    fn joined(shared: &Bytes, rest: Vec<u8>) -> Self {
+        Self { shared: shared.slice(..shared.len().saturating_sub(1)), rest: after_members(rest) }
+    }
+}
+
+/// Makes the beginning of an object a comma.
+fn after_members(mut object: Vec<u8>) -> Bytes {
+    if let Some(brace) = object.first_mut() {
+        *brace = b',';
+    }
+    object.into()
+}
+
+impl MessageBody for Body {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized((self.shared.len() + self.rest.len()) as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let body = &mut *self;
+        let next = if body.shared.is_empty() { &mut body.rest } else { &mut body.shared };
+        Poll::Ready(Some(mem::take(next)).filter(|part| !part.is_empty()).map(Ok))
+    }
+}
+
 /// Returns the body of an answer; `object_key` is for [`ResponseShape::ObjectKey`].
 pub(super) fn body(
     cached: &CachedCredential,
     shape: ResponseShape,
     object_key: Option<&str>,
     now: Timestamp,
-) -> Bytes {
+) -> Body {
     let shared = cached.encoded(shape, |cached| encode(cached, shape));
     match (shape, object_key) {
         (ResponseShape::V1 | ResponseShape::Sts3, _) => {
             let times =
                 Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
-            joined(&shared, &json(&times))
+            Body::joined(&shared, json(&times))
         }
         (ResponseShape::ObjectKey, Some(object_key)) => {
-            joined(&shared, &json(&serde_json::json!({"key": object_key})))
+            Body::joined(&shared, json(&serde_json::json!({"key": object_key})))
         }
-        (ResponseShape::StsSdk | ResponseShape::Cossign | ResponseShape::ObjectKey, _) => shared,
+        (ResponseShape::StsSdk | ResponseShape::Cossign | ResponseShape::ObjectKey, _) => {
+            Body { shared, rest: Bytes::new() }
+        }
     }
-}
-
-/// Joins two JSON objects. The memory is wiped when the body has been sent.
-fn joined(first: &[u8], second: &[u8]) -> Bytes {
-    let mut whole = Vec::with_capacity(first.len() + second.len());
-    whole.extend_from_slice(first.strip_suffix(b"}").unwrap_or(first));
-    whole.push(b',');
-    whole.extend_from_slice(second.strip_prefix(b"{").unwrap_or(second));
-    Bytes::from_owner(zeroize::Zeroizing::new(whole))
 }
 
 fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -29,7 +30,7 @@ use templates::identity::Identity;
 #[derive(Debug)]
 pub struct Verifier {
     issuers: Vec<Arc<TrustedIssuer>>,
-    verified: moka::sync::Cache<Fingerprint, Arc<Verified>>,
+    verified: moka::sync::Cache<Fingerprint, Arc<Verified>, RandomState>,
     clock: Arc<dyn Clock>,
 }
 
@@ -100,15 +101,16 @@ impl Verifier {
         let verified = moka::sync::Cache::builder()
             .max_capacity(token_bytes)
             .weigher(|_, verified: &Arc<Verified>| verified.weight())
-            .build();
+            .build_with_hasher(RandomState::default());
         Ok(Self { issuers, verified, clock })
     }
 
-    /// Returns the identity of a token. A cached token costs a hash and no signature check.
+    /// Returns the identity of a token, which need not be text. A cached token costs a hash and no signature check.
     ///
     /// # Errors
     /// Why the token is not accepted.
-    pub async fn verify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+    pub async fn verify(&self, token: impl AsRef<[u8]>) -> Result<Arc<Identity>, AuthError> {
+        let token = token.as_ref();
         let now = self.clock.now();
         let digest = Fingerprint::of(&[token]);
         if let Some(verified) = self.verified.get(&digest) {
@@ -117,7 +119,7 @@ impl Verifier {
             }
             self.verified.invalidate(&digest);
         }
-        let unverified = UnverifiedToken::parse(token)?;
+        let unverified = UnverifiedToken::parse(str::from_utf8(token).map_err(|_| Rejection::Malformed)?)?;
         let (issuer, named) = self.issuer_of(&unverified)?;
         let checked = Checked { token: &unverified, rules: &issuer.rules, named, now };
         checked.run_all(Check::BEFORE_SIGNATURE)?;

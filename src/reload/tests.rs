@@ -16,7 +16,6 @@ fn store(dir: &Path, files: FileWorker) -> Arc<TemplateStore> {
         issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
-        max_grant_bytes: 1 << 20,
         default: None,
     };
     let store = TemplateStore::open(dir.to_owned(), constraints, Timestamp::UNIX_EPOCH).unwrap();

@@ -50,7 +50,6 @@ pub(super) fn grants(template: &'static str, users: usize) -> impl Iterator<Item
         issuer_trust: IssuerTrust { trusted_claims: vec![vec!["team".to_owned()]], ..IssuerTrust::default() },
         longest: Duration::from_hours(2),
         min_remaining: None,
-        max_grant_bytes: 1 << 20,
         default: None,
     };
     let set = crate::reload::load(&dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();

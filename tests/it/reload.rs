@@ -329,7 +329,6 @@ fn what_was_tried_is_not_tried_again_until_it_changes() {
         issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
-        max_grant_bytes: 1 << 20,
         default: None,
     };
     let at = |second| Timestamp::from_second(second).unwrap();

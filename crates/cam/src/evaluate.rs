@@ -93,12 +93,13 @@ pub fn applies_to(statement: &Statement, reading: Reading, action: &str, resourc
 }
 
 fn names_action(statement: &Statement, action: &str) -> bool {
-    statement.action.iter().any(|one| pattern::matches(&full_action(one), &full_action(action)))
+    let action = full_action(action);
+    statement.action.iter().any(|one| pattern::matches(&full_action(one), &action))
 }
 
 /// Returns an action in its full spelling: `cos:PutObject` is short for `name/cos:PutObject` (docs 598/11090).
 fn full_action(action: &str) -> Cow<'_, str> {
-    let is_short = action.contains(':') && !action.starts_with("name/") && !action.starts_with('*');
+    let is_short = !action.starts_with("name/") && !action.starts_with('*') && action.contains(':');
     if is_short { Cow::Owned(format!("name/{action}")) } else { Cow::Borrowed(action) }
 }
 

@@ -85,7 +85,7 @@ impl Grant {
 
     /// Returns the template's version: the file's SHA-256 in hexadecimal.
     pub fn template_version(&self) -> String {
-        self.template().source.sha256()
+        self.proved.version().to_owned()
     }
 
     /// Returns the bucket that it is for.

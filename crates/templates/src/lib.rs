@@ -11,6 +11,7 @@ mod grant;
 mod home_change;
 pub mod identity;
 mod import;
+mod latest_grants;
 mod lint;
 mod proof;
 mod render;

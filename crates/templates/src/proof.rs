@@ -19,11 +19,24 @@ use diagnostics::Diagnostic;
 
 /// A template that may serve. Only [`prove`] and [`prove_beside`] make one.
 #[derive(Debug)]
-pub(super) struct Proved(Template);
+pub(super) struct Proved {
+    template: Template,
+    version: String,
+}
 
 impl Proved {
+    fn new(template: Template) -> Self {
+        let version = template.source.sha256();
+        Self { template, version }
+    }
+
     pub(super) fn template(&self) -> &Template {
-        &self.0
+        &self.template
+    }
+
+    /// Returns the file's SHA-256 in hexadecimal.
+    pub(super) fn version(&self) -> &str {
+        &self.version
     }
 }
 
@@ -47,7 +60,7 @@ pub(super) fn prove(
 ) -> Result<Vec<Proved>, Vec<Diagnostic>> {
     let violations = examine(&templates.iter().collect::<Vec<_>>(), issuer_trust);
     if violations.is_empty() {
-        return Ok(templates.into_iter().map(Proved).collect());
+        return Ok(templates.into_iter().map(Proved::new).collect());
     }
     Err(violations.into_iter().map(|violation| violation.diagnostic).collect())
 }
@@ -61,7 +74,7 @@ pub(super) fn prove_beside(
     let set: Vec<&Template> = others.iter().copied().chain([&template]).collect();
     let violations = examine_beside(others.len(), &set, issuer_trust);
     if violations.is_empty() {
-        return Ok(Proved(template));
+        return Ok(Proved::new(template));
     }
     Err(violations.into_iter().map(|violation| violation.diagnostic).collect())
 }

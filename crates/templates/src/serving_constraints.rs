@@ -18,8 +18,6 @@ pub struct ServingConstraints {
     pub longest: Duration,
     /// `cache.min_remaining`, if the operator set it.
     pub min_remaining: Option<Duration>,
-    /// Bound on the memory of rendered policies.
-    pub max_grant_bytes: u64,
     /// The template for requests that name none.
     pub default: Option<String>,
 }
@@ -37,9 +35,6 @@ pub struct IssuerTrust {
 
 /// The maximum duration of `GetFederationToken` for any kind of account (docs 1312/48195).
 const MAX_STS_DURATION: Duration = Duration::from_hours(36);
-
-/// Enough for the few users for whom a command renders policies.
-const ASSUMED_GRANT_BYTES: u64 = 1 << 20;
 
 impl IssuerTrust {
     /// Whether a claim tells the issuers apart.
@@ -77,7 +72,6 @@ impl ServingConstraints {
             issuer_trust: IssuerTrust { trusted_claims, ..IssuerTrust::default() },
             longest: MAX_STS_DURATION,
             min_remaining: None,
-            max_grant_bytes: ASSUMED_GRANT_BYTES,
             default: None,
         }
     }

@@ -16,7 +16,7 @@ pub use self::{
     status::TemplateStatus,
 };
 
-use self::{grants::GrantCache, shadow::Shadow};
+use self::shadow::Shadow;
 use super::{
     fingerprint::Fingerprint,
     proof::Proved,
@@ -32,7 +32,6 @@ pub struct TemplateSet {
     loaded_at: Timestamp,
     /// The names of shadow files without a template.
     orphans: Vec<String>,
-    grants: GrantCache,
 }
 
 /// A template that serves.

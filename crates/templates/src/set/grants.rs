@@ -1,10 +1,9 @@
-//! Grants of a set of templates, and the cache of recent ones.
+//! Grants of a set of templates.
 
 use std::sync::Arc;
 
 use super::{ActiveTemplate, TemplateSet};
 use crate::{
-    fingerprint::Fingerprint,
     grant::{Coverage, Grant, NoGrant, confined_policy},
     identity::Identity,
     render,
@@ -13,48 +12,27 @@ use crate::{
     verify::verify,
 };
 
-/// Size of a cache entry beside its grant: its key, and its places in the cache's map and queues.
-const ENTRY_BYTES: usize = 704;
-
 /// The identity for which `check` calls STS.
 const PROBE_CLAIMS: SyntheticClaims<'_> =
     SyntheticClaims { text: "cosbroker-check", number: 900_719_925_474_098 };
 
-/// A cache of grants by identity and template, so that a cache hit renders nothing.
-#[derive(Debug)]
-pub(super) struct GrantCache(moka::sync::Cache<(Fingerprint, String), Arc<Grant>>);
-
-impl GrantCache {
-    /// An empty cache of at most `max_bytes`.
-    pub(super) fn new(max_bytes: u64) -> Self {
-        let grants = moka::sync::Cache::builder().max_capacity(max_bytes).weigher(weight);
-        Self(grants.build())
-    }
-}
-
-/// A grant that a cached credential shares is counted in both caches.
-fn weight((_, name): &(Fingerprint, String), grant: &Arc<Grant>) -> u32 {
-    u32::try_from(ENTRY_BYTES + name.len() + grant.weight()).unwrap_or(u32::MAX)
-}
-
 impl TemplateSet {
-    /// Returns what a template grants to an identity. Without a name, it uses the default template.
+    /// Returns what a template grants to an identity, which remembers it. Without a name, it uses the default template.
     ///
     /// # Errors
     /// When it grants nothing.
     pub fn grant(&self, name: Option<&str>, identity: &Identity) -> Result<Arc<Grant>, NoGrant> {
         let name = name.or(self.default.as_deref()).ok_or(NoGrant::NoDefault)?;
-        let key = (identity.digest(), name.to_owned());
-        if let Some(grant) = self.grants.0.get(&key) {
+        let template = self.active(name)?;
+        if let Some(grant) = identity.latest_grants().of(&template.proved) {
             return Ok(grant);
         }
-        let template = self.active(name)?;
         let granted = template.grant(identity);
         if let Some(shadow) = &template.shadow {
             shadow.observe(identity, granted.as_deref());
         }
         let grant = granted?;
-        self.grants.0.insert(key, Arc::clone(&grant));
+        identity.latest_grants().insert(Arc::clone(&grant));
         Ok(grant)
     }
 

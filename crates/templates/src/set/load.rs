@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{ActiveTemplate, GrantCache, Shadow, TemplateFiles, TemplateSet};
+use super::{ActiveTemplate, Shadow, TemplateFiles, TemplateSet};
 use crate::{
     fingerprint::Fingerprint,
     proof::{Proved, prove, prove_beside},
@@ -85,8 +85,7 @@ impl TemplateSet {
     ) -> Self {
         let templates: BTreeMap<String, ActiveTemplate> =
             proved.into_iter().map(|proved| ActiveTemplate::new(proved, loaded_at, previous)).collect();
-        let (default, grants) = (constraints.default.clone(), GrantCache::new(constraints.max_grant_bytes));
-        Self { templates, default, version, loaded_at, orphans: Vec::new(), grants }
+        Self { templates, default: constraints.default.clone(), version, loaded_at, orphans: Vec::new() }
     }
 
     /// Attaches a shadow to its template. A shadow that could not serve is kept to show why; one without a
@@ -132,7 +131,7 @@ impl TemplateSet {
 impl ActiveTemplate {
     fn new(proved: Proved, now: Timestamp, previous: Option<&TemplateSet>) -> (String, Self) {
         let name = proved.template().name.clone();
-        let version = proved.template().source.sha256();
+        let version = proved.version().to_owned();
         let before = previous.and_then(|set| set.templates.get(&name));
         let unchanged = before.filter(|before| before.version == version);
         let loaded_at = unchanged.map_or(now, |before| before.loaded_at);

@@ -118,7 +118,6 @@ fn after(previous: &TemplateSet, templates: &[(&str, &str)], now: i64) -> Templa
         issuer_trust: IssuerTrust::default(),
         longest: Duration::from_hours(36),
         min_remaining: None,
-        max_grant_bytes: 1 << 20,
         default: None,
     };
     let now = Timestamp::from_second(now).unwrap();

@@ -23,7 +23,6 @@ pub(super) fn set(templates: &[(&str, String)], issuer_trust: &IssuerTrust) -> R
         issuer_trust: issuer_trust.clone(),
         longest: Duration::from_hours(36),
         min_remaining: Some(Duration::from_mins(5)),
-        max_grant_bytes: 1 << 20,
         default: None,
     };
     let folder = TemplateFiles::new(sources.collect());
