@@ -33,6 +33,7 @@ pub use self::{
     grant::{Grant, NoGrant},
     import::{ImportFault, Imported, import},
     lint::{CounterExample, Finding, Holder, Level, Note, Report, RuleReference, lint},
+    render::MAX_POLICY_BYTES,
     revision::Revision,
     rule::Rule,
     scope::{ItemRefused, PrefixFault, Scope, ScopeRefused},

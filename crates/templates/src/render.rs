@@ -12,7 +12,7 @@ use super::{
 use cam::{Comparison, Conditions, Effect, Operator, Policy};
 
 /// The maximum size of a custom policy in CAM (docs 598/10609). STS documents no number of its own.
-pub(super) const MAX_POLICY_BYTES: usize = 6144;
+pub const MAX_POLICY_BYTES: usize = 6144;
 
 /// The characters that STS percent-encodes: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -13,7 +13,7 @@ use crate::{
     reload,
 };
 use cam::{Conditions, Effect, Policy, Statement};
-use templates::{AccountRights, BucketUse};
+use templates::{AccountRights, BucketUse, MAX_POLICY_BYTES};
 
 /// Print the least rights of the account with which every template works, and the CORS rules of its buckets.
 ///
@@ -49,9 +49,6 @@ struct Section {
     heading: String,
     text: String,
 }
-
-/// The maximum size of a custom policy (docs 598/10609).
-const MAX_CUSTOM_POLICY_BYTES: usize = 6144;
 
 impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
@@ -129,9 +126,9 @@ fn may_call(action: &str, resource: &str) -> Statement {
 fn section(part: Part, heading: &str, statements: Vec<Statement>) -> anyhow::Result<Section> {
     let policy = Policy::new(statements);
     let size = policy.to_json().len();
-    if size > MAX_CUSTOM_POLICY_BYTES {
+    if size > MAX_POLICY_BYTES {
         note(&format!(
-            "the policy has {size} bytes, and CAM takes {MAX_CUSTOM_POLICY_BYTES} for a custom policy: make several of its statements"
+            "the policy has {size} bytes, and CAM takes {MAX_POLICY_BYTES} for a custom policy: make several of its statements"
         ));
     }
     Ok(Section { part, heading: heading.to_owned(), text: pretty(&policy)? })
