@@ -89,7 +89,7 @@ fn why_absent(part: Part) -> &'static str {
     }
 }
 
-/// Returns the policies of those behind the keys. With `AssumeRole` the broker's own key may do nothing but assume
+/// Returns the policies of those behind the keys. With `AssumeRole` the source credentials may do nothing but assume
 /// the role.
 fn policies(rights: &AccountRights, action: &StsAction) -> anyhow::Result<Vec<Section>> {
     let of_role = rights.policy.statement.clone();

@@ -8,7 +8,7 @@ pub(super) fn put_bucket(caller: &Caller) -> CosError {
     match caller {
         Caller::Account => CosError::BucketAlreadyOwnedByYou,
         Caller::TemporaryKey(_) => {
-            CosError::AccessDenied("name/cos:PutBucket is only for the account's own key".to_owned())
+            CosError::AccessDenied("name/cos:PutBucket is only for the account's permanent key".to_owned())
         }
     }
 }

@@ -2,7 +2,7 @@
 //! (docs 1045/33695, 436/54050), callbacks (436/106770) and watermarks (460/6951).
 //!
 //! Nothing is processed here: each file that a rule writes is a copy of the original. What reaches beyond the object
-//! must be allowed to the caller's own key; a COS with [`Weakness::UncheckedProcessing`] does it for anyone.
+//! must be allowed to the caller's key; a COS with [`Weakness::UncheckedProcessing`] does it for anyone.
 
 use actix_web::{HttpResponse, http::header};
 use base64::{

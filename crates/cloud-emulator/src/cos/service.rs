@@ -18,14 +18,14 @@ const PARAMETERS: [&str; 5] = ["region", "marker", "max-keys", "create-time", "r
 const MAX_LISTED_BUCKETS: usize = 2000;
 
 impl CosEmulator {
-    /// Lists the buckets that hold an object; all others exist as well. Only the account's own key lists them.
+    /// Lists the buckets that hold an object; all others exist as well. Only the account's permanent key lists them.
     pub(super) fn list_buckets(&self, request: &CosRequest) -> Result<HttpResponse, CosError> {
         request.refuse_duplicates()?;
         refuse_unknown(request)?;
         match self.authenticator.authenticate(request)? {
             Caller::Account => {}
             Caller::TemporaryKey(_) => {
-                let reason = "name/cos:GetService is only for the account's own key";
+                let reason = "name/cos:GetService is only for the account's permanent key";
                 return Err(CosError::AccessDenied(reason.to_owned()));
             }
         }
