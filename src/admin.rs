@@ -223,9 +223,14 @@ fn may_be_sent_by_viewer(request: &ServiceRequest) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) || page::SESSION_PATHS.contains(&request.path())
 }
 
+/// Returns whole seconds after which a wait is over.
+fn seconds_to_wait(wait: Duration) -> u64 {
+    wait.as_secs() + 1
+}
+
 /// Responds to a client whose address sent too many wrong tokens.
 fn must_wait(wait: Duration) -> HttpResponse {
-    let seconds = wait.as_secs() + 1;
+    let seconds = seconds_to_wait(wait);
     HttpResponse::TooManyRequests()
         .insert_header((RETRY_AFTER, seconds))
         .body(format!("too many wrong tokens came from this address; try again in {seconds} s\n"))

@@ -2,8 +2,8 @@
 //! There is a token for operators and one for those who only look.
 //!
 //! The cookie holds its session's id and expiry time, and is signed with a key that is derived from the token, which also
-//! tells the role. It grants nothing else, survives a restart, and becomes invalid when the token is changed. Logging out ends the session on the
-//! server as well, until it restarts.
+//! tells the role. It grants nothing else, survives a restart, and becomes invalid when the token is changed. Logging out
+//! ends the session on the server as well, until it restarts.
 
 use std::{
     collections::HashMap,

@@ -35,7 +35,7 @@ use super::{
     client,
     error::AdminError,
     keys::NamedUser,
-    resource_allowing,
+    resource_allowing, seconds_to_wait,
 };
 use crate::http::{GET_OR_HEAD, get_or_head, query};
 use diagnostics::printable;
@@ -235,7 +235,7 @@ async fn login(
         }
         Err(AuthFailure::MustWait(wait)) => {
             state.count_failed_login(client);
-            let seconds = wait.as_secs() + 1;
+            let seconds = seconds_to_wait(wait);
             login_page(Some(&format!(
                 "Too many wrong tokens came from this address. Try again in {seconds} s."
             )))

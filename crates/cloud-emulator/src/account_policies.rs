@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use actix_web::{HttpResponse, web};
@@ -20,11 +20,11 @@ const PRESET_POLICY: &str = "AdministratorAccess";
 
 /// The policies of the account, by name.
 #[derive(Debug)]
-pub(crate) struct AccountPolicies(Mutex<BTreeMap<String, Arc<Policy>>>);
+pub(crate) struct AccountPolicies(Mutex<BTreeMap<String, Policy>>);
 
 impl Default for AccountPolicies {
     fn default() -> Self {
-        Self(Mutex::new(BTreeMap::from([(PRESET_POLICY.to_owned(), Arc::new(everything()))])))
+        Self(Mutex::new(BTreeMap::from([(PRESET_POLICY.to_owned(), everything())])))
     }
 }
 
@@ -52,7 +52,7 @@ impl AccountPolicies {
         decision
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Policy>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Policy>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn routes(services: &mut web::ServiceConfig) {
 
 async fn list(policies: web::Data<AccountPolicies>) -> HttpResponse {
     let policies: BTreeMap<String, Value> =
-        policies.lock().iter().map(|(name, policy)| (name.clone(), json!(**policy))).collect();
+        policies.lock().iter().map(|(name, policy)| (name.clone(), json!(policy))).collect();
     HttpResponse::Ok().json(json!({"policies": policies}))
 }
 
@@ -91,7 +91,7 @@ async fn attach(
 ) -> HttpResponse {
     match Policy::parse(&body) {
         Ok(policy) => {
-            policies.lock().insert(name.into_inner(), Arc::new(policy));
+            policies.lock().insert(name.into_inner(), policy);
             HttpResponse::NoContent().finish()
         }
         Err(error) => HttpResponse::BadRequest().body(format!("the body is not a CAM policy: {error}\n")),
@@ -127,7 +127,7 @@ mod tests {
         let policies = AccountPolicies::default();
         let deny =
             br#"{"version":"2.0","statement":[{"effect":"deny","action":"name/cos:Put*","resource":"*"}]}"#;
-        policies.lock().insert("deny".to_owned(), Arc::new(Policy::parse(deny).unwrap()));
+        policies.lock().insert("deny".to_owned(), Policy::parse(deny).unwrap());
         assert_eq!(decide(&policies, "name/cos:PutObject"), AccountDecision::Denied("deny".to_owned()));
         assert_eq!(decide(&policies, "name/cos:GetObject"), AccountDecision::Allowed);
     }
