@@ -30,7 +30,11 @@ mod v1;
 
 use std::sync::Arc;
 
-use actix_web::{App, HttpResponse, Resource, Route, guard, middleware::from_fn, web};
+use actix_web::{
+    App, HttpResponse, Resource, Route, guard,
+    middleware::{Condition, from_fn},
+    web,
+};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +125,7 @@ pub(crate) fn serve(
         App::new()
             .app_data(web::Data::clone(&api))
             .app_data(web::Data::clone(&cors_policy))
-            .wrap(from_fn(cors::cors))
+            .wrap(Condition::new(cors_policy.is_on(), from_fn(cors::cors)))
             .wrap(from_fn(middleware::request_context))
             .configure(routes)
     }))

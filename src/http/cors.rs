@@ -60,6 +60,11 @@ impl CorsPolicy {
         Self { origins: origins.to_vec(), headers }
     }
 
+    /// Whether any page may call.
+    pub(super) fn is_on(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
     fn allows_origin(&self, origin: &[u8]) -> bool {
         self.origins.iter().any(|allowed| allowed.as_bytes() == origin)
     }

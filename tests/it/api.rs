@@ -281,20 +281,6 @@ async fn cors_allows_the_configured_origin_and_no_other() {
     assert_eq!(preflight("https://evil.example.com").await.header("access-control-allow-origin"), "");
 }
 
-#[tokio::test]
-async fn where_no_page_may_call_a_preflight_is_told_what_to_configure() {
-    let broker = Setup::new(emulator().0).with("cors_origins = [\"https://app.example.com\"]", "").start();
-    let preflight = broker
-        .http
-        .request(reqwest::Method::OPTIONS, broker.url("/v1/credentials"))
-        .header("origin", "https://app.example.com")
-        .header("access-control-request-method", "GET");
-    let refused = Answer::of(preflight).await;
-    assert_eq!(refused.status, 403, "{refused:?}");
-    assert!(refused.body.contains("preflight-refused"), "{refused:?}");
-    broker.says("server.cors_origins");
-}
-
 /// The members that a schema describes, through `allOf`, `oneOf` and references, at the outermost level.
 fn described_members(document: &Value, schema: &Value) -> BTreeSet<String> {
     if let Some(reference) = schema["$ref"].as_str() {
