@@ -10,6 +10,7 @@
 mod invariants;
 mod machine;
 mod outages;
+mod returning_users;
 mod world;
 
 use std::{

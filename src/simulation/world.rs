@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -45,14 +46,23 @@ static GRANTS: LazyLock<Vec<[Arc<Grant>; 2]>> =
 
 /// The grants of a shipped template for so many users.
 pub(super) fn grants(template: &'static str, users: usize) -> impl Iterator<Item = Arc<Grant>> {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    grants_of(&dir, template, users)
+}
+
+/// The grants of a template in this folder for so many users.
+pub(super) fn grants_of(
+    dir: &Path,
+    template: &'static str,
+    users: usize,
+) -> impl Iterator<Item = Arc<Grant>> + use<> {
     let constraints = ServingConstraints {
         issuer_trust: IssuerTrust { trusted_claims: vec![vec!["team".to_owned()]], ..IssuerTrust::default() },
         longest: Duration::from_hours(2),
         min_remaining: None,
         default: None,
     };
-    let set = crate::reload::load(&dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let set = crate::reload::load(dir, &constraints, jiff::Timestamp::UNIX_EPOCH).unwrap();
     (0..users).map(move |user| {
         set.grant(Some(template), &Identity::for_tests(ISSUER, &format!("user{user}"), &[])).unwrap()
     })
@@ -297,22 +307,28 @@ impl Broker {
         let sts = Arc::new(cloud.client(calls_per_second, TIMEOUT, Arc::clone(entropy)));
         let ended = CancellationToken::new();
         let observed = ObservedSts::new(Arc::clone(&sts), Arc::clone(invariants), ended.clone());
-        let rules =
-            config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3, advice_bytes: None };
-        let limits = config::Limits {
-            per_user: diagnostics::Rate::Off,
-            scopes_per_user: NonZeroU32::MIN,
-            revoked: None,
-        };
-        let cache = CredentialCache::new(
-            rules,
-            &limits,
-            Arc::new(observed) as Arc<dyn Sts>,
-            Audit::off(),
-            Arc::clone(clock) as Arc<dyn Clock>,
-            Arc::clone(entropy),
-            Handle::current(),
-        );
+        let cache = credential_cache(Arc::new(observed), clock, entropy);
         Self { cache, sts, ended }
     }
+}
+
+/// A cache of keys before this STS.
+pub(super) fn credential_cache(
+    sts: Arc<dyn Sts>,
+    clock: &Arc<SimulatedClock>,
+    entropy: &Arc<dyn Entropy>,
+) -> CredentialCache {
+    let rules =
+        config::Cache { max_bytes: 64 << 20, min_remaining: None, refresh_at: 0.3, advice_bytes: None };
+    let limits =
+        config::Limits { per_user: diagnostics::Rate::Off, scopes_per_user: NonZeroU32::MIN, revoked: None };
+    CredentialCache::new(
+        rules,
+        &limits,
+        sts,
+        Audit::off(),
+        Arc::clone(clock) as Arc<dyn Clock>,
+        Arc::clone(entropy),
+        Handle::current(),
+    )
 }

@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use super::Priority;
 use templates::fingerprint::Fingerprint;
 
-/// How long after its time a reservation holds room against newcomers. `Retry-After` is in whole seconds, so a client
-/// may come one second late.
+/// How long after its time a reservation holds room against newcomers, and puts its holder before them. `Retry-After` is
+/// in whole seconds, so a client may come one second late.
 const RESERVATION_HOLD: Duration = Duration::from_secs(1);
-/// How long after its time a reservation still puts its holder before newcomers.
+/// How long after its time a reservation still lets its holder wait for longer than a newcomer. Room was not held for so
+/// long: to go before those who are admitted would keep them from being served in time.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 /// How much earlier than told a client may come, for clocks and networks.
 const EARLY_TOLERANCE: Duration = Duration::from_millis(50);
@@ -28,8 +29,8 @@ const MAX_RESERVATIONS: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     priority: Priority,
-    /// False for those who come back when they were told to: they go before newcomers.
-    is_newcomer: bool,
+    /// False for those who come back when they were told to: they go before all others.
+    is_unreserved: bool,
     /// In the order of arrival.
     sequence: u64,
     /// Attempts of one request wait beside each other.
@@ -44,7 +45,7 @@ impl Place {
 
     /// The same place, behind all requests that wait for their first attempts.
     pub(super) fn behind_others(self) -> Self {
-        Self { priority: Priority::Refresh, is_newcomer: true, ..self }
+        Self { priority: Priority::Refresh, is_unreserved: true, ..self }
     }
 }
 
@@ -62,6 +63,13 @@ pub(super) struct Outlook {
     pub(super) max_wait_of_returning: Duration,
 }
 
+impl Outlook {
+    /// Until the turn of a call that goes behind so many others.
+    fn turn_behind(self, others: usize) -> Duration {
+        self.first_turn_in + times(self.interval, others)
+    }
+}
+
 /// The waiting calls and the reservations.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -69,7 +77,7 @@ pub(super) struct Queue {
     /// When a refused caller was told to come back.
     due_by_caller: HashMap<Fingerprint, Reservation>,
     callers_by_due: BTreeMap<Reservation, Fingerprint>,
-    last_due: Duration,
+    last_turn: ReservedTurn,
     next_sequence: u64,
 }
 
@@ -77,6 +85,31 @@ pub(super) struct Queue {
 struct Reservation {
     due: Duration,
     sequence: u64,
+}
+
+/// When a caller comes, measured by their reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// Without one, or before its time.
+    New,
+    WhenTold,
+    Late,
+}
+
+/// The last turn that was reserved, and from one turn to the next when it was.
+#[derive(Debug, Default, Clone, Copy)]
+struct ReservedTurn {
+    at: Duration,
+    interval: Duration,
+}
+
+impl ReservedTurn {
+    /// Until this turn, if the turns before it follow each other in another interval by now: after STS throttled, what
+    /// was reserved is served sooner than it was told.
+    fn wait(self, outlook: Outlook) -> Duration {
+        let wait = self.at.saturating_sub(outlook.now);
+        if wait.is_zero() { wait } else { wait.mul_f64(outlook.interval.div_duration_f64(self.interval)) }
+    }
 }
 
 impl Queue {
@@ -89,21 +122,32 @@ impl Queue {
         outlook: Outlook,
     ) -> Result<Place, Duration> {
         self.remove_expired_reservations(outlook.now);
-        let reserved = self.due_by_caller.get(&caller).copied();
-        let is_returning =
-            reserved.is_some_and(|reservation| reservation.due <= outlook.now + EARLY_TOLERANCE);
-        let place = Place { priority, is_newcomer: !is_returning, sequence: self.next_sequence, attempt: 0 };
-        let (ahead, max_wait) = if is_returning {
-            (self.waiting_before(place), outlook.max_wait_of_returning)
-        } else {
-            (self.waiting_before(place) + self.reserved_soon(outlook), outlook.max_wait)
+        let arrival = self.arrival(caller, outlook.now);
+        let is_unreserved = arrival != Arrival::WhenTold;
+        let place = Place { priority, is_unreserved, sequence: self.next_sequence, attempt: 0 };
+        let waiting = self.waiting_before(place);
+        let (ahead, max_wait) = match arrival {
+            Arrival::WhenTold => (waiting, outlook.max_wait_of_returning),
+            Arrival::Late => {
+                let max_wait = outlook.max_wait_of_returning;
+                (self.with_reserved_before(waiting, max_wait, outlook), max_wait)
+            }
+            Arrival::New => (self.with_reserved_before(waiting, outlook.max_wait, outlook), outlook.max_wait),
         };
-        if outlook.first_turn_in + times(outlook.interval, ahead) <= max_wait {
+        if outlook.turn_behind(ahead) <= max_wait {
             self.next_sequence += 1;
             self.remove_reservation(caller);
             return Ok(place);
         }
         Err(self.refuse(caller, priority, outlook))
+    }
+
+    fn arrival(&self, caller: Fingerprint, now: Duration) -> Arrival {
+        match self.due_by_caller.get(&caller) {
+            Some(reserved) if now > reserved.due + RESERVATION_HOLD => Arrival::Late,
+            Some(reserved) if now + EARLY_TOLERANCE >= reserved.due => Arrival::WhenTold,
+            _ => Arrival::New,
+        }
     }
 
     /// Returns the time after which a caller who is refused may come back. For a user without an active key, it is
@@ -121,10 +165,11 @@ impl Queue {
         }
     }
 
-    /// The turn behind all that were promised before. Whole seconds, as `Retry-After` is.
+    /// The turn behind all that were reserved before. Whole seconds, as `Retry-After` is.
     fn reserve(&mut self, caller: Fingerprint, outlook: Outlook, wait: Duration) -> Duration {
-        self.last_due = self.last_due.max(outlook.now + wait) + outlook.interval;
-        let whole_seconds = self.last_due.saturating_sub(outlook.now).as_secs_f64().ceil().max(1.0);
+        let wait = self.last_turn.wait(outlook).max(wait) + outlook.interval;
+        self.last_turn = ReservedTurn { at: outlook.now + wait, interval: outlook.interval };
+        let whole_seconds = wait.as_secs_f64().ceil().max(1.0);
         let retry_after = Duration::from_secs_f64(whole_seconds);
         self.remove_reservation(caller);
         if self.due_by_caller.len() < MAX_RESERVATIONS {
@@ -171,12 +216,22 @@ impl Queue {
         self.waiting.range(..place).count()
     }
 
-    /// The callers who are about to come back.
-    fn reserved_soon(&self, outlook: Outlook) -> usize {
+    /// So many waiting calls, and the callers who are due to come back before all of these have had their turns.
+    fn with_reserved_before(&self, waiting: usize, max_wait: Duration, outlook: Outlook) -> usize {
+        if outlook.turn_behind(waiting).is_zero() {
+            // A turn that nobody has taken. Who comes back now waits for one interval at most.
+            return waiting;
+        }
         let from = outlook.now.saturating_sub(RESERVATION_HOLD);
-        let until = outlook.now + outlook.max_wait;
-        let bounds = Reservation { due: from, sequence: 0 }..=Reservation { due: until, sequence: u64::MAX };
-        self.callers_by_due.range(bounds).count()
+        let mut ahead = waiting;
+        for (reservation, _) in self.callers_by_due.range(Reservation { due: from, sequence: 0 }..) {
+            let turn_in = outlook.turn_behind(ahead);
+            if turn_in > max_wait || reservation.due > outlook.now + turn_in {
+                break;
+            }
+            ahead += 1;
+        }
+        ahead
     }
 
     fn remove_reservation(&mut self, caller: Fingerprint) {
@@ -249,7 +304,8 @@ mod tests {
         }
         queue.waiting.clear();
         let told = SECOND * 4;
-        let newcomer = arrive(&mut queue, 1000, Priority::NoActiveKey, told);
+        let turn_was_taken = Outlook { first_turn_in: Duration::from_millis(50), ..outlook(told) };
+        let newcomer = queue.admit(caller(1000), Priority::NoActiveKey, turn_was_taken);
         assert!(newcomer.is_err(), "the next second is promised to others");
         let returning: Vec<_> = (11..40)
             .filter(|number| {
@@ -259,7 +315,7 @@ mod tests {
         assert!(returning.len() > 5);
         for number in returning {
             let place = arrive(&mut queue, number, Priority::NoActiveKey, told).unwrap();
-            assert!(!place.is_newcomer);
+            assert!(!place.is_unreserved);
         }
     }
 
@@ -285,6 +341,69 @@ mod tests {
             assert!(queue.is_first(place), "{place:?}");
             queue.leave(place);
         }
+    }
+
+    #[test]
+    fn a_turn_that_is_free_is_for_whoever_comes() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue.waiting.clear();
+        assert!(arrive(&mut queue, 1000, Priority::NoActiveKey, SECOND * 4).is_ok());
+    }
+
+    #[test]
+    fn a_newcomer_has_the_turns_until_the_first_who_was_told_to_come_back() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue.waiting.clear();
+        let half_a_second_before = SECOND * 3 / 2;
+        let admitted = (100..140)
+            .filter(|newcomer| {
+                arrive(&mut queue, *newcomer, Priority::NoActiveKey, half_a_second_before).is_ok()
+            })
+            .count();
+        assert_eq!(admitted, 5, "ten turns a second, and those who are due at the second have the next ones");
+    }
+
+    #[test]
+    fn who_comes_back_late_does_not_go_before_those_who_were_admitted() {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue.waiting.clear();
+        let later = SECOND * 10;
+        let newcomers: Vec<_> = (100..111)
+            .map(|number| arrive(&mut queue, number, Priority::NoActiveKey, later).unwrap())
+            .collect();
+        let late: Vec<_> = (11..40)
+            .filter_map(|number| arrive(&mut queue, number, Priority::NoActiveKey, later).ok())
+            .collect();
+        assert!(late.iter().all(|place| place > newcomers.last().unwrap()));
+        assert_eq!(late.len(), 5, "they may wait for half a second more than newcomers");
+    }
+
+    #[test]
+    fn once_calls_are_made_faster_who_is_refused_waits_shorter_than_those_before() {
+        let mut queue = Queue::default();
+        let slow = Outlook { interval: SECOND, ..outlook(Duration::ZERO) };
+        let told: Vec<_> = (0..40)
+            .filter_map(|number| match queue.admit(caller(number), Priority::NoActiveKey, slow) {
+                Ok(place) => {
+                    queue.join(place);
+                    None
+                }
+                Err(retry_after) => Some(retry_after),
+            })
+            .collect();
+        assert_eq!(told.last(), Some(&(SECOND * 40)));
+        let fast = Outlook { first_turn_in: SECOND * 2, ..outlook(Duration::ZERO) };
+        let told = queue.admit(caller(100), Priority::NoActiveKey, fast).unwrap_err();
+        assert_eq!(told, SECOND * 5, "the 41st turn of 100 ms");
     }
 
     #[test]
