@@ -52,13 +52,13 @@ impl Grant {
             &template.bucket.region,
             policy.home(),
             &template.duration.as_secs().to_string(),
-            policy.wire(),
+            policy.json(),
         ]);
         let whole = [identity.issuer(), identity.subject(), template.name.as_str()];
         let lineage = match coverage {
             Coverage::Whole => Fingerprint::of(&whole),
             // Equal scopes make equal policies.
-            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[policy.wire()]].concat()),
+            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[policy.json()]].concat()),
         };
         Self {
             principal: identity.principal().clone(),
@@ -166,7 +166,7 @@ pub enum NoGrant {
 pub(super) fn confined_policy(proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, NoGrant> {
     check_requirements(proved.template(), identity)?;
     let wire = render::render(proved.template(), identity)?;
-    Ok(verify(wire, proved, identity)?)
+    Ok(verify(&wire, proved, identity)?)
 }
 
 fn check_requirements(template: &Template, identity: &Identity) -> Result<(), NoGrant> {

@@ -27,7 +27,8 @@ use cam::{
 /// A policy that is confined to one owner's home: the bytes that STS gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfinedPolicy {
-    wire: Box<str>,
+    /// What STS gets, decoded: half the size.
+    json: Box<str>,
     home: Box<str>,
 }
 
@@ -49,6 +50,8 @@ pub enum VerifierFault {
     BrokenEscape,
     #[error("a byte that should be escaped")]
     UnescapedByte,
+    #[error("an escape in another spelling than `%2F`")]
+    OtherwiseEncoded,
     #[error("is not JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
@@ -90,16 +93,20 @@ pub enum VerifierFault {
 }
 
 impl ConfinedPolicy {
-    /// Returns the percent-encoded policy, to be sent unchanged.
-    pub fn wire(&self) -> &str {
-        &self.wire
+    /// Returns the percent-encoded policy, to be sent unchanged: the bytes that the verifier passed.
+    pub fn wire(&self) -> String {
+        percent_encode(&self.json)
     }
 
-    /// Reads the policy from the same bytes. It is not kept, because it takes four times their memory.
+    /// Returns the policy before it is percent-encoded.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Reads the policy. It is not kept, because it takes four times the memory of its text.
     pub fn policy(&self) -> Policy {
-        // The verifier has read these bytes, so this cannot fail. A policy without statements allows nothing.
-        let read = decode(&self.wire).ok().and_then(|json| Policy::parse(&json).ok());
-        read.unwrap_or_else(|| Policy::new(Vec::new()))
+        // The verifier has read this text, so this cannot fail. A policy without statements allows nothing.
+        Policy::parse(self.json.as_bytes()).unwrap_or_else(|_| Policy::new(Vec::new()))
     }
 
     /// Returns the folder that the policy is confined to, ending in `/`.
@@ -109,25 +116,17 @@ impl ConfinedPolicy {
 
     /// Returns the size of its texts in bytes.
     pub(super) fn weight(&self) -> usize {
-        self.wire.len() + self.home.len()
+        self.json.len() + self.home.len()
     }
 }
 
 /// Checks that a rendering is confined to this identity's home.
-pub(super) fn verify(
-    wire: String,
-    proved: &Proved,
-    identity: &Identity,
-) -> Result<ConfinedPolicy, Unconfined> {
+pub(super) fn verify(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, Unconfined> {
     let template = proved.template();
-    match check(&wire, template, identity) {
-        Ok(home) => Ok(ConfinedPolicy { wire: wire.into(), home: home.into() }),
-        Err(fault) => Err(Unconfined { template: template.name.clone(), fault }),
-    }
+    check(wire, template, identity).map_err(|fault| Unconfined { template: template.name.clone(), fault })
 }
 
-/// Returns the home to which the rendering is confined.
-fn check(wire: &str, template: &Template, identity: &Identity) -> Result<String, VerifierFault> {
+fn check(wire: &str, template: &Template, identity: &Identity) -> Result<ConfinedPolicy, VerifierFault> {
     let home = derive_home(template.home_written.get_ref(), identity)?;
     let json = decode(wire)?;
     let document =
@@ -136,7 +135,12 @@ fn check(wire: &str, template: &Template, identity: &Identity) -> Result<String,
     let grants = check_statements(&document, &area)?;
     neighbours_are_out_of_reach(&grants, &area)?;
     Policy::parse(&json).map_err(VerifierFault::NotAPolicy)?;
-    Ok(area.home)
+    let json = String::from_utf8(json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    // Only the JSON is kept, so that encoding it must make the same bytes again.
+    if percent_encode(&json) != wire {
+        return Err(VerifierFault::OtherwiseEncoded);
+    }
+    Ok(ConfinedPolicy { json: json.into(), home: area.home.into() })
 }
 
 impl AllowedArea {

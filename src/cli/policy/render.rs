@@ -25,7 +25,7 @@ impl Options {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let grant = self.target.templates()?.grant(None, &self.target.identity()?)?;
         if self.wire {
-            print(grant.policy().wire())?;
+            print(&grant.policy().wire())?;
         } else if self.pretty {
             print(&pretty(&grant.policy().policy())?)?;
         } else {

@@ -52,7 +52,7 @@ impl TemplateSet {
         if size > render::MAX_POLICY_BYTES {
             return Err(ScopeRefused::Size(size).into());
         }
-        let policy = verify(render::to_wire(&narrowed), full.proved(), identity)?;
+        let policy = verify(&render::to_wire(&narrowed), full.proved(), identity)?;
         Ok(Arc::new(Grant::new(Arc::clone(full.proved()), identity, policy, Coverage::Narrowed)))
     }
 
@@ -78,7 +78,7 @@ impl TemplateSet {
     pub fn probe_grant(&self, issuer: &str) -> Option<Arc<Grant>> {
         let grants =
             self.templates.keys().filter_map(|name| self.synthetic_grant(name, issuer, PROBE_CLAIMS).ok());
-        grants.max_by_key(|grant| grant.policy().wire().len())
+        grants.max_by_key(|grant| grant.policy().json().len())
     }
 
     fn active(&self, name: &str) -> Result<&ActiveTemplate, NoGrant> {

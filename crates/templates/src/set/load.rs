@@ -186,7 +186,7 @@ fn trial(proved: &Proved) -> Result<(), Unconfined> {
     let template = proved.template();
     let Some(identity) = SyntheticIdentity::usual(&[template]).identity() else { return Ok(()) };
     match render::render(template, &identity) {
-        Ok(wire) => verify(wire, proved, &identity).map(|_| ()),
+        Ok(wire) => verify(&wire, proved, &identity).map(|_| ()),
         // The template has a variable that no synthetic value fits, such as a bare `${iss}`.
         Err(_) => Ok(()),
     }
