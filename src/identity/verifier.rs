@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -112,7 +113,7 @@ impl Verifier {
     pub async fn verify(&self, token: impl AsRef<[u8]>) -> Result<Arc<Identity>, AuthError> {
         let token = token.as_ref();
         let now = self.clock.now();
-        let digest = Fingerprint::of(&[token]);
+        let digest = digest_of(token);
         if let Some(verified) = self.verified.get(&digest) {
             if now < verified.until && Self::is_key_still_trusted(&verified) {
                 return Ok(Arc::clone(&verified.identity));
@@ -365,6 +366,13 @@ impl Verified {
     fn weight(&self) -> u32 {
         u32::try_from(ENTRY_BYTES + self.identity.weight()).unwrap_or(u32::MAX)
     }
+}
+
+/// Returns the SHA-256 of a token, by AWS-LC: where the processor has no instructions for it, `sha2` takes twice the time.
+fn digest_of(token: &[u8]) -> Fingerprint {
+    let mut bytes = [0; SHA256_OUTPUT_LEN];
+    bytes.copy_from_slice(digest(&SHA256, token).as_ref());
+    Fingerprint::from_bytes(bytes)
 }
 
 #[cfg(test)]
