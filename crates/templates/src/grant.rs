@@ -14,9 +14,9 @@ use super::{
 };
 use diagnostics::to_single_line;
 
-/// Memory that the allocator takes for a grant beside its contents: four blocks of 8 bytes, rounded up to 16, and two
+/// Memory that the allocator takes for a grant beside its contents: three blocks of 8 bytes, rounded up to 16, and two
 /// reference counts.
-const ALLOCATIONS_BYTES: usize = 4 * 16 + 2 * 16;
+const ALLOCATIONS_BYTES: usize = 3 * 16 + 2 * 16;
 
 /// A confined policy with its principal, bucket and duration.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ impl Grant {
         coverage: Coverage,
     ) -> Self {
         let template = proved.template();
+        let json = policy.json();
         let fingerprint = Fingerprint::of(&[
             identity.issuer(),
             identity.subject(),
@@ -52,13 +53,13 @@ impl Grant {
             &template.bucket.region,
             policy.home(),
             &template.duration.as_secs().to_string(),
-            policy.json(),
+            &json,
         ]);
         let whole = [identity.issuer(), identity.subject(), template.name.as_str()];
         let lineage = match coverage {
             Coverage::Whole => Fingerprint::of(&whole),
             // Equal scopes make equal policies.
-            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[policy.json()]].concat()),
+            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[json.as_str()]].concat()),
         };
         Self {
             principal: identity.principal().clone(),

@@ -14,7 +14,7 @@ mod template;
 pub(super) use self::{ambiguity::ambiguity, home::Home};
 
 use self::{statement::CheckedStatement, template::CheckedTemplate};
-use super::{rule::Rule, serving_constraints::IssuerTrust, template::Template};
+use super::{rule::Rule, serving_constraints::IssuerTrust, template::Template, verify::CommonShape};
 use diagnostics::Diagnostic;
 
 /// A template that may serve. Only [`prove`] and [`prove_beside`] make one.
@@ -22,12 +22,13 @@ use diagnostics::Diagnostic;
 pub(super) struct Proved {
     template: Template,
     version: String,
+    policy_shape: CommonShape,
 }
 
 impl Proved {
     fn new(template: Template) -> Self {
         let version = template.source.sha256();
-        Self { template, version }
+        Self { template, version, policy_shape: CommonShape::default() }
     }
 
     pub(super) fn template(&self) -> &Template {
@@ -37,6 +38,11 @@ impl Proved {
     /// Returns the file's SHA-256 in hexadecimal.
     pub(super) fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Returns what its users' policies have in common.
+    pub(super) fn policy_shape(&self) -> &CommonShape {
+        &self.policy_shape
     }
 }
 

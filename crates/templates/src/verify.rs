@@ -6,11 +6,14 @@
 //! which STS treats as *all permissions* (docs 436/68283).
 
 mod home;
+mod shape;
 mod statement;
 mod wire;
 
+pub(super) use self::shape::CommonShape;
 use self::{
     home::derive_home,
+    shape::Shape,
     statement::{AllowedArea, HomeGrant, check_statements},
     wire::{decode, percent_encode},
 };
@@ -27,8 +30,7 @@ use cam::{
 /// A policy that is confined to one owner's home: the bytes that STS gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfinedPolicy {
-    /// What STS gets, decoded: half the size.
-    json: Box<str>,
+    shape: Shape,
     home: Box<str>,
 }
 
@@ -95,18 +97,18 @@ pub enum VerifierFault {
 impl ConfinedPolicy {
     /// Returns the percent-encoded policy, to be sent unchanged: the bytes that the verifier passed.
     pub fn wire(&self) -> String {
-        percent_encode(&self.json)
+        percent_encode(&self.json())
     }
 
     /// Returns the policy before it is percent-encoded.
-    pub fn json(&self) -> &str {
-        &self.json
+    pub fn json(&self) -> String {
+        self.shape.with_home(&self.home)
     }
 
     /// Reads the policy. It is not kept, because it takes four times the memory of its text.
     pub fn policy(&self) -> Policy {
         // The verifier has read this text, so this cannot fail. A policy without statements allows nothing.
-        Policy::parse(self.json.as_bytes()).unwrap_or_else(|_| Policy::new(Vec::new()))
+        Policy::parse(self.json().as_bytes()).unwrap_or_else(|_| Policy::new(Vec::new()))
     }
 
     /// Returns the folder that the policy is confined to, ending in `/`.
@@ -114,19 +116,20 @@ impl ConfinedPolicy {
         &self.home
     }
 
-    /// Returns the size of its texts in bytes.
+    /// Returns the size in bytes of the texts that it does not share.
     pub(super) fn weight(&self) -> usize {
-        self.json.len() + self.home.len()
+        self.shape.own_bytes() + self.home.len()
     }
 }
 
 /// Checks that a rendering is confined to this identity's home.
 pub(super) fn verify(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, Unconfined> {
-    let template = proved.template();
-    check(wire, template, identity).map_err(|fault| Unconfined { template: template.name.clone(), fault })
+    check(wire, proved, identity)
+        .map_err(|fault| Unconfined { template: proved.template().name.clone(), fault })
 }
 
-fn check(wire: &str, template: &Template, identity: &Identity) -> Result<ConfinedPolicy, VerifierFault> {
+fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, VerifierFault> {
+    let template = proved.template();
     let home = derive_home(template.home_written.get_ref(), identity)?;
     let json = decode(wire)?;
     let document =
@@ -136,11 +139,13 @@ fn check(wire: &str, template: &Template, identity: &Identity) -> Result<Confine
     neighbours_are_out_of_reach(&grants, &area)?;
     Policy::parse(&json).map_err(VerifierFault::NotAPolicy)?;
     let json = String::from_utf8(json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
-    // Only the JSON is kept, so that encoding it must make the same bytes again.
-    if percent_encode(&json) != wire {
+    let shape = proved.policy_shape().of(&json, &area.home);
+    let policy = ConfinedPolicy { shape, home: area.home.into() };
+    // Only the shape is kept, so that the same bytes must come of it again.
+    if policy.wire() != wire {
         return Err(VerifierFault::OtherwiseEncoded);
     }
-    Ok(ConfinedPolicy { json: json.into(), home: area.home.into() })
+    Ok(policy)
 }
 
 impl AllowedArea {

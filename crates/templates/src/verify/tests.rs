@@ -17,7 +17,7 @@ fn alice() -> Identity {
 }
 
 fn wire_of(json: &str) -> String {
-    percent_encoding::utf8_percent_encode(json, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encode(json)
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! What the policies of a template's users have in common: the text with the home cut out. It is in memory once, and not
+//! once for each user.
+//!
+//! JSON has no control characters in its text (RFC 8259, 7), so that two of them can stand for the home.
+
+use std::sync::{Arc, OnceLock};
+
+use super::wire::percent_encode;
+
+const HOME: char = '\0';
+/// The home in a condition on `cos:prefix`, which has it percent-encoded.
+const ENCODED_HOME: char = '\u{1}';
+
+/// The shape of the first policy that a template was rendered to. Another claim beside the home gives another shape.
+#[derive(Debug, Default)]
+pub(crate) struct CommonShape(OnceLock<Arc<str>>);
+
+impl CommonShape {
+    /// Cuts the home out of a policy. Most users of a template have the same shape, which they share.
+    pub(super) fn of(&self, json: &str, home: &str) -> Shape {
+        let cut = json.replace(&percent_encode(home), &ENCODED_HOME.to_string());
+        let cut = cut.replace(home, &HOME.to_string());
+        let common = self.0.get_or_init(|| cut.as_str().into());
+        if **common == *cut { Shape::Common(Arc::clone(common)) } else { Shape::Own(cut.into()) }
+    }
+}
+
+/// A policy's text without the home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shape {
+    Common(Arc<str>),
+    Own(Box<str>),
+}
+
+impl Shape {
+    /// Returns the policy's text with this home.
+    pub(super) fn with_home(&self, home: &str) -> String {
+        let text = match self {
+            Self::Common(text) => &**text,
+            Self::Own(text) => text,
+        };
+        let mut json = String::with_capacity(text.len() + 8 * home.len());
+        for character in text.chars() {
+            match character {
+                HOME => json.push_str(home),
+                ENCODED_HOME => json.push_str(&percent_encode(home)),
+                _ => json.push(character),
+            }
+        }
+        json
+    }
+
+    /// Returns the bytes that are not shared.
+    pub(super) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Common(_) => 0,
+            Self::Own(text) => text.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_policy_comes_back_as_it_was(
+            parts in proptest::collection::vec("[ -~é]{0,12}", 1..6),
+            home in "[a-z]{1,3}(/[a-z!]{1,4}){0,2}/",
+            common in "[ -~]{0,20}",
+        ) {
+            let json = parts.join(&home) + &percent_encode(&home);
+            let shapes = CommonShape::default();
+            for text in [&common, &json, &json] {
+                prop_assert_eq!(&shapes.of(text, &home).with_home(&home), text);
+            }
+        }
+    }
+
+    #[test]
+    fn policies_that_differ_in_the_home_alone_share_their_text() {
+        let shapes = CommonShape::default();
+        let of = |home: &str| {
+            let json = format!(r#"{{"resource":"{home}*","cos:prefix":"{}"}}"#, percent_encode(home));
+            shapes.of(&json, home)
+        };
+        assert_eq!(of("users/alice/").own_bytes() + of("users/bob/").own_bytes(), 0);
+        assert_ne!(shapes.of(r#"{"team":"red"}"#, "users/alice/").own_bytes(), 0);
+    }
+}
