@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{CredentialCache, cached_credential::CachedCredential};
+use templates::Grant;
 
 /// A credential that has not expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,10 +88,8 @@ pub struct Coverage {
 const DEFAULT_LIST_LIMIT: usize = 1000;
 /// Bound on the credentials listed: some 4 MiB of JSON.
 const MAX_LIST_LIMIT: usize = 10_000;
-/// Approximate size of what surrounds a text in memory.
-const TEXT_OVERHEAD_BYTES: usize = 16;
-/// Approximate size of an entry's place in the map.
-const ENTRY_OVERHEAD_BYTES: usize = 64;
+/// Approximate size of an entry's place in the map, and of what surrounds its key id in memory.
+const ENTRY_OVERHEAD_BYTES: usize = 80;
 
 /// The active credentials.
 #[derive(Debug)]
@@ -103,11 +102,20 @@ pub(super) struct Inventory {
 #[derive(Debug, Default)]
 struct Entries {
     /// In the order of expiry; the number tells apart those that expire together.
-    credentials: BTreeMap<(Timestamp, u64), Arc<ActiveCredential>>,
+    credentials: BTreeMap<(Timestamp, u64), Entry>,
     bytes: u64,
     added: u64,
     /// Number of dropped credentials by the minute in which they expire: few numbers, however many are dropped.
     forgotten: BTreeMap<i64, u64>,
+}
+
+/// A credential. The grant is shared with the cache while the credential is there.
+#[derive(Debug, Clone)]
+struct Entry {
+    grant: Arc<Grant>,
+    key_id: Box<str>,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 impl CredentialCache {
@@ -125,16 +133,23 @@ impl Inventory {
 
     /// Adds a new credential.
     pub(super) fn add(&self, cached: &CachedCredential, now: Timestamp) {
-        self.insert(ActiveCredential::new(cached, now), now);
+        let credential = cached.credential();
+        let entry = Entry {
+            grant: Arc::clone(cached.grant()),
+            key_id: credential.secret_id.as_str().into(),
+            issued_at: now,
+            expires_at: credential.expires_at,
+        };
+        self.insert(entry, now);
     }
 
-    fn insert(&self, credential: ActiveCredential, now: Timestamp) {
+    fn insert(&self, entry: Entry, now: Timestamp) {
         let mut entries = self.entries();
         entries.remove_expired(now);
         entries.added += 1;
-        entries.bytes += credential.weight();
-        let place = (credential.expires_at, entries.added);
-        entries.credentials.insert(place, Arc::new(credential));
+        entries.bytes += entry.weight();
+        let place = (entry.expires_at, entries.added);
+        entries.credentials.insert(place, entry);
         while entries.bytes > self.max_bytes {
             entries.evict_earliest_expiry();
         }
@@ -143,25 +158,18 @@ impl Inventory {
     /// Lists the active credentials that a filter selects.
     pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> ActiveCredentials {
         let limit = filter.limit.unwrap_or(DEFAULT_LIST_LIMIT).min(MAX_LIST_LIMIT);
-        let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
         let mut entries = self.entries();
         entries.remove_expired(now);
-        for credential in entries.credentials.values().rev().filter(|one| filter.selects(one)) {
-            active += 1;
-            expires_last_at = expires_last_at.max(Some(credential.expires_at));
-            if listed.len() < limit {
-                listed.push(Arc::clone(credential));
-            }
-        }
+        let (active, expires_last_at, listed) = entries.select(filter, limit);
         let coverage = Coverage {
             now,
             known_since: self.since,
             forgotten: entries.forgotten.values().sum(),
             forgotten_until: entries.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
         };
-        // Copied after the lock is released.
+        // Their texts are copied after the lock is released.
         drop(entries);
-        let keys: Vec<_> = listed.iter().map(|credential| ActiveCredential::clone(credential)).collect();
+        let keys: Vec<_> = listed.iter().map(ActiveCredential::from).collect();
         ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
     }
 
@@ -172,6 +180,20 @@ impl Inventory {
 }
 
 impl Entries {
+    /// Returns how many a filter selects, when the last of them expires, and up to `limit` of them, the last to expire
+    /// first. What everything is selected from is not looked through.
+    fn select(&self, filter: &KeyFilter, limit: usize) -> (usize, Option<Timestamp>, Vec<Entry>) {
+        let mut selected = self.credentials.values().rev().filter(|entry| filter.selects(entry));
+        let listed: Vec<Entry> = selected.by_ref().take(limit).cloned().collect();
+        if filter.selects_all() {
+            let last = self.credentials.last_key_value().map(|((expires_at, _), _)| *expires_at);
+            return (self.credentials.len(), last, listed);
+        }
+        let first_beyond = selected.next();
+        let last = listed.first().or(first_beyond).map(|entry| entry.expires_at);
+        (listed.len() + usize::from(first_beyond.is_some()) + selected.count(), last, listed)
+    }
+
     fn remove_expired(&mut self, now: Timestamp) {
         while let Some(first) = self.credentials.first_entry().filter(|first| first.key().0 <= now) {
             self.bytes -= first.remove().weight();
@@ -201,10 +223,15 @@ fn end_of(minute: i64) -> Option<Timestamp> {
 }
 
 impl KeyFilter {
-    fn selects(&self, credential: &ActiveCredential) -> bool {
-        is_unset_or(self.subject.as_ref(), &credential.subject)
-            && is_unset_or(self.issuer.as_ref(), &credential.issuer)
-            && self.prefix.as_ref().is_none_or(|prefix| credential.prefix.starts_with(prefix))
+    fn selects_all(&self) -> bool {
+        [&self.issuer, &self.subject, &self.prefix].into_iter().flatten().all(String::is_empty)
+    }
+
+    fn selects(&self, entry: &Entry) -> bool {
+        let principal = entry.grant.principal();
+        is_unset_or(self.subject.as_ref(), principal.subject())
+            && is_unset_or(self.issuer.as_ref(), principal.issuer())
+            && self.prefix.as_ref().is_none_or(|prefix| entry.grant.home().starts_with(prefix))
     }
 }
 
@@ -212,9 +239,9 @@ fn is_unset_or(wanted: Option<&String>, found: &str) -> bool {
     wanted.is_none_or(|wanted| wanted.is_empty() || wanted == found)
 }
 
-impl ActiveCredential {
-    fn new(cached: &CachedCredential, issued_at: Timestamp) -> Self {
-        let (grant, credential) = (cached.grant(), cached.credential());
+impl From<&Entry> for ActiveCredential {
+    fn from(entry: &Entry) -> Self {
+        let Entry { grant, key_id, issued_at, expires_at } = entry;
         Self {
             issuer: grant.principal().issuer().to_owned(),
             subject: grant.principal().subject().to_owned(),
@@ -223,54 +250,48 @@ impl ActiveCredential {
             region: grant.bucket().region.clone(),
             prefix: grant.home().to_owned(),
             narrowed: grant.is_narrowed(),
-            key_id: credential.secret_id.clone(),
+            key_id: key_id.to_string(),
             grant_id: grant.id().to_string(),
-            issued_at,
-            expires_at: credential.expires_at,
+            issued_at: *issued_at,
+            expires_at: *expires_at,
         }
     }
+}
 
-    /// Approximate size in bytes: its texts, what surrounds each, and its place.
+impl Entry {
+    /// Approximate size in bytes: itself, its key id, its place, and the grant, which nothing else may hold any more.
     fn weight(&self) -> u64 {
-        let texts = [
-            &self.issuer,
-            &self.subject,
-            &self.template,
-            &self.bucket,
-            &self.region,
-            &self.prefix,
-            &self.key_id,
-            &self.grant_id,
-        ];
-        let bytes: usize = texts.iter().map(|text| text.len() + TEXT_OVERHEAD_BYTES).sum();
-        (bytes + size_of::<Self>() + ENTRY_OVERHEAD_BYTES) as u64
+        (size_of::<Self>() + self.key_id.len() + self.grant.weight() + ENTRY_OVERHEAD_BYTES) as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::tests::shipped_templates, *};
+    use templates::{TemplateSet, identity::Identity};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn credential(subject: &str, issued: i64, expires_at: i64) -> ActiveCredential {
-        ActiveCredential {
-            issuer: "https://id.test/".to_owned(),
-            subject: subject.to_owned(),
-            template: "upload".to_owned(),
-            bucket: "examplebucket-1250000000".to_owned(),
-            region: "ap-guangzhou".to_owned(),
-            prefix: format!("users/{subject}/"),
-            narrowed: false,
-            key_id: format!("AKID{issued}"),
-            grant_id: "abcdefghijklmnop".to_owned(),
-            issued_at: at(issued),
-            expires_at: at(expires_at),
-        }
+    static TEMPLATES: LazyLock<TemplateSet> = LazyLock::new(shipped_templates);
+
+    /// What the shipped template `upload` grants.
+    fn grant(issuer: &str, subject: &str) -> Arc<Grant> {
+        TEMPLATES.grant(None, &Identity::for_tests(issuer, subject, &[])).unwrap()
+    }
+
+    fn entry(grant: Arc<Grant>, issued: i64, expires_at: i64) -> Entry {
+        let key_id = format!("AKID{issued}").into();
+        Entry { grant, key_id, issued_at: at(issued), expires_at: at(expires_at) }
+    }
+
+    fn credential(subject: &str, issued: i64, expires_at: i64) -> Entry {
+        entry(grant("https://id.test/", subject), issued, expires_at)
     }
 
     fn of(subject: &str) -> KeyFilter {
@@ -285,12 +306,9 @@ mod tests {
         inventory.insert(credential("alice", 1200, 3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
         assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
-        assert_eq!(
-            alices.keys,
-            [credential("alice", 1200, 3000), credential("alice", 0, 1800)],
-            "the last to expire first"
-        );
-        assert_eq!(inventory.list(&of("alice"), at(1800)).keys, [credential("alice", 1200, 3000)]);
+        let listed = [credential("alice", 1200, 3000), credential("alice", 0, 1800)];
+        assert_eq!(alices.keys, listed.each_ref().map(ActiveCredential::from), "the last to expire first");
+        assert_eq!(inventory.list(&of("alice"), at(1800)).keys, alices.keys[..1]);
         let none = inventory.list(&KeyFilter::default(), at(3000));
         assert_eq!((none.active, none.expires_last_at, none.coverage.forgotten), (0, None, 0));
         assert_eq!(inventory.entries.lock().unwrap().bytes, 0);
@@ -302,8 +320,7 @@ mod tests {
         for subject in ["alice", "alicia", "bob"] {
             inventory.insert(credential(subject, 0, 1800), at(0));
         }
-        inventory
-            .insert(ActiveCredential { issuer: "other".to_owned(), ..credential("alice", 1, 1800) }, at(1));
+        inventory.insert(entry(grant("other", "alice"), 1, 1800), at(1));
         let text = |text: &str| Some(text.to_owned());
         for (issuer, subject, prefix, active) in [
             (None, None, None, 4),
@@ -345,23 +362,26 @@ mod tests {
         assert_eq!((end.forgotten, end.forgotten_until), (0, None));
     }
 
+    static GRANTS: LazyLock<[Arc<Grant>; 5]> =
+        LazyLock::new(|| ["a", "b", "c", "d", "e"].map(|subject| grant("https://id.test/", subject)));
+
     proptest! {
         #[test]
         fn it_stays_within_its_bound_and_drops_nothing_that_fits(
             steps in proptest::collection::vec((0i64..600, 1i64..4000, 0usize..5), 1..200),
             room in 1u64..60,
         ) {
-            let users = ["a", "b", "c", "d", "e"];
+            let grants = GRANTS.each_ref();
             let bound = credential("a", 0, 0).weight() * room;
             let inventory = Inventory::new(bound, at(0));
             let (mut now, mut all, mut was_full) = (0, Vec::new(), false);
             for (passes, lifetime, user) in steps {
                 now += passes;
-                let made = credential(users[user], now, now + lifetime);
+                let made = entry(Arc::clone(grants[user]), now, now + lifetime);
                 inventory.insert(made.clone(), at(now));
                 all.push(made);
                 all.retain(|key| key.expires_at > at(now));
-                was_full |= all.iter().map(ActiveCredential::weight).sum::<u64>() > bound;
+                was_full |= all.iter().map(Entry::weight).sum::<u64>() > bound;
                 prop_assert!(inventory.entries.lock().unwrap().bytes <= bound);
                 let listed = inventory.list(&KeyFilter::default(), at(now));
                 let dropped = (all.len() - listed.active) as u64;

@@ -92,6 +92,10 @@ fn load(dir: &std::path::Path) -> TemplateSet {
     crate::reload::load(dir, &terms, Timestamp::UNIX_EPOCH).unwrap()
 }
 
+pub(super) fn shipped_templates() -> TemplateSet {
+    load(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"))
+}
+
 impl Harness {
     pub(super) fn new(life: Duration, max_bytes: u64) -> Self {
         Self::with(life, config::Cache { max_bytes, ..RULES }, CALL)
@@ -122,9 +126,7 @@ impl Harness {
             Arc::new(FixedEntropy(0x80)),
             Handle::current(),
         );
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        let templates = load(&dir);
-        Self { cache, sts, templates }
+        Self { cache, sts, templates: shipped_templates() }
     }
 
     /// Requests a credential that may only put objects under a prefix of the user's folder.
