@@ -10,11 +10,13 @@ mod shape;
 mod statement;
 mod wire;
 
+use std::collections::BTreeSet;
+
 pub(super) use self::shape::CommonShape;
 use self::{
     home::derive_home,
     shape::Shape,
-    statement::{AllowedArea, HomeGrant, check_statements},
+    statement::{AllowedArea, check_statements},
     wire::{decode, percent_encode},
 };
 use super::{
@@ -26,6 +28,9 @@ use cam::{
     Malformed, Policy,
     evaluate::{Reading, Request, evaluate, evaluate_as},
 };
+
+/// An action in place of all: which action it is does not matter to what a resource reaches.
+const SOME_ACTION: &str = "name/cos:PutObject";
 
 /// A policy that is confined to one owner's home: the bytes that STS gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,8 +140,8 @@ fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPol
     let document =
         strict_json::from_slice(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
     let area = AllowedArea::of(template, home);
-    let grants = check_statements(&document, &area)?;
-    neighbours_are_out_of_reach(&grants, &area)?;
+    let resources = check_statements(&document, &area)?;
+    neighbours_are_out_of_reach(&resources, &area)?;
     Policy::parse(&json).map_err(VerifierFault::NotAPolicy)?;
     let json = String::from_utf8(json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
     let shape = proved.policy_shape().of(&json, &area.home);
@@ -177,31 +182,24 @@ fn shared_prefixes(template: &Template) -> impl Iterator<Item = String> {
         .filter(|prefix| !prefix.is_empty())
 }
 
-/// Evaluates the grants on the home for keys next to it. Conditions and denies are left out.
-fn neighbours_are_out_of_reach(grants: &[HomeGrant<'_>], area: &AllowedArea) -> Result<(), VerifierFault> {
-    if grants.is_empty() {
+/// Evaluates a policy that allows the same on all of these resources, for keys next to the home. Conditions and denies
+/// are left out, and which action is allowed where: that makes it reach more.
+fn neighbours_are_out_of_reach(resources: &BTreeSet<&str>, area: &AllowedArea) -> Result<(), VerifierFault> {
+    if resources.is_empty() {
         return Ok(());
     }
-    let statements: Vec<serde_json::Value> = grants
-        .iter()
-        .map(|HomeGrant { action, resource }| {
-            serde_json::json!({"effect": "allow", "action": action, "resource": resource})
-        })
-        .collect();
-    let bare = serde_json::json!({"version": "2.0", "statement": statements}).to_string();
+    let allow = serde_json::json!({"effect": "allow", "action": [SOME_ACTION], "resource": resources});
+    let bare = serde_json::json!({"version": "2.0", "statement": [allow]}).to_string();
     let policy = Policy::parse(bare.as_bytes()).map_err(VerifierFault::NotAPolicy)?;
-    let neighbours = neighbours(&area.home)?;
-    for start in [&area.bucket, &area.processing] {
-        for key in &neighbours {
+    for key in neighbours(&area.home)? {
+        for start in [&area.bucket, &area.processing] {
             let resource = format!("{start}{key}");
-            for HomeGrant { action, .. } in grants {
-                let request = Request { action, resource: &resource, ..Request::default() };
-                let as_documented = evaluate(&policy, &request);
-                // A `*` that reached over the end of a segment would reach more.
-                let as_a_whole = evaluate_as(Reading::Glob, &policy, &request);
-                if as_documented.is_allowed() || as_a_whole.is_allowed() {
-                    return Err(VerifierFault::ReachesNeighbour(key.clone()));
-                }
+            let request = Request { action: SOME_ACTION, resource: &resource, ..Request::default() };
+            let as_documented = evaluate(&policy, &request);
+            // A `*` that reached over the end of a segment would reach more.
+            let as_a_whole = evaluate_as(Reading::Glob, &policy, &request);
+            if as_documented.is_allowed() || as_a_whole.is_allowed() {
+                return Err(VerifierFault::ReachesNeighbour(key));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Checks the statements of a rendered policy, read as plain JSON.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::VerifierFault;
@@ -17,24 +19,17 @@ pub(super) struct AllowedArea {
     pub(super) prefixes: Vec<String>,
 }
 
-/// An action that is allowed on a resource under the home.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HomeGrant<'a> {
-    pub(super) action: &'a str,
-    pub(super) resource: &'a str,
-}
-
-/// Checks every statement, and returns what is allowed on objects of the home.
+/// Checks every statement, and returns the resources under the home whose objects it allows anything on.
 pub(super) fn check_statements<'a>(
     policy: &'a Value,
     area: &AllowedArea,
-) -> Result<Vec<HomeGrant<'a>>, VerifierFault> {
+) -> Result<BTreeSet<&'a str>, VerifierFault> {
     let policy = object(policy, "policy", &["version", "statement"])?;
     if policy.get("version") != Some(&Value::from("2.0")) {
         return Err(VerifierFault::Version);
     }
     let statements = policy.get("statement").and_then(Value::as_array).ok_or(VerifierFault::NoStatement)?;
-    let mut grants = Vec::new();
+    let mut resources = BTreeSet::new();
     let mut allows_something = false;
     for statement in statements {
         let statement = object(statement, "statement", &["effect", "action", "resource", "condition"])?;
@@ -42,18 +37,18 @@ pub(super) fn check_statements<'a>(
             Some("deny") => {}
             Some("allow") => {
                 allows_something = true;
-                grants.extend(check_allow(statement, area)?);
+                resources.extend(check_allow(statement, area)?);
             }
             _ => return Err(VerifierFault::Effect),
         }
     }
-    if allows_something { Ok(grants) } else { Err(VerifierFault::AllowsNothing) }
+    if allows_something { Ok(resources) } else { Err(VerifierFault::AllowsNothing) }
 }
 
 fn check_allow<'a>(
     statement: &'a Map<String, Value>,
     area: &AllowedArea,
-) -> Result<Vec<HomeGrant<'a>>, VerifierFault> {
+) -> Result<Vec<&'a str>, VerifierFault> {
     let actions = strings(statement, "action")?;
     let resources = strings(statement, "resource")?;
     if let Some(action) = actions.iter().find(|action| !is_grantable(action)) {
@@ -67,17 +62,16 @@ fn check_allow<'a>(
         return Err(VerifierFault::MixedLists);
     }
     let reads_only = actions.iter().all(|action| is_read(action));
-    let mut grants = Vec::new();
+    let mut under_home = Vec::new();
     for resource in resources {
         if area.is_under_home(resource) {
-            let on_objects = actions.iter().filter(|action| !is_list(action));
-            grants.extend(on_objects.map(|action| HomeGrant { action, resource }));
+            under_home.extend((!lists_only).then_some(resource));
         } else if !(reads_only && area.is_shared(resource) || lists_only && area.is_whole_bucket(resource)) {
             let (resource, home) = (resource.to_owned(), area.home.clone());
             return Err(VerifierFault::OutsideHome { resource, home });
         }
     }
-    Ok(grants)
+    Ok(under_home)
 }
 
 impl AllowedArea {

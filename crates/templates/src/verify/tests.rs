@@ -177,8 +177,7 @@ fn the_evaluator_finds_a_neighbour() {
             shared: Vec::new(),
             prefixes: Vec::new(),
         };
-        let grant = HomeGrant { action: "name/cos:PutObject", resource: &resource };
-        neighbours_are_out_of_reach(&[grant], &area)
+        neighbours_are_out_of_reach(&BTreeSet::from([resource.as_str()]), &area)
     };
     assert_eq!(near("users/alice/*"), Ok(()));
     for key in ["users/alice*", "users/*", "*", "users/alice", "*/alice/*", "!users/*", "sers/alice/"] {
