@@ -15,8 +15,8 @@ use super::Priority;
 use templates::fingerprint::Fingerprint;
 
 /// How long after its time a reservation holds room against newcomers, and puts its holder before them. `Retry-After` is
-/// in whole seconds, so a client may come one second late.
-const RESERVATION_HOLD: Duration = Duration::from_secs(1);
+/// in whole seconds, and where thousands come at once, answers and requests take seconds themselves.
+const RESERVATION_HOLD: Duration = Duration::from_secs(5);
 /// How long after its time a reservation still lets its holder wait for longer than a newcomer. Room was not held for so
 /// long: to go before those who are admitted would keep them from being served in time.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
