@@ -78,8 +78,8 @@ copied-checkout = if [ -n "$(2)" ]; then mkdir -p $(VENDOR_SUITES)/$(1) && git -
 # The release build beside other servers, for less than ten minutes on a quiet machine of two cores: prints the goals and
 # what was reached, and writes docs/understand/performance.md.
 bench: peers valgrind
-	$(CARGO) build --release --locked --bin cosbroker
-	COSBROKER_BINARY=$(CURDIR)/target/release/cosbroker \
+	$(CARGO) build --profile bench-release --locked --bin cosbroker
+	COSBROKER_BINARY=$(CURDIR)/target/bench-release/cosbroker \
 	$(CARGO) bench --locked --workspace --bench load -- compare $(CURDIR)/$(PEERS)
 
 # Instructions of a cached hit, which are the same on a busy machine: fails where they pass benches/budget.toml. In the

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write,
     path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -51,8 +52,19 @@ pub(crate) fn run(binary: &Path, peers: &Path) -> Result<Report, BenchError> {
     println!("growth is measured");
     let start = start(binary, &cloud)?;
     let counts = Counts::of(binary)?;
-    let binary_bytes = fs::metadata(binary)?.len();
+    let binary_bytes = stripped_bytes(binary)?;
     Ok(Report { served, cold, growth, start, counts, binary_bytes })
+}
+
+/// The size of the program without the names of functions.
+fn stripped_bytes(binary: &Path) -> Result<u64, BenchError> {
+    let dir = tempfile::tempdir()?;
+    let stripped = dir.path().join("stripped");
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(binary).status()?;
+    if !status.success() {
+        return Err("strip failed; install binutils".into());
+    }
+    Ok(fs::metadata(stripped)?.len())
 }
 
 /// Throughput of the broker with many live users and of all others, and the broker's of first requests.
