@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use crate::support::{cosbroker, repository, write_secret};
 
-/// The configuration in a manifest's ConfigMap.
+/// The `config.toml` in a manifest.
 fn config_in(manifest: &str) -> String {
     let manifest = std::fs::read_to_string(repository(manifest)).unwrap();
     let (_, below) = manifest.split_once("  config.toml: |\n").unwrap();
