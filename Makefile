@@ -4,11 +4,12 @@ CARGO ?= cargo
 ORACLE := target/oracle
 SDK := target/sdk
 PROMETHEUS := target/prometheus
+HELM := target/helm
 PEERS := target/peers
 VENDOR_SUITES := target/vendor-suites
 
 .PHONY: all quick check test rust sdks ops simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
-  prometheus valgrind deny sandbox
+  prometheus helm spin valgrind deny sandbox
 
 all: check test
 
@@ -35,8 +36,8 @@ rust:
 sdks: oracle sdk
 	$(CARGO) test --locked --workspace --test sdks
 
-# The tests that need Prometheus and systemd.
-ops: prometheus
+# The tests that need Prometheus, systemd, Helm and spin.
+ops: prometheus helm spin
 	$(CARGO) test --locked --workspace --test ops
 
 # The simulation of the broker's core with as many seeds as wanted; `make test` runs 10,000. SIMULATION_SEED=n runs one.
@@ -126,6 +127,20 @@ $(PROMETHEUS)/usr/bin/promtool:
 	  && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
 	  && dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin && rm prometheus_*.deb; \
 	fi || { echo "make prometheus: it cannot be fetched with apt-get; install prometheus and promtool"; exit 1; }
+
+# Helm's own library and Kubernetes' schemas, in a Python environment of their own: Debian has no package of helm.
+helm: $(HELM)/installed
+
+$(HELM)/installed: tests/ops/helm/requirements.txt
+	python3 -m venv $(HELM)
+	$(HELM)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# The model checker, which writes a C program.
+spin:
+	command -v spin >/dev/null && command -v cc >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin gcc libc6-dev; } \
+	|| { echo "make spin: spin is missing, and apt-get cannot install it; install it and a C compiler"; exit 1; }
 
 # The servers that `make bench` runs beside the broker.
 peers: $(PEERS)/installed

@@ -7,6 +7,7 @@ mod hardening;
 mod init;
 mod keys;
 mod log;
+mod plan;
 mod policy;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -43,6 +44,7 @@ enum Command {
     Token(token::Options),
     Keys(keys::Options),
     Advise(advise::Options),
+    Plan(plan::Options),
 }
 
 /// Parses the command line and runs the command: exit code 0, 1 on failure, 2 on bad usage.
@@ -81,6 +83,7 @@ impl Command {
             Self::Token(options) => options.run().await,
             Self::Keys(options) => options.run().await,
             Self::Advise(options) => options.run().await,
+            Self::Plan(options) => options.run(),
         }
     }
 }

@@ -63,7 +63,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) enum Format {
     /// For people.
     Human,
-    /// As the operators' listener responds.
+    /// For programs.
     Json,
 }
 

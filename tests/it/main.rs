@@ -37,6 +37,7 @@ mod networks;
 mod output;
 mod overload;
 mod page;
+mod plan;
 mod policy;
 mod recipes;
 mod reference;

@@ -1,9 +1,12 @@
-//! Prometheus and systemd as the judges of `deploy/`. `make test` fetches Prometheus.
+//! Prometheus, systemd, Helm and Kubernetes' schemas as the judges of `deploy/`, and spin as that of the protocol between
+//! replicas. `make test` fetches them.
 #![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
 #![expect(clippy::panic, reason = "a failed helper should stop the test")]
 #![expect(clippy::indexing_slicing, reason = "a missing part should stop the test")]
 
 use cosbroker_test_support as support;
 
+mod helm;
+mod model;
 mod prometheus;
 mod systemd;

@@ -11,7 +11,7 @@ mod toml_error;
 
 pub use self::{
     diagnostic::{Diagnostic, Place},
-    human::{HumanDuration, InvalidQuantity, Rate, SignedHumanDuration, Size, SizeLimit},
+    human::{Count, HumanDuration, InvalidQuantity, Rate, SignedHumanDuration, Size, SizeLimit},
     nearest::nearest,
     regular_file::{ReadFault, read_regular_file, read_secret_file},
     source::Source,
