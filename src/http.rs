@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{call::Call, cors::CorsPolicy, refusal::Refusal};
 pub use self::{
+    cors::PreflightRefused,
     metrics::Metrics,
     openapi::document as openapi_document,
     outcome::OutcomeLabel,
@@ -139,6 +140,17 @@ pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
     Certificate::new(tls).map(|_| ())
 }
 
+/// Returns everything that the pages of an origin may not do of what they need: a method, and headers separated by commas.
+pub fn page_refusals(
+    config: &config::Server,
+    origin: &str,
+    method: &str,
+    headers: &str,
+) -> Vec<PreflightRefused> {
+    let policy = CorsPolicy::new(config.cors_origins(), config.cors_headers());
+    policy.refusals(origin.as_bytes(), method.as_bytes(), headers.as_bytes()).collect()
+}
+
 /// Handlers of GET answer HEAD too (RFC 9110 §9.1); the server leaves the body out.
 fn routes(services: &mut web::ServiceConfig) {
     for path in ["/v1/credentials", "/v1/credentials/{template}"] {
@@ -179,7 +191,8 @@ pub(crate) fn get_or_head() -> Route {
 /// A resource that refuses all methods but those of its routes.
 fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path.to_owned()).default_service(web::to(move |call: Call| async move {
-        call.refuse(Refusal::MethodNotAllowed(allowed))
+        let preflight = cors::refused_without_origins(&call.request);
+        call.refuse(preflight.map_or(Refusal::MethodNotAllowed(allowed), Refusal::Preflight))
     }))
 }
 
