@@ -61,6 +61,7 @@ use crate::{
     reload::TemplateStore,
     telemetry::Tracer,
 };
+use diagnostics::Diagnostic;
 use runtime::{clock::Clock, entropy::Entropy};
 
 /// Dependencies of the handlers.
@@ -117,7 +118,7 @@ pub(crate) fn serve(
         max_connections,
         max_connections_per_address: config.max_connections_per_address(),
         exempt: config.trusted_proxies().to_vec(),
-        tls: certificate.map(Certificate::server).transpose()?.map(Arc::new),
+        tls: certificate.map(|certificate| certificate.server(&[])).transpose()?.map(Arc::new),
         handshake_timeout: config.tls_handshake_timeout(),
         shutdown_timeout: config.shutdown_timeout(),
         answers: prepared_answers(),
@@ -132,12 +133,12 @@ pub(crate) fn serve(
     }))
 }
 
-/// Checks that a certificate and key can be used.
+/// Checks that the certificate and key of a listener can be used.
 ///
 /// # Errors
 /// If they are not PEM, or do not belong together.
-pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
-    Certificate::new(tls).map(|_| ())
+pub fn check_tls(tls: &config::Tls) -> Result<(), Diagnostic> {
+    Certificate::new("", tls).map(|_| ())
 }
 
 /// Returns everything that the pages of an origin may not do of what they need: a method, and headers separated by commas.

@@ -288,14 +288,18 @@ async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
     broker.put_template("cert.pem", &second.certificate);
     write_secret(&broker.dir().join("policies/key.pem"), &second.key);
     connects(&client, &url).await;
-    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 0\n"));
+    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 0\n"));
     let kept = old_client.get(&url).send().await;
     assert_eq!(kept.expect("on the connection that it has").status(), 200);
 
     write_secret(&broker.dir().join("policies/key.pem"), &third.key);
     broker.says("the changed certificate is not used; the present one stays in use");
     assert_eq!(second.client().get(&url).send().await.unwrap().status(), 200);
-    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 1\n"));
+    let metrics = broker.metrics().await;
+    assert!(metrics.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 1\n"));
+    assert!(
+        metrics.contains("cosbroker_tls_certificate_expiry_timestamp_seconds{listener=\"operators\"} inf\n")
+    );
 }
 
 #[tokio::test]

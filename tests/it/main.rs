@@ -34,6 +34,7 @@ mod logins;
 mod modules;
 mod monitoring;
 mod networks;
+mod operators_tls;
 mod output;
 mod overload;
 mod page;
