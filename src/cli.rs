@@ -10,9 +10,11 @@ mod init;
 mod keys;
 mod listener;
 mod log;
+mod manual;
 mod policy;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schema;
 mod serve;
 mod table;
 mod token;
@@ -50,6 +52,9 @@ enum Command {
     Token(token::Options),
     Keys(keys::Options),
     Advise(advise::Options),
+    Schema(schema::Options),
+    Completions(manual::CompletionOptions),
+    Man(manual::ManOptions),
 }
 
 /// Parses the command line and runs the command: exit code 0, 1 on failure, 2 on bad usage.
@@ -95,13 +100,16 @@ impl Command {
             Self::Serve(options) => options.run(console).await,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(options) => options.run(console).await,
-            Self::Init(options) => options.run(),
+            Self::Init(options) => options.run(console),
             Self::Check(options) => options.run(console).await,
             Self::VerifyIsolation(options) => options.run(console).await,
             Self::Policy(options) => options.run(console).await,
             Self::Token(options) => options.run(console).await,
             Self::Keys(options) => options.run(console).await,
             Self::Advise(options) => options.run(console).await,
+            Self::Schema(options) => options.run(),
+            Self::Completions(options) => options.run(),
+            Self::Man(options) => options.run(),
         }
     }
 }
