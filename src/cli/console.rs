@@ -143,11 +143,19 @@ fn without_secret(line: &str, hides_all: bool) -> String {
         return line.to_owned();
     }
     let (key, value) = line.split_at(line.find('=').map_or(0, |at| at + 1));
+    if key.trim_end_matches([' ', '=']).ends_with("_env") && value.trim().chars().all(is_of_variable) {
+        return line.to_owned();
+    }
     let hidden = value.chars().map(|character| match character {
         _ if character.is_whitespace() => character.to_string(),
         _ => "*".repeat(character.len_utf8()),
     });
     key.to_owned() + &hidden.collect::<String>()
+}
+
+/// Whether a character may stand in the quoted name of a variable, which a problem names anyway.
+fn is_of_variable(character: char) -> bool {
+    character.is_ascii_uppercase() || character.is_ascii_digit() || matches!(character, '_' | '"')
 }
 
 #[cfg(test)]
@@ -187,7 +195,9 @@ mod tests {
             let hidden = without_secrets(line);
             assert!(!hidden.contains("hunter2") && hidden.len() == line.len(), "{hidden}");
         }
-        for line in ["listen = \"127.0.0.1:5000\"\n", "action = [\"@upload\"]\n"] {
+        for line in
+            ["listen = \"127.0.0.1:5000\"\n", "token_env = \"ADMIN_TOKEN\"\n", "action = [\"@upload\"]\n"]
+        {
             assert_eq!(without_secrets(line), line);
         }
     }
