@@ -83,11 +83,17 @@ pub(crate) struct AdminState {
     history: History,
     auth_failures: Counter,
     started_at: Timestamp,
+    uses_tls: bool,
 }
 
 impl AdminState {
     /// Returns the state for a registry of metrics and, if access needs one, the tokens.
-    pub(crate) fn new(mut registry: Registry, services: Services, tokens: Option<AdminTokens>) -> Self {
+    pub(crate) fn new(
+        mut registry: Registry,
+        services: Services,
+        tokens: Option<AdminTokens>,
+        uses_tls: bool,
+    ) -> Self {
         let started_at = services.clock.now();
         registry.register_collector(Box::new(ProcessMetrics { started: started_at.as_second() }));
         let auth_failures = Counter::default();
@@ -98,7 +104,7 @@ impl AdminState {
         );
         let issuers = services.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
         let (auth, history) = (AdminAuth::new(tokens), History::default());
-        Self { registry, services, auth, issuers, history, auth_failures, started_at }
+        Self { registry, services, auth, issuers, history, auth_failures, started_at, uses_tls }
     }
 
     /// Records a sample of the counters for the charts. To be called every [`SAMPLE_INTERVAL`].
@@ -138,13 +144,16 @@ impl Collector for ProcessMetrics {
 
 /// Connections to the operators' listener. The reserve of file descriptors has room for 32 of them.
 const MAX_CONNECTIONS: usize = 256;
+/// The time in which a TLS handshake must be done.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long running requests of operators may take when the service stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Prepares the operators' listener, which serves until `closing` is cancelled.
+/// Prepares the operators' listener, which serves until `closing` is cancelled. Without `tls` it speaks plain HTTP.
 pub(crate) fn serve(
     state: Arc<AdminState>,
     listener: std::net::TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
     closing: CancellationToken,
 ) -> Server {
     let state = web::Data::from(state);
@@ -154,8 +163,8 @@ pub(crate) fn serve(
         max_connections: MAX_CONNECTIONS,
         max_connections_per_address: MAX_CONNECTIONS,
         exempt: Vec::new(),
-        tls: None,
-        handshake_timeout: Duration::ZERO,
+        tls,
+        handshake_timeout: TLS_HANDSHAKE_TIMEOUT,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
         answers: prepared_answers(),
     };
@@ -186,7 +195,11 @@ async fn authenticate(
             "the viewer's token of [admin] changes nothing; use the operator's",
         )
         .error_response(),
-        Ok(Role::Viewer | Role::Operator) => return Ok(next.call(request).await?.map_into_left_body()),
+        Ok(Role::Viewer | Role::Operator) => {
+            let response = next.call(request).await?.map_into_left_body();
+            log_refused(&response);
+            return Ok(response);
+        }
         Err(AuthFailure::InvalidToken) if page::PUBLIC_PATHS.contains(&request.path()) => {
             return Ok(next.call(request).await?.map_into_left_body());
         }
@@ -200,6 +213,17 @@ async fn authenticate(
             .body("send `Authorization: Bearer <token>` with a token of [admin]\n"),
     };
     Ok(request.into_response(refused).map_into_right_body())
+}
+
+/// Logs a request of an operator that was answered with an error of theirs, such as a wrong method.
+fn log_refused(response: &ServiceResponse<impl MessageBody>) {
+    let status = response.status();
+    if status.is_client_error() {
+        let request = response.request();
+        let client = client(request).map(tracing::field::display);
+        let (method, path, status) = (request.method().as_str(), request.path(), status.as_u16());
+        tracing::info!(client, method, path, status, "an operator's request was refused");
+    }
 }
 
 fn checked(request: &ServiceRequest) -> Result<Role, AuthFailure> {

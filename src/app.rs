@@ -31,8 +31,8 @@ use runtime::clock::Clock;
 pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
-    /// None without TLS.
-    certificate: Option<Arc<Certificate>>,
+    /// Of the listeners that use TLS.
+    certificates: Vec<Arc<Certificate>>,
     admin: Arc<AdminState>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,

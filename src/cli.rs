@@ -3,14 +3,19 @@
 mod admin_client;
 mod advise;
 mod check;
+mod config_file;
+mod console;
 mod hardening;
 mod init;
 mod keys;
+mod listener;
 mod log;
+mod manual;
 mod plan;
 mod policy;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schema;
 mod serve;
 mod table;
 mod token;
@@ -21,7 +26,8 @@ use std::{io::Write, process::ExitCode, sync::mpsc, thread};
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::LOG_FLUSH_TIMEOUT;
+use self::console::Console;
+use crate::{app::StartError, config::Environment, telemetry::LOG_FLUSH_TIMEOUT};
 use diagnostics::{nearest, printable, to_single_line};
 
 /// Issue temporary Tencent Cloud COS keys to logged-in users: each key reaches its user's own folder, nothing else.
@@ -30,6 +36,9 @@ use diagnostics::{nearest, printable, to_single_line};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print only results and errors, without notes and next steps. `NO_COLOR` in the environment takes the colours away.
+    #[arg(long, short, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +54,9 @@ enum Command {
     Keys(keys::Options),
     Advise(advise::Options),
     Plan(plan::Options),
+    Schema(schema::Options),
+    Completions(manual::CompletionOptions),
+    Man(manual::ManOptions),
 }
 
 /// Parses the command line and runs the command: exit code 0, 1 on failure, 2 on bad usage.
@@ -54,15 +66,29 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report_failure(&format!("the runtime cannot start: {error}")),
     };
-    let result = runtime.block_on(cli.command.run());
+    let console = Console::new(cli.quiet, &Environment::of_process());
+    let result = runtime.block_on(cli.command.run(console));
     // A thread that waits for a file of a stalled mount never ends.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output has closed it, such as `head`.
         Err(error) if error.downcast_ref().is_some_and(is_broken_pipe) => ExitCode::SUCCESS,
-        Err(error) => report_failure(&format!("{error:#}")),
+        Err(error) => match drawn_problems(&error, console) {
+            Some(drawn) => write_failure(drawn),
+            None => report_failure(&format!("{error:#}")),
+        },
     }
+}
+
+/// Draws the problems of files at their places, if a terminal shows them.
+fn drawn_problems(error: &anyhow::Error, console: Console) -> Option<String> {
+    let Some(StartError::Problems(problems)) = error.downcast_ref() else { return None };
+    let mut renderer = console.error_renderer()?;
+    let drawn = problems.iter().map(|problem| renderer.render_error(problem) + "\n\n");
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    Some(drawn.collect::<String>() + &format!("cosbroker: {count} {noun}\n"))
 }
 
 /// The definition of the command line, from which its reference is generated.
@@ -71,40 +97,42 @@ pub fn command() -> clap::Command {
 }
 
 impl Command {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, console: Console) -> anyhow::Result<()> {
         match self {
-            Self::Serve(options) => options.run().await,
+            Self::Serve(options) => options.run(console).await,
             #[cfg(feature = "sandbox")]
-            Self::Sandbox(options) => options.run().await,
-            Self::Init(options) => options.run(),
-            Self::Check(options) => options.run().await,
-            Self::VerifyIsolation(options) => options.run().await,
-            Self::Policy(options) => options.run().await,
-            Self::Token(options) => options.run().await,
-            Self::Keys(options) => options.run().await,
-            Self::Advise(options) => options.run().await,
-            Self::Plan(options) => options.run(),
+            Self::Sandbox(options) => options.run(console).await,
+            Self::Init(options) => options.run(console),
+            Self::Check(options) => options.run(console).await,
+            Self::VerifyIsolation(options) => options.run(console).await,
+            Self::Policy(options) => options.run(console).await,
+            Self::Token(options) => options.run(console).await,
+            Self::Keys(options) => options.run(console).await,
+            Self::Advise(options) => options.run(console).await,
+            Self::Plan(options) => options.run(console),
+            Self::Schema(options) => options.run(),
+            Self::Completions(options) => options.run(),
+            Self::Man(options) => options.run(),
         }
     }
 }
 
-/// Prints why a command failed to stderr, one line for each problem. If nobody reads stderr, the process ends without.
+/// Prints why a command failed to stderr, one line for each problem.
 fn report_failure(message: &str) -> ExitCode {
     let lines: Vec<String> =
         message.lines().map(|line| format!("cosbroker: {}\n", printable(line))).collect();
+    write_failure(lines.concat())
+}
+
+/// Writes a text to stderr. If nobody reads stderr, the process ends without.
+fn write_failure(text: String) -> ExitCode {
     let (done, written) = mpsc::channel();
     thread::spawn(move || {
-        let _ = std::io::stderr().write_all(lines.concat().as_bytes());
+        let _ = std::io::stderr().write_all(text.as_bytes());
         let _ = done.send(());
     });
     let _ = written.recv_timeout(LOG_FLUSH_TIMEOUT);
     ExitCode::FAILURE
-}
-
-/// Prints a note beside the result to stderr.
-#[expect(clippy::print_stderr, reason = "the one place that prints notes of a command")]
-fn note(text: &str) {
-    eprintln!("note: {}", to_single_line(text));
 }
 
 /// Prints a line of a command's result to stdout.

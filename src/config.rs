@@ -23,6 +23,7 @@ mod source_credentials;
 mod sts;
 mod template_settings;
 mod templates;
+mod tls;
 mod tracing;
 
 use std::path::Path;
@@ -37,7 +38,7 @@ pub(crate) use self::{
     replace_file::replace_file,
 };
 pub use self::{
-    admin::{Admin, AdminTokens, Role},
+    admin::{Admin, AdminAccess, AdminParts, AdminTokens, Role},
     audit::{Audit, AuditTarget, Rotation},
     cache::Cache,
     canary::{Canary, CanaryParts},
@@ -46,12 +47,13 @@ pub use self::{
     network::{Network, Proxy},
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
-    server::{Server, Tls, TlsFiles, TlsPem, TlsUnreadable},
+    server::Server,
     snapshot::Snapshot,
     source_credentials::{CredentialFiles, MissingCredentials, SourceCredentialsConfig},
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,
+    tls::{Tls, TlsFiles, TlsPem, TlsUnreadable},
     tracing::Tracing,
 };
 use diagnostics::{Diagnostic, Source};
@@ -175,7 +177,6 @@ impl Config {
     }
 
     /// The operators' listener.
-    #[cfg(test)]
     pub(crate) fn admin(&self) -> &Admin {
         &self.admin
     }
@@ -267,15 +268,17 @@ impl RawConfig {
         if let (Some(server), Some(admin)) = (&server, &admin) {
             problems.keep(different_listeners(server, admin, context));
         }
-        let templates = self.templates.check(context);
+        let templates = problems.keep(self.templates.check(context));
         let snapshot = problems.keep(self.snapshot.map(|snapshot| snapshot.check(context)).transpose());
-        let canary = self.canary.map(|canary| canary::RawCanary::check(canary, &templates, context));
+        // Without templates, the canary's is no problem of its own.
+        let canary = self.canary.zip(templates.as_ref());
+        let canary = canary.map(|(canary, templates)| canary::RawCanary::check(canary, templates, context));
         let canary = problems.keep(canary.transpose());
         Some(Config {
             server: server?,
             admin: admin?,
             issuers: issuers?,
-            templates,
+            templates: templates?,
             sts: sts?,
             cache: cache?,
             limits: limits?,

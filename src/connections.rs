@@ -105,6 +105,10 @@ pub(crate) struct PreparedAnswers {
     pub(crate) head_timeout: Bytes,
     /// To a client whose first request has a target with characters that must be percent-encoded.
     pub(crate) unencoded_target: Bytes,
+    /// To a client whose request is no HTTP/1.1.
+    pub(crate) malformed: Bytes,
+    /// To a client whose head is larger than the HTTP library reads.
+    pub(crate) head_too_large: Bytes,
 }
 
 /// An app of actix-web with responses of type `B`.

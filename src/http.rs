@@ -40,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{call::Call, cors::CorsPolicy, refusal::Refusal};
 pub use self::{
+    cors::PreflightRefused,
     metrics::Metrics,
     openapi::document as openapi_document,
     outcome::OutcomeLabel,
@@ -60,6 +61,7 @@ use crate::{
     reload::TemplateStore,
     telemetry::Tracer,
 };
+use diagnostics::Diagnostic;
 use runtime::{clock::Clock, entropy::Entropy};
 
 /// Dependencies of the handlers.
@@ -116,7 +118,7 @@ pub(crate) fn serve(
         max_connections,
         max_connections_per_address: config.max_connections_per_address(),
         exempt: config.trusted_proxies().to_vec(),
-        tls: certificate.map(Certificate::server).transpose()?.map(Arc::new),
+        tls: certificate.map(|certificate| certificate.server(&[])).transpose()?.map(Arc::new),
         handshake_timeout: config.tls_handshake_timeout(),
         shutdown_timeout: config.shutdown_timeout(),
         answers: prepared_answers(),
@@ -131,12 +133,23 @@ pub(crate) fn serve(
     }))
 }
 
-/// Checks that a certificate and key can be used.
+/// Checks that the certificate and key of a listener can be used.
 ///
 /// # Errors
 /// If they are not PEM, or do not belong together.
-pub fn check_tls(tls: &config::Tls) -> std::io::Result<()> {
-    Certificate::new(tls).map(|_| ())
+pub fn check_tls(tls: &config::Tls) -> Result<(), Diagnostic> {
+    Certificate::new("", tls).map(|_| ())
+}
+
+/// Returns everything that the pages of an origin may not do of what they need: a method, and headers separated by commas.
+pub fn page_refusals(
+    config: &config::Server,
+    origin: &str,
+    method: &str,
+    headers: &str,
+) -> Vec<PreflightRefused> {
+    let policy = CorsPolicy::new(config.cors_origins(), config.cors_headers());
+    policy.refusals(origin.as_bytes(), method.as_bytes(), headers.as_bytes()).collect()
 }
 
 /// Handlers of GET answer HEAD too (RFC 9110 §9.1); the server leaves the body out.
@@ -179,7 +192,8 @@ pub(crate) fn get_or_head() -> Route {
 /// A resource that refuses all methods but those of its routes.
 fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path.to_owned()).default_service(web::to(move |call: Call| async move {
-        call.refuse(Refusal::MethodNotAllowed(allowed))
+        let preflight = cors::refused_without_origins(&call.request);
+        call.refuse(preflight.map_or(Refusal::MethodNotAllowed(allowed), Refusal::Preflight))
     }))
 }
 

@@ -13,7 +13,7 @@ use rustls::{
         verify_server_name,
     },
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use rustls_platform_verifier::Verifier;
@@ -91,10 +91,28 @@ impl ProxyChoice {
 /// # Errors
 /// When there is no authority at all, or TLS cannot be set up.
 pub fn tls(network: &Network) -> Result<ClientConfig, TlsError> {
+    tls_trusting(network.ca_certificates(), None)
+}
+
+/// A certificate chain and its private key, with which a client says who it is.
+pub type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Returns the TLS of a client: it trusts the authorities of this machine and further certificates.
+///
+/// # Errors
+/// When there is no authority at all, or the identity cannot be used.
+pub fn tls_trusting(
+    certificates: &[CertificateDer<'static>],
+    identity: Option<ClientIdentity>,
+) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = CertificateVerifier::new(network.ca_certificates(), Arc::clone(&provider))?;
+    let verifier = CertificateVerifier::new(certificates, Arc::clone(&provider))?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    match identity {
+        None => Ok(config.with_no_client_auth()),
+        Some((chain, key)) => config.with_client_auth_cert(chain, key),
+    }
 }
 
 /// Verifies servers by the authorities of this machine and by configured certificates.

@@ -226,7 +226,7 @@ async fn login(
         return error_page(&error);
     }
     // A client that forges the scheme only restricts its own cookie.
-    let secure = request.connection_info().scheme() == "https";
+    let secure = state.uses_tls || request.connection_info().scheme() == "https";
     let token = form.as_ref().map_or("", |form| form.token.trim());
     let (client, now) = (client(&request), Now::of(&*state.services.clock));
     match state.auth.login(token, secure, client, now, &*state.services.entropy) {

@@ -14,15 +14,16 @@ use crate::{
     admin::{AdminState, Services},
     audit::Audit,
     canary::{self, Canary, CanaryDeps},
-    config::{self, Config, ConfigParts, Issuer},
+    config::{self, AdminParts, Config, ConfigParts, Issuer, Tls},
     connections,
     credential_cache::CredentialCache,
     http::{self, Api, Certificate, CertificateMetrics, RecentRefusals},
     identity::Verifier,
-    reload::TemplateStore,
+    reload::{TemplateStore, folder},
     sts::{Sts, TencentSts},
     telemetry::{Log, Tracer},
 };
+use diagnostics::Diagnostic;
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::TemplateSet;
 
@@ -137,12 +138,20 @@ impl App {
 /// Loads the templates and checks that the canary can run with them.
 fn open_templates(config: &Config, clock: &dyn Clock) -> Result<Arc<TemplateStore>, StartError> {
     let constraints = config.template_settings().serving_constraints();
+    for file in folder::skipped(config.templates().dir()) {
+        tracing::warn!(file = %file.display(), "a file is no template: its name does not end in .toml");
+    }
     let templates = TemplateStore::open(config.templates().dir().to_owned(), constraints, clock.now())
         .map_err(StartError::Problems)?;
     if let Some(canary) = config.canary() {
         check_canary(canary, &templates.current(), config.issuers().first().name.canonical())?;
     }
     Ok(Arc::new(templates))
+}
+
+/// Returns the certificate of a listener with TLS.
+fn certificate(listener: &'static str, tls: Option<&Tls>) -> Result<Option<Arc<Certificate>>, Diagnostic> {
+    Ok(tls.map(|tls| Certificate::new(listener, tls)).transpose()?.map(Arc::new))
 }
 
 impl Components {
@@ -172,22 +181,30 @@ impl Components {
     ) -> Result<App, StartError> {
         let max_connections = connections::raise_open_file_limit(server.max_connections()).connections();
         let closing = CancellationToken::new();
-        let (address, tokens) = admin.into_parts();
+        let AdminParts { listen: address, tokens, tls } = admin.into_parts();
         let (operators_address, operators_socket) = listen(Listener::Operators, address)?;
         let (public_address, public_socket) = listen(Listener::Public, server.listen())?;
         let api = self.api(server, shutdown.clone());
-        let certificate = server.tls().map(Certificate::new).transpose()?.map(Arc::new);
+        let certificate = certificate("public", server.tls())?;
         let public =
             http::serve(api, public_socket, server, certificate.as_ref(), max_connections, closing.clone())?;
+        let operators_certificate = self::certificate("operators", tls.as_ref())?;
+        let operators_tls = match (&operators_certificate, &tls) {
+            (Some(certificate), Some(tls)) => Some(Arc::new(certificate.server(&tls.client_authorities)?)),
+            _ => None,
+        };
         let mut registry = self.registry();
-        registry.register_collector(Box::new(CertificateMetrics { certificate: certificate.clone() }));
+        registry.register_collector(Box::new(CertificateMetrics {
+            certificates: [("public", certificate.clone()), ("operators", operators_certificate.clone())],
+        }));
         public.register(&mut registry);
-        let admin = Arc::new(self.admin_state(registry, tokens));
-        let operators = crate::admin::serve(Arc::clone(&admin), operators_socket, closing.clone());
+        let admin = Arc::new(self.admin_state(registry, tokens, operators_tls.is_some()));
+        let operators =
+            crate::admin::serve(Arc::clone(&admin), operators_socket, operators_tls, closing.clone());
         Ok(App {
             public: (public_address, public),
             operators: (operators_address, operators),
-            certificate,
+            certificates: certificate.into_iter().chain(operators_certificate).collect(),
             admin,
             verifier: self.verifier,
             templates: self.templates,
@@ -223,7 +240,12 @@ impl Components {
         registry
     }
 
-    fn admin_state(&self, registry: Registry, tokens: Option<config::AdminTokens>) -> AdminState {
+    fn admin_state(
+        &self,
+        registry: Registry,
+        tokens: Option<config::AdminTokens>,
+        uses_tls: bool,
+    ) -> AdminState {
         let services = Services {
             cache: self.cache.clone(),
             templates: Arc::clone(&self.templates),
@@ -236,7 +258,7 @@ impl Components {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
-        AdminState::new(registry, services, tokens)
+        AdminState::new(registry, services, tokens, uses_tls)
     }
 
     fn api(&self, server: &config::Server, shutdown: CancellationToken) -> Api {

@@ -48,7 +48,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// A server or a signal handler failed.
-    #[error("cannot serve: {0}")]
+    #[error("cannot serve")]
     Serve(#[from] io::Error),
 }
 

@@ -47,7 +47,7 @@ impl App {
         background.spawn(async move { self.verifier.warm_up().await });
         background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
         background.spawn(source_credentials::watch(self.sts));
-        if let Some(certificate) = self.certificate {
+        for certificate in self.certificates {
             background.spawn(certificate.watch());
         }
         background.spawn(sample_history(self.admin));

@@ -4,8 +4,10 @@ use clap::Args;
 use url::form_urlencoded;
 
 use super::{
-    admin_client::{Format, ListenerOptions, decode, pretty},
-    note, print,
+    admin_client::{decode, pretty},
+    console::{Console, Format},
+    listener::ListenerOptions,
+    print,
     table::table,
 };
 use crate::credential_cache::{Advice, Alternative, Figures};
@@ -37,7 +39,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         let parameters = [
             ("lifetime", self.lifetime.map(|lifetime| lifetime.to_string())),
             ("min_remaining", self.min_remaining.map(|remaining| remaining.to_string())),
@@ -53,8 +55,8 @@ impl Options {
         print(&advice.advice)?;
         print("")?;
         print(&rows(&advice))?;
-        note(&source(&advice));
-        note(
+        console.note(&source(&advice));
+        console.note(
             "after its user is revoked, a key stays valid until it expires; memory is an estimate, and a replay assumes that STS always responds",
         );
         Ok(())

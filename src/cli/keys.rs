@@ -7,7 +7,10 @@ mod revoke;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::admin_client::{Format, decode, pretty};
+use super::{
+    admin_client::{decode, pretty},
+    console::{Console, Format},
+};
 use crate::credential_cache::Coverage;
 use diagnostics::to_single_line;
 use runtime::clock::time_until;
@@ -32,10 +35,10 @@ enum Command {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         match self.command {
-            Command::List(options) => options.run().await,
-            Command::Revoke(options) => options.run().await,
+            Command::List(options) => options.run(console).await,
+            Command::Revoke(options) => options.run(console).await,
             Command::Restore(options) => options.run().await,
             Command::Revoked(options) => options.run().await,
         }
@@ -72,15 +75,15 @@ fn principal(issuer: &str, subject: &str) -> String {
 }
 
 /// Prints notes on the keys that a broker does not know.
-fn note_unknown_keys(coverage: &Coverage) {
+fn note_unknown_keys(coverage: &Coverage, console: Console) {
     if let Some(until) = coverage.forgotten_until.filter(|_| coverage.forgotten > 0) {
-        super::note(&format!(
+        console.note(&format!(
             "{} of any user are not listed, because memory for the list is full; the last of them expires by {}",
             active_keys(coverage.forgotten),
             future_time(until, coverage.now)
         ));
     }
-    super::note(&format!(
+    console.note(&format!(
         "only keys that this broker issued since {} are known: not those of an earlier run or of other replicas",
         time(coverage.known_since)
     ));

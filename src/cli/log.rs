@@ -1,15 +1,13 @@
 //! The log of a running process, to stderr: its format and filter, and its end.
 
-use std::{
-    io::{self, IsTerminal},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use clap::ValueEnum;
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use super::console::Console;
 use crate::{config::Environment, telemetry::Log};
 use diagnostics::to_single_line;
 use runtime::clock::Clock;
@@ -50,7 +48,11 @@ impl Drop for RunningLog {
 ///
 /// # Errors
 /// When no thread can be started for it.
-pub(super) fn start_log(format: LogFormat, clock: Arc<dyn Clock>) -> io::Result<RunningLog> {
+pub(super) fn start_log(
+    format: LogFormat,
+    console: Console,
+    clock: Arc<dyn Clock>,
+) -> io::Result<RunningLog> {
     let log = Log::start(io::stderr(), clock)?;
     std::panic::set_hook(Box::new(|panic| tracing::error!("{}", to_single_line(&panic.to_string()))));
     let written = Environment::of_process().variable("RUST_LOG");
@@ -70,7 +72,7 @@ pub(super) fn start_log(format: LogFormat, clock: Arc<dyn Clock>) -> io::Result<
             .with(
                 fmt::layer()
                     .with_writer(log.clone())
-                    .with_ansi(io::stderr().is_terminal())
+                    .with_ansi(console.has_colors(&io::stderr()))
                     .with_target(false),
             )
             .try_init(),

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use self::model::{Demand, Forecast, MAX_LIFETIME_SECONDS, RedisUse, Sharing};
 use super::{
-    admin_client::{Format, pretty},
-    note, print,
+    admin_client::pretty,
+    console::{Console, Format},
+    print,
     table::table,
 };
 use diagnostics::{Count, HumanDuration, Rate, Size};
@@ -79,7 +80,7 @@ struct Plan {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self, console: Console) -> anyhow::Result<()> {
         let demand = Demand {
             users: f64::from(self.users.0.get()),
             requests_per_second: self.requests_per_user,
@@ -95,7 +96,7 @@ impl Options {
         print(&plan.summary)?;
         print("")?;
         print(&rows(&plan))?;
-        note(
+        console.note(
             "a model of users who are all active and come at random, with the defaults of [cache]; docs/operate/sizing.md says where it differs",
         );
         Ok(())

@@ -15,7 +15,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::{
-    app::StartError, cli::unknown_template_help, config::TemplateSettings, identity::Unverified,
+    app::StartError,
+    cli::{config_file, console::Console, unknown_template_help},
+    config::{Environment, TemplateSettings},
+    identity::Unverified,
     reload::folder,
 };
 use diagnostics::Source;
@@ -45,16 +48,16 @@ enum Command {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         match self.command {
-            Command::Lint(options) => options.run(),
+            Command::Lint(options) => options.run(console),
             Command::Render(options) => options.run(),
             Command::Explain(options) => options.run(),
             Command::Diff(options) => options.run(),
-            Command::Import(options) => options.run(),
+            Command::Import(options) => options.run(console),
             Command::Shadow(options) => options.run().await,
             Command::Promote(options) => options.run().await,
-            Command::AccountRights(options) => options.run(),
+            Command::AccountRights(options) => options.run(console),
         }
     }
 }
@@ -62,14 +65,16 @@ impl Options {
 /// The configuration that templates must satisfy, if one is given.
 #[derive(Debug, Args)]
 struct ConfigOption {
-    /// The configuration file: its issuers, and its folder of templates. The secrets that it names are not read.
+    /// The configuration file: its issuers, and its folder of templates. The secrets that it names are not read. Default:
+    /// the one that `COSBROKER_CONFIG` names, else config.toml in this folder, else none.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl ConfigOption {
     fn settings(&self) -> anyhow::Result<Option<TemplateSettings>> {
-        Ok(self.config.as_deref().map(TemplateSettings::load).transpose().map_err(StartError::from)?)
+        let file = config_file::found(self.config.as_deref(), &Environment::of_process());
+        Ok(file.as_deref().map(TemplateSettings::load).transpose().map_err(StartError::from)?)
     }
 
     fn constraints(&self) -> anyhow::Result<Option<ServingConstraints>> {

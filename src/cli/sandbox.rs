@@ -18,6 +18,7 @@ use self::{
     welcome::Welcome,
 };
 use super::{
+    console::Console,
     hardening::forbid_core_dumps,
     log::{LogFormat, start_log},
 };
@@ -89,10 +90,10 @@ const REGION: &str = "ap-guangzhou";
 const AUDIENCE: &str = "sandbox";
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         forbid_core_dumps()?;
         let system_clock = Arc::new(SystemClock::start());
-        let log = start_log(LogFormat::Human, Arc::clone(&system_clock) as _)?;
+        let log = start_log(LogFormat::Human, console, Arc::clone(&system_clock) as _)?;
         self.check()?;
         let movable_clock = Arc::new(MovableClock::new(system_clock));
         let clock: Arc<dyn Clock> = Arc::clone(&movable_clock) as Arc<dyn Clock>;
@@ -143,6 +144,7 @@ impl Options {
             account: &account,
             templates: templates.path(),
             token: &token,
+            has_colors: console.has_colors(&std::io::stdout()),
         };
         super::print(&welcome.to_string())?;
         app.run().await?;

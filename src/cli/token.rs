@@ -1,13 +1,17 @@
 //! `cosbroker token`: what a token says, and why the broker accepts or rejects it.
 
-use std::{io::Read, path::PathBuf, sync::Arc};
+use std::{io::Read, sync::Arc};
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
-use super::{note, print};
+use super::{
+    config_file::OptionalConfigFile,
+    console::{Console, Format},
+    print,
+};
 use crate::{
     app::StartError,
     config::{Config, ConfigParts, Environment},
@@ -34,7 +38,8 @@ enum Command {
 
 /// Show every check of a token in its order: what the token says, what the configuration wants, which line to change.
 ///
-/// Exits 0 only if the broker accepts the token. The signature is never shown.
+/// Exits 0 only if the broker accepts the token. Without a configuration, only what the token says is shown. The signature
+/// is never shown.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker token explain --config config.toml - < token.txt\n  cosbroker token explain eyJhbGciOi…"
@@ -43,45 +48,36 @@ struct ExplainOptions {
     /// The token, with or without `Bearer `; `-` reads it from stdin, so that no list of processes shows it.
     #[arg(value_name = "TOKEN", default_value = "-")]
     token: String,
-    /// The configuration file. Without one, only what the token says is shown.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: OptionalConfigFile,
     /// The output format.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Human,
-    /// For programs.
-    Json,
 }
 
 /// The limit for a token from stdin. The broker accepts none of this size.
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         match self.command {
-            Command::Explain(options) => options.run().await,
+            Command::Explain(options) => options.run(console).await,
         }
     }
 }
 
 impl ExplainOptions {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, console: Console) -> anyhow::Result<()> {
         let text = if self.token == "-" { read_stdin()? } else { self.token };
         let token = without_scheme(text.trim());
-        let Some(config) = &self.config else {
+        let Some(config) = self.config.path() else {
             let unverified = Unverified::parse(token)
                 .map_err(|error| anyhow::anyhow!("this is not a token that the broker reads: {error}"))?;
             print_parts(&unverified.header, &unverified.claims)?;
-            note("nothing was checked; name the configuration with --config");
+            console.note("nothing was checked; name the configuration with --config");
             return Ok(());
         };
-        let explanation = verifier(config)?.explain(token).await;
+        let explanation = verifier(&config)?.explain(token).await;
         if self.format == Format::Json {
             print(
                 &serde_json::to_string_pretty(&explanation)

@@ -1,14 +1,21 @@
 //! `cosbroker verify-isolation`: does COS keep users apart, whatever they send?
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::{print, table::table, unknown_template_help};
+use super::{
+    config_file::ConfigFile,
+    console::{Console, Format},
+    print,
+    table::table,
+    unknown_template_help,
+};
 use crate::{
     app::StartError,
     canary::{IsolationCheck, IsolationReport, Verdict},
-    config::{CanaryParts, Config, ConfigParts, Environment},
+    config::{CanaryParts, ConfigParts},
     reload,
     sts::TencentSts,
 };
@@ -23,29 +30,34 @@ use templates::TemplateSet;
 /// Has STS issue keys for two synthetic users, cosbroker-canary-1 and cosbroker-canary-10, and sends COS every known
 /// request by which one could reach objects of the other. Prints a table. Exits 0 only if every template was tried,
 /// each user could write to their own folder, and everything else was denied. Deletes what it wrote, as far as the
-/// template allows, and lists the rest.
+/// template allows, and lists the rest. COS is called at `canary.endpoint`, if that is configured.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Example:\n  cosbroker verify-isolation --config config.toml\n  cosbroker verify-isolation --config config.toml --template upload --template files"
+    after_long_help = "Example:\n  cosbroker verify-isolation --config config.toml\n  cosbroker verify-isolation --config config.toml --template upload --template files --short"
 )]
 pub(super) struct Options {
-    /// The configuration file. COS is called at canary.endpoint, if that is configured.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Try only this template; can be repeated. Default: every template.
     #[arg(long, value_name = "NAME")]
     template: Vec<String>,
+    /// Print only the tries that did not end as expected.
+    #[arg(long)]
+    short: bool,
+    /// The output format.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = Config::load(&self.config, &Environment::of_process()).map_err(StartError::Problems)?;
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
+        let config = self.config.load()?;
         let constraints = config.template_settings().serving_constraints();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let entropy = Arc::new(SystemEntropy);
         let templates = reload::load(config.templates().dir(), &constraints, clock.now())
             .map_err(StartError::Problems)?;
-        let names = self.template_names(&templates)?;
+        let names = template_names(self.template, &templates)?;
         let issuer = config.issuers().first().name.canonical().to_owned();
         let ConfigParts { sts, network, canary, .. } = config.into_parts();
         let sts = TencentSts::new(sts, &network, Arc::clone(&clock), Arc::clone(&entropy) as _)?;
@@ -54,35 +66,84 @@ impl Options {
             endpoint
         });
         let check = IsolationCheck::new(endpoint, &network, Arc::new(sts), issuer, clock, &*entropy)?;
-        let mut tally = Tally::default();
+        let mut tally = Tally { is_short: self.short || console.is_quiet(), ..Tally::default() };
+        let mut reports = Vec::new();
         for template in names {
             match check.run(&templates, &template).await {
-                Ok(report) => tally.print(&template, &report)?,
+                Ok(report) => {
+                    report.rows.iter().for_each(|row| tally.count(row.verdict));
+                    match self.format {
+                        Format::Human => tally.print(&template, &report)?,
+                        Format::Json => reports.push(described(&template, &report)),
+                    }
+                }
                 Err(error) => {
-                    print(&format!("template {template}: not tried: {error}\n"))?;
+                    if self.format == Format::Human {
+                        print(&format!("template {template}: not tried: {error}\n"))?;
+                    }
                     tally.untried.push(format!("template {template} was not tried: {error}"));
                 }
             }
         }
-        tally.conclude()
+        let concluded = tally.conclude();
+        if self.format == Format::Json {
+            print(&tally.json(&reports, concluded.is_ok())?)?;
+        } else if let Ok(summary) = &concluded {
+            print(summary)?;
+        }
+        concluded.map(|_| ())
     }
+}
 
-    /// The templates to try. A name that does not exist is an error.
-    fn template_names(self, templates: &TemplateSet) -> anyhow::Result<Vec<String>> {
-        if let Some(unknown) = self.template.iter().find(|name| !templates.names().any(|one| one == *name)) {
-            let help = unknown_template_help(unknown, templates.names());
-            anyhow::bail!("there is no template `{unknown}`; {help}");
-        }
-        if self.template.is_empty() {
-            return Ok(templates.names().map(str::to_owned).collect());
-        }
-        Ok(self.template)
+/// The templates to try. A name that does not exist is an error.
+fn template_names(named: Vec<String>, templates: &TemplateSet) -> anyhow::Result<Vec<String>> {
+    if let Some(unknown) = named.iter().find(|name| !templates.names().any(|one| one == *name)) {
+        let help = unknown_template_help(unknown, templates.names());
+        anyhow::bail!("there is no template `{unknown}`; {help}");
+    }
+    if named.is_empty() {
+        return Ok(templates.names().map(str::to_owned).collect());
+    }
+    Ok(named)
+}
+
+/// Describes a report for programs.
+fn described(template: &str, report: &IsolationReport) -> Value {
+    let tries: Vec<Value> = report
+        .rows
+        .iter()
+        .map(|row| {
+            json!({
+                "tried": row.tried,
+                "expected": row.expected,
+                "seen": row.seen,
+                "verdict": verdict_name(row.verdict),
+            })
+        })
+        .collect();
+    json!({
+        "template": template,
+        "homes": report.homes,
+        "tries": tries,
+        "not_tried": report.untried,
+        "left": report.left,
+    })
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::AsExpected => "ok",
+        Verdict::Reached => "REACHED",
+        Verdict::FalseDeny => "DENIED",
+        Verdict::Inconclusive => "unclear",
     }
 }
 
 /// The number of tries of all templates, by verdict.
 #[derive(Default)]
 struct Tally {
+    /// Whether tries that ended as expected are left out.
+    is_short: bool,
     tried: usize,
     reached: usize,
     false_denies: usize,
@@ -92,15 +153,23 @@ struct Tally {
 }
 
 impl Tally {
-    fn print(&mut self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
+    fn print(&self, template: &str, report: &IsolationReport) -> anyhow::Result<()> {
         let [short, long] = &report.homes;
-        print(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
-        let mut rows = Vec::new();
-        for row in &report.rows {
-            let verdict = self.count(row.verdict).to_owned();
-            rows.push([row.tried.clone(), row.expected.clone(), row.seen.clone(), verdict]);
+        let shown = report.rows.iter().filter(|row| !self.is_short || row.verdict != Verdict::AsExpected);
+        let rows: Vec<_> = shown
+            .map(|row| {
+                let verdict = verdict_name(row.verdict).to_owned();
+                [row.tried.clone(), row.expected.clone(), row.seen.clone(), verdict]
+            })
+            .collect();
+        if self.is_short && rows.is_empty() && report.untried.is_empty() && report.left.is_empty() {
+            print(&format!("template {template}: {} tries ended as expected", report.rows.len()))?;
+            return Ok(());
         }
-        print(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
+        print(&format!("template {template}: user 1 in {short}, user 10 in {long}"))?;
+        if !rows.is_empty() {
+            print(&table(["TRIED", "EXPECTED", "SEEN", "VERDICT"], &rows))?;
+        }
         for untried in &report.untried {
             print(&format!("not tried: {untried}"))?;
         }
@@ -111,27 +180,31 @@ impl Tally {
         Ok(())
     }
 
-    fn count(&mut self, verdict: Verdict) -> &'static str {
+    fn count(&mut self, verdict: Verdict) {
         self.tried += 1;
         match verdict {
-            Verdict::AsExpected => "ok",
-            Verdict::Reached => {
-                self.reached += 1;
-                "REACHED"
-            }
-            Verdict::FalseDeny => {
-                self.false_denies += 1;
-                "DENIED"
-            }
-            Verdict::Inconclusive => {
-                self.inconclusive += 1;
-                "unclear"
-            }
+            Verdict::AsExpected => {}
+            Verdict::Reached => self.reached += 1,
+            Verdict::FalseDeny => self.false_denies += 1,
+            Verdict::Inconclusive => self.inconclusive += 1,
         }
     }
 
-    fn conclude(&self) -> anyhow::Result<()> {
-        let Self { tried, reached, false_denies, inconclusive, untried } = self;
+    fn json(&self, reports: &[Value], is_isolated: bool) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(&json!({
+            "ok": is_isolated,
+            "tried": self.tried,
+            "reached": self.reached,
+            "denied": self.false_denies,
+            "unclear": self.inconclusive,
+            "not_tried": self.untried,
+            "templates": reports,
+        }))?)
+    }
+
+    /// Returns the summary, or why isolation is not shown.
+    fn conclude(&self) -> anyhow::Result<String> {
+        let Self { tried, reached, false_denies, inconclusive, untried, .. } = self;
         let mut problems = untried.clone();
         // Mostly, an inconclusive try did not reach COS.
         let help = if *inconclusive > 0 {
@@ -154,7 +227,6 @@ impl Tally {
             ));
         }
         anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
-        print(&format!("ok: {tried} tries, and no user reached another's objects"))?;
-        Ok(())
+        Ok(format!("ok: {tried} tries, and no user reached another's objects"))
     }
 }

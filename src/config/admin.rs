@@ -9,7 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Environment, Network, RawConfig, context::Context};
+use super::{
+    Environment, Network, RawConfig,
+    context::Context,
+    network::ca_certificates,
+    tls::{Tls, tls},
+};
 use diagnostics::{Diagnostic, Source};
 
 /// The section as written.
@@ -21,6 +26,9 @@ pub(super) struct RawAdmin {
     token_env: Option<Spanned<String>>,
     viewer_token_file: Option<Spanned<PathBuf>>,
     viewer_token_env: Option<Spanned<String>>,
+    tls_cert_file: Option<Spanned<PathBuf>>,
+    tls_key_file: Option<Spanned<PathBuf>>,
+    client_ca_file: Option<Spanned<PathBuf>>,
 }
 
 impl Default for RawAdmin {
@@ -31,6 +39,9 @@ impl Default for RawAdmin {
             token_env: None,
             viewer_token_file: None,
             viewer_token_env: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            client_ca_file: None,
         }
     }
 }
@@ -40,6 +51,29 @@ impl Default for RawAdmin {
 pub struct Admin {
     listen: SocketAddr,
     tokens: Option<AdminTokens>,
+    tls: Option<Tls>,
+}
+
+/// The parts of the settings, for the modules that they configure.
+#[derive(Debug)]
+pub struct AdminParts {
+    /// The address.
+    pub listen: SocketAddr,
+    /// The tokens. Only a listener on loopback may have none.
+    pub tokens: Option<AdminTokens>,
+    /// The certificate; plain HTTP if absent.
+    pub tls: Option<Tls>,
+}
+
+/// What a client of the operators' listener needs.
+#[derive(Debug)]
+pub struct AdminAccess {
+    /// The address.
+    pub listen: SocketAddr,
+    /// The operator's token.
+    pub token: Option<SecretString>,
+    /// The file of the listener's certificate chain; plain HTTP if absent.
+    pub chain: Option<PathBuf>,
 }
 
 /// The tokens of the operators' listener.
@@ -72,7 +106,28 @@ pub enum Role {
 }
 
 impl RawAdmin {
-    pub(super) fn check(self, context: &Context<'_>) -> Result<Admin, Diagnostic> {
+    pub(super) fn check(mut self, context: &Context<'_>) -> Result<Admin, Diagnostic> {
+        let tls = self.tls(context)?;
+        let listen = *self.listen.get_ref();
+        Ok(Admin { listen, tokens: self.tokens(context)?, tls })
+    }
+
+    fn tls(&mut self, context: &Context<'_>) -> Result<Option<Tls>, Diagnostic> {
+        let tls = tls("admin", self.tls_cert_file.take(), self.tls_key_file.take(), context)?;
+        match (tls, &self.client_ca_file) {
+            (None, Some(authorities)) => Err(context.problem(
+                authorities.span(),
+                "without TLS no client shows a certificate",
+                "set admin.tls_cert_file and admin.tls_key_file as well",
+            )),
+            (Some(tls), Some(authorities)) => {
+                Ok(Some(Tls { client_authorities: ca_certificates(authorities, context)?, ..tls }))
+            }
+            (tls, None) => Ok(tls),
+        }
+    }
+
+    fn tokens(self, context: &Context<'_>) -> Result<Option<AdminTokens>, Diagnostic> {
         let span = self.listen.span();
         let listen = *self.listen.get_ref();
         let operator = context.secret(self.token_env, self.token_file, "token")?;
@@ -100,7 +155,7 @@ impl RawAdmin {
         };
         match fault {
             Some((message, help)) => Err(context.problem(span, message, help)),
-            None => Ok(Admin { listen, tokens }),
+            None => Ok(tokens),
         }
     }
 }
@@ -127,7 +182,7 @@ fn fault_of(tokens: &AdminTokens, listen: SocketAddr) -> Option<(String, &'stati
     ))
 }
 
-impl Admin {
+impl AdminAccess {
     /// Reads only this section of a configuration file, and no secret but its token.
     ///
     /// # Errors
@@ -136,17 +191,28 @@ impl Admin {
         let source = Source::read(path)?;
         let raw: RawConfig = source.parse()?;
         let context = Context { source: &source, environment, network: Network::default() };
-        raw.admin.check(&context)
+        let listen = *raw.admin.listen.get_ref();
+        let chain = raw.admin.tls_cert_file.as_ref().map(|chain| context.resolve(chain.get_ref()));
+        let token = raw.admin.tokens(&context)?.map(|tokens| tokens.operator);
+        Ok(Self { listen, token, chain })
     }
+}
 
+impl Admin {
     /// The address of the operators' listener.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen
     }
 
-    /// The address and the tokens. Only a listener on loopback may have none.
-    pub(crate) fn into_parts(self) -> (SocketAddr, Option<AdminTokens>) {
-        (self.listen, self.tokens)
+    /// The certificate; plain HTTP if absent.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// Its parts.
+    pub(crate) fn into_parts(self) -> AdminParts {
+        let Self { listen, tokens, tls } = self;
+        AdminParts { listen, tokens, tls }
     }
 }
 
@@ -176,6 +242,15 @@ mod tests {
         assert_refused("[admin]\nviewer_token_env = \"ID\"", "has a viewer's token and no operator's");
         let same = "[admin]\ntoken_env = \"ID\"\nviewer_token_env = \"ID\"";
         assert_refused(same, "is the operator's");
+    }
+
+    #[test]
+    fn clients_show_certificates_over_tls_only() {
+        assert_refused(
+            "[admin]\nclient_ca_file = \"ca.pem\"",
+            "set admin.tls_cert_file and admin.tls_key_file",
+        );
+        assert_refused("[admin]\ntls_key_file = \"key.pem\"", "[admin] has one of tls_cert_file");
     }
 
     #[test]

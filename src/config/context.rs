@@ -10,7 +10,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::{Environment, Network};
-use diagnostics::{Diagnostic, Source};
+use diagnostics::{Diagnostic, FilePlace, Source};
 
 /// Context of one check of a configuration.
 pub(super) struct Context<'a> {
@@ -33,6 +33,11 @@ impl Context<'_> {
     /// The position of a span for messages: `file:line:column`.
     pub(super) fn place(&self, span: &Range<usize>) -> String {
         self.source.place(span)
+    }
+
+    /// The same, for problems that are found later.
+    pub(super) fn file_place(&self, span: Range<usize>) -> FilePlace {
+        self.source.file_place(span)
     }
 
     /// The folder of the configuration file.

@@ -185,7 +185,7 @@ fn is_internal_host(host: &str) -> bool {
 }
 
 /// Reads certificates in PEM, each of which must be usable as a trust anchor.
-fn ca_certificates(
+pub(super) fn ca_certificates(
     path: &Spanned<PathBuf>,
     context: &Context<'_>,
 ) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {

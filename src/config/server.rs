@@ -3,18 +3,15 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use secrecy::SecretSlice;
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
 use super::{
     context::Context,
-    secrets::{MAX_KEY_FILE_BYTES, MAX_SECRET_FILE_BYTES},
+    tls::{Tls, tls},
 };
-use diagnostics::{
-    Diagnostic, HumanDuration, ReadFault, SignedHumanDuration, read_regular_file, read_secret_file,
-};
+use diagnostics::{Diagnostic, HumanDuration, SignedHumanDuration};
 
 /// The section as written.
 #[derive(Deserialize)]
@@ -69,43 +66,6 @@ pub struct Server {
     shutdown_timeout: Duration,
 }
 
-/// A certificate chain and its private key, as PEM bytes.
-#[derive(Debug)]
-pub struct Tls {
-    /// Where they were read, to read them again.
-    pub files: TlsFiles,
-    /// What they contained.
-    pub pem: TlsPem,
-    /// Where the configuration names them, for messages.
-    pub place: String,
-}
-
-/// The files of a certificate.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate chain, the leaf first.
-    pub chain: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// A certificate chain and its private key, both in PEM.
-#[derive(Debug)]
-pub struct TlsPem {
-    /// The certificate chain.
-    pub chain: Vec<u8>,
-    /// The private key.
-    pub key: SecretSlice<u8>,
-}
-
-/// Why the files of a certificate cannot be read again.
-#[derive(Debug, thiserror::Error)]
-#[error("{} {fault}; {}", path.display(), fault.help(path))]
-pub struct TlsUnreadable {
-    path: PathBuf,
-    fault: ReadFault,
-}
-
 /// The server library's own bound.
 const MAX_WORKERS: usize = 512;
 const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
@@ -119,7 +79,7 @@ impl RawServer {
     }
 
     pub(super) fn check(self, context: &Context<'_>) -> Result<Server, Diagnostic> {
-        let tls = self.tls(context)?;
+        let tls = tls("server", self.tls_cert_file, self.tls_key_file, context)?;
         for origin in &self.cors_origins {
             check_origin(origin, context)?;
         }
@@ -164,28 +124,6 @@ impl RawServer {
             drain_delay,
             shutdown_timeout: self.shutdown_timeout.0,
         })
-    }
-
-    fn tls(&self, context: &Context<'_>) -> Result<Option<Tls>, Diagnostic> {
-        match (&self.tls_cert_file, &self.tls_key_file) {
-            (None, None) => Ok(None),
-            (Some(chain), Some(key)) => Ok(Some(Tls {
-                pem: TlsPem {
-                    chain: context.read_file(chain)?,
-                    key: SecretSlice::from(context.read_secret_file(key)?.to_vec()),
-                },
-                files: TlsFiles {
-                    chain: context.resolve(chain.get_ref()),
-                    key: context.resolve(key.get_ref()),
-                },
-                place: context.place(&chain.span()),
-            })),
-            (Some(only), None) | (None, Some(only)) => Err(context.problem(
-                only.span(),
-                "[server] has one of tls_cert_file and tls_key_file",
-                "give both, or neither for plain HTTP behind a TLS proxy",
-            )),
-        }
     }
 }
 
@@ -269,21 +207,6 @@ impl Server {
     /// How long running requests may take after a signal to stop.
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.shutdown_timeout
-    }
-}
-
-impl TlsFiles {
-    /// Reads the files again. Blocks.
-    ///
-    /// # Errors
-    /// When one of them cannot be read.
-    pub fn read(&self) -> Result<TlsPem, TlsUnreadable> {
-        let unreadable = |path: &PathBuf, fault| TlsUnreadable { path: path.clone(), fault };
-        let chain = read_regular_file(&self.chain, MAX_KEY_FILE_BYTES)
-            .map_err(|fault| unreadable(&self.chain, fault))?;
-        let key = read_secret_file(&self.key, MAX_SECRET_FILE_BYTES)
-            .map_err(|fault| unreadable(&self.key, fault))?;
-        Ok(TlsPem { chain, key: SecretSlice::from(key.to_vec()) })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -39,6 +39,8 @@ pub(super) struct Permit {
     total: Arc<AtomicUsize>,
     of_client: Option<Arc<AtomicUsize>>,
     is_served: AtomicBool,
+    /// Why a request on the connection is no HTTP/1.1.
+    malformed: OnceLock<String>,
 }
 
 impl Limiter {
@@ -60,6 +62,7 @@ impl Limiter {
                 total: admitted.total,
                 of_client: admitted.of_client,
                 is_served: AtomicBool::new(false),
+                malformed: OnceLock::new(),
             }),
             Err(full) => {
                 let reason = match full {
@@ -108,6 +111,14 @@ impl Permit {
     /// Counts why the connection is closed.
     pub(super) fn count(&self, reason: Reason) {
         self.limiter.count(reason);
+    }
+
+    /// Counts the connection as malformed, once, and returns the first cause that was given.
+    pub(super) fn count_malformed(&self, cause: impl FnOnce() -> String) -> &str {
+        self.malformed.get_or_init(|| {
+            self.count(Reason::Malformed);
+            cause()
+        })
     }
 
     /// Returns whether so many connections are open that none should be kept for a later request.

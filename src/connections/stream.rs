@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -90,7 +91,7 @@ impl<T> ClientStream<T> {
         let arrived = buffer.filled().get(start..).unwrap_or_default();
         if let Err(MalformedAt(at)) = self.scanner.read(arrived) {
             self.has_ended = true;
-            self.permit.count(Reason::Malformed);
+            self.permit.count_malformed(|| self.scanner.fault().to_owned());
             buffer.set_filled(start + at);
             buffer.put_slice(&[INVALID_BYTE]);
         }
@@ -134,12 +135,10 @@ impl<T: AsyncWrite + Unpin> ClientStream<T> {
         if !self.scanner.has_unencoded_target() {
             return Ok(());
         }
-        tracing::info!(
-            "request refused: its target has characters beyond ASCII, which a client must percent-encode (RFC 3986 §2.1)"
-        );
         if self.scanner.heads() > 0 {
             return Ok(());
         }
+        tracing::info!("request refused: {}", self.scanner.fault());
         let io = Pin::new(&mut self.io);
         if let Poll::Ready(Ok(_)) = io.poll_write(context, &self.answers.unencoded_target) {
             let _ = Pin::new(&mut self.io).poll_flush(context);
@@ -163,6 +162,24 @@ impl<T: AsyncWrite + Unpin> ClientStream<T> {
         }
         Err(io::ErrorKind::TimedOut.into())
     }
+}
+
+/// How the HTTP library answers what is no request. No app's answer is empty.
+const MALFORMED_START: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n";
+const HEAD_TOO_LARGE_START: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n";
+/// Where the status of an answer begins.
+const STATUS_AT: usize = 9;
+
+/// Returns what is sent instead of an answer that the HTTP library made by itself, with no word and without the headers of
+/// every answer. Behind the answers to earlier requests it stays.
+fn answer_instead<'a>(bytes: &[u8], answers: &'a PreparedAnswers) -> Option<&'a Bytes> {
+    if bytes.get(STATUS_AT) != Some(&b'4') {
+        return None;
+    }
+    if bytes.starts_with(MALFORMED_START) {
+        return Some(&answers.malformed);
+    }
+    bytes.starts_with(HEAD_TOO_LARGE_START).then_some(&answers.head_too_large)
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<T> {
@@ -194,7 +211,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ClientStream<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
+        let written = match answer_instead(bytes, &self.answers) {
+            None => ready!(Pin::new(&mut self.io).poll_write(context, bytes)),
+            Some(answer) => {
+                let answer = answer.clone();
+                ready!(Pin::new(&mut self.io).poll_write(context, &answer)).map(|_| bytes.len())
+            }
+        };
         if self.scanner.place() == Place::BetweenMessages {
             // The connection is idle from the end of an answer on.
             self.since = Instant::now();
@@ -260,6 +283,8 @@ mod tests {
                 overloaded: Bytes::new(),
                 head_timeout: Bytes::from_static(b"HTTP/1.1 408 late\r\n\r\n"),
                 unencoded_target: Bytes::from_static(b"HTTP/1.1 400 unencoded\r\n\r\n"),
+                malformed: Bytes::from_static(b"HTTP/1.1 400 malformed\r\n\r\n"),
+                head_too_large: Bytes::from_static(b"HTTP/1.1 431 large\r\n\r\n"),
             };
             let server = ClientStream::new(io, permit, times, answers, closing.clone().cancelled_owned());
             Self { client, server, closing }

@@ -98,6 +98,15 @@ impl Scanner {
         self.has_unencoded_target
     }
 
+    /// Says why the bytes ended, for the log.
+    pub(super) fn fault(&self) -> &'static str {
+        if self.has_unencoded_target {
+            "its target has characters beyond ASCII, which a client must percent-encode (RFC 3986 §2.1)"
+        } else {
+            "a line, a header, a length or a chunk breaks the rules for them"
+        }
+    }
+
     /// Skips what of `left` bytes has arrived, and returns how many that were.
     fn skip(&mut self, rest: &[u8], left: u64, more: fn(u64) -> Expects, then: Expects) -> usize {
         let arrived = u64::try_from(rest.len()).unwrap_or(u64::MAX);

@@ -1,8 +1,8 @@
 //! Worker threads: each serves the connections that it is given, on a runtime of its own.
 
-use std::{io, pin::pin, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, thread, time::Duration};
 
-use actix_http::{HttpService, KeepAlive, Request, Response};
+use actix_http::{HttpService, KeepAlive, Request, Response, error::DispatchError};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
 use actix_web::{body::MessageBody, dev::AppConfig};
 use tokio::{
@@ -139,8 +139,8 @@ where
                 let permit = Rc::new(permit);
                 let mut serving = pin!(async {
                     if let Some(stream) = connect(socket, at, &permit, &settings).await {
-                        // How it ends is the client's business; what its requests met is logged elsewhere.
-                        let _ = service.call((stream, Some(peer))).await;
+                        let ended = service.call((stream, Some(peer))).await;
+                        log_malformed(ended, peer, &permit);
                     }
                 });
                 select! {
@@ -157,6 +157,16 @@ where
         }
         Ok(())
     })
+}
+
+/// Logs the end of a connection whose client sent what is no HTTP/1.1. Other ends are the client's business, and what its
+/// requests met is logged elsewhere.
+fn log_malformed(ended: Result<(), DispatchError>, peer: SocketAddr, permit: &Permit) {
+    if let Err(DispatchError::Parse(error)) = ended {
+        let cause = permit.count_malformed(|| error.to_string());
+        let client = peer.ip().to_canonical();
+        tracing::info!(%client, cause, "request refused: it is no HTTP/1.1 (RFC 9112)");
+    }
 }
 
 /// Returns a connection once its client has sent something, and the TLS handshake if there is one is done. Until then

@@ -4,7 +4,7 @@
 //! request; which routes there are it does not know.
 
 use actix_web::{
-    Error, HttpResponse,
+    Error, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -43,11 +43,14 @@ pub(super) struct CorsPolicy {
 
 /// Why a preflight is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PreflightRefused {
+pub enum PreflightRefused {
+    /// The page's origin.
     #[error("pages of the origin `{}` may not call this API; server.cors_origins lists those that may", .0.escape_default())]
     Origin(String),
+    /// The method of the request that is to come.
     #[error("pages may not send {}; the API has {}", .0.escape_default(), METHODS.join(", "))]
     Method(String),
+    /// A header of that request.
     #[error("pages may not send the header `{}`; server.cors_headers lists those that are allowed besides {}", .0.escape_default(), HEADERS.join(", "))]
     Header(String),
 }
@@ -71,17 +74,25 @@ impl CorsPolicy {
 
     /// Checks what a preflight asks for: a comma-separated list of headers in any case.
     fn check(&self, origin: &[u8], method: &[u8], headers: &[u8]) -> Result<(), PreflightRefused> {
-        if !self.allows_origin(origin) {
-            return Err(PreflightRefused::Origin(text(origin)));
-        }
-        if !METHODS.iter().any(|allowed| allowed.as_bytes() == method) {
-            return Err(PreflightRefused::Method(text(method)));
-        }
-        let mut wanted =
+        self.refusals(origin, method, headers).next().map_or(Ok(()), Err)
+    }
+
+    /// Returns everything that a page may not do of what a preflight asks for.
+    pub(super) fn refusals(
+        &self,
+        origin: &[u8],
+        method: &[u8],
+        headers: &[u8],
+    ) -> impl Iterator<Item = PreflightRefused> {
+        let origin = (!self.allows_origin(origin)).then(|| PreflightRefused::Origin(text(origin)));
+        let has_method = METHODS.iter().any(|allowed| allowed.as_bytes() == method);
+        let method = (!has_method).then(|| PreflightRefused::Method(text(method)));
+        let wanted =
             headers.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
-        let refused = wanted
-            .find(|name| !self.headers.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(name)));
-        refused.map_or(Ok(()), |name| Err(PreflightRefused::Header(text(name))))
+        let headers = wanted
+            .filter(|name| !self.headers.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(name)))
+            .map(|name| PreflightRefused::Header(text(name)));
+        origin.into_iter().chain(method).chain(headers)
     }
 
     /// The answer to a preflight that is allowed.
@@ -120,6 +131,14 @@ pub(super) async fn cors(
         }
     }
     Ok(response)
+}
+
+/// Returns the refusal of a preflight where no page may call, so that no layer has looked at it.
+pub(super) fn refused_without_origins(request: &HttpRequest) -> Option<PreflightRefused> {
+    let headers = request.headers();
+    let origin = only(headers, &ORIGIN).filter(|_| request.method() == Method::OPTIONS)?;
+    only(headers, &ACCESS_CONTROL_REQUEST_METHOD)?;
+    Some(PreflightRefused::Origin(text(origin.as_bytes())))
 }
 
 /// Checks a request if it is a preflight: `OPTIONS` with the method that is to come.

@@ -7,12 +7,14 @@ use serde_json::json;
 use super::refusal::{Refusal, whole_seconds};
 use crate::connections::PreparedAnswers;
 
-/// Returns the responses to connections above the limits, and to clients that are too slow.
+/// Returns the responses to connections above the limits, to clients that are too slow, and to what is no HTTP/1.1.
 pub(crate) fn prepared_answers() -> PreparedAnswers {
     PreparedAnswers {
         overloaded: response(&Refusal::Overloaded),
         head_timeout: response(&Refusal::HeadTooSlow),
         unencoded_target: response(&Refusal::UnencodedTarget),
+        malformed: response(&Refusal::Malformed),
+        head_too_large: response(&Refusal::HeadTooLarge),
     }
 }
 
@@ -35,7 +37,7 @@ fn response(refusal: &Refusal) -> Bytes {
     let length = body.len();
     format!(
         "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         {retry_after}cache-control: no-store\r\nconnection: close\r\n\r\n{body}"
+         {retry_after}cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n{body}"
     )
     .into()
 }

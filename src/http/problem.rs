@@ -25,7 +25,7 @@ pub struct ProblemType {
 
 impl ProblemType {
     /// Every problem type, by status.
-    pub const ALL: [&Self; 23] = [
+    pub const ALL: [&Self; 24] = [
         BAD_REQUEST,
         MIN_REMAINING_TOO_LONG,
         UNAUTHENTICATED,
@@ -42,6 +42,7 @@ impl ProblemType {
         IDENTITY_NOT_RENDERABLE,
         RATE_LIMITED,
         TOO_MANY_SCOPES,
+        HEAD_TOO_LARGE,
         TOKEN_TOO_LARGE,
         INTERNAL,
         MISCONFIGURED,
@@ -73,7 +74,7 @@ pub(super) const BAD_REQUEST: &ProblemType = &ProblemType {
     title: "Bad request",
     code: 10002,
     code_desc: "InvalidParameter",
-    meaning: "The query, the body or the scope cannot be read, or a parameter is missing. `detail` names the part and what to send instead.",
+    meaning: "The query, the body or the scope cannot be read, or a parameter is missing. `detail` names the part and what to send instead. If the request is no HTTP/1.1, the answer has no request id, and ends the connection.",
     caller: "Fix the request as `detail` says. The same request fails again.",
     operator: "Nothing.",
 };
@@ -108,7 +109,7 @@ pub(super) const PREFLIGHT_REFUSED: &ProblemType = &ProblemType {
     code_desc: "PreflightRefused",
     meaning: "A browser asked whether a page may call this service (CORS), and it may not: the page's origin, the method or a header is not allowed. `detail` says which; the page sees only that the call failed.",
     caller: "Leave the header out, or ask the operator to allow the origin or the header.",
-    operator: "Add the origin to `server.cors_origins`, or the header to `server.cors_headers`.",
+    operator: "Add the origin to `server.cors_origins`, or the header to `server.cors_headers`; `cosbroker check --page ORIGIN` says what is missing.",
 };
 
 pub(super) const REQUIREMENT_NOT_MET: &ProblemType = &ProblemType {
@@ -241,6 +242,17 @@ pub(super) const TOO_MANY_SCOPES: &ProblemType = &ProblemType {
     meaning: "This user holds keys for as many scopes as `limits.scopes_per_user` allows.",
     caller: "Use one of those keys, request a wider scope, or wait for `Retry-After`.",
     operator: "If an app needs more scopes at once, raise `limits.scopes_per_user`.",
+};
+
+pub(super) const HEAD_TOO_LARGE: &ProblemType = &ProblemType {
+    name: "head-too-large",
+    status: 431,
+    title: "Head too large",
+    code: 10002,
+    code_desc: "HeadTooLarge",
+    meaning: "The request line and headers are larger than this service reads (128 KiB, 96 headers). The answer has no request id, in every route the form of problem details, and ends the connection.",
+    caller: "Send fewer headers, such as cookies.",
+    operator: "Look for the proxy or library that adds them.",
 };
 
 pub(super) const TOKEN_TOO_LARGE: &ProblemType = &ProblemType {

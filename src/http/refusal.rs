@@ -55,6 +55,10 @@ pub(super) enum Refusal {
         "the request's path or query has characters beyond ASCII; percent-encode them as UTF-8, such as `%E7%85%A7` for `照`"
     )]
     UnencodedTarget,
+    #[error("the request is no HTTP/1.1")]
+    Malformed,
+    #[error("the head of the request is larger than this service reads")]
+    HeadTooLarge,
     /// The connection is above the limits; its request is not read.
     #[error("there are too many connections")]
     Overloaded,
@@ -127,7 +131,10 @@ impl Refusal {
                 CredentialError::Sts(StsError::RequestRejected { .. }) => problem::MISCONFIGURED,
                 CredentialError::Sts(_) => problem::CREDENTIALS_UNAVAILABLE,
             },
-            Self::Query(_) | Self::BadRequest(_) | Self::UnencodedTarget => problem::BAD_REQUEST,
+            Self::Query(_) | Self::BadRequest(_) | Self::UnencodedTarget | Self::Malformed => {
+                problem::BAD_REQUEST
+            }
+            Self::HeadTooLarge => problem::HEAD_TOO_LARGE,
             Self::BodyTooLarge(_) => problem::BODY_TOO_LARGE,
             Self::BodyTooSlow => problem::BODY_TOO_SLOW,
             Self::HeadTooSlow => problem::HEAD_TOO_SLOW,
@@ -162,6 +169,7 @@ impl Refusal {
             Self::Grant(error) => grant_detail(error),
             Self::Credential(error) => credential_detail(error),
             Self::Overloaded => "This service has as many connections as it can serve. Wait for Retry-After, then try again.".into(),
+            Self::Malformed => "The request is malformed (RFC 9112): a client or a proxy sends a line, a header, a length or a chunk that HTTP does not allow.".into(),
             Self::NoRoute => "There is no such route; /openapi.json lists the routes.".into(),
             Self::Auth(AuthError::NoSubject(_))
             | Self::Query(_)
@@ -170,6 +178,7 @@ impl Refusal {
             | Self::BodyTooSlow
             | Self::HeadTooSlow
             | Self::UnencodedTarget
+            | Self::HeadTooLarge
             | Self::MethodNotAllowed(_)
             | Self::Preflight(_) => self.to_string().into(),
         }
@@ -311,6 +320,8 @@ mod tests {
             (Refusal::Auth(no_subject.into()), 422, "identity-not-renderable", 10004),
             (AuthError::KeysUnavailable { retry_after }.into(), 503, "identity-unavailable", 10008),
             (AuthError::KeyNotFetched { retry_after }.into(), 503, "token-key-unknown", 10008),
+            (Refusal::Malformed, 400, "bad-request", 10002),
+            (Refusal::HeadTooLarge, 431, "head-too-large", 10002),
             (Refusal::TokenTooLarge, 431, "token-too-large", 10001),
             (NoGrant::NoDefault.into(), 404, "no-such-template", 10005),
             (NoGrant::Requirement("role".to_owned()).into(), 403, "requirement-not-met", 10003),

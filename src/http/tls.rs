@@ -1,5 +1,5 @@
-//! TLS of a listener: TLS 1.2 and 1.3, no client certificates. The certificate is read again when its files change, and
-//! connections that are open keep the one they began with.
+//! TLS of a listener: TLS 1.2 and 1.3, with certificates of clients if their authorities are configured. The listener's
+//! certificate is read again when its files change, and connections that are open keep the one they began with.
 
 use std::{
     fmt, io,
@@ -14,10 +14,10 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 use secrecy::ExposeSecret;
@@ -29,6 +29,7 @@ use crate::{
     config::{Tls, TlsFiles, TlsPem},
     metrics::MetricsWriter,
 };
+use diagnostics::Diagnostic;
 use runtime::file_work::FileWorker;
 
 /// How often the files are read.
@@ -39,6 +40,8 @@ const WHAT_IS_NEEDED: &str = "give a PEM certificate chain and the PEM key that 
 /// The certificate that a listener shows to new connections.
 #[derive(Debug)]
 pub(crate) struct Certificate {
+    /// Names the listener in logs and metrics.
+    listener: &'static str,
     files: TlsFiles,
     shown: ArcSwap<Shown>,
     /// Whether the files as they are now cannot be used.
@@ -68,30 +71,44 @@ enum Unusable {
 }
 
 impl Certificate {
-    /// Returns the certificate of a configuration.
+    /// Returns the certificate of a listener.
     ///
     /// # Errors
     /// If chain or key is not PEM, or they do not belong together.
-    pub(crate) fn new(tls: &Tls) -> io::Result<Self> {
-        let Tls { files, pem, place } = tls;
-        let shown = Shown::of(pem).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{place}: {error}; {WHAT_IS_NEEDED}"))
+    pub(crate) fn new(listener: &'static str, tls: &Tls) -> Result<Self, Diagnostic> {
+        let shown = Shown::of(&tls.pem).map_err(|unusable| {
+            let place = if unusable.is_of_the_key() { &tls.key_place } else { &tls.chain_place };
+            place.problem(unusable.to_string(), WHAT_IS_NEEDED)
         })?;
         Ok(Self {
-            files: files.clone(),
+            listener,
+            files: tls.files.clone(),
             shown: ArcSwap::from_pointee(shown),
             is_stale: AtomicBool::new(false),
         })
     }
 
-    /// Returns the TLS of a listener that shows this certificate.
+    /// Returns the TLS of a listener that shows this certificate. With authorities, a client must show a certificate of
+    /// one of them.
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub(crate) fn server(self: &Arc<Self>) -> io::Result<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    pub(crate) fn server(
+        self: &Arc<Self>,
+        client_authorities: &[CertificateDer<'static>],
+    ) -> io::Result<ServerConfig> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-        let mut server = builder.with_no_client_auth().with_cert_resolver(Arc::clone(self) as _);
+        let builder = if client_authorities.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(client_authorities.iter().cloned());
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().map_err(io::Error::other)?)
+        };
+        let mut server = builder.with_cert_resolver(Arc::clone(self) as _);
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(server)
     }
@@ -115,6 +132,7 @@ impl Certificate {
             };
             if let Some(fault) = fault.as_ref().filter(|fault| last_fault.as_ref() != Some(*fault)) {
                 tracing::error!(
+                    listener = self.listener,
                     fault,
                     help = WHAT_IS_NEEDED,
                     "the changed certificate is not used; the present one stays in use"
@@ -131,9 +149,16 @@ impl Certificate {
             return Ok(());
         }
         let shown = Shown::of(pem)?;
-        tracing::info!(expires_at = %shown.expires_at, "new connections get the changed certificate");
+        let listener = self.listener;
+        tracing::info!(listener, expires_at = %shown.expires_at, "new connections get the changed certificate");
         self.shown.store(Arc::new(shown));
         Ok(())
+    }
+}
+
+impl Unusable {
+    fn is_of_the_key(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Pair(_))
     }
 }
 
@@ -169,30 +194,35 @@ fn digest_of(pem: &TlsPem) -> [u8; 32] {
     hash.chain_update(&pem.chain).chain_update(pem.key.expose_secret()).finalize().into()
 }
 
-/// Exports when the certificate of the public listener expires, and whether its files can be used.
+/// Exports when the certificate of each listener expires, and whether its files can be used.
 #[derive(Debug)]
 pub(crate) struct CertificateMetrics {
-    /// None without TLS: then nothing expires.
-    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// The listeners by name. None without TLS: then nothing expires.
+    pub(crate) certificates: [(&'static str, Option<Arc<Certificate>>); 2],
 }
 
 impl Collector for CertificateMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let certificate = self.certificate.as_ref();
-        let expires_at = certificate.map_or(f64::INFINITY, |certificate| {
-            certificate.shown.load().expires_at.as_duration().as_secs_f64()
-        });
-        let is_stale = certificate.is_some_and(|certificate| certificate.is_stale.load(Ordering::Relaxed));
         let mut writer = MetricsWriter::new(encoder);
-        writer.gauge(
+        writer.gauges(
             "cosbroker_tls_certificate_expiry_timestamp_seconds",
             "When the certificate that new connections get expires; never without TLS",
-            expires_at,
+            self.certificates.iter().map(|(listener, certificate)| {
+                let expires_at = certificate.as_ref().map_or(f64::INFINITY, |certificate| {
+                    certificate.shown.load().expires_at.as_duration().as_secs_f64()
+                });
+                ([("listener", *listener)], expires_at)
+            }),
         )?;
-        writer.gauge(
+        writer.gauges(
             "cosbroker_tls_certificate_stale",
             "1 if the files of the certificate have changed and cannot be used",
-            i64::from(is_stale),
+            self.certificates.iter().map(|(listener, certificate)| {
+                let is_stale = certificate
+                    .as_ref()
+                    .is_some_and(|certificate| certificate.is_stale.load(Ordering::Relaxed));
+                ([("listener", *listener)], i64::from(is_stale))
+            }),
         )
     }
 }
@@ -200,6 +230,8 @@ impl Collector for CertificateMetrics {
 #[cfg(test)]
 mod tests {
     use secrecy::SecretSlice;
+
+    use diagnostics::Source;
 
     use super::*;
 
@@ -211,9 +243,18 @@ mod tests {
         }
     }
 
-    fn certificate(pem: TlsPem) -> io::Result<Certificate> {
-        let files = TlsFiles { chain: "chain.pem".into(), key: "key.pem".into() };
-        Certificate::new(&Tls { files, pem, place: "config.toml:3:1".to_owned() })
+    fn certificate(pem: TlsPem) -> Result<Certificate, Diagnostic> {
+        let source = Source::new("config.toml", "[server]\nchain\nkey\n");
+        Certificate::new(
+            "public",
+            &Tls {
+                files: TlsFiles { chain: "chain.pem".into(), key: "key.pem".into() },
+                pem,
+                chain_place: source.file_place(9..14),
+                key_place: source.file_place(15..18),
+                client_authorities: Vec::new(),
+            },
+        )
     }
 
     fn leaf(certificate: &Certificate) -> Vec<u8> {
@@ -234,13 +275,25 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_with_its_place() {
-        let no_chain = TlsPem { chain: b"no PEM".to_vec(), ..pem_for("localhost") };
-        let error = certificate(no_chain).unwrap_err().to_string();
-        assert!(
-            error.starts_with("config.toml:3:1: tls_cert_file cannot be used: it contains no"),
-            "{error}"
-        );
+    fn what_cannot_be_used_is_told_once_at_its_own_line() {
+        let other = pem_for("localhost").key;
+        for (pem, told) in [
+            (
+                TlsPem { chain: b"no PEM".to_vec(), ..pem_for("localhost") },
+                "config.toml:2:1: tls_cert_file cannot be used: it contains no certificate; give a PEM",
+            ),
+            (
+                TlsPem { key: SecretSlice::from(b"no PEM".to_vec()), ..pem_for("localhost") },
+                "config.toml:3:1: tls_key_file cannot be used: ",
+            ),
+            (
+                TlsPem { key: other, ..pem_for("localhost") },
+                "config.toml:3:1: tls_cert_file with tls_key_file cannot be used: ",
+            ),
+        ] {
+            let error = certificate(pem).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
     }
 
     #[test]

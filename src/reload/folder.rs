@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use diagnostics::{Diagnostic, Source};
+use diagnostics::{Diagnostic, Source, nearest};
 use templates::TemplateFiles;
 
 /// A policy has at most 6144 bytes; a template with its comments has some thousand.
@@ -75,7 +75,51 @@ fn template_paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Returns the files of a folder that look like templates with a misspelt name: `upload.tml`, `upload.toml.txt`.
+pub(crate) fn skipped(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut skipped: Vec<PathBuf> =
+        paths.filter(|path| !is_hidden(path) && has_misspelt_extension(path)).collect();
+    skipped.sort();
+    skipped
+}
+
+/// Whether the name of a file ends nearly in `.toml`, or in something behind it. Backups of editors end in `~`.
+fn has_misspelt_extension(path: &Path) -> bool {
+    let written = extension(path);
+    let before = path.file_stem().map(|stem| extension(Path::new(stem))).unwrap_or_default();
+    let is_near = nearest(&written, ["toml"]).is_some() || before.eq_ignore_ascii_case("toml");
+    written != "toml" && !written.ends_with('~') && is_near
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Editors keep locks and backups beside a file, under names that begin with a dot.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_nearly_a_template_is_told() {
+        for (name, is_told) in [
+            ("upload.tml", true),
+            ("upload.TOML", true),
+            ("upload.toml.txt", true),
+            ("upload.toml.bak", true),
+            ("upload.toml", false),
+            ("upload.next.toml", false),
+            ("upload.toml~", false),
+            ("README.md", false),
+            ("users.json", false),
+        ] {
+            assert_eq!(has_misspelt_extension(Path::new(name)), is_told, "{name}");
+        }
+    }
 }

@@ -97,6 +97,20 @@ async fn a_refused_preflight_is_told_logged_and_counted() {
 }
 
 #[tokio::test]
+async fn where_no_page_may_call_a_preflight_is_told_what_to_configure() {
+    let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address)
+        .with("cors_origins = [\"https://app.example.com\"]", "")
+        .start();
+    let refused = preflight(&broker, APP, "GET", "authorization").await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(refused.body.contains("server.cors_origins lists those that may"), "{refused:?}");
+    broker.says("server.cors_origins");
+    assert_eq!(broker.figure(&["cosbroker_refusals_total", "preflight-refused"]).await, 1);
+    let options = broker.http.request(Method::OPTIONS, broker.url("/v1/credentials"));
+    assert_eq!(Answer::of(options).await.status, 405, "no preflight without an origin");
+}
+
+#[tokio::test]
 async fn another_header_is_allowed_where_the_configuration_names_it() {
     let broker = Setup::new(CannedSts::start(Answers::Key(1800)).address)
         .with_section("server", "cors_headers = [\"X-Requested-With\"]")

@@ -157,6 +157,34 @@ async fn a_query_that_is_not_percent_encoded_is_told_and_logged() {
 }
 
 #[tokio::test]
+async fn what_the_http_library_refuses_is_told_logged_and_counted_with_the_headers_of_every_answer() {
+    let broker = setup().start();
+    let many = "x: 1\r\n".repeat(97);
+    let cases = [
+        ("GE\u{1}T / HTTP/1.1\r\nhost: broker\r\n\r\n".to_owned(), "400", "bad-request"),
+        ("GET / HTTP/3.7\r\nhost: broker\r\n\r\n".to_owned(), "400", "bad-request"),
+        ("GET /{ HTTP/1.1\r\nho[st: broker\r\n\r\n".to_owned(), "400", "bad-request"),
+        ("GET / HTTP/1.1\r\nhost: broker\r\na : b\r\n\r\n".to_owned(), "400", "bad-request"),
+        (format!("GET / HTTP/1.1\r\nhost: broker\r\n{many}\r\n"), "431", "head-too-large"),
+    ];
+    for (request, status, problem) in &cases {
+        let stream = TcpStream::connect(broker.public).await.unwrap();
+        let answer = exchange(stream, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        for header in ["cache-control: no-store", "x-content-type-options: nosniff", "connection: close"] {
+            assert!(head.contains(header), "{request:?}: {answer}");
+        }
+        let told: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(told["type"], format!("urn:cosbroker:problem:{problem}"), "{request:?}");
+    }
+    assert_eq!(refused(&broker, "malformed").await, cases.len() as u64);
+    broker.says("request refused: it is no HTTP/1.1");
+    broker.says("invalid HTTP version specified");
+    broker.says("\"client\":\"127.0.0.1\"");
+}
+
+#[tokio::test]
 async fn requests_before_a_malformed_one_are_answered() {
     let broker = setup().start();
     let good = "GET /healthz HTTP/1.1\r\nhost: broker\r\n\r\n";
@@ -260,14 +288,18 @@ async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
     broker.put_template("cert.pem", &second.certificate);
     write_secret(&broker.dir().join("policies/key.pem"), &second.key);
     connects(&client, &url).await;
-    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 0\n"));
+    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 0\n"));
     let kept = old_client.get(&url).send().await;
     assert_eq!(kept.expect("on the connection that it has").status(), 200);
 
     write_secret(&broker.dir().join("policies/key.pem"), &third.key);
     broker.says("the changed certificate is not used; the present one stays in use");
     assert_eq!(second.client().get(&url).send().await.unwrap().status(), 200);
-    assert!(broker.metrics().await.contains("cosbroker_tls_certificate_stale 1\n"));
+    let metrics = broker.metrics().await;
+    assert!(metrics.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 1\n"));
+    assert!(
+        metrics.contains("cosbroker_tls_certificate_expiry_timestamp_seconds{listener=\"operators\"} inf\n")
+    );
 }
 
 #[tokio::test]

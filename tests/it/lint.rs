@@ -39,7 +39,7 @@ fn a_report_underlines_the_text_and_shows_two_users_and_a_fix() {
     assert_eq!((code, stderr.trim()), (1, "cosbroker: not proved: 1 of 1"));
     for part in [
         "error[home]: home does not end in `/`",
-        "policies/upload.toml:13:8",
+        "policies/upload.toml:14:8",
         "home = \"users/${sub|escape}\"",
         "       ^^^^^^^^^^^^^^",
         "for example: both sub \"alice\"",
@@ -107,7 +107,7 @@ fn sarif_names_rule_file_and_line() {
     assert_eq!((&result["ruleId"], &result["level"]), (&json!("home"), &json!("error")));
     let location = &result["locations"][0]["physicalLocation"];
     assert_eq!(location["artifactLocation"]["uri"], "policies/upload.toml");
-    assert_eq!(location["region"]["startLine"], 13);
+    assert_eq!(location["region"]["startLine"], 14);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn errors_come_first_and_an_unreadable_file_is_not_proved() {
         assert_eq!((&region["startLine"], &region["startColumn"]), place);
     }
     let home = report["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "home").unwrap();
-    assert_eq!((&home["line"], &home["column"]), (&json!(13), &json!(8)));
+    assert_eq!((&home["line"], &home["column"]), (&json!(14), &json!(8)));
 }
 
 #[test]

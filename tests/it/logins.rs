@@ -353,10 +353,18 @@ fn token_explain_names_each_check_and_the_line_to_change() {
     );
     assert_eq!(shown.matches("ok  ").count(), 10, "the other checks are made too: {shown}");
 
-    let (code, shown, notes) = explain(&good, &[]);
-    assert_eq!(code, Some(0));
-    assert!(shown.contains("\"sub\":\"alice\"") && notes.contains("--config"), "{shown}{notes}");
     let (code, _, failure) = explain("opaque", &config);
     assert_eq!(code, Some(1));
     assert!(failure.contains("an opaque token"), "{failure}");
+
+    let (code, shown, _) = explain(&good, &[]);
+    assert_eq!(
+        (code, shown.contains("accepted: user `alice`")),
+        (Some(0), true),
+        "config.toml of the folder: {shown}"
+    );
+    std::fs::remove_file(dir.path().join("config.toml")).unwrap();
+    let (code, shown, notes) = explain(&good, &[]);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("\"sub\":\"alice\"") && notes.contains("--config"), "{shown}{notes}");
 }

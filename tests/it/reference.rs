@@ -7,6 +7,7 @@ mod configuration;
 mod http;
 mod lint_rules;
 mod logins;
+mod schema;
 
 use crate::support::repository;
 
@@ -58,6 +59,8 @@ fn the_references_are_those_of_the_code() {
     for (name, page) in configuration::pages() {
         assert_page_generated(name, &page);
     }
+    assert_generated("config.schema.json", &schema::config());
+    assert_generated("template.schema.json", &schema::template());
     assert_page_generated("lint-rules.md", &lint_rules::page());
     assert_page_generated("../start/logins.md", &logins::page());
     for (name, page) in cli::pages() {

@@ -285,7 +285,7 @@ async fn a_shadow_that_could_not_serve_says_so_and_keeps_nothing_from_loading() 
     assert_eq!(limit_of_alice(&broker).await, 6);
     let status = broker.templates().await;
     let upload = status["templates"].as_array().unwrap().iter().find(|one| one["name"] == "upload").unwrap();
-    assert!(upload["shadow"]["problems"][0].as_str().unwrap().contains("upload.next.toml:13"), "{upload}");
+    assert!(upload["shadow"]["problems"][0].as_str().unwrap().contains("upload.next.toml:14"), "{upload}");
     assert_eq!(status["orphans"], json!(["nobody.next.toml"]));
     assert_eq!(broker.get("/v1/credentials/upload.next", &token("alice")).await.status, 404);
 }

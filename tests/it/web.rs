@@ -119,6 +119,13 @@ impl Authority {
         Self { issuer: rcgen::Issuer::new(parameters, key), pem }
     }
 
+    /// Signs a certificate for a host. Returns it and its key, in PEM.
+    pub(crate) fn sign(&self, host: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
     /// Starts a server that ends the TLS of a host and passes on what is inside. It starts each handshake late.
     pub(crate) fn tls(&self, host: &str, backend: SocketAddr, delay: Duration) -> SocketAddr {
         let key = rcgen::KeyPair::generate().unwrap();

@@ -9,9 +9,8 @@ fn the_printed_curl_commands_work_as_shown() {
     let sandbox = Sandbox::start();
     let curls: Vec<&str> =
         sandbox.printed.iter().map(|line| line.trim()).filter(|line| line.starts_with("curl ")).collect();
-    let first = run_in_shell(curls[0]);
-    let second = run_in_shell(curls[1]);
-    let third = run_in_shell(curls[2]);
+    let token = sandbox.printed.iter().map(|line| line.trim()).find(|line| line.starts_with("T='")).unwrap();
+    let [first, second, third] = [0, 1, 2].map(|at| run_in_shell(&format!("{token}; {}", curls[at])));
     let status = sandbox.interrupt();
     assert!(first.contains("cache-status: cosbroker; fwd=miss") && first.contains("tmpsecretid"), "{first}");
     assert!(second.contains("cache-status: cosbroker; hit"), "{second}");

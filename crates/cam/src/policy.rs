@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use self::reader::{Fields, malformed, strings};
 pub use self::{
-    condition::{Comparison, Conditions, Operand, Operator, UnknownOperator},
+    condition::{Comparison, Conditions, Operand, Operator, UnknownOperator, comparison_names},
     reader::Malformed,
 };
 

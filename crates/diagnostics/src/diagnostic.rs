@@ -17,6 +17,25 @@ pub struct Diagnostic {
     pub help: String,
 }
 
+/// A place in a file, for problems that are found after the file was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePlace {
+    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
+}
+
+impl FilePlace {
+    /// Returns a problem at this place.
+    pub fn problem(&self, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            path: self.path.clone(),
+            place: Some(self.place.clone()),
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
 /// A place in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

@@ -10,7 +10,7 @@ mod text_safety;
 mod toml_error;
 
 pub use self::{
-    diagnostic::{Diagnostic, Place},
+    diagnostic::{Diagnostic, FilePlace, Place},
     human::{Count, HumanDuration, InvalidQuantity, Rate, SignedHumanDuration, Size, SizeLimit},
     nearest::nearest,
     regular_file::{ReadFault, read_regular_file, read_secret_file},

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    diagnostic::{Diagnostic, Place},
+    diagnostic::{Diagnostic, FilePlace, Place},
     regular_file::{ReadFault, read_regular_file},
     text_safety::to_single_line,
     toml_error,
@@ -95,12 +95,12 @@ impl Source {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Diagnostic {
-        Diagnostic {
-            path: self.path.clone(),
-            place: Some(self.place_of(span)),
-            message: message.into(),
-            help: help.into(),
-        }
+        self.file_place(span).problem(message, help)
+    }
+
+    /// Returns the place of a byte range, for problems that are found later.
+    pub fn file_place(&self, span: Range<usize>) -> FilePlace {
+        FilePlace { path: self.path.clone(), place: self.place_of(span) }
     }
 
     /// Returns the start of a byte range as `file:line:column`.

@@ -40,6 +40,6 @@ pub use self::{
     serving_constraints::{IssuerTrust, ServingConstraints},
     set::{PolicySizes, ShadowReport, TemplateFiles, TemplateSet, TemplateStatus},
     synthetic_identity::SyntheticClaims,
-    template::{Bucket, Service, Unrenderable},
+    template::{Bucket, Service, Unrenderable, action_names},
     verify::{ConfinedPolicy, Unconfined, VerifierFault},
 };

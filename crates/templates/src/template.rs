@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use toml::Spanned;
 
-pub use self::variable::Unrenderable;
+pub use self::{action::action_names, variable::Unrenderable};
 pub(super) use self::{
     action::{Action, Reach},
     encoding::Encoding,

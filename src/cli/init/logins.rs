@@ -85,6 +85,18 @@ impl Login {
         self.value("public_key_file")
     }
 
+    /// The issuer as written.
+    pub(super) fn issuer(&self) -> String {
+        self.value("issuer").unwrap_or_default().to_owned()
+    }
+
+    /// The first audience as written; nothing if its tokens have none.
+    pub(super) fn audience(&self) -> String {
+        let written = self.value("audience").unwrap_or_default();
+        let list = written.trim_start_matches('[').trim_end_matches(']');
+        list.split(',').next().unwrap_or_default().trim().trim_matches('"').to_owned()
+    }
+
     fn value(&self, key: &str) -> Option<&str> {
         let line = self.section.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))?;
         Some(line.trim_matches('"'))

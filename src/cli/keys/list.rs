@@ -4,10 +4,11 @@ use clap::Args;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::{Format, active_keys, decode, future_time, note_unknown_keys, pretty, time};
+use super::{Console, Format, active_keys, decode, future_time, note_unknown_keys, pretty, time};
 use crate::{
     cli::{
-        admin_client::{AdminClient, ListenerOptions},
+        admin_client::AdminClient,
+        listener::ListenerOptions,
         print,
         table::{cell, table},
     },
@@ -57,7 +58,7 @@ pub(super) struct RevokedOptions {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         let limit = self.limit.to_string();
         let path = keys_path(&[
             ("subject", self.subject.as_deref()),
@@ -75,7 +76,7 @@ impl Options {
             print("")?;
         }
         print(&summary(&found))?;
-        note_unknown_keys(&found.coverage);
+        note_unknown_keys(&found.coverage, console);
         Ok(())
     }
 }

@@ -7,20 +7,24 @@ use serde_json::{Value, json};
 
 use super::{future_time, pretty};
 use crate::{
-    cli::{note, print},
+    cli::{console::Console, print},
     credential_cache::ActiveCredentials,
 };
 use cam::Statement;
 use templates::{Bucket, deny_home};
 
 /// Prints a deny for each folder that the user's active keys reach, for CAM and for the bucket's policy.
-pub(super) fn print_deny(keys: &ActiveCredentials) -> anyhow::Result<()> {
+pub(super) fn print_deny(keys: &ActiveCredentials, console: Console) -> anyhow::Result<()> {
     let Some(until) = keys.expires_last_at else {
-        note("there is no deny to print: this broker knows no active key of the user, and so no folder");
+        console
+            .note("there is no deny to print: this broker knows no active key of the user, and so no folder");
         return Ok(());
     };
     if keys.listed < keys.active {
-        note(&format!("only the folders of the {} keys that expire last are in these policies", keys.listed));
+        console.note(&format!(
+            "only the folders of the {} keys that expire last are in these policies",
+            keys.listed
+        ));
     }
     let folders: BTreeSet<(&str, &str, &str)> =
         keys.keys.iter().map(|key| (key.bucket.as_str(), key.region.as_str(), key.prefix.as_str())).collect();

@@ -6,16 +6,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    active_keys, decode, future_time,
+    Format, active_keys, decode, future_time,
     list::{MAX_LISTED, keys_of},
-    note_unknown_keys, principal,
+    note_unknown_keys, pretty, principal,
     print_deny::print_deny,
 };
 use crate::{
-    cli::{
-        admin_client::{AdminClient, ListenerOptions},
-        note, print,
-    },
+    cli::{admin_client::AdminClient, console::Console, listener::ListenerOptions, print},
     credential_cache::Revocation,
 };
 use diagnostics::to_single_line;
@@ -37,6 +34,9 @@ pub(super) struct Options {
     /// Print the CAM policy and the bucket policy that stop the keys which the user already has, in their folder.
     #[arg(long)]
     print_deny: bool,
+    /// The output format.
+    #[arg(long, value_enum, default_value = "human", conflicts_with = "print_deny")]
+    format: Format,
     #[command(flatten)]
     listener: ListenerOptions,
 }
@@ -47,6 +47,9 @@ pub(super) struct Options {
 pub(super) struct RestoreOptions {
     #[command(flatten)]
     user: User,
+    /// The output format.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
     #[command(flatten)]
     listener: ListenerOptions,
 }
@@ -71,17 +74,22 @@ impl User {
 }
 
 impl Options {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, console: Console) -> anyhow::Result<()> {
         let client = self.listener.client()?;
         if !self.yes {
             self.confirm(&client).await?;
         }
-        let revocation: Revocation =
-            decode(client.post_json("/api/revoke", &self.user.request_body()).await?)?;
-        print(&summary(&revocation))?;
-        note_unknown_keys(&revocation.coverage);
+        let response = client.post_json("/api/revoke", &self.user.request_body()).await?;
+        let revocation: Revocation = decode(response.clone())?;
+        if self.format == Format::Json {
+            print(&pretty(&response)?)?;
+        } else {
+            print(&summary(&revocation))?;
+            note_unknown_keys(&revocation.coverage, console);
+        }
         if self.print_deny {
-            print_deny(&keys_of(&client, Some(&revocation.issuer), &revocation.subject, MAX_LISTED).await?)?;
+            let keys = keys_of(&client, Some(&revocation.issuer), &revocation.subject, MAX_LISTED).await?;
+            print_deny(&keys, console)?;
         }
         match &revocation.problem {
             _ if revocation.lasting => {}
@@ -90,7 +98,7 @@ impl Options {
                     "the revocation ends when the broker restarts: {problem}; fix that and revoke the user again"
                 )
             }
-            None => note(
+            None => console.note(
                 "the revocation ends when the broker restarts; to keep it, set limits.revoked_file, or block the user at the issuer",
             ),
         }
@@ -141,9 +149,13 @@ fn summary(revocation: &Revocation) -> String {
 impl RestoreOptions {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let client = self.listener.client()?;
-        let restored: Revocation =
-            decode(client.post_json("/api/restore", &self.user.request_body()).await?)?;
-        print(&format!("restored: {} is served again", principal(&restored.issuer, &restored.subject)))?;
+        let response = client.post_json("/api/restore", &self.user.request_body()).await?;
+        let restored: Revocation = decode(response.clone())?;
+        if self.format == Format::Json {
+            print(&pretty(&response)?)?;
+        } else {
+            print(&format!("restored: {} is served again", principal(&restored.issuer, &restored.subject)))?;
+        }
         match &restored.problem {
             Some(problem) => anyhow::bail!(
                 "the user is revoked again when the broker restarts: {problem}; fix that, then revoke and restore the user again"

@@ -1,6 +1,6 @@
 //! `cosbroker policy account-rights`: what the operator's account and buckets must allow, ready to paste.
 
-use std::{fmt::Write, path::PathBuf};
+use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::pretty;
 use crate::{
     app::StartError,
-    cli::{note, print},
+    cli::{config_file::ConfigFile, console::Console, print},
     config::{AccountSettings, StsAction},
     reload,
 };
@@ -19,15 +19,15 @@ use templates::{AccountRights, BucketUse, MAX_POLICY_BYTES};
 ///
 /// A temporary key may do what its template allows and the account behind it, too: the role that is assumed, or the
 /// sub-account whose key calls STS. Grant these rights and no more, and a leaked key of the broker reaches no other
-/// folder. Nothing is put in force: everything is printed, to paste into the console.
+/// folder. The secrets that the configuration names are not read. Nothing is put in force:
+/// everything is printed, to paste into the console.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Example:\n  cosbroker policy account-rights --config config.toml\n  cosbroker policy account-rights --config config.toml --only sub-account > rights.json"
 )]
 pub(super) struct Options {
-    /// The configuration file. The secrets that it names are not read.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Print this one alone, without a heading.
     #[arg(long, value_enum)]
     only: Option<Part>,
@@ -51,14 +51,14 @@ struct Section {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let settings = AccountSettings::load(&self.config).map_err(StartError::from)?;
+    pub(super) fn run(self, console: Console) -> anyhow::Result<()> {
+        let settings = AccountSettings::load(&self.config.path()?).map_err(StartError::from)?;
         let constraints = settings.templates.serving_constraints();
         let dir = settings.templates.into_dir();
         // When the set was loaded does not matter here.
         let set = reload::load(&dir, &constraints, Timestamp::UNIX_EPOCH).map_err(StartError::Problems)?;
         let rights = set.account_rights();
-        let mut sections = policies(&rights, &settings.action)?;
+        let mut sections = policies(&rights, &settings.action, console)?;
         sections.extend(cors_rules(&rights.buckets, &settings.cors_origins));
         if let Some(only) = self.only {
             sections.retain(|section| section.part == only);
@@ -71,7 +71,7 @@ impl Options {
             print(&section.text)?;
         }
         if settings.cors_origins.is_empty() && self.only.is_none() {
-            note(why_absent(Part::Cors));
+            console.note(why_absent(Part::Cors));
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ fn why_absent(part: Part) -> &'static str {
 
 /// Returns the policies of those behind the keys. With `AssumeRole` the source credentials may do nothing but assume
 /// the role.
-fn policies(rights: &AccountRights, action: &StsAction) -> anyhow::Result<Vec<Section>> {
+fn policies(rights: &AccountRights, action: &StsAction, console: Console) -> anyhow::Result<Vec<Section>> {
     let of_role = rights.policy.statement.clone();
     match action {
         StsAction::GetFederationToken => {
@@ -101,14 +101,16 @@ fn policies(rights: &AccountRights, action: &StsAction) -> anyhow::Result<Vec<Se
                 Part::SubAccount,
                 "CAM policy of the sub-account whose key the broker holds:",
                 statements,
+                console,
             )?])
         }
         StsAction::AssumeRole { role_arn, .. } => Ok(vec![
-            section(Part::Role, &format!("CAM policy of the role {role_arn}:"), of_role)?,
+            section(Part::Role, &format!("CAM policy of the role {role_arn}:"), of_role, console)?,
             section(
                 Part::SubAccount,
                 "CAM policy of the sub-account whose key the broker holds, if it holds one:",
                 vec![may_call("name/sts:AssumeRole", role_arn)],
+                console,
             )?,
         ]),
     }
@@ -123,11 +125,16 @@ fn may_call(action: &str, resource: &str) -> Statement {
     }
 }
 
-fn section(part: Part, heading: &str, statements: Vec<Statement>) -> anyhow::Result<Section> {
+fn section(
+    part: Part,
+    heading: &str,
+    statements: Vec<Statement>,
+    console: Console,
+) -> anyhow::Result<Section> {
     let policy = Policy::new(statements);
     let size = policy.to_json().len();
     if size > MAX_POLICY_BYTES {
-        note(&format!(
+        console.note(&format!(
             "the policy has {size} bytes, and CAM takes {MAX_POLICY_BYTES} for a custom policy: make several of its statements"
         ));
     }

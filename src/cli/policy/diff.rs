@@ -6,10 +6,15 @@ use std::{
 };
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{ConfigOption, identity_of, read};
-use crate::{app::StartError, cli::print, reload::folder};
+use super::{ConfigOption, identity_of, pretty, read};
+use crate::{
+    app::StartError,
+    cli::{console::Format, print},
+    reload::folder,
+};
 use cam::compare::compare;
 use diagnostics::{Source, to_single_line};
 use templates::{ServingConstraints, TemplateSet, identity::Identity};
@@ -32,6 +37,9 @@ pub(super) struct Options {
     /// Fail if any user gains anything.
     #[arg(long)]
     refuse_widening: bool,
+    /// The output format.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
     #[command(flatten)]
     config: ConfigOption,
 }
@@ -64,10 +72,13 @@ impl Options {
             Some(path) => sample_users(path)?,
             None => Vec::new(),
         };
-        let mut widens = false;
-        for versions in self.versions(constraints.as_ref())? {
-            widens |= versions.print(&users)?;
+        let versions = self.versions(constraints.as_ref())?;
+        let changes: Vec<TemplateChange> = versions.into_iter().map(|one| one.compare(&users)).collect();
+        match self.format {
+            Format::Human => changes.iter().try_for_each(TemplateChange::print)?,
+            Format::Json => print(&pretty(&changes)?)?,
         }
+        let widens = changes.iter().any(|change| change.widens);
         anyhow::ensure!(
             !(widens && self.refuse_widening),
             "some user gains something, and --refuse-widening is set"
@@ -159,77 +170,133 @@ fn claim_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// What changes for the users of a template.
+#[derive(Serialize)]
+struct TemplateChange {
+    template: String,
+    status: Status,
+    /// Whether any user gains anything.
+    widens: bool,
+    /// Whose folders move, in words.
+    folders: Option<String>,
+    /// First all users, then each sample user.
+    users: Vec<UserChange>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    New,
+    Removed,
+    Compared,
+}
+
+#[derive(Serialize, Default)]
+struct UserChange {
+    user: String,
+    gains: Vec<String>,
+    losses: Vec<String>,
+    /// The user's folder before and after, if it moves.
+    moves: Option<[String; 2]>,
+    /// Why the user gets no key, neither before nor after.
+    no_key: Option<String>,
+}
+
 impl Versions {
-    /// Prints what changes. Returns whether any user gains anything.
-    fn print(&self, users: &[SampleUser]) -> anyhow::Result<bool> {
-        let name = to_single_line(&self.name);
-        let (old, new) = match (&self.old, &self.new) {
+    fn compare(self, users: &[SampleUser]) -> TemplateChange {
+        let Self { name: template, old, new } = self;
+        let (old, new) = match (old, new) {
             (Some(old), Some(new)) => (old, new),
-            (None, Some(_)) => {
-                print(&format!("{name}: new"))?;
-                return Ok(true);
-            }
-            (Some(_) | None, None) => {
-                print(&format!("{name}: removed"))?;
-                return Ok(false);
+            (old, _) => {
+                let status = if old.is_none() { Status::New } else { Status::Removed };
+                return TemplateChange {
+                    template,
+                    status,
+                    widens: old.is_none(),
+                    folders: None,
+                    users: Vec::new(),
+                };
             }
         };
-        let revision = old.revision_to(new).unwrap_or_default();
-        print(&format!("{name}:"))?;
-        if let Some(folders) = &revision.folders {
-            print(&format!("  folders: {}", to_single_line(folders)))?;
-        }
-        print_change("all users", revision.gains.iter().cloned(), revision.losses.iter().cloned())?;
+        let revision = old.revision_to(&new).unwrap_or_default();
         let mut widens = revision.widens();
+        let all_users = UserChange {
+            user: "all users".to_owned(),
+            gains: revision.gains.clone(),
+            losses: revision.losses.clone(),
+            ..UserChange::default()
+        };
+        let mut changes = vec![all_users];
         for user in users {
-            widens |= print_change_for(user, old, new)?;
+            let (change, gains) = change_for(user, &old, &new);
+            widens |= gains;
+            changes.push(change);
         }
-        Ok(widens)
+        TemplateChange {
+            template,
+            status: Status::Compared,
+            widens,
+            folders: revision.folders,
+            users: changes,
+        }
     }
 }
 
-/// Prints what changes for a sample user. Returns whether they gain anything.
-fn print_change_for(
-    (name, identity): &SampleUser,
-    old: &TemplateSet,
-    new: &TemplateSet,
-) -> anyhow::Result<bool> {
+/// Returns what changes for a sample user, and whether they gain anything.
+fn change_for((name, identity): &SampleUser, old: &TemplateSet, new: &TemplateSet) -> (UserChange, bool) {
+    let user = UserChange { user: name.clone(), ..UserChange::default() };
     match (old.grant(None, identity), new.grant(None, identity)) {
         (Ok(before), Ok(after)) => {
             let change = compare(&before.policy().policy(), &after.policy().policy());
-            print_change(name, change.gained(), change.lost())?;
-            if before.home() != after.home() {
-                print(&format!("    its folder moves from `{}` to `{}`", before.home(), after.home()))?;
-            }
-            Ok(change.widens())
+            let moves = [before.home().to_owned(), after.home().to_owned()];
+            let user = UserChange {
+                gains: change.gained().collect(),
+                losses: change.lost().collect(),
+                moves: Some(moves).filter(|[before, after]| before != after),
+                ..user
+            };
+            (user, change.widens())
         }
-        (Ok(_), Err(error)) => {
-            print_change(name, [], [format!("every key: {error}")])?;
-            Ok(false)
-        }
+        (Ok(_), Err(error)) => (UserChange { losses: vec![format!("every key: {error}")], ..user }, false),
         (Err(error), Ok(_)) => {
-            print_change(name, [format!("a key at all; before: {error}")], [])?;
-            Ok(true)
+            (UserChange { gains: vec![format!("a key at all; before: {error}")], ..user }, true)
         }
-        (Err(_), Err(error)) => {
-            print(&format!("  {}: no key, before and after: {error}", to_single_line(name)))?;
-            Ok(false)
-        }
+        (Err(_), Err(error)) => (UserChange { no_key: Some(error.to_string()), ..user }, false),
     }
 }
 
-fn print_change(
-    user: &str,
-    gains: impl IntoIterator<Item = String>,
-    losses: impl IntoIterator<Item = String>,
-) -> std::io::Result<()> {
-    let gains = gains.into_iter().map(|one| format!("    gains {}", to_single_line(&one)));
-    let losses = losses.into_iter().map(|one| format!("    loses {}", to_single_line(&one)));
-    let lines: Vec<String> = gains.chain(losses).collect();
-    let user = to_single_line(user);
-    if lines.is_empty() {
-        print(&format!("  {user}: nothing changes"))
-    } else {
-        print(&format!("  {user}:\n{}", lines.join("\n")))
+impl TemplateChange {
+    fn print(&self) -> std::io::Result<()> {
+        let name = to_single_line(&self.template);
+        match self.status {
+            Status::New => return print(&format!("{name}: new")),
+            Status::Removed => return print(&format!("{name}: removed")),
+            Status::Compared => print(&format!("{name}:"))?,
+        }
+        if let Some(folders) = &self.folders {
+            print(&format!("  folders: {}", to_single_line(folders)))?;
+        }
+        self.users.iter().try_for_each(UserChange::print)
+    }
+}
+
+impl UserChange {
+    fn print(&self) -> std::io::Result<()> {
+        let user = to_single_line(&self.user);
+        if let Some(why) = &self.no_key {
+            return print(&format!("  {user}: no key, before and after: {why}"));
+        }
+        let gains = self.gains.iter().map(|one| format!("    gains {}", to_single_line(one)));
+        let losses = self.losses.iter().map(|one| format!("    loses {}", to_single_line(one)));
+        let lines: Vec<String> = gains.chain(losses).collect();
+        if lines.is_empty() {
+            print(&format!("  {user}: nothing changes"))?;
+        } else {
+            print(&format!("  {user}:\n{}", lines.join("\n")))?;
+        }
+        match &self.moves {
+            Some([before, after]) => print(&format!("    its folder moves from `{before}` to `{after}`")),
+            None => Ok(()),
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{net::IpAddr, num::ParseIntError};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{TemplateAndUser, pretty};
-use crate::cli::print;
+use crate::cli::{console::Format, print};
 use diagnostics::{Size, to_single_line};
 use templates::{Question, explain};
 
@@ -39,17 +39,9 @@ pub(super) struct Options {
     /// (cos:delimiter, cos:versionid, cos:response-*) are URL-encoded, as CAM compares them.
     #[arg(long = "with", value_name = "KEY=VALUE", value_parser = parse_pair)]
     more: Vec<(String, String)>,
-    /// The output format.
+    /// The output format. JSON is the same as that of /v1/explain.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people.
-    Human,
-    /// The same as /v1/explain.
-    Json,
 }
 
 impl Options {
@@ -67,7 +59,7 @@ impl Options {
                 more: &self.more,
             },
         );
-        if matches!(self.format, Format::Json) {
+        if self.format == Format::Json {
             print(&pretty(&explanation)?)?;
             return Ok(());
         }

@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{
     app::StartError,
-    cli::{note, print},
+    cli::{console::Console, print},
 };
 use diagnostics::{Source, printable};
 use templates::import;
@@ -63,10 +63,10 @@ fn read_policy(path: &Path) -> anyhow::Result<String> {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self, console: Console) -> anyhow::Result<()> {
         let imported = import(&read_policy(&self.policy)?, self.home.as_deref())?;
         for one in &imported.notes {
-            note(one);
+            console.note(one);
         }
         print(imported.template.trim_end())?;
         Ok(())

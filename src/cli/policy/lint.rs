@@ -2,19 +2,22 @@
 
 mod report;
 
-use std::{collections::HashMap, io::IsTerminal, path::PathBuf};
+use std::path::PathBuf;
 
-use annotate_snippets::{AnnotationKind, Group, Level as Severity, Origin, Renderer, Snippet};
+use annotate_snippets::Level as Severity;
 use clap::{Args, ValueEnum};
 
-use super::{ConfigOption, read};
+use super::ConfigOption;
 use crate::{
     app::StartError,
-    cli::{note, print},
+    cli::{
+        console::{Console, Details},
+        print,
+    },
     reload::folder,
 };
-use diagnostics::{Source, to_single_line};
-use templates::{Finding, Level, Report, lint};
+use diagnostics::to_single_line;
+use templates::{Level, Report, lint};
 
 /// Prove that templates confine each user to their own folder, and report what cannot be proved.
 ///
@@ -49,7 +52,7 @@ enum Format {
 }
 
 impl Options {
-    pub(super) fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self, console: Console) -> anyhow::Result<()> {
         let constraints = self.config.constraints()?;
         let mut paths = self.files;
         if paths.is_empty() {
@@ -60,9 +63,12 @@ impl Options {
             let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             anyhow::bail!("{} has no template; give files, or --config", named.join(", "));
         }
+        for skipped in paths.iter().flat_map(|path| folder::skipped(path)) {
+            console.note(&format!("{} is no template: its name does not end in .toml", skipped.display()));
+        }
         let report = lint(files, constraints.as_ref());
         match self.format {
-            Format::Human => print_report(&report)?,
+            Format::Human => print_report(&report, console)?,
             Format::Json => print(&super::pretty(&report::json(&report))?)?,
             Format::Sarif => print(&super::pretty(&report::sarif(&report))?)?,
         }
@@ -77,14 +83,20 @@ impl Options {
     }
 }
 
-fn print_report(report: &Report) -> std::io::Result<()> {
-    let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
-    let mut texts: HashMap<PathBuf, Option<Source>> = HashMap::new();
+fn print_report(report: &Report, console: Console) -> std::io::Result<()> {
+    let mut renderer = console.renderer();
     for finding in &report.findings {
-        let path = &finding.diagnostic.path;
-        let text = texts.entry(path.clone()).or_insert_with(|| read(path).ok());
-        print(&draw(finding, text.as_ref(), &renderer))?;
+        let example = finding.counter_example.as_ref().map(ToString::to_string);
+        let level = match finding.level {
+            Level::Error => Severity::ERROR,
+            Level::Warning => Severity::WARNING,
+        };
+        let details = Details { level, rule: Some(finding.rule.name()), example: example.as_deref() };
+        print(&renderer.render(&finding.diagnostic, details))?;
         print("")?;
+    }
+    if console.is_quiet() {
+        return Ok(());
     }
     for (name, proved) in &report.verdicts {
         print(&format!("{}: {}", if *proved { "proved" } else { "not proved" }, to_single_line(name)))?;
@@ -92,7 +104,7 @@ fn print_report(report: &Report) -> std::io::Result<()> {
     // Beside something to fix, they would distract from it.
     if report.findings.is_empty() {
         for known in &report.notes {
-            note(&format!("{}: {}", known.templates.join(", "), known.text));
+            console.note(&format!("{}: {}", known.templates.join(", "), known.text));
         }
     }
     if !report.assumptions.is_empty() {
@@ -102,30 +114,4 @@ fn print_report(report: &Report) -> std::io::Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// Draws a finding with its text underlined.
-fn draw(finding: &Finding, text: Option<&Source>, renderer: &Renderer) -> String {
-    let severity = match finding.level {
-        Level::Error => Severity::ERROR,
-        Level::Warning => Severity::WARNING,
-    };
-    let message = to_single_line(&finding.diagnostic.message);
-    let path = to_single_line(&finding.diagnostic.path.display().to_string());
-    let mut group = Group::with_title(severity.primary_title(message.as_str()).id(finding.rule.name()));
-    if let (Some(place), Some(text)) = (&finding.diagnostic.place, text) {
-        let snippet = Snippet::source(text.text())
-            .path(path.as_str())
-            .annotation(AnnotationKind::Primary.span(place.span.clone()));
-        group = group.element(snippet);
-    } else {
-        group = group.element(Origin::path(path.as_str()));
-    }
-    let example = finding.counter_example.as_ref().map(|found| to_single_line(&found.to_string()));
-    if let Some(example) = &example {
-        group = group.element(Severity::NOTE.with_name("for example").message(example.as_str()));
-    }
-    let help = to_single_line(&finding.diagnostic.help);
-    group = group.element(Severity::HELP.message(help.as_str()));
-    renderer.render(&[group])
 }

@@ -1,18 +1,18 @@
 //! `cosbroker policy shadow` and `promote`: what a `.next.toml` would change for users, and putting it into use.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use super::read;
+use super::{pretty, read};
 use crate::{
     app::StartError,
-    cli::{
-        admin_client::{AdminClient, ListenerOptions},
-        print,
-    },
+    cli::{admin_client::AdminClient, console::Format, listener::ListenerOptions, print},
     config::TemplateSettings,
 };
 use diagnostics::to_single_line;
@@ -26,6 +26,9 @@ use templates::{ShadowReport, TemplateStatus};
 pub(super) struct Options {
     /// Only this template. Default: every template.
     template: Option<String>,
+    /// The output format.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
     #[command(flatten)]
     listener: ListenerOptions,
 }
@@ -72,8 +75,12 @@ impl Options {
             let name = self.template.as_deref().unwrap_or("<name>");
             anyhow::bail!("there is no shadow template; put {name}.next.toml beside {name}.toml");
         }
-        for (name, shadow) in &shadows {
-            print(&summary(name, shadow))?;
+        match self.format {
+            Format::Human => shadows.iter().try_for_each(|(name, shadow)| print(&summary(name, shadow)))?,
+            Format::Json => {
+                let reports: BTreeMap<&str, &ShadowReport> = shadows.iter().copied().collect();
+                print(&pretty(&reports)?)?;
+            }
         }
         let broken = shadows.iter().filter(|(_, shadow)| !shadow.problems.is_empty()).count();
         anyhow::ensure!(broken == 0, "{broken} of {} cannot be used", shadows.len());
@@ -140,10 +147,12 @@ impl PromoteOptions {
     }
 
     fn dir(&self) -> anyhow::Result<PathBuf> {
-        match (&self.dir, self.listener.config()) {
-            (Some(dir), _) => Ok(dir.clone()),
-            (None, Some(config)) => Ok(TemplateSettings::load(config).map_err(StartError::from)?.into_dir()),
-            (None, None) => anyhow::bail!("give --config, or the folder of templates with --dir"),
+        if let Some(dir) = &self.dir {
+            return Ok(dir.clone());
+        }
+        match self.listener.config()? {
+            Some(config) => Ok(TemplateSettings::load(&config).map_err(StartError::from)?.into_dir()),
+            None => anyhow::bail!("give --config, or the folder of templates with --dir"),
         }
     }
 }

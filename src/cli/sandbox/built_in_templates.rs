@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::schema::without_schema;
+
 /// The file of the default template.
 pub(super) const DEFAULT_FILE: &str = "upload.toml";
 
@@ -46,7 +48,7 @@ impl TemplatesDir {
 fn write_templates() -> std::io::Result<tempfile::TempDir> {
     let dir = tempfile::Builder::new().prefix("cosbroker-sandbox-").tempdir()?;
     for (name, text) in TEMPLATES {
-        std::fs::write(dir.path().join(name), text)?;
+        std::fs::write(dir.path().join(name), without_schema(text))?;
     }
     Ok(dir)
 }

@@ -9,8 +9,9 @@ use super::table_cell;
 const HEAD: &str = "\
 # Command line
 
-Every command prints its result to stdout, and why it failed to stderr, one line for each problem. Exit codes: 0 success,
-1 failure, 2 bad usage. `cosbroker <command> --help` shows what is here. This page is generated from the code.
+Every command prints its result to stdout, and why it failed to stderr: one line for each problem, on a terminal with the place
+in the file drawn. Exit codes: 0 success, 1 failure, 2 bad usage. `--quiet` leaves only results and errors; `NO_COLOR` takes the
+colours away. `cosbroker <command> --help` shows what is here. This page is generated from the code.
 
 Commands with subcommands have pages of their own: [`cosbroker policy`](cli-policy.md), [`cosbroker keys`](cli-keys.md),
 [`cosbroker token`](cli-token.md).
@@ -56,7 +57,8 @@ fn describe(command: &Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").replace("\n       ", "\n");
     let mut text = format!("\n## {name}\n\n{}\n\n```sh\n{usage}\n```\n", about(command));
-    let arguments: Vec<&Arg> = command.get_arguments().filter(|one| one.get_id() != "help").collect();
+    let arguments: Vec<&Arg> =
+        command.get_arguments().filter(|one| !["help", "quiet"].contains(&one.get_id().as_str())).collect();
     if !arguments.is_empty() {
         text.push_str("\n| argument | meaning |\n|---|---|\n");
         for argument in arguments {

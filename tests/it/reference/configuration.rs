@@ -6,25 +6,25 @@ use super::table_cell;
 use crate::support::repository;
 
 /// A section of the example.
-struct Section {
+pub(super) struct Section {
     /// As written: `[server]` or `[[issuer]]`.
-    heading: String,
-    is_optional: bool,
-    introduction: String,
-    keys: Vec<Key>,
+    pub(super) heading: String,
+    pub(super) is_optional: bool,
+    pub(super) introduction: String,
+    pub(super) keys: Vec<Key>,
 }
 
 /// A key of the example, with the comment above it.
-struct Key {
-    name: String,
-    value: String,
-    meaning: String,
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) meaning: String,
     /// What `Type:` says, without the default.
-    kind: String,
-    default: Default,
+    pub(super) kind: String,
+    pub(super) default: Default,
 }
 
-enum Default {
+pub(super) enum Default {
     /// The value in the example.
     Value,
     /// What the comment says.
@@ -34,13 +34,13 @@ enum Default {
 }
 
 /// Parses the example. Its form is described at its head.
-fn sections() -> Vec<Section> {
+pub(super) fn sections() -> Vec<Section> {
     let example = std::fs::read_to_string(repository("config.example.toml")).unwrap();
     let mut sections: Vec<Section> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
     for line in example.lines() {
         let setting = line.strip_prefix('#').unwrap_or(line);
-        if line.starts_with("# ---") || line.is_empty() {
+        if line.starts_with("# ---") || line.starts_with("#:schema") || line.is_empty() {
             comment.clear();
         } else if line == "#" || line.starts_with("# ") {
             comment.push(line.trim_start_matches("# "));
@@ -87,7 +87,8 @@ This page is generated from [`config.example.toml`](../../config.example.toml), 
 `cosbroker serve --config config.toml` reads one TOML file; `cosbroker check` says whether it is right. Paths are relative
 to the file. Durations are written like `\"30m\"`, `\"2s\"` or `\"1h30m\"`, sizes like `\"256MiB\"`, rates like
 `\"60/minute\"` or `\"off\"`. A key that ends in `_env` names an environment variable, a key that ends in `_file` names a
-file; no secret stands in the configuration. An unknown key is an error, with the nearest known name.
+file; no secret stands in the configuration. An unknown key is an error, with the nearest known name. Editors complete it by
+[its JSON Schema](config.schema.json), which the first line of the example names; templates have [one, too](template.schema.json).
 
 `[[issuer]]` and `[network]` have [a page of their own](configuration-issuers.md).
 ";

@@ -93,6 +93,11 @@ const COMPARISONS: [(&str, Comparison); 21] = [
     ("ip_not_equal", Comparison::IpNotEqual),
 ];
 
+/// Iterates over the names of comparisons, as operators spell them.
+pub fn comparison_names() -> impl Iterator<Item = &'static str> {
+    COMPARISONS.iter().map(|(name, _)| *name)
+}
+
 impl Conditions {
     /// Returns whether there are no conditions.
     pub fn is_empty(&self) -> bool {

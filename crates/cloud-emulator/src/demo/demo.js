@@ -15,7 +15,8 @@ async function call(url, token, service) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const response = await fetch(url, { headers }).catch(() => {
     throw new Error(`${service} does not answer. Check that the sandbox is running, and that this page's ` +
-      `address (${location.origin}) is one of the broker's allowed origins (--allow-origin).`);
+      `address (${location.origin}) is one of the broker's allowed origins (--allow-origin). A page is not told why ` +
+      `it may not call; this tells you which origin, method or header is missing: ${preflight(url)}`);
   });
   if (response.ok) return response;
   const body = await response.text();
@@ -23,6 +24,10 @@ async function call(url, token, service) {
   const again = response.status === 401 && 'sign in again';
   throw new Error([`${service} refused the request (${response.status})`, problem.title, problem.detail, again].filter(Boolean).join(': '));
 }
+
+/** The question that the browser asks before this page may send a token, for a shell. */
+const preflight = (url) => `curl -X OPTIONS -H 'Origin: ${location.origin}' -H 'Access-Control-Request-Method: GET' ` +
+  `-H 'Access-Control-Request-Headers: authorization' '${new URL(url, location)}'`;
 
 async function tokenFor(user, claims) {
   const query = new URLSearchParams({ sub: user, ...(claims && { claims }) });

@@ -146,6 +146,11 @@ pub(crate) static SETS: [(&str, &[&str]); 5] = [
     ("@delete", &["name/cos:DeleteObject"]),
 ];
 
+/// Iterates over the names that a template's `action` list may have: sets, then actions.
+pub fn action_names() -> impl Iterator<Item = &'static str> {
+    SETS.iter().map(|(name, _)| *name).chain(ACTIONS.iter().map(|action| action.name))
+}
+
 /// Finds the action of this exact name.
 pub(crate) fn find(name: &str) -> Option<Action> {
     ACTIONS.iter().find(|action| action.name == name).map(Action::Known)
