@@ -14,6 +14,7 @@ mod hmac_secret;
 mod issuer;
 mod limits;
 mod network;
+mod redis;
 mod replace_file;
 mod revoked;
 mod secrets;
@@ -44,6 +45,7 @@ pub use self::{
     issuer::{Audience, DiscoverySource, HeaderKeys, Issuer, IssuerMatch, IssuerName, Issuers, KeySource},
     limits::Limits,
     network::{Network, Proxy},
+    redis::{EncryptionKey, Redis, RedisServer},
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
     server::{Server, Tls, TlsFiles, TlsPem, TlsUnreadable},
@@ -74,7 +76,7 @@ struct RawConfig {
     limits: limits::RawLimits,
     #[serde(default)]
     network: network::RawNetwork,
-    redis: Option<Spanned<toml::Table>>,
+    redis: Option<Spanned<redis::RawRedis>>,
     audit: Option<audit::RawAudit>,
     tracing: Option<tracing::RawTracing>,
     snapshot: Option<snapshot::RawSnapshot>,
@@ -92,6 +94,7 @@ pub struct Config {
     cache: Cache,
     limits: Limits,
     network: Network,
+    redis: Option<Redis>,
     audit: Option<Audit>,
     tracing: Option<Tracing>,
     snapshot: Option<Snapshot>,
@@ -117,6 +120,8 @@ pub struct ConfigParts {
     pub limits: Limits,
     /// How others are reached.
     pub network: Network,
+    /// What replicas share, if configured.
+    pub redis: Option<Redis>,
     /// The audit log, if configured.
     pub audit: Option<Audit>,
     /// The export of traces, if configured.
@@ -226,6 +231,7 @@ impl Config {
             cache,
             limits,
             network,
+            redis,
             audit,
             tracing,
             snapshot,
@@ -240,6 +246,7 @@ impl Config {
             cache,
             limits,
             network,
+            redis,
             audit,
             tracing,
             snapshot,
@@ -251,9 +258,6 @@ impl Config {
 impl RawConfig {
     /// Checks every section; nothing if one has a problem.
     fn check(self, context: &Context<'_>, problems: &mut Problems) -> Option<Config> {
-        if let Some(section) = &self.redis {
-            problems.push(context.problem(section.span(), "[redis] is not built yet", "remove the section"));
-        }
         let network = problems.keep(self.network.check(context));
         let context = &Context { network: network.clone().unwrap_or_default(), ..*context };
         let server = problems.keep(self.server.check(context));
@@ -261,6 +265,8 @@ impl RawConfig {
         let sts = problems.keep(sts::RawSts::check(self.sts, context));
         let cache = problems.keep(self.cache.check(context));
         let limits = problems.keep(self.limits.check(context));
+        let redis = self.redis.map(|redis| redis::RawRedis::check(redis, context)).transpose();
+        let redis = problems.keep(redis);
         let audit = problems.keep(self.audit.map(|audit| audit.check(context)).transpose());
         let tracing = problems.keep(self.tracing.map(|tracing| tracing.check(context)).transpose());
         let issuers = issuer::check_all(self.issuer, context, problems);
@@ -280,6 +286,7 @@ impl RawConfig {
             cache: cache?,
             limits: limits?,
             network: network?,
+            redis: redis?,
             audit: audit?,
             tracing: tracing?,
             snapshot: snapshot?,
