@@ -139,7 +139,7 @@ impl Replicas {
         let quota = Arc::new(SharedQuota::new(
             calls_per_second,
             expected,
-            names.quota(),
+            &names,
             Arc::clone(&connection),
             Arc::clone(&metrics),
             Arc::clone(clock),
@@ -272,7 +272,9 @@ impl Replicas {
         let mut last_read = None;
         let mut was_outdated = false;
         loop {
-            if let Ok(fleet) = self.presence.tell(templates()).await {
+            let told = self.presence.tell(templates()).await;
+            self.quota.set_present(told.is_ok());
+            if let Ok(fleet) = told {
                 if !self.is_read(last_read.as_ref(), &fleet) {
                     let is_read = self.read_revocations(&on_change).await;
                     last_read = is_read.then(|| (fleet.revocation_count, self.clock.monotonic()));

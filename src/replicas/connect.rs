@@ -22,6 +22,8 @@ use tokio_rustls::TlsConnector;
 use super::names::Names;
 use crate::config::{Redis, RedisServer};
 
+/// How long a server may take until it can be used; no request waits for it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Redirections of a cluster that are followed: the second one may come while slots are moved.
 const MAX_REDIRECTIONS: usize = 3;
 /// How long the key lives with which a server is asked whether it takes writes.
@@ -49,7 +51,7 @@ pub(super) enum ConnectError {
     Name(#[from] InvalidDnsNameError),
     #[error("no sentinel knows a master `{0}`")]
     UnknownMaster(String),
-    #[error("it did not answer within redis.timeout")]
+    #[error("it does not answer in time")]
     Slow,
     #[error("{server}: {error}")]
     At { server: String, error: Box<Self> },
@@ -81,14 +83,8 @@ impl Connector {
     ) -> Result<Connected, ConnectError> {
         let mut last = ConnectError::Redirections;
         for server in &self.config.servers {
-            let connected = match &self.config.sentinel_master {
-                None => self.connect_to(server.clone(), &on_push, timeout).await,
-                Some(name) => match self.master(server, name).await {
-                    Ok(master) => self.connect_to(master, &on_push, timeout).await,
-                    Err(error) => Err(error),
-                },
-            };
-            match connected {
+            let connecting = self.connect_by(server, &on_push, timeout);
+            match time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or(Err(ConnectError::Slow)) {
                 Ok(connected) => return Ok(connected),
                 Err(error) => {
                     let server = format!("{}:{}", server.host, server.port);
@@ -97,6 +93,20 @@ impl Connector {
             }
         }
         Err(last)
+    }
+
+    /// Connects to a server, or to the master that it knows as a sentinel.
+    async fn connect_by(
+        &self,
+        server: &RedisServer,
+        on_push: &PushHandler,
+        timeout: Duration,
+    ) -> Result<Connected, ConnectError> {
+        let master = match &self.config.sentinel_master {
+            None => server.clone(),
+            Some(name) => self.master(server, name).await?,
+        };
+        self.connect_to(master, on_push, timeout).await
     }
 
     /// Connects to a server, or to the node of its cluster that has the keys, and subscribes to the channels.

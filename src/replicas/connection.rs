@@ -20,8 +20,6 @@ use super::{
 };
 use runtime::{clock::Clock, entropy::Entropy};
 
-/// How long a connection may take to be made; no request waits for it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the next connection, ± a quarter: replicas do not come back together.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -127,9 +125,9 @@ impl Connection {
     /// Makes the connection, and again whenever it fails, until dropped.
     pub(super) async fn keep_up(&self, on_push: PushHandler) {
         loop {
-            match self.connect(&on_push).await {
+            match self.connector.connect(Arc::clone(&on_push), self.timeout).await {
                 Ok(connected) => self.use_while_well(connected).await,
-                Err(problem) => self.report_down(problem),
+                Err(error) => self.report_down(error.to_string()),
             }
             self.was_tried.send_replace(true);
             time::sleep(RECONNECT_INTERVAL.mul_f64(0.75 + self.entropy.unit() / 2.0)).await;
@@ -140,14 +138,6 @@ impl Connection {
     pub(super) async fn was_tried(&self) {
         // Cannot fail: the sender lives as long as this does.
         let _ = self.was_tried.subscribe().wait_for(|tried| *tried).await;
-    }
-
-    async fn connect(&self, on_push: &PushHandler) -> Result<Connected, String> {
-        let connecting = self.connector.connect(Arc::clone(on_push), self.timeout);
-        match time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err("it did not answer in time".to_owned()),
-        }
     }
 
     async fn use_while_well(&self, (connection, mut driver): Connected) {

@@ -169,9 +169,9 @@ impl Flights {
 
     async fn ask(&self, ids: Ids, holder: &str, wanted: Wanted<'_>) -> Result<Answer, CallError> {
         let mut command = cmd("EVAL");
-        command.arg(scripts::JOIN).arg(4);
+        command.arg(scripts::JOIN).arg(3 + self.quota.keys().len());
         command.arg(self.names.credential(ids.present)).arg(self.names.credential(ids.previous));
-        command.arg(self.names.lease(ids.present)).arg(self.names.quota());
+        command.arg(self.names.lease(ids.present)).arg(self.quota.keys());
         command.arg(holder).arg(as_ms(LEASE_TIME)).arg(as_ms(wanted.ttl));
         let ask = self.quota.ask_with_lease(wanted.is_for_refresh);
         self.quota.add_arguments(&mut command, ask);

@@ -30,6 +30,11 @@ impl Names {
         format!("{}:quota", self.tag)
     }
 
+    /// Whether replicas may still be alone that were so during an outage.
+    pub(super) fn outage(&self) -> String {
+        format!("{}:outage", self.tag)
+    }
+
     /// What the replicas say of themselves, by their id.
     pub(super) fn replicas(&self) -> String {
         format!("{}:replicas", self.tag)

@@ -22,6 +22,10 @@ use runtime::entropy::Entropy;
 
 /// After this time without a word a replica is gone.
 const GONE_AFTER: Duration = Duration::from_secs(5);
+/// If no replica told anything for so long, Redis was not there, and each was alone.
+const SILENCE_MS: u64 = 1500;
+/// How long it takes until all are back: the time to the next connection, and to make it.
+const RETURN_TIME_MS: u64 = 3000;
 /// Versions of the templates whose order is remembered.
 const REMEMBERED_VERSIONS: u32 = 100;
 
@@ -93,11 +97,11 @@ impl Presence {
             templates: version.clone(),
         };
         let mut command = cmd("EVAL");
-        command.arg(scripts::HEARTBEAT).arg(4);
+        command.arg(scripts::HEARTBEAT).arg(5);
         command.arg(self.names.replicas()).arg(self.names.seen());
-        command.arg(self.names.versions()).arg(self.names.revocation_count());
+        command.arg(self.names.versions()).arg(self.names.revocation_count()).arg(self.names.outage());
         command.arg(&self.id).arg(self.sealed(&own)?).arg(GONE_AFTER.as_secs() * 1000);
-        command.arg(version).arg(REMEMBERED_VERSIONS);
+        command.arg(version).arg(REMEMBERED_VERSIONS).arg(SILENCE_MS).arg(RETURN_TIME_MS);
         let told = self.connection.call(&command).await?;
         let fleet = self.parse(told, &own).ok_or_else(|| CallError::Refused("another answer".to_owned()))?;
         *self.fleet.lock().unwrap_or_else(PoisonError::into_inner) = fleet.clone();

@@ -7,7 +7,10 @@
 use std::{
     collections::VecDeque,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use tokio::sync::Notify;
 use super::{
     connection::{CallError, Connection},
     metrics::Metrics,
+    names::Names,
     scripts,
 };
 use runtime::clock::Clock;
@@ -38,9 +42,11 @@ const RECENT: Duration = Duration::from_secs(1);
 pub struct SharedQuota {
     calls_per_second: NonZeroU32,
     replicas: NonZeroU32,
-    key: String,
+    keys: [String; 2],
     connection: Arc<Connection>,
     turns: Mutex<Turns>,
+    /// Whether this replica has told the others that it is back, since Redis is used.
+    is_present: AtomicBool,
     /// The scheduler needs turns.
     asked: Notify,
     /// There are turns, or it is known when to ask again. One waiter at most, the first of the scheduler's queue.
@@ -95,7 +101,7 @@ impl SharedQuota {
     pub(super) fn new(
         calls_per_second: NonZeroU32,
         replicas: NonZeroU32,
-        key: String,
+        names: &Names,
         connection: Arc<Connection>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
@@ -103,9 +109,10 @@ impl SharedQuota {
         Self {
             calls_per_second,
             replicas,
-            key,
+            keys: [names.quota(), names.outage()],
             connection,
             turns: Mutex::default(),
+            is_present: AtomicBool::new(false),
             asked: Notify::new(),
             answered: Notify::new(),
             metrics,
@@ -125,7 +132,17 @@ impl SharedQuota {
 
     /// Whether Redis gives the turns now.
     pub fn is_shared(&self) -> bool {
-        self.connection.is_up() && self.turns().alone_until <= self.clock.monotonic()
+        self.can_be_shared() && self.turns().alone_until <= self.clock.monotonic()
+    }
+
+    /// Says whether the others know that this replica is there. Only then it takes turns: those who were alone during an
+    /// outage may not be back yet.
+    pub(super) fn set_present(&self, is_present: bool) {
+        self.is_present.store(is_present, Ordering::Relaxed);
+    }
+
+    fn can_be_shared(&self) -> bool {
+        self.connection.is_up() && self.is_present.load(Ordering::Relaxed)
     }
 
     /// Whether other replicas wait for turns as well.
@@ -137,7 +154,7 @@ impl SharedQuota {
     pub fn poll(&self, is_for_refresh: bool) -> SharedTurn {
         let now = self.clock.monotonic();
         let mut turns = self.turns();
-        if !self.connection.is_up() || now < turns.alone_until {
+        if !self.can_be_shared() || now < turns.alone_until {
             turns.times.clear();
             return SharedTurn::Alone;
         }
@@ -176,7 +193,7 @@ impl SharedQuota {
             self.asked.notified().await;
             let ask = Ask { count: self.batch(), is_for_refresh: self.turns().is_for_refresh };
             let mut command = cmd("EVAL");
-            command.arg(scripts::TURNS).arg(1).arg(&self.key);
+            command.arg(scripts::TURNS).arg(self.keys.len()).arg(&self.keys);
             self.add_arguments(&mut command, ask);
             let answer = self.connection.call(&command).await;
             match answer.map(|value| Given::parse(&value)) {
@@ -190,7 +207,7 @@ impl SharedQuota {
 
     /// The turns to ask for together with a lease: one, unless there are some.
     pub(super) fn ask_with_lease(&self, is_for_refresh: bool) -> Ask {
-        let is_needed = self.turns().times.is_empty();
+        let is_needed = self.can_be_shared() && self.turns().times.is_empty();
         let count = if is_needed && is_for_refresh {
             1
         } else if is_needed {
@@ -201,9 +218,15 @@ impl SharedQuota {
         Ask { count, is_for_refresh }
     }
 
+    /// The keys that [`scripts::TURNS`] has.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// Appends the arguments that [`scripts::TURNS`] has.
     pub(super) fn add_arguments(&self, command: &mut redis::Cmd, ask: Ask) {
-        command.arg(self.interval_us()).arg(ask.count).arg(as_us(HORIZON)).arg(u8::from(ask.is_for_refresh));
+        command.arg(self.interval_us()).arg(ask.count).arg(as_us(HORIZON));
+        command.arg(u8::from(ask.is_for_refresh)).arg(self.replicas.get());
     }
 
     /// Adds turns that Redis gave.
@@ -213,6 +236,8 @@ impl SharedQuota {
         let (first, interval) = (now + given.first_in, Duration::from_micros(self.interval_us()));
         let count = given.count.min(ask.count);
         turns.times.extend((0..count).map(|number| first + interval * number));
+        // Answers to several lookups may be read in another order than they were given.
+        turns.times.make_contiguous().sort_unstable();
         turns.is_contended = ask.count > 0 && (count == 0 || given.first_in > HORIZON / 2);
         if count == 0 && ask.count > 0 {
             turns.ask_from = first.min(now + HORIZON);

@@ -4,13 +4,15 @@
 
 /// Gives turns: a rate limit (GCRA) whose state is the time of the next turn, in microseconds of Redis's clock.
 ///
-/// `take(key, interval, count, horizon, is_for_refresh)` returns how many turns there are and when the first is, or
-/// none and when there may be some. A refresh gets one only if none is given out ahead: users go first. Without a state,
-/// as after `FLUSHALL`, it begins where no turn can have been given out before. A state far ahead is not ours.
+/// `take` returns how many turns there are and when the first is, or none and when there may be some. A refresh gets one
+/// only if none is given out ahead: users go first. Without a state, as after `FLUSHALL`, it begins where no turn can
+/// have been given out before. A state far ahead is not ours. After an outage, those who are back share the part of one,
+/// because the others may not know yet.
 macro_rules! take {
     () => {
         r"
-local function take(key, interval, count, horizon, is_for_refresh)
+local function take(key, outage, interval, count, horizon, is_for_refresh, replicas)
+  if redis.call('EXISTS', outage) == 1 then interval, count = interval * replicas, math.min(count, 1) end
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
   local state = tonumber(redis.call('GET', key) or '')
@@ -31,18 +33,21 @@ end
     };
 }
 
-/// Gives turns. Key: the quota. Arguments: interval, count, horizon, 1 for a refresh.
+/// Gives turns. Keys: the quota, the outage. Arguments: interval, count, horizon, 1 for a refresh, how many replicas
+/// there are.
 pub(super) const TURNS: &str = concat!(
     take!(),
     r"
-local given, first = take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1')
+local given, first = take(
+  KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
+)
 return {given, first}
 "
 );
 
 /// Looks for a credential; else takes the lease to fetch it, with turns.
 ///
-/// Keys: the credential under the present key and under the previous one, the lease, the quota. Arguments: the holder,
+/// Keys: the credential under the present key and under the previous one, the lease, those of [`TURNS`]. Arguments: the holder,
 /// the time of the lease, the time that the credential must have left, both in milliseconds; then those of [`TURNS`].
 /// Returns what became of it (0 leased, 1 found, 2 leased by another, 3 cannot be leased), the credential or an older
 /// one that is still active, which of the two keys it was under, and for 0 the turns.
@@ -60,7 +65,9 @@ if older and older_ttl >= tonumber(ARGV[3]) then return {1, older, older_key, 0,
 local leased = redis.pcall('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2])
 if not leased then return {2, older, older_key, 0, 0} end
 if leased.err then return {3, older, older_key, 0, 0} end
-local given, first = take(KEYS[4], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1')
+local given, first = take(
+  KEYS[4], KEYS[5], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
+)
 return {0, older, older_key, given, first}
 "
 );
@@ -98,12 +105,14 @@ return redis.call('PUBLISH', ARGV[2], ARGV[3])
 /// Says that a replica lives, and returns what the others say.
 ///
 /// Keys: what the replicas say, when they were seen, when versions of templates were first seen, the number of changes
-/// of revocations. Arguments: the replica, what it says, the time after which a replica is gone in milliseconds, the
-/// version of its templates, how many versions are remembered. Returns what all say, the versions with their times, and
-/// the number of changes.
+/// of revocations, the outage. Arguments: the replica, what it says, the time after which a replica is gone, the version
+/// of its templates, how many versions are remembered, the silence that is an outage, and the time in which all return
+/// from it; times are milliseconds. Returns what all say, the versions in their order, and the number of changes.
 pub(super) const HEARTBEAT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local latest = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
+if not latest[2] or tonumber(latest[2]) < now - tonumber(ARGV[6]) then redis.call('SET', KEYS[5], '1', 'PX', ARGV[7]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZADD', KEYS[3], 'NX', now, ARGV[4])

@@ -13,7 +13,8 @@ use crate::{
 
 const CALLS_PER_SECOND: usize = 100;
 
-fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
+/// Four replicas that know of each other, so that they share the whole quota.
+async fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
     let url = format!("{:?}", redis.url());
     let limited = |_| {
         let setup = setup(sts.address, &url, 4)
@@ -21,14 +22,23 @@ fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
             .with_section("sts", "timeout = \"30s\"");
         start(setup)
     };
-    (0..4).map(limited).collect()
+    let brokers: Vec<Broker> = (0..4).map(limited).collect();
+    wait_until_outage_is_over(redis).await;
+    brokers
+}
+
+/// For three seconds, replicas are careful: others may be alone.
+async fn wait_until_outage_is_over(redis: &RedisServer) {
+    while !redis.keys("*:outage").is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_replicas_together_keep_the_quota_and_use_it() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis);
+    let brokers = limited_fleet(&sts, &redis).await;
     let started = Instant::now();
     let answers = request_all(&brokers, (0..400).map(|user| format!("user{user}"))).await;
     let took = started.elapsed();
@@ -44,7 +54,7 @@ async fn all_replicas_together_keep_the_quota_and_use_it() {
 async fn a_lone_replica_may_use_the_whole_quota_and_only_its_part_without_redis() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis);
+    let brokers = limited_fleet(&sts, &redis).await;
     let started = Instant::now();
     request_all(&brokers[..1], (0..200).map(|user| format!("user{user}"))).await;
     let took = started.elapsed();
@@ -64,7 +74,7 @@ async fn a_lone_replica_may_use_the_whole_quota_and_only_its_part_without_redis(
 async fn wiping_redis_does_not_let_more_calls_through() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis);
+    let brokers = limited_fleet(&sts, &redis).await;
     let requests = request_all(&brokers, (0..300).map(|user| format!("user{user}")));
     let wiping = async {
         for _ in 0..10 {
@@ -76,4 +86,29 @@ async fn wiping_redis_does_not_let_more_calls_through() {
     assert!(answers.iter().all(|answer| answer.status == 200));
     let most = sts.most_in_a_second();
     assert!(most <= CALLS_PER_SECOND, "{most} calls in a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quota_holds_while_redis_comes_and_goes() {
+    let mut redis = RedisServer::start();
+    let sts = MeasuredSts::start(Duration::ZERO).await;
+    let brokers = limited_fleet(&sts, &redis).await;
+    let requests = request_all(&brokers, (0..600).map(|user| format!("user{user}")));
+    let failing = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            redis.kill();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            redis.start_again();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            redis.signal(Signal::STOP);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            redis.signal(Signal::CONT);
+        }
+    };
+    let (answers, ()) = tokio::join!(requests, failing);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let most = sts.most_in_a_second();
+    println!("at most {most} calls in a second while Redis comes and goes");
+    assert!(most <= CALLS_PER_SECOND + CALLS_PER_SECOND / 10, "{most} calls in a second");
 }

@@ -32,7 +32,7 @@ impl RedisServer {
         std::fs::write(&cert_file, certificate).unwrap();
         std::fs::write(&key_file, key).unwrap();
         let tls_port = free_port();
-        let server = Self::start_with(&[
+        let mut server = Self::start_with(&[
             "--tls-port",
             &tls_port.to_string(),
             "--tls-cert-file",
@@ -44,7 +44,8 @@ impl RedisServer {
             "--tls-auth-clients",
             "no",
         ]);
-        Self { tls_port: Some(tls_port), ..server }
+        server.tls_port = Some(tls_port);
+        server
     }
 
     /// A node of a cluster that is made later.
