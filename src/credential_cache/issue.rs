@@ -24,7 +24,7 @@ use templates::Grant;
 /// it; a failed attempt ends the wait at once.
 pub(super) const STALE_PATIENCE: Duration = Duration::from_millis(500);
 /// `Retry-After` of a request whose time ended while its fetch goes on.
-const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long an STS failure that cannot pass by itself is returned for the same grant without another call.
 pub(super) const FAILURE_CACHE_TTL: Duration = Duration::from_secs(1);

@@ -9,13 +9,14 @@ use std::{sync::Arc, time::Duration};
 use super::{
     CredentialCache, Inner,
     cached_credential::CachedCredential,
+    issue::{STALE_PATIENCE, UNFINISHED_RETRY_AFTER},
     single_flight::{FetchResult, Fetched},
 };
 use crate::{
     config::RevokedPrincipal,
     replicas::{Joined, Replicas, RevocationChange, SharedCredential, Wanted},
     request::RequestContext,
-    sts::{IssueRequest, Priority},
+    sts::{IssueRequest, Priority, StsError},
 };
 use runtime::clock::time_until;
 use templates::Grant;
@@ -58,6 +59,7 @@ impl Inner {
             not_before: replicas.restored_at(grant.principal().fingerprint()),
             is_for_refresh: request.priority == Priority::Refresh,
             patience: self.sts.timeout() * PATIENCE_FACTOR,
+            patience_with_older: STALE_PATIENCE,
         };
         // Read before, so that a rotation meanwhile counts as one after it.
         let version = self.sts.source_credentials_version();
@@ -65,10 +67,14 @@ impl Inner {
             Joined::Found(found) => {
                 Ok(Fetched { credential: self.store_shared(found, grant, version), is_shared: true })
             }
+            Joined::Late(older) => {
+                self.store_older(older, &grant, version);
+                let detail = "another replica calls STS, which has not answered yet".to_owned();
+                Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER })
+            }
             Joined::Fetch(lease, older) => {
-                if let Some(older) = older.filter(|older| self.lasts_longer(older, &grant)) {
-                    // It serves the user if STS fails.
-                    self.store_shared(older, grant, version);
+                if let Some(older) = older {
+                    self.store_older(older, &grant, version);
                 }
                 let fetched = lease.hold(self.fetch_and_store(request, context)).await;
                 match &fetched {
@@ -86,9 +92,12 @@ impl Inner {
         self.cache.peek(grant).map_or(ttl, |cached| ttl.max(cached.ttl(now) + MIN_GAIN))
     }
 
-    fn lasts_longer(&self, older: &SharedCredential, grant: &Grant) -> bool {
+    /// Keeps an older credential, which serves the user while STS fails, unless the cached one lasts longer.
+    fn store_older(&self, older: SharedCredential, grant: &Arc<Grant>, version: u64) {
         let cached = self.cache.peek(grant);
-        cached.is_none_or(|cached| cached.credential().expires_at < older.credential.expires_at)
+        if cached.is_none_or(|cached| cached.credential().expires_at < older.credential.expires_at) {
+            self.store_shared(older, Arc::clone(grant), version);
+        }
     }
 
     fn store_shared(

@@ -133,8 +133,12 @@ impl Connector {
             };
             driver.abort();
             let ConnectError::Redis(redirect) = &error else { return Err(error) };
-            let Some((host, port)) = redirect.redirect_node() else { return Err(error) };
-            server = RedisServer { host: host.to_owned(), port, ..server };
+            let Some(node) = redirect.redirect_node().and_then(|(address, _slot)| node(address)) else {
+                return Err(error);
+            };
+            // A node that does not know its own name says nothing for it: the host is the same.
+            let host = if node.0.is_empty() { server.host } else { node.0.to_owned() };
+            server = RedisServer { host, port: node.1, ..server };
         }
         Err(ConnectError::Redirections)
     }
@@ -199,5 +203,25 @@ impl Connector {
         let name = ServerName::try_from(server.host.clone())?;
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
         Ok(Box::new(stream))
+    }
+}
+
+/// The host and port of a redirection.
+fn node(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirection_names_a_host_an_address_or_only_a_port() {
+        assert_eq!(node("10.0.0.7:6379"), Some(("10.0.0.7", 6379)));
+        assert_eq!(node("[::1]:7000"), Some(("::1", 7000)));
+        assert_eq!(node("::1:7000"), Some(("::1", 7000)), "as Redis writes it");
+        assert_eq!(node(":7001"), Some(("", 7001)));
+        assert_eq!(node("a.internal"), None);
     }
 }

@@ -73,6 +73,8 @@ pub struct Wanted<'a> {
     pub is_for_refresh: bool,
     /// How long another replica's fetch is waited for.
     pub patience: Duration,
+    /// How long it is waited for if an older credential is active.
+    pub patience_with_older: Duration,
 }
 
 /// What a caller has to do.
@@ -80,6 +82,8 @@ pub struct Wanted<'a> {
 pub enum Joined {
     /// Nothing: another replica fetched the credential.
     Found(SharedCredential),
+    /// Nothing for now: another replica fetches it and takes long, and this older one is active.
+    Late(SharedCredential),
     /// Fetch it, and end the lease. Meanwhile, an older one is active.
     Fetch(Lease, Option<SharedCredential>),
 }
@@ -114,7 +118,7 @@ impl Flights {
     /// Finds a credential, or makes the caller the one who fetches it.
     pub(super) async fn join(self: &Arc<Self>, wanted: Wanted<'_>) -> Joined {
         let ids = self.ids(wanted);
-        let deadline = self.clock.monotonic() + wanted.patience;
+        let started = self.clock.monotonic();
         // Before the first look, so that nothing published after it is missed.
         let waiter = self.waiters.register(ids.present);
         let mut has_waited = false;
@@ -142,7 +146,12 @@ impl Flights {
                     self.metrics.looked_up(Lookup::Missed);
                     return Joined::Fetch(Lease { is_held: true, replaces: was_refused, ..lease }, found);
                 }
-                2 if self.clock.monotonic() < deadline => {
+                2 if self.clock.monotonic() < started + wanted.patience => {
+                    let is_late = self.clock.monotonic() >= started + wanted.patience_with_older;
+                    if let Some(older) = found.filter(|_| is_late) {
+                        self.metrics.looked_up(Lookup::Late);
+                        return Joined::Late(older);
+                    }
                     has_waited = true;
                     let _ = time::timeout(POLL_INTERVAL, waiter.notify.notified()).await;
                 }

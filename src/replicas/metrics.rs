@@ -16,6 +16,8 @@ pub enum Lookup {
     Found,
     /// It was there after another replica had fetched it.
     FoundAfterWait,
+    /// Another replica fetches it and takes long; an older one is active.
+    Late,
     /// It was not there, and this replica fetches it.
     Missed,
     /// What was there is not used.
@@ -25,14 +27,15 @@ pub enum Lookup {
 }
 
 impl Lookup {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Found, Self::FoundAfterWait, Self::Missed, Self::Refused, Self::Alone];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Found, Self::FoundAfterWait, Self::Late, Self::Missed, Self::Refused, Self::Alone];
 
     /// Value of the label `outcome`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Found => "found",
             Self::FoundAfterWait => "found_after_wait",
+            Self::Late => "late",
             Self::Missed => "missed",
             Self::Refused => "refused",
             Self::Alone => "alone",

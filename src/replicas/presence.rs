@@ -1,7 +1,10 @@
 //! What replicas tell of themselves, so that each can show the fleet and notice that others serve later templates.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,8 @@ pub(super) struct Presence {
     id: String,
     started_at: Timestamp,
     fleet: Mutex<Fleet>,
+    /// Whether it was ever told. A replica that was not cannot return from an outage.
+    was_present: AtomicBool,
     connection: Arc<Connection>,
     names: Arc<Names>,
     sealers: Arc<Sealers>,
@@ -74,7 +79,16 @@ impl Presence {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let id = entropy.hex_id();
-        Self { id, started_at, fleet: Mutex::default(), connection, names, sealers, entropy }
+        Self {
+            id,
+            started_at,
+            fleet: Mutex::default(),
+            was_present: AtomicBool::new(false),
+            connection,
+            names,
+            sealers,
+            entropy,
+        }
     }
 
     /// The name of this replica.
@@ -102,8 +116,10 @@ impl Presence {
         command.arg(self.names.versions()).arg(self.names.revocation_count()).arg(self.names.outage());
         command.arg(&self.id).arg(self.sealed(&own)?).arg(GONE_AFTER.as_secs() * 1000);
         command.arg(version).arg(REMEMBERED_VERSIONS).arg(SILENCE_MS).arg(RETURN_TIME_MS);
+        command.arg(u8::from(self.was_present.load(Ordering::Relaxed)));
         let told = self.connection.call(&command).await?;
         let fleet = self.parse(told, &own).ok_or_else(|| CallError::Refused("another answer".to_owned()))?;
+        self.was_present.store(true, Ordering::Relaxed);
         *self.fleet.lock().unwrap_or_else(PoisonError::into_inner) = fleet.clone();
         Ok(fleet)
     }

@@ -106,13 +106,15 @@ return redis.call('PUBLISH', ARGV[2], ARGV[3])
 ///
 /// Keys: what the replicas say, when they were seen, when versions of templates were first seen, the number of changes
 /// of revocations, the outage. Arguments: the replica, what it says, the time after which a replica is gone, the version
-/// of its templates, how many versions are remembered, the silence that is an outage, and the time in which all return
-/// from it; times are milliseconds. Returns what all say, the versions in their order, and the number of changes.
+/// of its templates, how many versions are remembered, the silence that is an outage, the time in which all return from
+/// it, and 1 if this replica returns; times are milliseconds. Returns what all say, the versions in their order, and the
+/// number of changes.
 pub(super) const HEARTBEAT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local latest = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
-if not latest[2] or tonumber(latest[2]) < now - tonumber(ARGV[6]) then redis.call('SET', KEYS[5], '1', 'PX', ARGV[7]) end
+local is_outage = ARGV[8] == '1' and (not latest[2] or tonumber(latest[2]) < now - tonumber(ARGV[6]))
+if is_outage then redis.call('SET', KEYS[5], '1', 'PX', ARGV[7]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZADD', KEYS[3], 'NX', now, ARGV[4])

@@ -18,7 +18,7 @@ pub(crate) fn setup(sts: SocketAddr, redis: &str, replicas: u32) -> Setup {
     Setup::new(sts).with_section(
         "redis",
         &format!(
-            "url = {redis}\nencryption_key_file = \"redis.key\"\nreplicas = {replicas}\ntimeout = \"200ms\""
+            "url = {redis}\nencryption_key_file = \"redis.key\"\nreplicas = {replicas}\ntimeout = \"1s\""
         ),
     )
 }

@@ -31,6 +31,7 @@ async fn the_document_has_what_replicas_show_and_the_others_do_not() {
     let brokers = fleet(sts.address, &redis, 2);
     request_all(&brokers, (0..4).map(|user| format!("user{user}"))).await;
     let alone = Setup::new(sts.address).start();
+    request_all(std::slice::from_ref(&alone), ["alice".to_owned()]).await;
     let shown = brokers[0].metrics().await;
     let metrics = documented(&document_of_replicas());
     let expected: BTreeSet<(String, String)> =

@@ -1,99 +1,95 @@
-//! One quota for all replicas, as STS sees it.
+//! One quota for all replicas. STS counts; on a busy machine calls may come later than they should, and never sooner, so
+//! the tests look at how long it took at least.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::{
-    fleet::{request_all, setup, start},
+    fleet::{request_all, setup, start, wait_until},
     measured_sts::MeasuredSts,
     redis_server::RedisServer,
     support::Broker,
 };
 
-const CALLS_PER_SECOND: usize = 100;
+const CALLS_PER_SECOND: u32 = 100;
 
-/// Four replicas that know of each other, so that they share the whole quota.
-async fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
+fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
     let url = format!("{:?}", redis.url());
     let limited = |_| {
         let setup = setup(sts.address, &url, 4)
             .with("calls_per_second = 600", &format!("calls_per_second = {CALLS_PER_SECOND}"))
-            .with_section("sts", "timeout = \"30s\"");
+            .with_section("sts", "timeout = \"1m\"");
         start(setup)
     };
-    let brokers: Vec<Broker> = (0..4).map(limited).collect();
-    wait_until_outage_is_over(redis).await;
-    brokers
+    (0..4).map(limited).collect()
 }
 
-/// For three seconds, replicas are careful: others may be alone.
-async fn wait_until_outage_is_over(redis: &RedisServer) {
-    while !redis.keys("*:outage").is_empty() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+/// Requests the keys of so many new users, and returns how long that took.
+async fn fetch(brokers: &[Broker], name: &str, users: u32) -> Duration {
+    let started = Instant::now();
+    let answers = request_all(brokers, (0..users).map(|user| format!("{name}{user}"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    started.elapsed()
+}
+
+/// The shortest time for so many calls: the first second's may come at once.
+fn shortest(calls: u32) -> Duration {
+    Duration::from_secs(1) * (calls - CALLS_PER_SECOND) / CALLS_PER_SECOND
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_replicas_together_keep_the_quota_and_use_it() {
+async fn all_replicas_together_keep_the_quota() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis).await;
-    let started = Instant::now();
-    let answers = request_all(&brokers, (0..400).map(|user| format!("user{user}"))).await;
-    let took = started.elapsed();
-    assert!(answers.iter().all(|answer| answer.status == 200));
+    let brokers = limited_fleet(&sts, &redis);
+    let took = fetch(&brokers, "user", 400).await;
+    println!("400 keys in {took:?}, at most {} calls in a second", sts.most_in_a_second());
+    assert!(took >= shortest(400), "{took:?}");
     assert_eq!(sts.calls(), 400);
-    let most = sts.most_in_a_second();
-    assert!(most <= CALLS_PER_SECOND, "{most} calls in a second");
-    println!("400 keys in {took:?}, at most {most} calls in a second");
-    assert!(took < Duration::from_millis(7000), "{took:?}: the quota is not used");
+    let mut in_turns = 0;
+    for broker in &brokers {
+        in_turns += broker.figure(&["cosbroker_shared_turns_used_total"]).await;
+    }
+    assert!(in_turns > 200, "{in_turns} of 400 calls were made in a turn");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lone_replica_may_use_the_whole_quota_and_only_its_part_without_redis() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis).await;
-    let started = Instant::now();
-    request_all(&brokers[..1], (0..200).map(|user| format!("user{user}"))).await;
-    let took = started.elapsed();
-    assert!(took < Duration::from_millis(3500), "{took:?}: more than its part");
+    let brokers = limited_fleet(&sts, &redis);
+    fetch(&brokers[..1], "one", 10).await;
+    assert_eq!(brokers[0].figure(&["cosbroker_sts_quota_allowed"]).await, 100);
     redis.signal(Signal::STOP);
-    let started = Instant::now();
-    let answers = request_all(&brokers, (0..100).map(|user| format!("alone{user}"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200));
-    let took = started.elapsed();
+    for broker in &brokers {
+        wait_until(broker, |shown| shown["redis_up"] == false).await;
+    }
+    let took = fetch(&brokers, "alone", 200).await;
     redis.signal(Signal::CONT);
-    let most = sts.most_in_a_second();
-    assert!(most <= CALLS_PER_SECOND, "{most} calls in a second");
-    assert!(took > Duration::from_millis(900), "{took:?}: each replica has a quarter");
+    assert!(took >= shortest(200), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wiping_redis_does_not_let_more_calls_through() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis).await;
-    let requests = request_all(&brokers, (0..300).map(|user| format!("user{user}")));
+    let brokers = limited_fleet(&sts, &redis);
     let wiping = async {
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_millis(200)).await;
             redis.cli(&["flushall"]);
         }
     };
-    let (answers, ()) = tokio::join!(requests, wiping);
-    assert!(answers.iter().all(|answer| answer.status == 200));
-    let most = sts.most_in_a_second();
-    assert!(most <= CALLS_PER_SECOND, "{most} calls in a second");
+    let (took, ()) = tokio::join!(fetch(&brokers, "user", 300), wiping);
+    assert!(took >= shortest(300), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_quota_holds_while_redis_comes_and_goes() {
     let mut redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let brokers = limited_fleet(&sts, &redis).await;
-    let requests = request_all(&brokers, (0..600).map(|user| format!("user{user}")));
+    let brokers = limited_fleet(&sts, &redis);
     let failing = async {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(700)).await;
@@ -106,9 +102,7 @@ async fn the_quota_holds_while_redis_comes_and_goes() {
             redis.signal(Signal::CONT);
         }
     };
-    let (answers, ()) = tokio::join!(requests, failing);
-    assert!(answers.iter().all(|answer| answer.status == 200));
-    let most = sts.most_in_a_second();
-    println!("at most {most} calls in a second while Redis comes and goes");
-    assert!(most <= CALLS_PER_SECOND + CALLS_PER_SECOND / 10, "{most} calls in a second");
+    let (took, ()) = tokio::join!(fetch(&brokers, "user", 600), failing);
+    println!("600 keys in {took:?}, at most {} calls in a second", sts.most_in_a_second());
+    assert!(took >= shortest(600), "{took:?}");
 }
