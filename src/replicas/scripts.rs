@@ -81,12 +81,13 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 /// Ends a lease with a credential, and wakes who waits.
 ///
 /// Keys: the credential, the lease. Arguments: the holder, the credential, its time in milliseconds, the channel, the
-/// name, and 1 to replace what is there. Another's credential is not replaced once the lease is lost: what others were
-/// handed out as the one flight stays. Returns 1 if it is stored, 0 if not, or the error.
+/// name, and 1 to replace what is there. Who lost the lease stores only if there is neither a credential nor another
+/// holder: what others are handed out as the one flight stays. Returns 1 if it is stored, 0 if not, or the error.
 pub(super) const FINISH: &str = r"
-local holds = redis.call('GET', KEYS[2]) == ARGV[1]
+local holder = redis.call('GET', KEYS[2])
+local holds = holder == ARGV[1]
 local stored = 0
-if holds or ARGV[6] == '1' or redis.call('EXISTS', KEYS[1]) == 0 then
+if holds or ARGV[6] == '1' or (not holder and redis.call('EXISTS', KEYS[1]) == 0) then
   stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 end
 if holds then redis.call('DEL', KEYS[2]) end
