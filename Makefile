@@ -8,7 +8,7 @@ HELM := target/helm
 PEERS := target/peers
 VENDOR_SUITES := target/vendor-suites
 
-.PHONY: all quick check test rust sdks ops simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
+.PHONY: all quick check test rust sdks ops replicas replicas-large redis simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
   prometheus helm spin valgrind deny sandbox
 
 all: check test
@@ -25,7 +25,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 # Every test.
-test: rust sdks ops
+test: rust sdks ops replicas
 
 # The tests that need nothing but Rust; then those of the build without the sandbox.
 rust:
@@ -39,6 +39,16 @@ sdks: oracle sdk
 # The tests that need Prometheus, systemd, Helm and spin.
 ops: prometheus helm spin
 	$(CARGO) test --locked --workspace --test ops
+
+# The tests of several replicas beside a real Redis.
+replicas: redis
+	$(CARGO) test --locked --workspace --test replicas
+
+# Many users and a rolling restart beside four replicas of a release build: prints the figures of docs/operate/replicas.md.
+replicas-large: redis
+	$(CARGO) build --release --locked
+	COSBROKER_BINARY=$${COSBROKER_BINARY:-$(CURDIR)/target/release/cosbroker} \
+	$(CARGO) test --locked --workspace --test replicas -- --ignored --nocapture --test-threads 1
 
 # The simulation of the broker's core with as many seeds as wanted; `make test` runs 10,000. SIMULATION_SEED=n runs one.
 SIMULATION_SEEDS ?= 1000000
@@ -141,6 +151,12 @@ spin:
 	command -v spin >/dev/null && command -v cc >/dev/null \
 	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends spin gcc libc6-dev; } \
 	|| { echo "make spin: spin is missing, and apt-get cannot install it; install it and a C compiler"; exit 1; }
+
+# Redis and its sentinel, from Debian's packages or this machine. RUNLEVEL=1 keeps the packages from starting a service.
+redis:
+	command -v redis-server >/dev/null && command -v redis-cli >/dev/null \
+	|| { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends redis-server redis-tools; } \
+	|| { echo "make redis: redis-server is missing, and apt-get cannot install it; install it"; exit 1; }
 
 # The servers that `make bench` runs beside the broker.
 peers: $(PEERS)/installed

@@ -53,6 +53,7 @@ use crate::{
     identity::Verifier,
     metrics::MetricsWriter,
     reload::TemplateStore,
+    replicas::Replicas,
     sts::TencentSts,
 };
 use runtime::{clock::Clock, entropy::Entropy};
@@ -68,6 +69,8 @@ pub(crate) struct Services {
     pub(crate) recent: RecentRefusals,
     /// None if no canary is configured.
     pub(crate) canary: Option<Arc<Canary>>,
+    /// None if nothing is shared with other replicas.
+    pub(crate) replicas: Option<Arc<Replicas>>,
     pub(crate) audit: Audit,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,

@@ -23,7 +23,8 @@ pub use self::{
 };
 use crate::{
     admin::AdminState, audit::Audit, canary::Canary, connections::Server, credential_cache::CredentialCache,
-    http::Certificate, identity::Verifier, reload::TemplateStore, sts::TencentSts, telemetry::Tracer,
+    http::Certificate, identity::Verifier, reload::TemplateStore, replicas::Replicas, sts::TencentSts,
+    telemetry::Tracer,
 };
 use runtime::clock::Clock;
 
@@ -38,6 +39,8 @@ pub struct App {
     templates: Arc<TemplateStore>,
     sts: Arc<TencentSts>,
     cache: CredentialCache,
+    /// None if nothing is shared with other replicas.
+    replicas: Option<Arc<Replicas>>,
     audit: Audit,
     tracer: Tracer,
     snapshot: Option<snapshot::Snapshot>,

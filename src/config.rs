@@ -14,6 +14,7 @@ mod hmac_secret;
 mod issuer;
 mod limits;
 mod network;
+mod redis;
 mod replace_file;
 mod revoked;
 mod secrets;
@@ -45,6 +46,7 @@ pub use self::{
     issuer::{Audience, DiscoverySource, HeaderKeys, Issuer, IssuerMatch, IssuerName, Issuers, KeySource},
     limits::Limits,
     network::{Network, Proxy},
+    redis::{EncryptionKey, Redis, RedisServer},
     revoked::{RevokedFile, RevokedPrincipal},
     secrets::Environment,
     server::Server,
@@ -76,7 +78,7 @@ struct RawConfig {
     limits: limits::RawLimits,
     #[serde(default)]
     network: network::RawNetwork,
-    redis: Option<Spanned<toml::Table>>,
+    redis: Option<Spanned<redis::RawRedis>>,
     audit: Option<audit::RawAudit>,
     tracing: Option<tracing::RawTracing>,
     snapshot: Option<snapshot::RawSnapshot>,
@@ -94,6 +96,7 @@ pub struct Config {
     cache: Cache,
     limits: Limits,
     network: Network,
+    redis: Option<Redis>,
     audit: Option<Audit>,
     tracing: Option<Tracing>,
     snapshot: Option<Snapshot>,
@@ -119,6 +122,8 @@ pub struct ConfigParts {
     pub limits: Limits,
     /// How others are reached.
     pub network: Network,
+    /// What replicas share, if configured.
+    pub redis: Option<Redis>,
     /// The audit log, if configured.
     pub audit: Option<Audit>,
     /// The export of traces, if configured.
@@ -227,6 +232,7 @@ impl Config {
             cache,
             limits,
             network,
+            redis,
             audit,
             tracing,
             snapshot,
@@ -241,6 +247,7 @@ impl Config {
             cache,
             limits,
             network,
+            redis,
             audit,
             tracing,
             snapshot,
@@ -252,9 +259,6 @@ impl Config {
 impl RawConfig {
     /// Checks every section; nothing if one has a problem.
     fn check(self, context: &Context<'_>, problems: &mut Problems) -> Option<Config> {
-        if let Some(section) = &self.redis {
-            problems.push(context.problem(section.span(), "[redis] is not built yet", "remove the section"));
-        }
         let network = problems.keep(self.network.check(context));
         let context = &Context { network: network.clone().unwrap_or_default(), ..*context };
         let server = problems.keep(self.server.check(context));
@@ -262,6 +266,8 @@ impl RawConfig {
         let sts = problems.keep(sts::RawSts::check(self.sts, context));
         let cache = problems.keep(self.cache.check(context));
         let limits = problems.keep(self.limits.check(context));
+        let redis = self.redis.map(|redis| redis::RawRedis::check(redis, context)).transpose();
+        let redis = problems.keep(redis);
         let audit = problems.keep(self.audit.map(|audit| audit.check(context)).transpose());
         let tracing = problems.keep(self.tracing.map(|tracing| tracing.check(context)).transpose());
         let issuers = issuer::check_all(self.issuer, context, problems);
@@ -283,6 +289,7 @@ impl RawConfig {
             cache: cache?,
             limits: limits?,
             network: network?,
+            redis: redis?,
             audit: audit?,
             tracing: tracing?,
             snapshot: snapshot?,

@@ -17,10 +17,14 @@ mod metrics;
 mod outcome;
 mod recent;
 mod revocation;
+mod second_level;
 mod single_flight;
 mod snapshot;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
@@ -48,6 +52,7 @@ pub use self::{
 use crate::{
     audit::Audit,
     config,
+    replicas::Replicas,
     request::RequestContext,
     sts::{Sts, StsError},
 };
@@ -72,6 +77,8 @@ struct Inner {
     inventory: Inventory,
     revoked: RevokedUsers,
     fetches: SingleFlight,
+    /// Set once, if there are other replicas.
+    replicas: OnceLock<Arc<Replicas>>,
     /// Failures that cannot pass by themselves, until when on the monotonic clock.
     failures: moka::sync::Cache<Fingerprint, (Duration, StsError)>,
     user_rate: UserRateLimit,
@@ -162,6 +169,7 @@ impl CredentialCache {
             inventory: Inventory::new(rules.inventory_bytes(), clock.now()),
             revoked: RevokedUsers::new(limits.revoked.clone()),
             fetches: SingleFlight::new(runtime),
+            replicas: OnceLock::new(),
             failures: moka::sync::Cache::new(MAX_CACHED_FAILURES),
             user_rate: UserRateLimit::new(limits.per_user, Arc::clone(&clock)),
             scopes: ScopeLimit::new(limits.scopes_per_user, Arc::clone(&clock)),

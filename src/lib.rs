@@ -14,6 +14,7 @@ pub mod identity;
 pub mod metrics;
 pub mod network;
 pub mod reload;
+pub mod replicas;
 pub mod request;
 #[cfg(test)]
 mod simulation;

@@ -30,7 +30,7 @@ pub use self::{
     source_credentials::SourceCredentialsStatus, tencent::TencentSts,
 };
 use crate::telemetry::TraceContext;
-use templates::Grant;
+use templates::{Grant, fingerprint::Fingerprint};
 pub use tencent_sts::TemporaryCredential;
 
 /// Issues temporary keys. The credential cache and the canary know no more of STS than this.
@@ -52,6 +52,9 @@ pub trait Sts: Debug + Send + Sync + 'static {
 
     /// The version of the source credentials: another number after each rotation.
     fn source_credentials_version(&self) -> u64;
+
+    /// Identifies what temporary keys depend on beside their grants: the settings of STS and the source credentials.
+    fn binding(&self) -> Fingerprint;
 }
 
 /// The limits on what may be requested of STS.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::status::{Issuer, Status};
+use super::status::{Issuer, Replicas, Status};
 use crate::{audit, canary, sts::BreakerState};
 
 /// The share of the STS quota whose use raises an alarm.
@@ -34,6 +34,7 @@ impl Status {
         alarms.extend(self.templates_alarm());
         alarms.extend(self.issuers.iter().filter(|issuer| !issuer.ready).map(issuer_alarm));
         alarms.extend(self.revocations_alarm());
+        alarms.extend(self.replicas.iter().flat_map(replicas_alarms));
         alarms.extend(self.audit.as_ref().and_then(audit_failing_alarm));
         alarms.extend(self.audit.as_ref().and_then(audit_lost_alarm));
         alarms
@@ -118,6 +119,38 @@ fn issuer_alarm(issuer: &Issuer) -> Alarm {
         format!("tokens of {} cannot be verified: its key set cannot be fetched", issuer.name),
         "check that its jwks_url responds from here; the log has the error",
     )
+}
+
+fn replicas_alarms(replicas: &Replicas) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    if let Some(problem) = &replicas.problem {
+        alarms.push(Alarm::new(
+            format!(
+                "Redis is not used, and this replica goes on alone with {} calls to STS a second: {problem}",
+                replicas.quota_alone
+            ),
+            "check Redis and the network; it is used again by itself",
+        ));
+    }
+    if replicas.templates_outdated {
+        alarms.push(Alarm::new(
+            "another replica serves a later version of the templates",
+            "update the templates of this one; while a new version is rolled out, this is expected",
+        ));
+    }
+    if replicas.values_refused > 0 {
+        alarms.push(Alarm::new(
+            format!("{} values in Redis were not ours, altered or moved, and were not used", replicas.values_refused),
+            "find out who else writes to this Redis under redis.key_prefix, or with which key other replicas encrypt",
+        ));
+    }
+    if replicas.revocations_unannounced > 0 {
+        alarms.push(Alarm::new(
+            format!("{} revocations are not known to the other replicas", replicas.revocations_unannounced),
+            "until Redis is used again, revoke the users at each replica",
+        ));
+    }
+    alarms
 }
 
 fn audit_failing_alarm(audit: &audit::Status) -> Option<Alarm> {

@@ -127,6 +127,9 @@ pub(super) struct StatusBody {
     /// The last run of the isolation canary, if one is configured.
     #[schema(value_type = Option<Object>)]
     canary: Option<String>,
+    /// Redis, the shared quota and the other replicas, if anything is shared with them.
+    #[schema(value_type = Option<Object>)]
+    replicas: Option<String>,
     /// The latest refusals, the latest first.
     refusals: Vec<RefusalBody>,
 }

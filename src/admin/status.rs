@@ -16,6 +16,7 @@ use crate::{
     http::{OutcomeLabel, RecentRefusal},
     identity::{self, IssuerStatus},
     reload::StoreStatus,
+    replicas,
     sts::{self, BreakerState, Calls},
 };
 
@@ -45,6 +46,8 @@ pub(super) struct Status {
     pub(super) audit: Option<audit::Status>,
     /// None if no canary is configured.
     pub(super) canary: Option<canary::Snapshot>,
+    /// None if nothing is shared with other replicas.
+    pub(super) replicas: Option<Replicas>,
     /// The latest refusals, the latest first.
     pub(super) refusals: Vec<RecentRefusal>,
 }
@@ -117,6 +120,33 @@ pub(super) struct DroppedKey {
     pub(super) reason: String,
 }
 
+/// What this replica shares with others.
+#[derive(Debug, Serialize)]
+pub(super) struct Replicas {
+    /// The name of this replica.
+    pub(super) id: String,
+    pub(super) redis_up: bool,
+    /// Why Redis is not used; none while it is.
+    pub(super) problem: Option<String>,
+    /// Whether the quota is that of all replicas; if not, this replica has its part of it.
+    pub(super) quota_shared: bool,
+    /// Calls to STS a second that this replica may make alone.
+    pub(super) quota_alone: u32,
+    /// How many replicas the configuration expects.
+    pub(super) expected: u32,
+    /// The replicas seen lately, this one included.
+    pub(super) fleet: Vec<replicas::Replica>,
+    /// Whether another serves a later version of the templates.
+    pub(super) templates_outdated: bool,
+    /// Revocations and restorations that the others do not know yet.
+    pub(super) revocations_unannounced: usize,
+    /// Keys looked up in Redis since the start, by outcome.
+    #[serde(serialize_with = "lookups_by_name")]
+    pub(super) lookups: Vec<(replicas::Lookup, u64)>,
+    /// Values in Redis that were not used because they were altered, moved, written by others, or expired.
+    pub(super) values_refused: u64,
+}
+
 /// Active keys and revoked users.
 #[derive(Debug, Serialize)]
 pub(super) struct Keys {
@@ -172,6 +202,7 @@ impl AdminState {
             cache: Cache::of(&cache),
             audit: services.audit.status(),
             canary: services.canary.as_ref().map(|canary| canary.snapshot()),
+            replicas: services.replicas.as_ref().map(|replicas| Replicas::of(replicas.status())),
             refusals: services.recent.list(),
         };
         status.alarms = status.active_alarms();
@@ -244,6 +275,24 @@ impl Sts {
     }
 }
 
+impl Replicas {
+    fn of(status: replicas::Status) -> Self {
+        Self {
+            id: status.id,
+            redis_up: status.redis_up,
+            problem: status.problem,
+            quota_shared: status.quota_shared,
+            quota_alone: status.quota_alone,
+            expected: status.expected,
+            fleet: status.fleet,
+            templates_outdated: status.templates_outdated,
+            revocations_unannounced: status.revocations_unannounced,
+            lookups: status.lookups,
+            values_refused: status.values_refused,
+        }
+    }
+}
+
 impl Issuer {
     fn of(issuer: &IssuerStatus) -> Self {
         Self {
@@ -277,6 +326,13 @@ fn outcomes_by_name<S: Serializer>(counts: &[(OutcomeLabel, u64)], serializer: S
 
 fn reasons_by_name<S: Serializer>(counts: &[(MissReason, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().map(|(reason, count)| (reason.name(), count)))
+}
+
+fn lookups_by_name<S: Serializer>(
+    counts: &[(replicas::Lookup, u64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(outcome, count)| (outcome.name(), count)))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]

@@ -20,6 +20,7 @@ use crate::{
     http::{self, Api, Certificate, CertificateMetrics, RecentRefusals},
     identity::Verifier,
     reload::{TemplateStore, folder},
+    replicas::Replicas,
     sts::{Sts, TencentSts},
     telemetry::{Log, Tracer},
 };
@@ -38,6 +39,7 @@ struct Components {
     sts: Arc<TencentSts>,
     audit: Audit,
     cache: CredentialCache,
+    replicas: Option<Arc<Replicas>>,
     snapshot: Option<Snapshot>,
     canary: Option<Arc<Canary>>,
     requests: http::Metrics,
@@ -81,6 +83,7 @@ impl App {
             cache,
             limits,
             network,
+            redis,
             audit,
             tracing,
             snapshot,
@@ -97,8 +100,15 @@ impl App {
         let verifier = Arc::new(verifier);
         let tracer =
             Tracer::start(tracing.as_ref(), &network, Arc::clone(&clock), Arc::clone(&entropy), &runtime)?;
+        let calls_per_second = sts.calls_per_second();
         let sts = TencentSts::new(sts, &network, Arc::clone(&clock), Arc::clone(&entropy))?;
-        let sts = Arc::new(sts.traced(tracer.clone()));
+        let sts = sts.traced(tracer.clone());
+        let replicas = redis.map(|redis| Replicas::new(redis, calls_per_second, &network, &clock, &entropy));
+        let replicas = replicas.transpose()?.map(Arc::new);
+        let sts = Arc::new(match &replicas {
+            Some(replicas) => sts.sharing(replicas.quota()),
+            None => sts,
+        });
         let audit = Audit::start(audit, Arc::clone(&clock))?;
         let cache = CredentialCache::new(
             cache,
@@ -109,6 +119,9 @@ impl App {
             Arc::clone(&entropy),
             runtime,
         );
+        if let Some(replicas) = &replicas {
+            cache.share(Arc::clone(replicas));
+        }
         let snapshot = snapshot.map(|config| Snapshot::new(config, cache.clone()));
         if let Some(snapshot) = &snapshot {
             snapshot.read(sts.binding());
@@ -122,6 +135,7 @@ impl App {
             sts,
             audit,
             cache,
+            replicas,
             snapshot,
             canary: None,
             requests,
@@ -210,6 +224,7 @@ impl Components {
             templates: self.templates,
             sts: self.sts,
             cache: self.cache,
+            replicas: self.replicas,
             audit: self.audit,
             tracer: self.tracer,
             snapshot: self.snapshot,
@@ -237,6 +252,9 @@ impl Components {
         if let Some(canary) = &self.canary {
             canary.register(&mut registry);
         }
+        if let Some(replicas) = &self.replicas {
+            replicas.register(&mut registry);
+        }
         registry
     }
 
@@ -254,6 +272,7 @@ impl Components {
             requests: self.requests.clone(),
             recent: self.recent.clone(),
             canary: self.canary.clone(),
+            replicas: self.replicas.clone(),
             audit: self.audit.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),

@@ -5,7 +5,9 @@ use std::{
     net::SocketAddr,
 };
 
-use crate::{audit::CannotWrite, canary, identity::KeyFault, sts, telemetry::CannotExport};
+use crate::{
+    audit::CannotWrite, canary, identity::KeyFault, replicas::CannotShare, sts, telemetry::CannotExport,
+};
 use diagnostics::Diagnostic;
 
 /// Why the service cannot start.
@@ -23,6 +25,9 @@ pub enum StartError {
     /// The audit log cannot be written.
     #[error(transparent)]
     Audit(#[from] CannotWrite),
+    /// Nothing can be shared with other replicas.
+    #[error(transparent)]
+    Replicas(#[from] CannotShare),
     /// Traces cannot be exported.
     #[error(transparent)]
     Tracing(#[from] CannotExport),

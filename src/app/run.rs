@@ -10,7 +10,10 @@ use crate::{
     admin::{self, AdminState},
     audit::Event,
     credential_cache::CredentialCache,
-    reload, systemd,
+    reload::{self, TemplateStore},
+    replicas::Replicas,
+    sts::Sts,
+    systemd,
 };
 
 /// The interval at which the rate limits of idle users are removed.
@@ -43,6 +46,12 @@ impl App {
         // The history begins before the first request, which its first sample must not contain.
         self.admin.record_sample();
         let background = Background::default();
+        if let Some(replicas) = self.replicas {
+            let started = Arc::clone(&replicas);
+            background.spawn(share(replicas, Arc::clone(&self.templates), self.cache.clone()));
+            // Before the first request: a user whom an operator revoked at another replica gets nothing here.
+            started.wait_until_started().await;
+        }
         // In the background: a hanging issuer must not keep the process from stopping.
         background.spawn(async move { self.verifier.warm_up().await });
         background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
@@ -95,6 +104,11 @@ impl Background {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// Shares credentials, the quota and revocations with the other replicas.
+async fn share(replicas: Arc<Replicas>, templates: Arc<TemplateStore>, cache: CredentialCache) {
+    replicas.run(|| templates.current().version(), move |change| cache.apply(&change)).await;
 }
 
 /// Removes the rate limits of users who may never come again.

@@ -292,6 +292,11 @@ impl Sts {
         self.0.action.max_lifetime()
     }
 
+    /// Calls in any second.
+    pub(crate) fn calls_per_second(&self) -> NonZeroU32 {
+        self.0.calls_per_second
+    }
+
     /// The settings, one by one.
     pub(crate) fn into_parts(self) -> StsParts {
         self.0

@@ -24,6 +24,7 @@ fn variable(name: &str) -> Option<String> {
         "WITH_LINE_BREAK" => Some("0123456789abcdef-0123456789abcdef\n".to_owned()),
         // The key of a much copied tutorial for Spring Boot, which decodes it.
         "PUBLISHED" => Some("404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970".to_owned()),
+        "REDIS_KEY" => Some("ab".repeat(32)),
         "SHORT" => Some("secret".to_owned()),
         "PROXY" => Some("me:canary-password".to_owned()),
         "ID" | "KEY" | "TENCENTCLOUD_SECRET_ID" | "TENCENTCLOUD_SECRET_KEY" => Some(format!("the-{name}")),

@@ -88,13 +88,18 @@ impl CachedCredential {
         Freshness {
             ttl: self.ttl(now),
             source_credentials_version: self.source_credentials_version,
-            is_superseded: self.is_superseded.load(Ordering::Relaxed),
+            is_superseded: self.is_superseded(),
         }
     }
 
     /// Has the next request fetch another credential in its place.
     pub(super) fn mark_superseded(&self) {
         self.is_superseded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another credential is to replace it.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.is_superseded.load(Ordering::Relaxed)
     }
 
     /// Whether it may be served while STS fails.

@@ -78,6 +78,11 @@ impl FreshnessRequirement {
         }
     }
 
+    /// The TTL that a credential needs.
+    pub(super) fn ttl(self) -> Duration {
+        self.requested_ttl.unwrap_or(self.min_ttl)
+    }
+
     /// `Ok` if a credential meets it, else the reason of the miss.
     pub(super) fn check(self, found: Freshness) -> Result<(), MissReason> {
         if found.ttl < self.min_ttl {

@@ -10,7 +10,7 @@ use super::{
     cached_credential::CachedCredential,
     freshness::{self, FreshnessRequirement},
     outcome::{CacheOutcome, MissReason},
-    single_flight::{FetchResult, FetchTerms, Joined, Waiter},
+    single_flight::{FetchResult, FetchTerms, Fetched, Joined, Waiter},
 };
 use crate::{
     audit::Event,
@@ -24,7 +24,7 @@ use templates::Grant;
 /// it; a failed attempt ends the wait at once.
 pub(super) const STALE_PATIENCE: Duration = Duration::from_millis(500);
 /// `Retry-After` of a request whose time ended while its fetch goes on.
-const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const UNFINISHED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long an STS failure that cannot pass by itself is returned for the same grant without another call.
 pub(super) const FAILURE_CACHE_TTL: Duration = Duration::from_secs(1);
@@ -79,6 +79,8 @@ impl CredentialCache {
             Err(error) => error,
         };
         let now = self.0.clock.now();
+        // Another replica's credential may have come meanwhile, which is too old for this request but active.
+        let stale = stale.or_else(|| self.0.cache.peek(grant).filter(|cached| !cached.is_superseded()));
         // The older credential may have come too near its end while the request waited.
         if let Some(credential) = stale.filter(|credential| credential.is_servable_stale(now)) {
             return Ok(ServedCredential { credential, how: CacheOutcome::Stale });
@@ -100,7 +102,8 @@ impl CredentialCache {
         if !cached.is_refresh_due(now) || !cached.try_claim_refresh(self.0.clock.monotonic()) {
             return false;
         }
-        let joined = self.join_or_start(cached.grant(), Priority::Refresh, context, || {
+        let ttl = self.0.min_ttl(cached.grant());
+        let joined = self.join_or_start(cached.grant(), Priority::Refresh, ttl, context, || {
             self.0.cache.peek(cached.grant()).filter(|other| !Arc::ptr_eq(other, cached))
         });
         matches!(joined, Joined::Waiter(waiter) if !waiter.joined)
@@ -138,7 +141,10 @@ impl CredentialCache {
             match waiter.result().await {
                 // A fetch of lower priority gives up sooner than this request would: it makes its own.
                 Err(StsError::QuotaExhausted { .. }) if joined && started_with > priority => {}
-                result => return result.map(|credential| served(credential, joined)),
+                // The fetch brought another replica's credential, which is enough for who started it.
+                Ok(Fetched { credential, is_shared: true })
+                    if joined && required.check(credential.freshness(self.0.clock.now())).is_err() => {}
+                result => return result.map(|fetched| served(fetched, joined)),
             }
         }
     }
@@ -158,7 +164,7 @@ impl CredentialCache {
         let joined = waiter.joined;
         let left = self.patience_left(&waiter);
         match tokio::time::timeout(left, waiter.result_unless_delayed()).await {
-            Ok(Some(result)) => result.map(|credential| served(credential, joined)),
+            Ok(Some(result)) => result.map(|fetched| served(fetched, joined)),
             Ok(None) | Err(_) => Err(StsError::Unavailable {
                 detail: "no answer yet".to_owned(),
                 retry_after: UNFINISHED_RETRY_AFTER,
@@ -182,7 +188,7 @@ impl CredentialCache {
         if let Some(error) = self.0.recent_failure(grant) {
             return Err(error);
         }
-        Ok(self.join_or_start(grant, priority, context, || {
+        Ok(self.join_or_start(grant, priority, required.ttl(), context, || {
             match self.0.cache.find(grant, required, self.0.clock.now()) {
                 Lookup::Fresh(cached) => Some(cached),
                 Lookup::Miss(_) => None,
@@ -194,6 +200,7 @@ impl CredentialCache {
         &self,
         grant: &Arc<Grant>,
         priority: Priority,
+        ttl: Duration,
         context: &RequestContext,
         lookup: impl FnOnce() -> Option<Arc<CachedCredential>>,
     ) -> Joined {
@@ -201,7 +208,7 @@ impl CredentialCache {
         self.0.fetches.join_or_start(grant.fingerprint(), terms, lookup, |delayed| {
             let (inner, context) = (Arc::clone(&self.0), *context);
             let request = IssueRequest { grant: Arc::clone(grant), priority, trace: context.trace, delayed };
-            async move { inner.fetch_and_store(request, context).await }
+            async move { inner.fetch_for_all(request, ttl, context).await }
         })
     }
 }
@@ -220,13 +227,17 @@ fn may_serve_early(reason: MissReason) -> bool {
     }
 }
 
-fn served(credential: Arc<CachedCredential>, joined: bool) -> ServedCredential {
-    let how = if joined { CacheOutcome::Coalesced } else { CacheOutcome::Fetched };
-    ServedCredential { credential, how }
+fn served(fetched: Fetched, joined: bool) -> ServedCredential {
+    let how = match (joined, fetched.is_shared) {
+        (true, _) => CacheOutcome::Coalesced,
+        (false, true) => CacheOutcome::Shared,
+        (false, false) => CacheOutcome::Fetched,
+    };
+    ServedCredential { credential: fetched.credential, how }
 }
 
 fn coalesced(credential: Arc<CachedCredential>) -> ServedCredential {
-    served(credential, true)
+    ServedCredential { credential, how: CacheOutcome::Coalesced }
 }
 
 impl Inner {
@@ -235,11 +246,14 @@ impl Inner {
         grant: &Grant,
         requested_ttl: Option<Duration>,
     ) -> Result<FreshnessRequirement, CredentialError> {
-        let lifetime = grant.duration();
-        let min_ttl = freshness::min_ttl(self.rules.min_remaining, lifetime);
         let version = self.sts.source_credentials_version();
-        FreshnessRequirement::new(min_ttl, requested_ttl, lifetime, version)
+        FreshnessRequirement::new(self.min_ttl(grant), requested_ttl, grant.duration(), version)
             .map_err(|error| CredentialError::TtlTooLong { requested: error.requested, max: error.max })
+    }
+
+    /// The shortest TTL that a credential of this grant is served with while STS answers.
+    fn min_ttl(&self, grant: &Grant) -> Duration {
+        freshness::min_ttl(self.rules.min_remaining, grant.duration())
     }
 
     fn recent_failure(&self, grant: &Grant) -> Option<StsError> {
@@ -248,7 +262,11 @@ impl Inner {
     }
 
     /// Fetches a credential from STS and stores it in the cache.
-    async fn fetch_and_store(&self, request: IssueRequest, context: RequestContext) -> FetchResult {
+    pub(super) async fn fetch_and_store(
+        &self,
+        request: IssueRequest,
+        context: RequestContext,
+    ) -> FetchResult {
         // Read before the call, so that a rotation during the call counts as one after it.
         let source_credentials_version = self.sts.source_credentials_version();
         let (grant, priority) = (Arc::clone(&request.grant), request.priority);
@@ -261,7 +279,8 @@ impl Inner {
                 };
                 self.audit.record(Event::issue(how.name(), Some(context), &grant, &credential));
                 let lifetime = time_until(credential.expires_at, self.clock.now());
-                Ok(self.store(credential, grant, source_credentials_version, lifetime))
+                let credential = self.store(credential, grant, source_credentials_version, lifetime);
+                Ok(Fetched { credential, is_shared: false })
             }
             Err(error) => {
                 if error.is_final() {

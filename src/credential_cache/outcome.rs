@@ -11,13 +11,16 @@ pub enum CacheOutcome {
     Fetched,
     /// By an STS call that another request had started.
     Coalesced,
+    /// From Redis, where another replica had put it.
+    Shared,
     /// An older credential from the cache, because STS failed.
     Stale,
 }
 
 impl CacheOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] = [Self::Hit, Self::Refreshed, Self::Fetched, Self::Coalesced, Self::Stale];
+    pub const ALL: [Self; 6] =
+        [Self::Hit, Self::Refreshed, Self::Fetched, Self::Coalesced, Self::Shared, Self::Stale];
 
     /// Value of the `outcome` label and of the audit field.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl CacheOutcome {
             Self::Refreshed => "refreshed",
             Self::Fetched => "fetched",
             Self::Coalesced => "coalesced",
+            Self::Shared => "shared",
             Self::Stale => "stale",
         }
     }
@@ -42,7 +46,7 @@ impl CacheOutcome {
 
     /// Whether the request caused no STS call.
     pub fn saved_a_call(self) -> bool {
-        matches!(self, Self::Hit | Self::Coalesced)
+        matches!(self, Self::Hit | Self::Coalesced | Self::Shared)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     CredentialCache,
     inventory::{ActiveCredentials, Coverage, KeyFilter},
 };
-use crate::{audit::Event, config::RevokedPrincipal};
+use crate::{audit::Event, config::RevokedPrincipal, replicas::RevocationChange};
 use diagnostics::to_single_line;
 use templates::identity::Principal;
 
@@ -94,6 +94,9 @@ impl CredentialCache {
         self.0.cache.mark_superseded(principal.fingerprint());
         let action =
             if change.already { RevocationAction::AlreadyRevoked } else { RevocationAction::Revoked };
+        if !change.already {
+            self.tell_replicas(&principal, true, change.revoked_at);
+        }
         // A credential enters the inventory before its request checks for a revocation, so that a request
         // that is still served is counted here.
         Ok(self.record(action, &principal, client, &change))
@@ -103,7 +106,41 @@ impl CredentialCache {
     pub fn restore(&self, issuer: &str, subject: &str, client: Option<IpAddr>) -> Option<Revocation> {
         let principal = Principal::new(issuer, subject);
         let change = self.0.revoked.remove(&principal)?;
+        self.tell_replicas(&principal, false, self.0.clock.now());
         Some(self.record(RevocationAction::Restored, &principal, client, &change))
+    }
+
+    /// Applies what an operator did at another replica. Writes a file: not for an async worker thread.
+    pub fn apply(&self, change: &RevocationChange) {
+        let principal = Principal::new(change.issuer.as_str(), change.subject.as_str());
+        // A restored user gets other credentials, also where the revocation was never seen.
+        self.0.cache.mark_superseded(principal.fingerprint());
+        let (action, applied) = if change.is_revoked {
+            match self.0.revoked.add(&principal, change.changed_at) {
+                Ok(applied) => (RevocationAction::Revoked, Some(applied).filter(|applied| !applied.already)),
+                Err(error) => {
+                    let subject = to_single_line(principal.subject());
+                    tracing::error!(subject, %error, "a user revoked at another replica is still served here");
+                    return;
+                }
+            }
+        } else {
+            (RevocationAction::Restored, self.0.revoked.remove(&principal))
+        };
+        if let Some(applied) = applied {
+            self.record(action, &principal, None, &applied);
+        }
+    }
+
+    fn tell_replicas(&self, principal: &Principal, is_revoked: bool, changed_at: Timestamp) {
+        if let Some(replicas) = self.0.replicas.get() {
+            replicas.announce(RevocationChange {
+                issuer: principal.issuer().to_owned(),
+                subject: principal.subject().to_owned(),
+                is_revoked,
+                changed_at,
+            });
+        }
     }
 
     /// Writes a change to the log and the audit log, and describes it to the operator.

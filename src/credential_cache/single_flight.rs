@@ -20,7 +20,15 @@ use templates::fingerprint::Fingerprint;
 const LOST_FETCH_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Result of an in-flight fetch.
-pub(super) type FetchResult = Result<Arc<CachedCredential>, StsError>;
+pub(super) type FetchResult = Result<Fetched, StsError>;
+
+/// A credential that a fetch cached.
+#[derive(Debug, Clone)]
+pub(super) struct Fetched {
+    pub(super) credential: Arc<CachedCredential>,
+    /// Whether another replica had fetched it.
+    pub(super) is_shared: bool,
+}
 
 type InFlight = Arc<Mutex<HashMap<Fingerprint, Fetch>>>;
 

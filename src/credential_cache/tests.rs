@@ -64,6 +64,10 @@ impl Sts for CountingSts {
     fn source_credentials_version(&self) -> u64 {
         self.source_credentials_version.load(Ordering::Relaxed)
     }
+
+    fn binding(&self) -> Fingerprint {
+        Fingerprint::of(&["sts"])
+    }
 }
 
 pub(super) struct Harness {

@@ -116,6 +116,7 @@ fn cache_status(how: CacheOutcome, ttl: Duration) -> String {
         CacheOutcome::Hit | CacheOutcome::Refreshed => format!("cosbroker; hit; ttl={ttl}"),
         CacheOutcome::Stale => format!("cosbroker; fwd=stale; ttl={ttl}"),
         CacheOutcome::Coalesced => format!("cosbroker; fwd=miss; collapsed; ttl={ttl}"),
+        CacheOutcome::Shared => format!("cosbroker; fwd=miss; detail=shared; ttl={ttl}"),
         CacheOutcome::Fetched => format!("cosbroker; fwd=miss; stored; ttl={ttl}"),
     }
 }

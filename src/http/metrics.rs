@@ -325,14 +325,14 @@ mod tests {
         }
         metrics.credential_request(Some("upload"), OutcomeLabel::Refused);
         metrics.credential_request(None, OutcomeLabel::Refused);
-        assert_eq!(metrics.requests(|_| true), 7);
+        assert_eq!(metrics.requests(|_| true), 8);
         assert_lines(
             &metrics,
             &[
                 "cosbroker_credential_requests_total{template=\"upload\",outcome=\"stale\"} 1",
                 "cosbroker_credential_requests_total{template=\"\",outcome=\"refused\"} 1",
                 "cosbroker_cache_hits_total 2",
-                "cosbroker_sts_calls_saved_total 2",
+                "cosbroker_sts_calls_saved_total 3",
             ],
         );
     }

@@ -35,11 +35,12 @@ pub enum OutcomeLabel {
 
 impl OutcomeLabel {
     /// Every label.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Served(CacheOutcome::Hit),
         Self::Served(CacheOutcome::Refreshed),
         Self::Served(CacheOutcome::Fetched),
         Self::Served(CacheOutcome::Coalesced),
+        Self::Served(CacheOutcome::Shared),
         Self::Served(CacheOutcome::Stale),
         Self::Refused,
     ];

@@ -425,4 +425,8 @@ impl Sts for ObservedSts {
     fn source_credentials_version(&self) -> u64 {
         self.sts.source_credentials_version()
     }
+
+    fn binding(&self) -> Fingerprint {
+        self.sts.binding()
+    }
 }

@@ -43,6 +43,11 @@ impl Place {
         Self { attempt, ..self }
     }
 
+    /// Whether it is behind all users who wait for their first attempts.
+    pub(super) fn is_for_refresh(self) -> bool {
+        self.priority == Priority::Refresh
+    }
+
     /// The same place, behind all requests that wait for their first attempts.
     pub(super) fn behind_others(self) -> Self {
         Self { priority: Priority::Refresh, is_unreserved: true, ..self }

@@ -10,6 +10,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use governor::{RateLimiter, middleware::NoOpMiddleware, nanos::Nanos, state};
 
 use self::recent_calls::RecentCalls;
+use crate::replicas::{SharedQuota, SharedTurn};
 use runtime::{clock::Clock, rate_limit::QuotaClock};
 
 /// Throttling never lowers the rate below `calls_per_second / 2^MAX_SLOWDOWN`.
@@ -36,6 +37,10 @@ type Limiter = RateLimiter<state::NotKeyed, state::InMemoryState, QuotaClock, No
 #[derive(Debug)]
 pub(super) struct Quota {
     per_second: NonZeroU32,
+    /// The quota that replicas share, which lowers what is admitted here.
+    shared: Option<Arc<SharedQuota>>,
+    /// The replicas share nothing now, and this one has its part of the quota.
+    is_alone: bool,
     clock: Arc<dyn Clock>,
     limiter: Limiter,
     /// The rate is halved this many times.
@@ -49,7 +54,7 @@ pub(super) struct Quota {
 /// The state of the rate limit, in calls per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaStatus {
-    /// The configured limit.
+    /// The configured limit, or this replica's part of it.
     pub limit: u32,
     /// The present rate: below the limit for a while after STS throttled.
     pub allowed: u32,
@@ -70,12 +75,54 @@ impl Quota {
     pub(super) fn new(per_second: NonZeroU32, clock: Arc<dyn Clock>) -> Self {
         Self {
             per_second,
+            shared: None,
+            is_alone: false,
             limiter: Pace::of(per_second).limiter(&clock),
             slowdown: 0,
             changed_at: clock.monotonic(),
             recent: RecentCalls::default(),
             next_call_at: Duration::ZERO,
             clock,
+        }
+    }
+
+    /// Admits only what all replicas together may call.
+    pub(super) fn share(&mut self, shared: Arc<SharedQuota>) {
+        self.shared = Some(shared);
+    }
+
+    /// Admits one call of all replicas, or returns how long to wait for it. While Redis does not say, this replica has
+    /// its part of the quota.
+    pub(super) fn try_acquire_shared(&mut self, is_for_refresh: bool) -> Result<(), Duration> {
+        let Some(shared) = self.shared.clone() else { return self.try_acquire() };
+        let turn = shared.poll(is_for_refresh);
+        self.set_alone(turn == SharedTurn::Alone);
+        if let SharedTurn::In(wait) = turn {
+            let wait = wait.max(MIN_WAIT);
+            self.next_call_at = self.clock.monotonic() + wait;
+            return Err(wait);
+        }
+        self.try_acquire()?;
+        if turn == SharedTurn::Now {
+            shared.take();
+        }
+        Ok(())
+    }
+
+    /// Changes between the whole quota and this replica's part of it.
+    fn set_alone(&mut self, is_alone: bool) {
+        if self.is_alone != is_alone {
+            self.is_alone = is_alone;
+            let now = self.clock.monotonic();
+            self.set_slowdown(self.slowdown, now, now);
+        }
+    }
+
+    /// Calls a second that this process may make when STS does not throttle.
+    fn limit(&self) -> NonZeroU32 {
+        match &self.shared {
+            Some(shared) if self.is_alone => shared.share(),
+            _ => self.per_second,
         }
     }
 
@@ -86,7 +133,7 @@ impl Quota {
         match self.limiter.check_n(CELLS_PER_CALL) {
             Ok(Ok(())) => {
                 self.recent.record(now);
-                self.next_call_at = now + self.interval();
+                self.next_call_at = now + Pace::of(self.rate(self.slowdown)).time_per_call();
                 Ok(())
             }
             Ok(Err(not_until)) => {
@@ -132,13 +179,18 @@ impl Quota {
     }
 
     fn rate(&self, slowdown: u32) -> NonZeroU32 {
-        let halved = NonZeroU32::new(self.per_second.get() >> slowdown).unwrap_or(NonZeroU32::MIN);
-        halved.max(MIN_THROTTLED_RATE.min(self.per_second))
+        let limit = self.limit();
+        let halved = NonZeroU32::new(limit.get() >> slowdown).unwrap_or(NonZeroU32::MIN);
+        halved.max(MIN_THROTTLED_RATE.min(limit))
     }
 
-    /// The time from one call to the next at the present rate.
+    /// The time from one call to the next at the present rate, as a caller in the queue feels it.
     pub(super) fn interval(&self) -> Duration {
-        Pace::of(self.rate(self.slowdown)).time_per_call()
+        let interval = Pace::of(self.rate(self.slowdown)).time_per_call();
+        match &self.shared {
+            Some(shared) if !self.is_alone && shared.is_contended() => interval * shared.replicas().get(),
+            _ => interval,
+        }
     }
 
     /// How long the next call will have to wait, give or take one interval.
@@ -157,7 +209,7 @@ impl Quota {
         let now = self.clock.monotonic();
         self.recover(now);
         QuotaStatus {
-            limit: self.per_second.get(),
+            limit: self.limit().get(),
             allowed: self.rate(self.slowdown).get(),
             used: self.recent.count(now),
             waiting,

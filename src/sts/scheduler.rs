@@ -16,6 +16,7 @@ use super::{
     queue::{Outlook, Place, Queue},
     quota::Quota,
 };
+use crate::replicas::SharedQuota;
 use runtime::clock::Clock;
 use templates::fingerprint::Fingerprint;
 
@@ -25,6 +26,8 @@ pub(super) struct Scheduler {
     state: Mutex<State>,
     timeout: Duration,
     limits: WaitLimits,
+    /// None without other replicas.
+    shared: Option<Arc<SharedQuota>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,7 +72,13 @@ impl Scheduler {
             queue: Queue::default(),
             lost_calls: LostCalls::default(),
         };
-        Self { state: Mutex::new(state), timeout, limits: WaitLimits::of(timeout), clock }
+        Self { state: Mutex::new(state), timeout, limits: WaitLimits::of(timeout), shared: None, clock }
+    }
+
+    /// Admits only what all replicas together may call.
+    pub(super) fn share(&mut self, shared: Arc<SharedQuota>) {
+        self.state().quota.share(Arc::clone(&shared));
+        self.shared = Some(shared);
     }
 
     /// Waits for the turn of a first call, and returns the place for its retries.
@@ -99,7 +108,7 @@ impl Scheduler {
             && state.queue.is_empty()
             && state.breaker.state(now) == BreakerState::Closed
             && state.quota.has_spare_share()
-            && state.quota.try_acquire().is_ok()
+            && state.quota.try_acquire_shared(true).is_ok()
     }
 
     /// Returns when a caller who gets no key now may come back. For a user without an active key, it is reserved.
@@ -188,12 +197,20 @@ impl Scheduler {
         if !wait.is_zero() {
             return Turn::In(wait);
         }
-        match state.quota.try_acquire() {
+        match state.quota.try_acquire_shared(place.is_for_refresh()) {
             Ok(()) => {
                 state.breaker.record_start(now);
                 Turn::Now
             }
             Err(wait) => Turn::In(wait),
+        }
+    }
+
+    /// Waits until the replicas' quota has an answer; for ever without other replicas.
+    async fn quota_answered(&self) {
+        match &self.shared {
+            Some(shared) => shared.answered().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -222,10 +239,10 @@ impl Waiter<'_> {
     async fn turn(self, latest: Duration) -> bool {
         loop {
             let left = latest.saturating_sub(self.scheduler.clock.monotonic());
-            let wait = match self.scheduler.turn(self.place) {
+            let (wait, is_first) = match self.scheduler.turn(self.place) {
                 Turn::Now => return true,
-                Turn::In(wait) => wait,
-                Turn::Later => Duration::MAX,
+                Turn::In(wait) => (wait, true),
+                Turn::Later => (Duration::MAX, false),
             };
             if left.is_zero() {
                 return false;
@@ -233,6 +250,7 @@ impl Waiter<'_> {
             tokio::select! {
                 biased;
                 () = self.woken.notified() => {}
+                () = self.scheduler.quota_answered(), if is_first => {}
                 () = tokio::time::sleep(wait.min(left)) => {}
             }
         }

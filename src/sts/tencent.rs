@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config,
+    replicas::SharedQuota,
     telemetry::{TraceContext, Tracer},
 };
 use runtime::{clock::Clock, entropy::Entropy};
@@ -170,6 +171,13 @@ impl TencentSts {
         Self { tracer, ..self }
     }
 
+    /// Returns the same client, which makes only the calls that all replicas together may make.
+    #[must_use]
+    pub fn sharing(mut self, quota: Arc<SharedQuota>) -> Self {
+        self.scheduler.share(quota);
+        self
+    }
+
     /// The state at this moment.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -177,11 +185,6 @@ impl TencentSts {
             breaker: self.scheduler.breaker(),
             source_credentials: self.source_credentials.status(),
         }
-    }
-
-    /// Identifies what temporary keys depend on: the settings of STS and the source credentials in use.
-    pub fn binding(&self) -> Fingerprint {
-        Fingerprint::of(&[*self.settings.as_bytes(), *self.source_credentials.fingerprint().as_bytes()])
     }
 
     /// The calls made so far.
@@ -430,6 +433,10 @@ impl Sts for TencentSts {
 
     fn allowance(&self) -> Allowance {
         self.allowance
+    }
+
+    fn binding(&self) -> Fingerprint {
+        Fingerprint::of(&[*self.settings.as_bytes(), *self.source_credentials.fingerprint().as_bytes()])
     }
 
     fn source_credentials_version(&self) -> u64 {

@@ -6,7 +6,7 @@ use crate::support::repository;
 
 /// The modules of `src/`, and which of the others each may use. A module uses only modules above it, so there are no
 /// cycles. `ARCHITECTURE.md` says what each is for.
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 19] = [
     ("config", ""),
     ("metrics", ""),
     ("systemd", ""),
@@ -15,16 +15,20 @@ const MODULES: [(&str, &str); 18] = [
     ("request", "telemetry"),
     ("connections", "metrics"),
     ("identity", "config metrics network"),
-    ("sts", "config metrics network telemetry"),
+    ("replicas", "config metrics network"),
+    ("sts", "config metrics network replicas telemetry"),
     ("audit", "config identity metrics request sts"),
     ("reload", "audit config identity metrics systemd"),
-    ("credential_cache", "audit config identity metrics request sts telemetry"),
+    ("credential_cache", "audit config identity metrics replicas request sts telemetry"),
     ("canary", "audit config metrics network reload sts"),
     ("http", "audit config connections credential_cache identity metrics reload request sts telemetry"),
-    ("admin", "audit canary config connections credential_cache http identity metrics reload request sts"),
+    (
+        "admin",
+        "audit canary config connections credential_cache http identity metrics reload replicas request sts",
+    ),
     (
         "app",
-        "admin audit canary config connections credential_cache http identity metrics reload request sts systemd telemetry",
+        "admin audit canary config connections credential_cache http identity metrics reload replicas request sts systemd telemetry",
     ),
     ("simulation", "audit config credential_cache reload request sts"),
     ("cli", "app audit canary config credential_cache http identity network reload sts telemetry"),

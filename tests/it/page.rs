@@ -195,7 +195,7 @@ async fn the_status_counts_what_the_metrics_count() {
     }
     assert_eq!(broker.get("/v1/credentials", "junk").await.status, 401);
     let status = broker.operators_get("/api/status").await.json();
-    for outcome in ["hit", "fetched", "refused", "stale", "coalesced", "refreshed"] {
+    for outcome in ["hit", "fetched", "refused", "stale", "coalesced", "refreshed", "shared"] {
         let label = format!("outcome=\"{outcome}\"");
         assert_eq!(
             status["requests"][outcome],

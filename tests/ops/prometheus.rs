@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer, Broker, Setup, emulator,
     log::Log,
-    metrics_page::{document, documented, names_what_exists},
+    metrics_page::{document, document_of_replicas, documented, names_what_exists},
     repository, token_of, write_secret,
 };
 
@@ -238,7 +238,7 @@ async fn prometheus_scrapes_a_broker_and_has_data_for_every_query_of_the_dashboa
 async fn every_alert_is_evaluated_names_documented_metrics_and_is_in_the_runbook() {
     let (broker, _) = broker();
     let prometheus = Prometheus::start(&broker);
-    let metrics = documented(&document());
+    let metrics = documented(&(document() + &document_of_replicas()));
     let page = |path: &str| std::fs::read_to_string(repository(path)).unwrap();
     let (alerts_page, tests) =
         (page("docs/operate/alerts.md"), shipped("prometheus/cosbroker.rules.test.yml"));

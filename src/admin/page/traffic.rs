@@ -118,6 +118,7 @@ fn outcome_meaning(outcome: OutcomeLabel) -> &'static str {
         OutcomeLabel::Served(CacheOutcome::Hit) => "from the cache",
         OutcomeLabel::Served(CacheOutcome::Refreshed) => "from the cache, and renewed for later requests",
         OutcomeLabel::Served(CacheOutcome::Coalesced) => "from an STS call that another request had started",
+        OutcomeLabel::Served(CacheOutcome::Shared) => "from another replica, through Redis",
         OutcomeLabel::Served(CacheOutcome::Fetched) => "from an STS call of its own",
         OutcomeLabel::Served(CacheOutcome::Stale) => "an older key, because STS failed",
         OutcomeLabel::Refused => "no key",

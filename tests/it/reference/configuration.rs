@@ -90,18 +90,18 @@ to the file. Durations are written like `\"30m\"`, `\"2s\"` or `\"1h30m\"`, size
 file; no secret stands in the configuration. An unknown key is an error, with the nearest known name. Editors complete it by
 [its JSON Schema](config.schema.json), which the first line of the example names; templates have [one, too](template.schema.json).
 
-`[[issuer]]` and `[network]` have [a page of their own](configuration-issuers.md).
+`[[issuer]]`, `[network]` and `[redis]` have [a page of their own](configuration-issuers.md).
 ";
 
 const ISSUERS_HEAD: &str = "\
-# Configuration of issuers and networks
+# Configuration of issuers, networks and replicas
 
 This page is generated from [`config.example.toml`](../../config.example.toml). [The other sections](configuration.md) have their
 own page, which also says how values are written.
 ";
 
 /// The sections of the second page.
-const ISSUER_SECTIONS: [&str; 2] = ["[[issuer]]", "[network]"];
+const ISSUER_SECTIONS: [&str; 3] = ["[[issuer]]", "[network]", "[redis]"];
 
 /// The pages with their names.
 pub(super) fn pages() -> [(&'static str, String); 2] {

@@ -20,6 +20,11 @@ pub fn document() -> String {
     std::fs::read_to_string(repository("docs/reference/metrics.md")).unwrap()
 }
 
+/// The page of the metrics that only replicas have.
+pub fn document_of_replicas() -> String {
+    std::fs::read_to_string(repository("docs/reference/metrics-replicas.md")).unwrap()
+}
+
 /// The rows of the document's tables.
 pub fn documented(document: &str) -> BTreeMap<String, Metric> {
     let rows = document.lines().filter(|line| line.starts_with("| `"));

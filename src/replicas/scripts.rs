@@ -1,0 +1,140 @@
+//! The scripts that run in Redis. Each is one step that no other replica sees half done.
+//!
+//! A script may be sent whole each time: it is a few hundred bytes, and Redis keeps it compiled.
+
+/// Gives turns: a rate limit (GCRA) whose state is the time of the next turn, in microseconds of Redis's clock.
+///
+/// `take` returns how many turns there are and when the first is, or none and when there may be some. A refresh gets one
+/// only if none is given out ahead: users go first. Without a state, as after `FLUSHALL`, it begins where no turn can
+/// have been given out before. A state far ahead is not ours. After an outage, those who are back share the part of one,
+/// because the others may not know yet.
+macro_rules! take {
+    () => {
+        r"
+local function take(key, outage, interval, count, horizon, is_for_refresh, replicas)
+  if redis.call('EXISTS', outage) == 1 then interval, count = interval * replicas, math.min(count, 1) end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  local state = tonumber(redis.call('GET', key) or '')
+  local next = state or now + horizon
+  if next > now + 2 * (horizon + interval) then next = now + horizon end
+  if state and next < now then next = now end
+  local given, first = 0, next
+  local latest = is_for_refresh and now or now + horizon
+  while given < count and next <= latest do
+    next = next + interval
+    given = given + 1
+  end
+  if given > 0 or not state then redis.call('SET', key, string.format('%.0f', next)) end
+  if given > 0 then return given, first - now end
+  return 0, first - latest
+end
+"
+    };
+}
+
+/// Gives turns. Keys: the quota, the outage. Arguments: interval, count, horizon, 1 for a refresh, how many replicas
+/// there are.
+pub(super) const TURNS: &str = concat!(
+    take!(),
+    r"
+local given, first = take(
+  KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
+)
+return {given, first}
+"
+);
+
+/// Looks for a credential; else takes the lease to fetch it, with turns.
+///
+/// Keys: the credential under the present key and under the previous one, the lease, those of [`TURNS`]. Arguments: the holder,
+/// the time of the lease, the time that the credential must have left, both in milliseconds; then those of [`TURNS`].
+/// Returns what became of it (0 leased, 1 found, 2 leased by another, 3 cannot be leased), the credential or an older
+/// one that is still active, which of the two keys it was under, and for 0 the turns.
+pub(super) const JOIN: &str = concat!(
+    take!(),
+    r"
+local older, older_key, older_ttl = false, 0, 0
+for key = 1, 2 do
+  local ttl = redis.call('PTTL', KEYS[key])
+  if ttl > older_ttl then
+    older, older_key, older_ttl = redis.call('GET', KEYS[key]), key, ttl
+  end
+end
+if older and older_ttl >= tonumber(ARGV[3]) then return {1, older, older_key, 0, 0} end
+local leased = redis.pcall('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2])
+if not leased then return {2, older, older_key, 0, 0} end
+if leased.err then return {3, older, older_key, 0, 0} end
+local given, first = take(
+  KEYS[4], KEYS[5], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
+)
+return {0, older, older_key, given, first}
+"
+);
+
+/// Keeps a lease. Key: the lease. Arguments: the holder, the time in milliseconds. Returns 1 if it is still held.
+pub(super) const RENEW: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+";
+
+/// Ends a lease with a credential, and wakes who waits.
+///
+/// Keys: the credential, the lease. Arguments: the holder, the credential, its time in milliseconds, the channel, the
+/// name, and 1 to replace what is there. Who lost the lease stores only if there is neither a credential nor another
+/// holder: what others are handed out as the one flight stays. Returns 1 if it is stored, 0 if not, or the error.
+pub(super) const FINISH: &str = r"
+local holder = redis.call('GET', KEYS[2])
+local holds = holder == ARGV[1]
+local stored = 0
+if holds or ARGV[6] == '1' or (not holder and redis.call('EXISTS', KEYS[1]) == 0) then
+  stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+if holds then redis.call('DEL', KEYS[2]) end
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+if type(stored) == 'table' and stored.err then return stored end
+if stored == 0 then return 0 end
+return 1
+";
+
+/// Ends a lease without a credential, and wakes who waits. Key: the lease. Arguments: the holder, the channel, the name.
+pub(super) const ABANDON: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return redis.call('PUBLISH', ARGV[2], ARGV[3])
+";
+
+/// Says that a replica lives, and returns what the others say.
+///
+/// Keys: what the replicas say, when they were seen, when versions of templates were first seen, the number of changes
+/// of revocations, the outage. Arguments: the replica, what it says, the time after which a replica is gone, the version
+/// of its templates, how many versions are remembered, the silence that is an outage, the time in which all return from
+/// it, and 1 if this replica returns; times are milliseconds. Returns what all say, the versions in their order, and the
+/// number of changes.
+pub(super) const HEARTBEAT: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local latest = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
+local is_outage = ARGV[8] == '1' and (not latest[2] or tonumber(latest[2]) < now - tonumber(ARGV[6]))
+if is_outage then redis.call('SET', KEYS[5], '1', 'PX', ARGV[7]) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZADD', KEYS[3], 'NX', now, ARGV[4])
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[5]))
+local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[3]))
+for _, replica in ipairs(gone) do
+  redis.call('ZREM', KEYS[2], replica)
+  redis.call('HDEL', KEYS[1], replica)
+end
+return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[3], 0, -1), redis.call('GET', KEYS[4]) or '0'}
+";
+
+/// Writes changes of revocations, and tells the others.
+///
+/// Keys: the changes, their number. Arguments: the channel, the time in milliseconds after which unused changes are
+/// dropped; then name and change, again and again.
+pub(super) const REVOKE: &str = r"
+for at = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('INCR', KEYS[2])
+return redis.call('PUBLISH', ARGV[1], '')
+";
