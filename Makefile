@@ -7,9 +7,11 @@ PROMETHEUS := target/prometheus
 HELM := target/helm
 PEERS := target/peers
 VENDOR_SUITES := target/vendor-suites
+TOOLS := target/tools
+PACKAGE := target/package
 
 .PHONY: all quick check test rust sdks ops replicas replicas-large redis simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
-  prometheus helm spin valgrind deny sandbox
+  prometheus helm spin valgrind deny sandbox package package-tools
 
 all: check test
 
@@ -36,8 +38,8 @@ rust:
 sdks: oracle sdk
 	$(CARGO) test --locked --workspace --test sdks
 
-# The tests that need Prometheus, systemd, Helm and spin.
-ops: prometheus helm spin
+# The tests that need Prometheus, systemd, Helm, spin, umoci and shellcheck.
+ops: prometheus helm spin package-tools
 	$(CARGO) test --locked --workspace --test ops
 
 # The tests of several replicas beside a real Redis.
@@ -186,6 +188,40 @@ deny:
 	$(CARGO) deny --locked --log-level error check bans licenses sources
 	if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked --log-level error check advisories; \
 	else echo "advisories: not checked, their database cannot be fetched from here"; fi
+
+# What a release consists of, for the architecture of this machine, in target/package. With COSBROKER_BINARY, of that
+# binary; else of a release build in which cargo-auditable notes the version of each crate.
+package: $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/cargo-cyclonedx
+	test -n "$(COSBROKER_BINARY)" || $(TOOLS)/bin/cargo-auditable auditable build --release --locked --bin cosbroker
+	rm -rf $(PACKAGE)
+	for artefact in archive debian image; do \
+	  deploy/package/$$artefact.sh "$(or $(COSBROKER_BINARY),target/release/cosbroker)" $(PACKAGE) || exit 1; \
+	done
+	$(TOOLS)/bin/cargo-cyclonedx cyclonedx --format json --no-build-deps --override-filename package-bom
+	mv package-bom.json $(PACKAGE)/cosbroker.cdx.json
+	rm -f crates/*/package-bom.json tests/support/package-bom.json
+	cd $(PACKAGE) && sha256sum * >SHA256SUMS && cat SHA256SUMS
+
+# Debian has no package of either for all its releases. Unoptimised they are built in a third of the time.
+$(TOOLS)/bin/cargo-auditable: VERSION := 0.7.7
+$(TOOLS)/bin/cargo-cyclonedx: VERSION := 0.5.9
+$(TOOLS)/bin/cargo-%:
+	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) install --locked --quiet --profile dev --root $(TOOLS) cargo-$*@$(VERSION)
+
+# What reads an image back, and what reads shell scripts. Unpacked and not installed.
+package-tools: $(TOOLS)/umoci/usr/bin/umoci $(TOOLS)/shellcheck/installed
+
+$(TOOLS)/umoci/usr/bin/umoci:
+	mkdir -p $(TOOLS)/umoci
+	cd $(TOOLS)/umoci && rm -f umoci_*.deb \
+	&& { apt-get download -qq umoci || { apt-get update -qq && apt-get download -qq umoci; }; } \
+	&& dpkg-deb --extract umoci_*.deb . && rm umoci_*.deb \
+	|| { echo "make package-tools: umoci cannot be fetched with apt-get; put it at $@"; exit 1; }
+
+$(TOOLS)/shellcheck/installed: tests/ops/package/requirements.txt
+	python3 -m venv $(TOOLS)/shellcheck
+	$(TOOLS)/shellcheck/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # The whole thing on this machine. Its page uploads with Tencent's own SDK; without it, all but uploads works.
 sandbox:

@@ -1,4 +1,4 @@
-//! What `deploy/` has for Kubernetes and Docker, as far as that can be tried without either.
+//! What `deploy/` has for Kubernetes and Docker, and `.github/` for the forge, as far as that can be tried without them.
 
 use std::{path::Path, process::Command};
 
@@ -73,6 +73,34 @@ fn the_image_is_built_from_a_package_without_tests_and_benchmarks() {
         .unwrap();
     let stdout = String::from_utf8(checked.stderr).unwrap();
     assert!(stdout.contains("no bin target named `none`") && stdout.contains("    cosbroker"), "{stdout}");
+}
+
+#[test]
+fn the_workflows_name_what_exists_and_build_with_the_oldest_supported_rust() {
+    let makefile = std::fs::read_to_string(repository("Makefile")).unwrap();
+    for (name, runs) in [("ci", ".ci/run"), ("release", "make package")] {
+        let workflow = repository(&format!(".github/workflows/{name}.yml"));
+        let workflow = std::fs::read_to_string(workflow).unwrap();
+        assert!(workflow.contains(&format!("- run: {runs}\n")), "{workflow}");
+        let image = format!("container: rust:{}-", env!("CARGO_PKG_RUST_VERSION"));
+        assert!(workflow.contains(&image), "{image}: {workflow}");
+        for action in workflow.split("uses: ").skip(1) {
+            let action = action.lines().next().unwrap();
+            assert!(action.contains("@v"), "{action} has no version");
+        }
+    }
+    assert!(repository(".ci/run").exists());
+    assert!(makefile.contains("\npackage: "), "{makefile}");
+}
+
+#[test]
+fn a_report_of_a_bug_asks_for_the_version_and_for_no_secret() {
+    let form = std::fs::read_to_string(repository(".github/ISSUE_TEMPLATE/bug.md")).unwrap();
+    for words in
+        ["`cosbroker --version`", "`cosbroker check --config config.toml`", "Paste no secret", "SECURITY.md"]
+    {
+        assert!(form.contains(words), "{words}: {form}");
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
