@@ -3,6 +3,7 @@
 CARGO ?= cargo
 ORACLE := target/oracle
 SDK := target/sdk
+KOTLIN := target/kotlin
 PROMETHEUS := target/prometheus
 HELM := target/helm
 PEERS := target/peers
@@ -10,7 +11,7 @@ VENDOR_SUITES := target/vendor-suites
 TOOLS := target/tools
 PACKAGE := target/package
 
-.PHONY: all quick check test rust sdks ops replicas replicas-large redis simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk peers \
+.PHONY: all quick check test rust sdks ops replicas replicas-large redis simulate outages soak bench bench-check count test-subjects vendor-suites oracle sdk kotlin peers \
   prometheus helm spin valgrind deny sandbox package package-tools
 
 all: check test
@@ -34,8 +35,8 @@ rust:
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --no-default-features --lib without_the_sandbox
 
-# The tests that need Tencent's SDKs, curl, Node and a browser.
-sdks: oracle sdk
+# The tests that need Tencent's SDKs, curl, Node, a browser and Kotlin.
+sdks: oracle sdk kotlin
 	$(CARGO) test --locked --workspace --test sdks
 
 # The tests that need Prometheus, systemd, Helm, spin, umoci and shellcheck.
@@ -124,6 +125,22 @@ $(SDK)/installed: tests/sdks/programs/package.json tests/sdks/programs/package-l
 	mkdir -p $(SDK)
 	cp $^ $(SDK)
 	npm ci --prefix $(SDK) --ignore-scripts --silent
+	touch $@
+
+# The compiler of Kotlin, which needs Java, and Android's JSON, which is part of every phone.
+KOTLIN_VERSION := 2.4.20
+kotlin: $(KOTLIN)/$(KOTLIN_VERSION)
+
+$(KOTLIN)/$(KOTLIN_VERSION):
+	command -v java >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless; } \
+	|| { echo "make kotlin: java is missing, and apt-get cannot install it; install it"; exit 1; }
+	rm -rf $(KOTLIN) && mkdir -p $(KOTLIN)
+	npm install --prefix $(KOTLIN) --ignore-scripts --silent --no-package-lock kotlin-compiler@$(KOTLIN_VERSION)
+	cd $(KOTLIN) \
+	&& { apt-get download -qq libandroid-json-java || { apt-get update -qq && apt-get download -qq libandroid-json-java; }; } \
+	&& dpkg --fsys-tarfile libandroid-json-java_*.deb | tar -x ./usr/share/java && rm libandroid-json-java_*.deb \
+	|| { echo "make kotlin: Android's JSON cannot be fetched with apt-get"; exit 1; }
 	touch $@
 
 # Prometheus and promtool, from Debian's package or this machine. Unpacked and not installed, because the package would

@@ -6,6 +6,7 @@
 use cosbroker_test_support as support;
 
 mod android;
+mod client;
 mod curl;
 mod demo;
 mod deny;

@@ -34,6 +34,7 @@ impl std::fmt::Debug for DemoPage {
 }
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const CLIENT: &str = include_str!("../../../clients/js/cosbroker.js");
 /// The SDK has some hundred kilobytes.
 const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
@@ -46,6 +47,7 @@ pub(crate) fn routes(demo: Option<&Arc<DemoPage>>, services: &mut web::ServiceCo
         .app_data(web::Data::from(Arc::clone(demo)))
         .route("/", web::get().to(page))
         .route("/demo.js", web::get().to(script))
+        .route("/cosbroker.js", web::get().to(client))
         .route("/demo.css", web::get().to(style))
         .route("/demo.json", web::get().to(settings))
         .route("/cos-js-sdk-v5.js", web::get().to(js_sdk));
@@ -69,6 +71,11 @@ fn content_security_policy(broker_origin: &str) -> String {
 
 async fn script() -> HttpResponse {
     with_common_headers(HttpResponse::Ok()).content_type(JAVASCRIPT).body(include_str!("demo/demo.js"))
+}
+
+/// The client that apps use, too.
+async fn client() -> HttpResponse {
+    with_common_headers(HttpResponse::Ok()).content_type(JAVASCRIPT).body(CLIENT)
 }
 
 async fn style() -> HttpResponse {

@@ -222,7 +222,7 @@ async function requestKey({ broker }, token, path) {
   return body.data ?? body;
 }
 
-async function moveClock({ cloud }, milliseconds) {
+export async function moveClock({ cloud }, milliseconds) {
   const ahead = `${milliseconds / 1000}s`;
   const answer = await fetch(`${cloud}/clock`, { method: "PUT", body: JSON.stringify({ ahead }) });
   if (!answer.ok) throw new Error(`the clock: ${answer.status} ${await answer.text()}`);
@@ -232,7 +232,7 @@ function put(cos, Key, Body = "x", more = {}) {
   return cos.putObject({ ...BUCKET, Key, Body, ...more }).then(nothing);
 }
 
-function upload(world, cos, at) {
+export function upload(world, cos, at) {
   return cos.uploadFile({ ...at, ...world.file(large()), SliceSize: MIB });
 }
 
@@ -248,7 +248,7 @@ function large() {
   return new Uint8Array(words.buffer);
 }
 
-function sameAsLarge(bytes) {
+export function sameAsLarge(bytes) {
   const expected = large();
   const same = bytes.length === expected.length && bytes.every((byte, index) => byte === expected[index]);
   return same ? "the same bytes" : `${bytes.length} other bytes`;

@@ -1,5 +1,7 @@
 // The sandbox's page: sign in, get a key, upload with Tencent's own SDK, and see what is refused.
 
+import { BrokerError, SignInAgain, createBroker } from '/cosbroker.js';
+
 const { COS } = globalThis;
 const MiB = 1024 * 1024;
 const $ = (id) => document.getElementById(id);
@@ -11,18 +13,19 @@ let statusTimer;
 // ---- requests
 
 /** Fetches a URL. Throws an error with a message for the user. */
-async function call(url, token, service) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+async function call(url, headers, service, refused = throwRefusal) {
   const response = await fetch(url, { headers }).catch(() => {
     throw new Error(`${service} does not answer. Check that the sandbox is running, and that this page's ` +
       `address (${location.origin}) is one of the broker's allowed origins (--allow-origin). A page is not told why ` +
       `it may not call; this tells you which origin, method or header is missing: ${preflight(url)}`);
   });
-  if (response.ok) return response;
+  return response.ok ? response : refused(response, service);
+}
+
+async function throwRefusal(response, service) {
   const body = await response.text();
   const problem = response.headers.get('content-type')?.includes('json') ? JSON.parse(body) : { detail: body };
-  const again = response.status === 401 && 'sign in again';
-  throw new Error([`${service} refused the request (${response.status})`, problem.title, problem.detail, again].filter(Boolean).join(': '));
+  throw new Error([`${service} refused the request (${response.status})`, problem.title, problem.detail].filter(Boolean).join(': '));
 }
 
 /** The question that the browser asks before this page may send a token, for a shell. */
@@ -31,31 +34,59 @@ const preflight = (url) => `curl -X OPTIONS -H 'Origin: ${location.origin}' -H '
 
 async function tokenFor(user, claims) {
   const query = new URLSearchParams({ sub: user, ...(claims && { claims }) });
-  return (await call(`/token?${query}`, null, 'The login')).text();
+  return (await call(`/token?${query}`, {}, 'The login')).text();
 }
 
 const keyUrl = ({ template }) => `${broker}/v1/credentials/${encodeURIComponent(template)}`;
 
-/** Requests a key from the broker and shows it. The SDK calls this whenever it needs a key. */
+/** Returns the broker's client for a user. Its requests are counted, and what they say of the cache is noted. */
+function clientOf(mine) {
+  const request = async ({ url, header, success, fail }) => {
+    try {
+      const response = await call(url, header, 'The broker', (refused) => refused);
+      mine.cacheStatus = response.headers.get('cache-status') ?? '';
+      mine.requests += 1;
+      mine.hits += /; hit\b/.test(mine.cacheStatus);
+      success({
+        statusCode: response.status,
+        header: { 'retry-after': response.headers.get('retry-after') },
+        data: await response.text(),
+      });
+    } catch ({ message }) {
+      fail({ errMsg: message });
+    }
+  };
+  return createBroker({ url: broker, template: mine.template, token: () => mine.token, request });
+}
+
+/** Requests a key from the broker. */
 async function requestKey(mine) {
-  const response = await call(keyUrl(mine), mine.token, 'The broker');
-  mine.key = await response.json();
-  mine.cacheStatus = response.headers.get('cache-status') ?? '';
-  mine.clockOffset = mine.key.serverTime - Date.now() / 1000;
-  mine.requests += 1;
-  mine.hits += /; hit\b/.test(mine.cacheStatus);
+  mine.client.forget();
+  take(mine, await mine.client.key().catch((error) => Promise.reject(new Error(describe(error)))));
+}
+
+/** Runs work of the SDK with a key that has not expired. */
+function withKey(mine, work) {
+  return mine.client.run((key) => {
+    if (key !== mine.key) take(mine, key);
+    return work();
+  });
+}
+
+function take(mine, key) {
+  mine.key = key;
+  mine.clockOffset = key.serverTime - Date.now() / 1000;
   if (mine === session) showKey();
-  return mine.key;
 }
 
 async function explain(mine, action, key, request = {}) {
   const query = new URLSearchParams({ action: `name/cos:${action}`, key, ...request });
   const url = `${broker}/v1/explain/${encodeURIComponent(mine.template)}?${query}`;
-  return (await call(url, mine.token, 'The broker')).json();
+  return (await call(url, { Authorization: `Bearer ${mine.token}` }, 'The broker')).json();
 }
 
-/** Returns Tencent's SDK, which gets its keys from the broker. */
-function client(mine) {
+/** Returns Tencent's SDK, which gets its keys from the broker's client. */
+function sdkOf(mine) {
   return new COS({
     // The bucket is in the path of this page's own origin: not every browser resolves names under `localhost`.
     Domain: `${location.host}/{Bucket}`,
@@ -63,30 +94,19 @@ function client(mine) {
     SliceSize: 5 * MiB,
     ChunkSize: 5 * MiB,
     ProgressInterval: 200,
-    getAuthorization: async (_, callback) => {
-      try {
-        const { credentials, startTime, expiredTime } = await requestKey(mine);
-        callback({
-          TmpSecretId: credentials.tmpSecretId,
-          TmpSecretKey: credentials.tmpSecretKey,
-          SecurityToken: credentials.sessionToken,
-          StartTime: startTime,
-          ExpiredTime: expiredTime,
-        });
-      } catch (error) {
-        mine.noKey = error;
-        callback({}); // fails the request instead of leaving it waiting
-      }
-    },
+    getAuthorization: mine.client.getAuthorization,
   });
 }
 
 /** The bucket and region of a request to COS. */
 const at = (mine, rest) => ({ Bucket: mine.key.bucket, Region: mine.key.region, ...rest });
 
-/** Describes an error of the SDK. */
-function describe(error, mine) {
-  if (/callback params missing/.test(error.message)) return mine.noKey?.message ?? error.message;
+/** Describes an error of the broker's client or of the SDK. */
+function describe(error) {
+  if (error instanceof BrokerError) {
+    const again = error instanceof SignInAgain ? ': sign in again' : error.seconds ? `: try again in ${error.seconds} s` : '';
+    return error.status ? `The broker refused the request (${error.status}): ${error.message}${again}` : error.message;
+  }
   if (!error.statusCode) return 'The cloud does not answer. Check that the sandbox is running, then try again.';
   const code = /\D/.test(error.code ?? '') && error.code !== 'Error' ? ` ${error.code}` : '';
   return `COS says ${error.statusCode}${code}${error.RequestId ? `, request ${error.RequestId}` : ''}`;
@@ -95,7 +115,7 @@ function describe(error, mine) {
 /** Describes an error of the SDK. For a refusal, adds the broker's explanation. */
 async function describeWithReason(error, mine, action, key, request) {
   const why = error.statusCode === 403 && (await explain(mine, action, key, request).catch(() => null));
-  return `${describe(error, mine)}${why && !why.allowed ? `: ${why.reason}` : ''}.`;
+  return `${describe(error)}${why && !why.allowed ? `: ${why.reason}` : ''}.`;
 }
 
 // ---- display
@@ -167,7 +187,7 @@ function countDown() {
 async function showList() {
   const mine = session;
   const { prefix } = mine.key;
-  const listed = mine.cos.getBucket(at(mine, { Prefix: prefix, MaxKeys: 1000 }));
+  const listed = withKey(mine, () => mine.cos.getBucket(at(mine, { Prefix: prefix, MaxKeys: 1000 })));
   const [answer, note] = await listed.then(
     (answer) => [answer, answer.IsTruncated === 'true' ? 'These are the first 1000 by name.' : ''],
     async (error) => [null, `This key cannot list its folder. ${await describeWithReason(error, mine, 'GetBucket', prefix)}`],
@@ -189,7 +209,7 @@ function showFile(mine, { Key, Size, LastModified }) {
   remove.ariaLabel = `Delete ${name.textContent}`;
   download.onclick = () => runAction(download, () => save(mine, Key));
   remove.onclick = () => runAction(remove, async () => {
-    await mine.cos.deleteObject(at(mine, { Key })).catch(async (error) => {
+    await withKey(mine, () => mine.cos.deleteObject(at(mine, { Key }))).catch(async (error) => {
       throw new Error(await describeWithReason(error, mine, 'DeleteObject', Key));
     });
     showStatus(`${name.textContent} is deleted.`);
@@ -200,7 +220,7 @@ function showFile(mine, { Key, Size, LastModified }) {
 /** Saves a file with the browser. It is never opened, because it would run as part of this page. */
 async function save(mine, Key) {
   // If COS refused the link, the browser would save the error as the file.
-  await mine.cos.headObject(at(mine, { Key })).catch(async (error) => {
+  await withKey(mine, () => mine.cos.headObject(at(mine, { Key }))).catch(async (error) => {
     throw new Error(await describeWithReason(error, mine, 'GetObject', Key));
   });
   const link = document.createElement('a');
@@ -249,7 +269,7 @@ function upload(mine, file) {
     drop();
     return showList();
   };
-  mine.cos.uploadFile(at(mine, {
+  const run = () => mine.cos.uploadFile(at(mine, {
     Key,
     Body: file,
     onTaskReady: (id) => { task = id; },
@@ -257,7 +277,8 @@ function upload(mine, file) {
       bar.value = percent;
       facts.textContent = `${size(loaded)} of ${size(file.size)}, ${size(speed)}/s`;
     },
-  }), done);
+  }));
+  withKey(mine, run).then(() => done(), done);
 }
 
 /** The properties of a file that a policy can check. */
@@ -285,7 +306,7 @@ async function trespass() {
 }
 
 async function attempt(mine, label, action, key, request, run) {
-  const error = await run().then(() => null, (error) => error);
+  const error = await withKey(mine, run).then(() => null, (error) => error);
   const why = await explain(mine, action, key, request);
   if (mine !== session) return;
   const [, badge, name, outcome, reason] = appendRow('attempt', 'attempts', '.badge', '.name', 'p', '.hint');
@@ -293,7 +314,7 @@ async function attempt(mine, label, action, key, request, run) {
   badge.textContent = refused ? 'refused' : error ? 'failed' : 'allowed';
   badge.className = `badge ${refused ? 'good' : 'bad'}`;
   name.textContent = label;
-  outcome.textContent = error ? `${describe(error, mine)}.` : 'COS allowed it. This must never happen: please report it.';
+  outcome.textContent = error ? `${describe(error)}.` : 'COS allowed it. This must never happen: please report it.';
   reason.textContent = `${why.allowed ? 'The broker says the policy allows it' : 'Why'}: ${why.reason}.`;
 }
 
@@ -304,6 +325,7 @@ async function signIn() {
   const name = user.trim();
   const token = await tokenFor(name, claims.trim());
   const mine = { user: name, template, claims: claims.trim(), token, requests: 0, hits: 0, transfers: new Set() };
+  mine.client = clientOf(mine);
   await requestKey(mine);
   session?.transfers.forEach((cancel) => cancel());
   session = mine;
@@ -316,7 +338,7 @@ async function signIn() {
   $('files').hidden = $('others').hidden = false;
   showStatus(`${name} has a key.`);
   if (!COS) return;
-  mine.cos = client(mine);
+  mine.cos = sdkOf(mine);
   await showList();
 }
 
@@ -348,7 +370,7 @@ function wire() {
 }
 
 async function start() {
-  const facts = await (await call('/demo.json', null, 'The sandbox')).json();
+  const facts = await (await call('/demo.json', {}, 'The sandbox')).json();
   broker = facts.broker;
   $('sign-in').template.append(...facts.templates.map((name) => new Option(name)));
   if (facts.templates.includes('files')) $('sign-in').template.value = 'files';
