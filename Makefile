@@ -214,9 +214,10 @@ package: $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/cargo-cyclonedx
 	for artefact in archive debian image; do \
 	  deploy/package/$$artefact.sh "$(or $(COSBROKER_BINARY),target/release/cosbroker)" $(PACKAGE) || exit 1; \
 	done
-	$(TOOLS)/bin/cargo-cyclonedx cyclonedx --format json --no-build-deps --override-filename package-bom
-	mv package-bom.json $(PACKAGE)/cosbroker.cdx.json
-	rm -f crates/*/package-bom.json tests/support/package-bom.json
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 \
+	  --target all --no-build-deps --override-filename package-bom
+	sed 's|path+file://$(CURDIR)|path+file:///cosbroker|g' package-bom.json >$(PACKAGE)/cosbroker.cdx.json
+	rm package-bom.json crates/*/package-bom.json tests/support/package-bom.json
 	cd $(PACKAGE) && sha256sum * >SHA256SUMS && cat SHA256SUMS
 
 # Debian has no package of either for all its releases. Unoptimised they are built in a third of the time.

@@ -117,7 +117,7 @@ fn configured(root: &Path, dir: &Path) -> Command {
 }
 
 #[test]
-fn the_image_runs_the_service_as_nobody_in_particular_and_says_what_it_is() {
+fn the_image_runs_the_service_as_an_unprivileged_user_and_says_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let image = made("image.sh", &stripped(dir.path()), &dir.path().join("package"));
     let layout = dir.path().join("layout");
