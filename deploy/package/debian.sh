@@ -17,7 +17,7 @@ completion fish "$root/usr/share/fish/vendor_completions.d/cosbroker.fish"
 manual_pages "$root/usr/share/man/man1"
 find "$root/usr/share" -name '*.1' -exec gzip --no-name --best {} +
 
-install -D -m 644 -t "$root/etc/cosbroker" "$repository/deploy/package/debian/config.toml"
+install -D -m 644 "$repository/deploy/package/debian/cosbroker.toml" "$root/etc/cosbroker/config.toml"
 install -d -m 755 "$root/etc/cosbroker/policies"
 install -d -m 700 "$root/etc/cosbroker/secrets"
 
