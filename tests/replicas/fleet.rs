@@ -15,7 +15,8 @@ use crate::{
 
 /// The setup of one replica of `replicas`.
 pub(crate) fn setup(sts: SocketAddr, redis: &str, replicas: u32) -> Setup {
-    Setup::new(sts).with_section(
+    // On a busy machine, no call is given up and made again.
+    Setup::new(sts).with_section("sts", "timeout = \"1m\"").with_section(
         "redis",
         &format!(
             "url = {redis}\nencryption_key_file = \"redis.key\"\nreplicas = {replicas}\ntimeout = \"1s\""

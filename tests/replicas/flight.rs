@@ -31,8 +31,7 @@ async fn a_user_who_asks_every_replica_at_once_has_one_key_and_costs_one_call() 
 async fn many_users_at_all_replicas_cost_one_call_each() {
     let redis = RedisServer::start();
     let (address, sts) = emulator();
-    let setup = || setup(address, &format!("{:?}", redis.url()), 4).with_section("sts", "timeout = \"1m\"");
-    let brokers: Vec<_> = (0..4).map(|_| start(setup())).collect();
+    let brokers = fleet(address, &redis, 4);
     for round in 0..4 {
         // Each time at another replica.
         let users = (0..200).map(|user| format!("user{}", (user + round) % 200));
@@ -65,9 +64,7 @@ async fn a_restarted_replica_is_warm_at_once_and_says_where_its_keys_come_from()
 async fn a_replica_that_dies_while_it_fetches_costs_the_others_a_second() {
     let redis = RedisServer::start();
     let sts = MeasuredSts::start(Duration::ZERO).await;
-    let setup =
-        || setup(sts.address, &format!("{:?}", redis.url()), 2).with_section("sts", "timeout = \"1m\"");
-    let brokers = [start(setup()), start(setup())];
+    let brokers = fleet(sts.address, &redis, 2);
     sts.fault(&json!({"on": "sts", "fault": "latency", "delay": "50s"})).await;
     let doomed = brokers[0].http.get(brokers[0].url("/v1/credentials")).bearer_auth(token("alice")).send();
     let doomed = tokio::spawn(doomed);

@@ -29,8 +29,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn start_replica(sts: SocketAddr, redis: &RedisServer) -> Broker {
     let setup = setup(sts, &format!("{:?}", redis.url()), u32::try_from(REPLICAS).unwrap())
         .with("calls_per_second = 600", CALLS_PER_SECOND)
-        .with("drain_delay = \"0s\"", "drain_delay = \"1s\"")
-        .with_section("sts", "timeout = \"30s\"");
+        .with("drain_delay = \"0s\"", "drain_delay = \"1s\"");
     start(setup)
 }
 
@@ -138,11 +137,11 @@ async fn a_rolling_restart_under_load_loses_no_request_and_costs_no_call() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let calls = sts.calls();
-    for number in 0..REPLICAS {
+    for place in &mut brokers {
         // As a load balancer does: the new one first, and the old one no more once it is not ready.
         let replacement = start_replica(address, &redis);
         addresses.write().unwrap().push(replacement.public);
-        let old = std::mem::replace(&mut brokers[number], replacement);
+        let old = std::mem::replace(place, replacement);
         old.signal(Signal::TERM);
         addresses.write().unwrap().retain(|address| *address != old.public);
         tokio::time::sleep(Duration::from_secs(3)).await;

@@ -132,7 +132,9 @@ async fn a_user_with_an_active_key_anywhere_is_served_while_sts_is_silent() {
     // Each key is soon too old, and active for long.
     let sts = CannedSts::start(Answers::Key(900));
     let url = format!("{:?}", redis.url());
-    let setup = || setup(sts.address, &url, 3).with_section("cache", "min_remaining = \"20m\"");
+    let setup = || {
+        setup(sts.address, &url, 3).with_section("cache", "min_remaining = \"20m\"").with("\"1m\"", "\"2s\"")
+    };
     let brokers = [start(setup()), start(setup()), start(setup())];
     let alice = token("alice");
     assert_eq!(brokers[0].get("/v1/credentials", &alice).await.status, 200);

@@ -18,8 +18,7 @@ fn limited_fleet(sts: &MeasuredSts, redis: &RedisServer) -> Vec<Broker> {
     let url = format!("{:?}", redis.url());
     let limited = |_| {
         let setup = setup(sts.address, &url, 4)
-            .with("calls_per_second = 600", &format!("calls_per_second = {CALLS_PER_SECOND}"))
-            .with_section("sts", "timeout = \"1m\"");
+            .with("calls_per_second = 600", &format!("calls_per_second = {CALLS_PER_SECOND}"));
         start(setup)
     };
     (0..4).map(limited).collect()
