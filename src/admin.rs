@@ -7,12 +7,15 @@ mod alarms;
 mod api;
 mod auth;
 mod error;
+mod exposition;
 mod history;
 mod keys;
 mod login_attempts;
 mod openapi;
 mod page;
+mod process;
 mod status;
+mod template_history;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -22,26 +25,25 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
-        header::{ACCEPT, ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ACCEPT, ALLOW, AUTHORIZATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
     },
     middleware::{self, Next},
     web,
 };
 use jiff::Timestamp;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, text::encode},
-    metrics::counter::Counter,
-    registry::Registry,
-};
+use prometheus_client::{encoding::text::encode, metrics::counter::Counter, registry::Registry};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::history::SAMPLE_INTERVAL;
 pub use self::openapi::document as openapi_document;
 use self::{
+    alarms::AlarmStarts,
     auth::{AdminAuth, AuthFailure, Now},
     error::AdminError,
+    exposition::Format,
     history::History,
+    process::ProcessMetrics,
+    template_history::TemplateHistory,
 };
 use crate::{
     audit::Audit,
@@ -51,7 +53,6 @@ use crate::{
     credential_cache::CredentialCache,
     http::{self, GET_OR_HEAD, RecentRefusals, get_or_head, prepared_answers},
     identity::Verifier,
-    metrics::MetricsWriter,
     reload::TemplateStore,
     replicas::Replicas,
     sts::TencentSts,
@@ -84,6 +85,8 @@ pub(crate) struct AdminState {
     auth: AdminAuth,
     issuers: Vec<String>,
     history: History,
+    templates: TemplateHistory,
+    alarm_starts: AlarmStarts,
     auth_failures: Counter,
     started_at: Timestamp,
     uses_tls: bool,
@@ -98,7 +101,7 @@ impl AdminState {
         uses_tls: bool,
     ) -> Self {
         let started_at = services.clock.now();
-        registry.register_collector(Box::new(ProcessMetrics { started: started_at.as_second() }));
+        registry.register_collector(Box::new(ProcessMetrics { started_at: started_at.as_second() }));
         let auth_failures = Counter::default();
         registry.register(
             "cosbroker_admin_auth_failures",
@@ -106,13 +109,18 @@ impl AdminState {
             auth_failures.clone(),
         );
         let issuers = services.verifier.snapshot().iter().map(|issuer| issuer.name.to_string()).collect();
-        let (auth, history) = (AdminAuth::new(tokens), History::default());
-        Self { registry, services, auth, issuers, history, auth_failures, started_at, uses_tls }
-    }
-
-    /// Records a sample of the counters for the charts. To be called every [`SAMPLE_INTERVAL`].
-    pub(crate) fn record_sample(&self) {
-        self.history.record(self.sample());
+        Self {
+            registry,
+            services,
+            auth: AdminAuth::new(tokens),
+            issuers,
+            history: History::default(),
+            templates: TemplateHistory::default(),
+            alarm_starts: AlarmStarts::default(),
+            auth_failures,
+            started_at,
+            uses_tls,
+        }
     }
 
     /// Counts a wrong token, and logs the client of the first and of every hundredth: guesses may come fast.
@@ -128,20 +136,6 @@ impl AdminState {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-}
-
-/// Exports the version and the start time of this process.
-#[derive(Debug)]
-struct ProcessMetrics {
-    started: i64,
-}
-
-impl Collector for ProcessMetrics {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let mut writer = MetricsWriter::new(encoder);
-        writer.info("cosbroker_build", "The running program", [[("version", env!("CARGO_PKG_VERSION"))]])?;
-        writer.gauge("process_start_time_seconds", "When this process started", self.started)
     }
 }
 
@@ -210,7 +204,7 @@ async fn authenticate(
             "without a token, this listener answers to an IP address or localhost only; set admin.token_file\n",
         ),
         Err(AuthFailure::MustWait(wait)) => must_wait(wait),
-        Err(AuthFailure::InvalidToken) if accepts_html(&request) => page::login_page(None),
+        Err(AuthFailure::InvalidToken) if accepts_html(&request) => page::login_page(request.headers(), None),
         Err(AuthFailure::InvalidToken) => HttpResponse::Unauthorized()
             .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"cosbroker operators\""))
             .body("send `Authorization: Bearer <token>` with a token of [admin]\n"),
@@ -293,14 +287,17 @@ fn accepts_html(request: &ServiceRequest) -> bool {
     operation_id = "metrics",
     tag = "state",
     summary = "Metrics",
-    description = "For Prometheus. docs/reference/metrics.md lists them.",
+    description = "For Prometheus, as OpenMetrics or, where `Accept` names only `text/plain`, in the older text format. docs/reference/metrics.md lists them.",
     responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text")),
 )]
-async fn metrics(state: web::Data<AdminState>) -> HttpResponse {
+async fn metrics(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::of(accept.unwrap_or_default());
     match state.metrics() {
-        Ok(text) => HttpResponse::Ok()
-            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-            .body(text),
+        Ok(metrics) => HttpResponse::Ok()
+            .insert_header((VARY, "accept"))
+            .content_type(format.content_type())
+            .body(format.of_open_metrics(metrics)),
         Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
     }
 }

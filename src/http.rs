@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use self::{call::Call, cors::CorsPolicy, refusal::Refusal};
 pub use self::{
     cors::PreflightRefused,
-    metrics::Metrics,
+    metrics::{Metrics, TemplateCounts},
     openapi::document as openapi_document,
     outcome::OutcomeLabel,
     problem::ProblemType,

@@ -25,9 +25,12 @@ use self::{
     queue::ReloadQueue,
 };
 use crate::audit::{Audit, Event, ReloadedBy};
-use diagnostics::{Diagnostic, to_single_line};
+use diagnostics::{Diagnostic, Source, to_single_line};
 use runtime::file_work::FileWorker;
-use templates::{ServingConstraints, TemplateFiles, TemplateSet, TemplateStatus, fingerprint::Fingerprint};
+use templates::{
+    Finding, Report, ServingConstraints, TemplateFiles, TemplateSet, TemplateStatus,
+    fingerprint::Fingerprint, lint,
+};
 
 /// Reads and proves every template of a folder, all or none.
 ///
@@ -117,6 +120,29 @@ pub struct StoreStatus {
     pub orphans: Vec<String>,
     /// The active templates.
     pub templates: Vec<TemplateStatus>,
+}
+
+/// The folder as it is now, and what `policy lint` finds in it.
+#[derive(Debug)]
+pub struct Inspection {
+    sources: Vec<Source>,
+    report: Report,
+}
+
+impl Inspection {
+    /// Returns the file of a template; `<name>.next` is its shadow.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| is_file_of(source.path(), name))
+    }
+
+    /// Returns what is found in that file, errors first.
+    pub fn findings(&self, name: &str) -> impl Iterator<Item = &Finding> {
+        self.report.findings.iter().filter(move |finding| is_file_of(&finding.diagnostic.path, name))
+    }
+}
+
+fn is_file_of(path: &Path, name: &str) -> bool {
+    path.file_name().and_then(|file| file.to_str()).and_then(|file| file.strip_suffix(".toml")) == Some(name)
 }
 
 /// The maximum number of problems that are reported of one folder.
@@ -216,6 +242,16 @@ impl TemplateStore {
     /// Returns the folder's version at the last attempt to load it.
     pub fn last_tried(&self) -> Fingerprint {
         self.last_attempt().version
+    }
+
+    /// Reads the folder and checks it as `policy lint` does. Nothing that serves changes.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn inspect(&self) -> Result<Inspection, Diagnostic> {
+        let files = read_within_timeout(&self.files, &self.dir, folder::read)?.into_files();
+        let sources = files.iter().filter_map(|file| file.as_ref().ok().cloned()).collect();
+        Ok(Inspection { sources, report: lint(files, Some(&self.constraints)) })
     }
 
     /// Returns what operators see.

@@ -1,4 +1,4 @@
-//! The samples of the last hour, and the rates between them.
+//! The samples of the last hour and, with fewer details, of the last day, and the rates between them.
 //!
 //! Knows counts and times only; `status` reads the counters.
 
@@ -17,6 +17,10 @@ use crate::{metrics::Distribution, sts::Calls};
 pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 /// The time that samples are kept.
 pub(super) const HISTORY_SPAN: Duration = Duration::from_hours(1);
+/// The interval between two samples that are kept for a day.
+const LONG_SAMPLE_INTERVAL: Duration = Duration::from_mins(5);
+/// The time that those are kept.
+pub(super) const LONG_HISTORY_SPAN: Duration = Duration::from_hours(24);
 /// The time that a rate is taken over: long enough to be steady, short enough to be current.
 const RATE_WINDOW: Duration = Duration::from_mins(1);
 
@@ -26,6 +30,8 @@ pub(super) struct Sample {
     pub(super) at: Timestamp,
     pub(super) monotonic: Duration,
     pub(super) requests: RequestCounts,
+    /// Requests that got no key, through no fault of the caller.
+    pub(super) server_errors: u64,
     pub(super) misses: u64,
     pub(super) calls: Calls,
     /// The response times of requests that were served from the cache.
@@ -54,6 +60,8 @@ pub(super) struct Rates {
     pub(super) hit_rate: Option<f64>,
     pub(super) requests_per_second: f64,
     pub(super) refused_per_second: f64,
+    /// Of those refused, the ones that are not the caller's fault.
+    pub(super) server_errors_per_second: f64,
     pub(super) sts_calls_per_second: f64,
     pub(super) sts_failures_per_second: f64,
     pub(super) cache_latency_seconds: Percentiles,
@@ -97,6 +105,7 @@ impl Sample {
             hit_rate: (lookups > 0.0).then(|| hits / lookups),
             requests_per_second: increase(before.total(), requests.total()) / seconds,
             refused_per_second: increase(before.refused, requests.refused) / seconds,
+            server_errors_per_second: increase(earlier.server_errors, self.server_errors) / seconds,
             sts_calls_per_second: increase(earlier.calls.made, self.calls.made) / seconds,
             sts_failures_per_second: increase(earlier.calls.failed, self.calls.failed) / seconds,
             cache_latency_seconds: Percentiles::of(&self.cache_latency.since(&earlier.cache_latency)),
@@ -106,31 +115,62 @@ impl Sample {
     }
 }
 
-/// Returns by how much a counter grew.
+/// Returns by how much a counter increased.
 #[expect(clippy::cast_precision_loss, reason = "no counter reaches 2^53")]
-fn increase(before: u64, now: u64) -> f64 {
+pub(super) fn increase(before: u64, now: u64) -> f64 {
     now.saturating_sub(before) as f64
 }
 
-/// The samples of the last hour, the oldest first.
+/// The samples of the last hour and of the last day.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<VecDeque<Sample>>);
+pub(super) struct History(Mutex<Samples>);
+
+/// Samples, the oldest first.
+#[derive(Debug, Default)]
+struct Samples {
+    hour: VecDeque<Sample>,
+    day: VecDeque<Sample>,
+}
+
+/// A range of time on the page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Range {
+    QuarterHour,
+    #[default]
+    Hour,
+    Day,
+}
+
+impl Range {
+    pub(super) const ALL: [Self; 3] = [Self::QuarterHour, Self::Hour, Self::Day];
+
+    pub(super) fn span(self) -> Duration {
+        match self {
+            Self::QuarterHour => Duration::from_mins(15),
+            Self::Hour => HISTORY_SPAN,
+            Self::Day => LONG_HISTORY_SPAN,
+        }
+    }
+}
 
 impl History {
     /// Adds a sample, and removes those that are no longer needed.
     pub(super) fn record(&self, sample: Sample) {
-        let oldest = sample.monotonic.saturating_sub(HISTORY_SPAN + RATE_WINDOW);
         let mut samples = self.samples();
-        samples.retain(|kept| kept.monotonic >= oldest);
-        samples.push_back(sample);
+        let Samples { hour, day } = &mut *samples;
+        let is_due = |last: &Sample| sample.monotonic.saturating_sub(last.monotonic) >= LONG_SAMPLE_INTERVAL;
+        if day.back().is_none_or(is_due) {
+            keep(day, sample.clone(), LONG_HISTORY_SPAN + LONG_SAMPLE_INTERVAL);
+        }
+        keep(hour, sample, HISTORY_SPAN + RATE_WINDOW);
     }
 
-    /// Returns the rates over the window before each sample, and at last before `now`.
+    /// Returns the rates over the window before each sample of the last hour, and at last before `now`.
     pub(super) fn rates_until(&self, now: &Sample) -> Vec<Rates> {
         let samples = self.samples();
-        let mut begin = samples.iter().peekable();
-        let mut rates = Vec::with_capacity(samples.len());
-        for sample in samples.iter().skip(1).chain([now]) {
+        let mut begin = samples.hour.iter().peekable();
+        let mut rates = Vec::with_capacity(samples.hour.len());
+        for sample in samples.hour.iter().skip(1).chain([now]) {
             let oldest = sample.monotonic.saturating_sub(RATE_WINDOW);
             while begin.next_if(|earlier| earlier.monotonic < oldest).is_some() {}
             // After the machine slept, no sample lies within the window.
@@ -141,9 +181,26 @@ impl History {
         rates
     }
 
-    fn samples(&self) -> MutexGuard<'_, VecDeque<Sample>> {
+    /// Returns the rates between the samples of the last day, and at last until `now`.
+    pub(super) fn rates_of_day(&self, now: &Sample) -> Vec<Rates> {
+        let samples = self.samples();
+        let later = samples.day.iter().skip(1).chain([now]);
+        let pairs = samples.day.iter().zip(later);
+        pairs
+            .filter(|(earlier, later)| earlier.monotonic < later.monotonic)
+            .map(|(earlier, later)| later.rates_since(earlier))
+            .collect()
+    }
+
+    fn samples(&self) -> MutexGuard<'_, Samples> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn keep(samples: &mut VecDeque<Sample>, sample: Sample, span: Duration) {
+    let oldest = sample.monotonic.saturating_sub(span);
+    samples.retain(|kept| kept.monotonic >= oldest);
+    samples.push_back(sample);
 }
 
 #[cfg(test)]
@@ -158,6 +215,7 @@ mod tests {
             at: Timestamp::from_second(i64::try_from(second).unwrap()).unwrap(),
             monotonic: Duration::from_secs(second),
             requests,
+            server_errors: 0,
             misses: waited,
             calls: Calls { made: waited, failed: 0 },
             cache_latency: Distribution::default(),
@@ -191,6 +249,15 @@ mod tests {
         let history = History::default();
         (0..1000).for_each(|step| history.record(sample(step * 15, 0)));
         assert_eq!(history.rates_until(&sample(15_000, 0)).len(), 245);
+    }
+
+    #[test]
+    fn a_day_is_kept_in_steps_of_five_minutes() {
+        let history = History::default();
+        (0..7000).for_each(|step| history.record(sample(step * 15, 0)));
+        let rates = history.rates_of_day(&sample(7000 * 15, 0));
+        assert!((288..=290).contains(&rates.len()), "{}", rates.len());
+        assert!(rates.iter().all(|rates| (rates.requests_per_second - 10.0).abs() < 1e-9));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(super) struct StatusBody {
     started_at: String,
     /// The program's version.
     version: String,
-    /// What an operator must act on, the most severe first: `what` and `help`.
+    /// What an operator must act on, the most severe first: `what`, `help`, `severity`, `since`.
     alarms: Vec<serde_json::Value>,
     /// The rates before each sample of the last hour, the latest last.
     hour: Vec<serde_json::Value>,
@@ -160,6 +160,9 @@ pub(super) struct RefusalBody {
     /// What an invalid token says, and what the configuration wants.
     #[schema(value_type = Option<Object>)]
     comparison: Option<String>,
+    /// How many refusals with this outcome, cause and template there were since the start, this one included; 0 if they
+    /// have more causes than are counted.
+    count: u64,
 }
 
 /// Active keys.

@@ -4,20 +4,27 @@
 
 mod advice;
 mod chart;
+mod chinese;
 mod keys;
+mod language;
 mod layout;
 mod overview;
 mod quantity;
 mod refusals;
 mod services;
+mod template;
 mod templates;
 mod traffic;
+mod view;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, LOCATION, REFERRER_POLICY,
+            VARY, X_CONTENT_TYPE_OPTIONS,
+        },
     },
     web,
 };
@@ -27,6 +34,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use self::{
     advice::SettingsForm,
     keys::{RevocationAction, Search},
+    language::Language,
+    layout::Place,
+    template::{Inquiry, TemplatePage},
+    view::Choices,
 };
 use super::{
     AdminState,
@@ -55,6 +66,7 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
                 .route(web::post().to(restore)),
         )
         .service(resource_allowing(GET_OR_HEAD, "/advise").route(get_or_head().to(advise)))
+        .service(resource_allowing(GET_OR_HEAD, "/templates/{name}").route(get_or_head().to(template)))
         .service(
             resource_allowing("GET, HEAD, POST", LOGIN_PATH)
                 .route(get_or_head().to(redirect_home))
@@ -85,6 +97,7 @@ fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
+        .insert_header((VARY, "accept-language"))
         // Addresses hold user names. With "no-referrer", browsers would not name the page that sends a form.
         .insert_header((REFERRER_POLICY, "same-origin"));
     response
@@ -94,26 +107,34 @@ fn html_response(status: StatusCode, page: Markup) -> HttpResponse {
     secured(HttpResponse::build(status)).content_type("text/html; charset=utf-8").body(page.into_string())
 }
 
+/// Returns the language of a browser.
+fn language(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|accepted| accepted.to_str().ok());
+    Language::of(accepted.unwrap_or_default())
+}
+
 /// Renders a page away from the listener's thread; an error becomes a page as well.
 async fn rendered(
     state: web::Data<AdminState>,
+    language: Language,
     render: impl FnOnce(&AdminState) -> Result<Markup, AdminError> + Send + 'static,
 ) -> HttpResponse {
     match web::block(move || render(&state)).await.map_err(AdminError::from).flatten() {
         Ok(page) => html_response(StatusCode::OK, page),
-        Err(error) => error_page(&error),
+        Err(error) => error_page(language, &error),
     }
 }
 
-fn error_page(error: &AdminError) -> HttpResponse {
+fn error_page(language: Language, error: &AdminError) -> HttpResponse {
     let page = layout::page(
-        "Refused",
-        false,
+        language,
+        Place::Elsewhere,
+        language.text("refused"),
         &html! {
             section.principal {
-                h2 { "The request was refused" }
+                h2 { (language.text("The request was refused")) }
                 p { (printable(&error.to_string())) }
-                p { a href="/" { "Overview" } }
+                p { a href="/" { (language.text("Overview")) } }
             }
         },
     );
@@ -124,30 +145,65 @@ fn parsed_query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, AdminEr
     query(request).map_err(AdminError::bad_request)
 }
 
-async fn overview(state: web::Data<AdminState>) -> HttpResponse {
-    rendered(state, |state| {
+async fn overview(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let language = language(request.headers());
+    let choices = parsed_query::<Choices>(&request);
+    rendered(state, language, move |state| {
         let logout_path = state.auth.requires_token().then_some(LOGOUT_PATH);
-        Ok(overview::page(&state.status(), &state.issuers, logout_path))
+        Ok(overview::page(language, choices?.view(), &state.status(), &state.issuers, logout_path))
     })
     .await
 }
 
 async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let language = language(request.headers());
     let search = parsed_query::<Search>(&request);
-    rendered(state, move |state| {
+    rendered(state, language, move |state| {
         let (search, cache) = (search?, &state.services.cache);
         let active = cache.active_credentials(&search.filter());
-        Ok(keys::page(&state.issuers, &search, &active, &cache.revoked()))
+        Ok(keys::page(language, &state.issuers, &search, &active, &cache.revoked()))
     })
     .await
 }
 
 async fn advise(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let language = language(request.headers());
     let form = parsed_query::<SettingsForm>(&request);
-    rendered(state, move |state| {
+    rendered(state, language, move |state| {
         let form = form?;
         let what_if = form.what_if()?;
-        Ok(advice::page(&form, &state.services.cache.advice(&what_if)))
+        Ok(advice::page(language, &form, &state.services.cache.advice(&what_if)))
+    })
+    .await
+}
+
+async fn template(
+    state: web::Data<AdminState>,
+    request: HttpRequest,
+    name: web::Path<String>,
+) -> HttpResponse {
+    let language = language(request.headers());
+    let inquiry = parsed_query::<Inquiry>(&request);
+    rendered(state, language, move |state| {
+        let inquiry = inquiry?;
+        let templates = state.services.templates.status();
+        let status = templates.templates.iter().find(|template| template.name == *name).ok_or_else(|| {
+            AdminError::new(StatusCode::NOT_FOUND, "no template of this name is active; see the overview")
+        })?;
+        let inspection = state
+            .services
+            .templates
+            .inspect()
+            .map_err(|problem| AdminError::new(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()))?;
+        let page = TemplatePage {
+            language,
+            status,
+            is_refused: !templates.problems.is_empty(),
+            inspection: &inspection,
+            inquiry: &inquiry,
+            issuer: state.issuers.first().map_or("", String::as_str),
+        };
+        Ok(page.draw())
     })
     .await
 }
@@ -165,12 +221,13 @@ async fn confirm(
     state: web::Data<AdminState>,
     request: &HttpRequest,
 ) -> HttpResponse {
+    let language = language(request.headers());
     let user = parsed_query::<NamedUser>(request);
-    rendered(state, move |state| {
+    rendered(state, language, move |state| {
         let user = user?;
         let issuer = state.issuer(user.issuer)?;
         let active = state.services.cache.active_credentials(&keys::count_of_user(&issuer, &user.subject));
-        Ok(keys::confirmation(action, &issuer, &user.subject, &active))
+        Ok(keys::confirmation(language, action, &issuer, &user.subject, &active))
     })
     .await
 }
@@ -191,18 +248,19 @@ async fn apply(
     request: &HttpRequest,
     form: UserForm,
 ) -> HttpResponse {
+    let language = language(request.headers());
     if let Err(error) = refuse_cross_site(request) {
-        return error_page(&error);
+        return error_page(language, &error);
     }
     let client = client(request);
     let form = form.map_err(|error| AdminError::bad_request(format!("the form cannot be read: {error}")));
-    rendered(state, move |state| {
+    rendered(state, language, move |state| {
         let web::Form(user) = form?;
         let revocation = match action {
             RevocationAction::Revoke => state.revoke(user, client),
             RevocationAction::Restore => state.restore(user, client),
         }?;
-        Ok(keys::result(action, &revocation))
+        Ok(keys::result(language, action, &revocation))
     })
     .await
 }
@@ -213,8 +271,8 @@ struct LoginForm {
 }
 
 /// Returns the page that a browser gets before it is logged in.
-pub(super) fn login_page(problem: Option<&str>) -> HttpResponse {
-    html_response(StatusCode::UNAUTHORIZED, layout::login(LOGIN_PATH, problem))
+pub(super) fn login_page(headers: &HeaderMap, problem: Option<&str>) -> HttpResponse {
+    html_response(StatusCode::UNAUTHORIZED, layout::login(language(headers), LOGIN_PATH, problem))
 }
 
 async fn login(
@@ -222,8 +280,9 @@ async fn login(
     request: HttpRequest,
     form: Option<web::Form<LoginForm>>,
 ) -> HttpResponse {
+    let language = language(request.headers());
     if let Err(error) = refuse_cross_site(&request) {
-        return error_page(&error);
+        return error_page(language, &error);
     }
     // A client that forges the scheme only restricts its own cookie.
     let secure = state.uses_tls || request.connection_info().scheme() == "https";
@@ -235,14 +294,14 @@ async fn login(
         }
         Err(AuthFailure::MustWait(wait)) => {
             state.count_failed_login(client);
-            let seconds = seconds_to_wait(wait);
-            login_page(Some(&format!(
-                "Too many wrong tokens came from this address. Try again in {seconds} s."
-            )))
+            let seconds = seconds_to_wait(wait).to_string();
+            let problem = language
+                .format("Too many wrong tokens came from this address. Try again in {} s.", &[&seconds]);
+            login_page(request.headers(), Some(&problem))
         }
         Err(AuthFailure::InvalidToken | AuthFailure::HostNotLoopback) => {
             state.count_failed_login(client);
-            login_page(Some("This is not the token of [admin]."))
+            login_page(request.headers(), Some(language.text("This is not the token of [admin].")))
         }
     }
 }
@@ -253,8 +312,9 @@ async fn redirect_home() -> HttpResponse {
 }
 
 async fn logout(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
+    let language = language(request.headers());
     if let Err(error) = refuse_cross_site(&request) {
-        return error_page(&error);
+        return error_page(language, &error);
     }
     if let Some(cookie) = request.cookie(auth::COOKIE_NAME) {
         state.auth.logout(&cookie, state.services.clock.now());

@@ -7,8 +7,9 @@ use serde::{Serialize, Serializer};
 
 use super::{
     AdminState,
-    alarms::Alarm,
+    alarms::{Alarm, AlarmKind, Conditions},
     history::{Rates, RequestCounts, Sample},
+    template_history::{Mark, TemplateUse, Versions},
 };
 use crate::{
     audit, canary,
@@ -17,7 +18,7 @@ use crate::{
     identity::{self, IssuerStatus},
     reload::StoreStatus,
     replicas,
-    sts::{self, BreakerState, Calls},
+    sts::{self, BreakerState, Calls, Sts as _},
 };
 
 /// The state of the service.
@@ -50,6 +51,15 @@ pub(super) struct Status {
     pub(super) replicas: Option<Replicas>,
     /// The latest refusals, the latest first.
     pub(super) refusals: Vec<RecentRefusal>,
+    /// The rates between the samples of the last day, for charts.
+    #[serde(skip)]
+    pub(super) day: Vec<Rates>,
+    /// What happened in the last day, for charts.
+    #[serde(skip)]
+    pub(super) marks: Vec<Mark>,
+    /// How each template is used.
+    #[serde(skip)]
+    pub(super) template_uses: Vec<TemplateUse>,
 }
 
 /// The state of the credential cache.
@@ -174,11 +184,42 @@ impl AdminState {
                 stale: services.requests.requests(is_stale),
                 refused: services.requests.requests(|outcome| outcome == OutcomeLabel::Refused),
             },
+            server_errors: services.requests.server_errors(),
             misses: services.cache.misses().iter().map(|(_, count)| count).sum(),
             calls: services.sts.calls(),
             cache_latency: services.requests.latency(OutcomeLabel::is_hit),
             sts_latency: services.requests.latency(OutcomeLabel::waited_for_sts),
         }
+    }
+
+    /// Records a sample of the counters for the charts, what has changed meanwhile, and since when alarms are active. To be
+    /// called every [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL). Does nothing that takes longer with more users.
+    pub(crate) fn record_sample(&self) {
+        let services = &self.services;
+        let sample = self.sample();
+        let (now, monotonic) = (sample.at, sample.monotonic);
+        let rates = self.history.rates_until(&sample);
+        self.history.record(sample);
+        self.templates.record(monotonic, || services.requests.by_template());
+        let templates = services.templates.status();
+        let versions = Versions {
+            loaded_at: templates.loaded_at,
+            source_credentials: services.sts.source_credentials_version(),
+        };
+        self.templates.observe(monotonic, versions);
+        let issuers: Vec<Issuer> = services.verifier.snapshot().iter().map(Issuer::of).collect();
+        let mut alarms = Conditions {
+            rates: rates.last(),
+            sts: &Sts::of(&services.sts.snapshot(), services.sts.calls()),
+            issuers: &issuers,
+            template_problems: &templates.problems,
+            // To know it, the whole cache is looked through, which only the page and the API do.
+            revocations_unsaved: self.alarm_starts.has(AlarmKind::Revocations),
+            audit: services.audit.status().as_ref(),
+            canary: services.canary.as_ref().map(|canary| canary.snapshot()).as_ref(),
+        }
+        .alarms();
+        self.alarm_starts.date(&mut alarms, now);
     }
 
     /// Returns the whole state. Iterates over all users and keys: not for the listener's thread.
@@ -204,8 +245,12 @@ impl AdminState {
             canary: services.canary.as_ref().map(|canary| canary.snapshot()),
             replicas: services.replicas.as_ref().map(|replicas| Replicas::of(replicas.status())),
             refusals: services.recent.list(),
+            day: self.history.rates_of_day(&sample),
+            marks: self.templates.marks(),
+            template_uses: self.templates.uses(sample.monotonic, services.requests.by_template()),
         };
-        status.alarms = status.active_alarms();
+        status.alarms = status.conditions().alarms();
+        self.alarm_starts.date(&mut status.alarms, status.now);
         status
     }
 
@@ -231,6 +276,19 @@ impl AdminState {
 }
 
 impl Status {
+    fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            rates: self.current_rates(),
+            sts: &self.sts,
+            issuers: &self.issuers,
+            template_problems: &self.templates.problems,
+            revocations_unsaved: self.keys.revocations_unsaved,
+            audit: self.audit.as_ref(),
+            canary: self.canary.as_ref(),
+            replicas: self.replicas.as_ref(),
+        }
+    }
+
     /// Returns the rates of the last minute; none right after the start.
     pub(super) fn current_rates(&self) -> Option<&Rates> {
         self.hour.last()

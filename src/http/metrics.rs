@@ -1,8 +1,14 @@
 //! Metrics of requests: how they ended, how long they took, why they were refused. By template, route and outcome,
 //! never by path or user.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
+use actix_web::http::StatusCode;
 use arc_swap::ArcSwap;
 use prometheus_client::{
     collector::Collector,
@@ -59,8 +65,13 @@ pub struct Metrics {
     credential_requests: CredentialRequests,
     ttl: Histogram,
     latency: StaticFamily<(Route, Ending), Histogram>,
+    responses: Responses,
     refusals: Family<Reason, Counter>,
 }
+
+/// Answers by route and status. A metric of its own, because as a label of the latency it would multiply its buckets.
+#[derive(Debug, Clone)]
+struct Responses(StaticFamily<Route, Arc<[(u16, Counter)]>>);
 
 /// The `outcome` label of a request's latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +84,44 @@ enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
+}
+
+impl Responses {
+    fn new() -> Self {
+        let problems = ProblemType::ALL.into_iter().map(|problem| problem.status);
+        let statuses: BTreeSet<u16> = problems.chain([StatusCode::OK.as_u16()]).collect();
+        let counters = || statuses.iter().map(|status| (*status, Counter::default())).collect();
+        Self(StaticFamily::new(Route::ALL, |route| [("route", route.name())], counters))
+    }
+
+    fn count(&self, route: Route, status: StatusCode) {
+        let of_route = self.0.of(route).map(|counters| counters.iter());
+        let counter = of_route.and_then(|mut counters| counters.find(|(code, _)| *code == status.as_u16()));
+        if let Some((_, counter)) = counter {
+            counter.inc();
+        }
+    }
+}
+
+impl EncodeMetric for Responses {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (route, counters) in self.0.iter() {
+            // Most routes never answer most statuses.
+            for (status, count) in counters.iter().filter(|(_, count)| count.get() > 0) {
+                let labels = [("route", route.name().to_owned()), ("status", status.to_string())];
+                count.encode(encoder.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, counters)| counters.iter().all(|(_, count)| count.get() == 0))
+    }
 }
 
 impl Ending {
@@ -105,6 +154,7 @@ impl Default for Metrics {
                 |(route, ending)| [("route", route.name()), ("outcome", ending.name())],
                 || Histogram::new(&LATENCY_BUCKETS),
             ),
+            responses: Responses::new(),
             refusals,
         }
     }
@@ -116,9 +166,15 @@ impl Metrics {
         names.for_each(|name| self.credential_requests.show(name));
     }
 
-    /// Counts a request for a credential. `template` is the name of an existing one, because labels are bounded.
-    pub(super) fn credential_request(&self, template: Option<&str>, outcome: OutcomeLabel) {
-        self.credential_requests.count(template, outcome);
+    /// Counts a request for a credential, which `took` so long if it was answered. `template` is the name of an existing
+    /// one, because labels are bounded.
+    pub(super) fn credential_request(
+        &self,
+        template: Option<&str>,
+        outcome: OutcomeLabel,
+        took: Option<Duration>,
+    ) {
+        self.credential_requests.count(template, outcome, took);
     }
 
     /// Counts the TTL of a served credential.
@@ -127,7 +183,14 @@ impl Metrics {
     }
 
     /// Counts an answer; `outcome` is none for one without a credential.
-    pub(super) fn answered(&self, route: Route, outcome: Option<OutcomeLabel>, took: Duration) {
+    pub(super) fn answered(
+        &self,
+        route: Route,
+        status: StatusCode,
+        outcome: Option<OutcomeLabel>,
+        took: Duration,
+    ) {
+        self.responses.count(route, status);
         let ending = outcome.map_or(Ending::Answered, Ending::Credential);
         if let Some(histogram) = self.latency.of((route, ending)) {
             histogram.observe(took);
@@ -142,6 +205,26 @@ impl Metrics {
     /// Number of requests for a credential with these outcomes.
     pub fn requests(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
         self.credential_requests.sum(selected)
+    }
+
+    /// Number of requests refused for a reason that is not the caller's.
+    pub fn server_errors(&self) -> u64 {
+        let names = ProblemType::ALL.into_iter().filter(|problem| problem.is_server_error());
+        names
+            .filter_map(|problem| {
+                self.refusals.get(&Reason { reason: problem.name }).map(|count| count.get())
+            })
+            .sum()
+    }
+
+    /// Requests for a credential by template, in the order of their names.
+    pub fn by_template(&self) -> Vec<TemplateCounts> {
+        self.credential_requests
+            .by_template
+            .load()
+            .iter()
+            .map(|(name, template)| template.counts(name))
+            .collect()
     }
 
     /// Latency of requests for a credential with these outcomes.
@@ -171,6 +254,11 @@ impl Metrics {
             self.latency.clone(),
         );
         registry.register(
+            "cosbroker_http_responses",
+            "Answers to requests, by route and HTTP status",
+            self.responses.clone(),
+        );
+        registry.register(
             "cosbroker_refusals",
             "Requests refused, by the last part of the problem's type",
             self.refusals.clone(),
@@ -179,12 +267,65 @@ impl Metrics {
     }
 }
 
+/// The requests for credentials of one template so far.
+#[derive(Debug, Clone)]
+pub struct TemplateCounts {
+    /// The template's name.
+    pub name: String,
+    /// Served from the cache.
+    pub hits: u64,
+    /// Served at all.
+    pub served: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Response times of those served.
+    pub latency: Distribution,
+}
+
+/// What is measured of one template. The times are for operators' pages only: with this label, a scrape would be long.
+#[derive(Debug, Clone)]
+struct TemplateMetrics {
+    outcomes: ByOutcome,
+    latency: Histogram,
+}
+
+impl Default for TemplateMetrics {
+    fn default() -> Self {
+        Self { outcomes: by_outcome(), latency: Histogram::new(&LATENCY_BUCKETS) }
+    }
+}
+
+impl TemplateMetrics {
+    /// Counts one request, and says whether its outcome has a counter.
+    fn count(&self, outcome: OutcomeLabel, took: Option<Duration>) -> Option<u64> {
+        if let Some(took) = took.filter(|_| outcome != OutcomeLabel::Refused) {
+            self.latency.observe(took);
+        }
+        increment(&self.outcomes, outcome)
+    }
+
+    fn sum(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
+        let selected = self.outcomes.iter().filter(|(outcome, _)| selected(*outcome));
+        selected.map(|(_, count)| count.get()).sum()
+    }
+
+    fn counts(&self, name: &str) -> TemplateCounts {
+        TemplateCounts {
+            name: name.to_owned(),
+            hits: self.sum(OutcomeLabel::is_hit),
+            served: self.sum(|outcome| outcome != OutcomeLabel::Refused),
+            refused: self.sum(|outcome| outcome == OutcomeLabel::Refused),
+            latency: self.latency.snapshot(),
+        }
+    }
+}
+
 type ByOutcome = StaticFamily<OutcomeLabel, Counter>;
 
 /// Requests for a credential, by template and outcome.
 #[derive(Debug, Clone)]
 struct CredentialRequests {
-    by_template: Arc<ArcSwap<BTreeMap<String, ByOutcome>>>,
+    by_template: Arc<ArcSwap<BTreeMap<String, TemplateMetrics>>>,
     /// Of requests that name no existing template; shown as `template=""` once there is one.
     without_template: ByOutcome,
 }
@@ -205,22 +346,22 @@ fn increment(counters: &ByOutcome, outcome: OutcomeLabel) -> Option<u64> {
 }
 
 impl CredentialRequests {
-    fn count(&self, template: Option<&str>, outcome: OutcomeLabel) {
+    fn count(&self, template: Option<&str>, outcome: OutcomeLabel, took: Option<Duration>) {
         let Some(template) = template else {
             increment(&self.without_template, outcome);
             return;
         };
-        let counted = self.by_template.load().get(template).and_then(|counters| increment(counters, outcome));
+        let counted = self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
         if counted.is_none() {
             self.show(template);
-            self.by_template.load().get(template).and_then(|counters| increment(counters, outcome));
+            self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
         }
     }
 
     fn show(&self, template: &str) {
         self.by_template.rcu(|by_template| {
             let mut by_template = BTreeMap::clone(by_template);
-            by_template.entry(template.to_owned()).or_insert_with(by_outcome);
+            by_template.entry(template.to_owned()).or_default();
             by_template
         });
     }
@@ -229,6 +370,7 @@ impl CredentialRequests {
         let by_template = self.by_template.load();
         by_template
             .values()
+            .map(|template| &template.outcomes)
             .chain([&self.without_template])
             .flat_map(StaticFamily::iter)
             .filter(|(outcome, _)| selected(*outcome))
@@ -242,7 +384,7 @@ impl EncodeMetric for CredentialRequests {
         let by_template = self.by_template.load();
         let is_unused = self.without_template.iter().all(|(_, count)| count.get() == 0);
         let without_template = (!is_unused).then_some(("", &self.without_template));
-        let templates = by_template.iter().map(|(template, counters)| (template.as_str(), counters));
+        let templates = by_template.iter().map(|(name, template)| (name.as_str(), &template.outcomes));
         for (template, counters) in without_template.into_iter().chain(templates) {
             for (outcome, count) in counters.iter() {
                 let labels = [("template", template), ("outcome", outcome.name())];
@@ -321,10 +463,10 @@ mod tests {
         let metrics = Metrics::default();
         assert!(!written(&metrics).contains("template=\"\""), "not before a request without a template");
         for how in CacheOutcome::ALL {
-            metrics.credential_request(Some("upload"), OutcomeLabel::Served(how));
+            metrics.credential_request(Some("upload"), OutcomeLabel::Served(how), None);
         }
-        metrics.credential_request(Some("upload"), OutcomeLabel::Refused);
-        metrics.credential_request(None, OutcomeLabel::Refused);
+        metrics.credential_request(Some("upload"), OutcomeLabel::Refused, None);
+        metrics.credential_request(None, OutcomeLabel::Refused, None);
         assert_eq!(metrics.requests(|_| true), 8);
         assert_lines(
             &metrics,
@@ -335,6 +477,22 @@ mod tests {
                 "cosbroker_sts_calls_saved_total 3",
             ],
         );
+    }
+
+    #[test]
+    fn answers_are_counted_by_route_and_status() {
+        let metrics = Metrics::default();
+        for status in [StatusCode::OK, StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE] {
+            metrics.answered(Route::Sts, status, None, Duration::ZERO);
+        }
+        assert_lines(
+            &metrics,
+            &[
+                "cosbroker_http_responses_total{route=\"/sts\",status=\"200\"} 2",
+                "cosbroker_http_responses_total{route=\"/sts\",status=\"503\"} 1",
+            ],
+        );
+        assert!(!written(&metrics).contains("status=\"401\""), "only what there was");
     }
 
     #[test]

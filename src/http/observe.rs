@@ -85,15 +85,15 @@ impl Observer {
         if let RequestOutcome::Refused(refusal) = ended.outcome {
             metrics.refused(refusal.problem());
         }
+        let took = ended.answer.map(|_| self.api.clock.monotonic().saturating_sub(self.started));
         if let Some(label) = ended.label.filter(|_| self.is_for_credentials(ended.outcome)) {
-            metrics.credential_request(ended.template.as_deref(), label);
+            metrics.credential_request(ended.template.as_deref(), label, took);
         }
         if let RequestOutcome::Served { ttl, .. } = ended.outcome {
             metrics.served_ttl(*ttl);
         }
-        if ended.answer.is_some() {
-            let took = self.api.clock.monotonic().saturating_sub(self.started);
-            metrics.answered(route, ended.label, took);
+        if let Some((answer, took)) = ended.answer.zip(took) {
+            metrics.answered(route, answer.status, ended.label, took);
         }
     }
 
@@ -146,6 +146,7 @@ impl Observer {
             subject: principal.map(|principal| principal.subject().to_owned()),
             template: template.clone(),
             comparison: refusal.comparison().cloned(),
+            count: 0,
         });
         self.api.audit.record(Event::Refusal(Refused {
             outcome: problem.name,

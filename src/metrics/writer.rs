@@ -51,6 +51,16 @@ impl<'a> MetricsWriter<'a> {
         })
     }
 
+    /// Writes a counter of seconds; `_total` is appended to its name.
+    ///
+    /// # Errors
+    /// When the encoder fails.
+    pub fn counter_seconds(&mut self, name: &str, help: &str, seconds: f64) -> fmt::Result {
+        self.write_all(name, help, MetricType::Counter, [seconds], |encoder, seconds| {
+            encoder.encode_counter::<NoLabelSet, f64, f64>(seconds, None)
+        })
+    }
+
     /// Writes a counter for each set of labels; nothing if there are none.
     ///
     /// # Errors

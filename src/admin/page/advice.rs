@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{
-    layout::{self, table},
+    language::Language,
+    layout::{self, Place, plain_columns, table},
     quantity::{self, count, number, percent},
 };
 use crate::{
@@ -50,19 +51,20 @@ fn parsed<T: TryFrom<String, Error: Display>>(text: &str) -> Result<Option<T>, A
     (!text.is_empty()).then(|| T::try_from(text.to_owned())).transpose().map_err(AdminError::bad_request)
 }
 
-pub(super) fn page(form: &SettingsForm, advice: &Result<Advice, NoAdvice>) -> Markup {
+pub(super) fn page(language: Language, form: &SettingsForm, advice: &Result<Advice, NoAdvice>) -> Markup {
     layout::page(
-        layout::WHAT_IF_TITLE,
-        false,
+        language,
+        Place::WhatIf,
+        language.text("What if"),
         &html! {
             section {
-                h2 { "What if?" }
-                p { "The latest requests, replayed by the cache's rules with other settings." }
-                (settings_form(form))
+                h2 { (language.text("What if")) "?" }
+                p { (language.text("The latest requests, replayed by the cache's rules with other settings.")) }
+                (settings_form(language, form))
             }
             section {
                 @match advice {
-                    Ok(advice) => (report(advice)),
+                    Ok(advice) => (report(language, advice)),
                     Err(missing) => p { (missing) "." },
                 }
             }
@@ -70,13 +72,16 @@ pub(super) fn page(form: &SettingsForm, advice: &Result<Advice, NoAdvice>) -> Ma
     )
 }
 
-fn settings_form(SettingsForm { lifetime, min_remaining, max_bytes }: &SettingsForm) -> Markup {
+fn settings_form(
+    language: Language,
+    SettingsForm { lifetime, min_remaining, max_bytes }: &SettingsForm,
+) -> Markup {
     html! {
         form.search action="/advise" {
-            (field("lifetime", "Key lifetime", lifetime, "1h"))
-            (field("min_remaining", "Minimum remaining time when served", min_remaining, "10m"))
-            (field("max_bytes", "Memory for keys", max_bytes, "64MiB"))
-            button.primary { "Replay" }
+            (field("lifetime", language.text("Key lifetime"), lifetime, "1h"))
+            (field("min_remaining", language.text("Minimum remaining time when served"), min_remaining, "10m"))
+            (field("max_bytes", language.text("Memory for keys"), max_bytes, "64MiB"))
+            button.primary { (language.text("Replay")) }
         }
     }
 }
@@ -87,35 +92,54 @@ fn field(name: &str, label: &str, value: &str, example: &str) -> Markup {
     }
 }
 
-fn report(advice: &Advice) -> Markup {
+fn report(language: Language, advice: &Advice) -> Markup {
     let mut rows = vec![
-        row(html! { b { "measured" } }, &advice.counted, None),
-        row(html! { (advice.present.settings) }, &advice.present.figures, Some(&advice.present)),
+        row(language, html! { b { (language.text("measured")) } }, &advice.counted, None),
+        row(language, html! { (advice.present.settings) }, &advice.present.figures, Some(&advice.present)),
     ];
     rows.extend(
-        advice.alternatives.iter().map(|other| row(html! { (other.settings) }, &other.figures, Some(other))),
+        advice
+            .alternatives
+            .iter()
+            .map(|other| row(language, html! { (other.settings) }, &other.figures, Some(other))),
     );
-    rows.extend(
-        advice.asked.iter().map(|asked| {
-            row(html! { b { "your settings: " (asked.settings) } }, &asked.figures, Some(asked))
-        }),
-    );
+    rows.extend(advice.asked.iter().map(|asked| {
+        row(
+            language,
+            html! { b { (language.sentence("your settings: {}", &[html! { (asked.settings) }])) } },
+            &asked.figures,
+            Some(asked),
+        )
+    }));
     let recorded = &advice.recorded;
     html! {
         h2 { (advice.advice) }
-        (table(&COLUMNS, rows))
+        (table(language, &plain_columns(COLUMNS), rows))
         p.soft.foot {
-            "From " (count(recorded.requests)) " requests in " (quantity::span(recorded.span.0))
+            (language.sentence("From {} requests in {}", &[
+                html! { (count(recorded.requests)) },
+                html! { (quantity::span(language, recorded.span.0)) },
+            ]))
             @if recorded.of_one_key_in > 1 {
-                ", sampled from one key in " (recorded.of_one_key_in) " and scaled up"
+                (language.sentence(
+                    ", sampled from one key in {} and scaled up",
+                    &[html! { (recorded.of_one_key_in) }],
+                ))
             }
-            "; the figures are of the last " (quantity::span(recorded.measured.0))
-            ", because the cache fills before that. Hits here include requests that waited for a call of another request. Memory is an estimate."
+            (language.sentence(
+                "; the figures are of the last {}, because the cache fills before that. Hits here include requests that waited for a call of another request. Memory is an estimate.",
+                &[html! { (quantity::span(language, recorded.measured.0)) }],
+            ))
         }
     }
 }
 
-fn row(settings: Markup, figures: &Figures, replayed: Option<&Alternative>) -> Vec<Markup> {
+fn row(
+    language: Language,
+    settings: Markup,
+    figures: &Figures,
+    replayed: Option<&Alternative>,
+) -> Vec<Markup> {
     vec![
         settings,
         html! { (percent(figures.hit_rate)) },
@@ -125,8 +149,8 @@ fn row(settings: Markup, figures: &Figures, replayed: Option<&Alternative>) -> V
                 (format!("{:+.0} %", change * 100.0))
             }
         },
-        html! { (number(figures.busiest_calls_per_second)) " per second" },
+        html! { (number(figures.busiest_calls_per_second)) " " (language.text("per second")) },
         html! { @if let Some(replayed) = replayed { (Size(replayed.peak_bytes).rounded()) } },
-        html! { @if let Some(replayed) = replayed { (quantity::span(replayed.outlives_revocation.0)) } },
+        html! { @if let Some(replayed) = replayed { (quantity::span(language, replayed.outlives_revocation.0)) } },
     ]
 }

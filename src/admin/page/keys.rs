@@ -6,7 +6,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{
-    layout::{self, badge, code, table},
+    language::Language,
+    layout::{self, Column, Place, badge, code, pager, plain_columns, table},
     quantity::{ago, count, future},
 };
 use crate::{
@@ -15,8 +16,10 @@ use crate::{
 };
 use diagnostics::printable;
 
-/// The number of keys, and of revoked users, shown at once.
+/// The number of keys that are looked up, and of revoked users that are shown.
 const MAX_ROWS: usize = 200;
+/// The number of keys on one page.
+const MAX_ROWS_PER_PAGE: usize = 25;
 
 /// The search form; empty fields match everything.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +28,9 @@ pub(super) struct Search {
     issuer: String,
     subject: String,
     prefix: String,
+    sort: String,
+    /// The page, counted from 1.
+    page: String,
 }
 
 impl Search {
@@ -35,6 +41,26 @@ impl Search {
             prefix: non_empty(self.prefix.trim()),
             limit: Some(MAX_ROWS),
         }
+    }
+
+    /// Returns the address of this search in an order, at a page.
+    fn link(&self, sort: &str, page: usize) -> String {
+        let [issuer, subject, prefix] = [&self.issuer, &self.subject, &self.prefix]
+            .map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+        format!("/keys?issuer={issuer}&subject={subject}&prefix={prefix}&sort={sort}&page={page}")
+    }
+
+    /// Returns the keys in the order that was chosen; without a choice, those that expire last first.
+    fn ordered<'a>(&self, keys: &'a [ActiveCredential]) -> Vec<&'a ActiveCredential> {
+        let mut keys: Vec<_> = keys.iter().collect();
+        match self.sort.as_str() {
+            "user" => keys.sort_by(|a, b| (&a.subject, &a.issuer).cmp(&(&b.subject, &b.issuer))),
+            "template" => keys.sort_by(|a, b| a.template.cmp(&b.template)),
+            "folder" => keys.sort_by(|a, b| a.prefix.cmp(&b.prefix)),
+            "issued" => keys.sort_by_key(|key| std::cmp::Reverse(key.issued_at)),
+            _ => {}
+        }
+        keys
     }
 
     /// Returns the users that the form names, one per matching issuer, whether or not they have active keys.
@@ -76,29 +102,30 @@ fn link(path: &str, issuer: &str, subject: &str) -> String {
     format!("{path}?issuer={issuer}&subject={subject}")
 }
 
-pub(super) fn search_form(issuers: &[String], search: &Search) -> Markup {
+pub(super) fn search_form(language: Language, issuers: &[String], search: &Search) -> Markup {
     html! {
         form.search action="/keys" {
-            label { span { "User, the " code { "sub" } " of their tokens" }
+            label { span { (language.sentence("User, the {} of their tokens", &[code("sub")])) }
                 input name="subject" value=(search.subject) autocomplete="off" autocapitalize="none" spellcheck="false";
             }
             @if issuers.len() > 1 {
-                label { "Issuer"
+                label { (language.text("Issuer"))
                     select name="issuer" {
-                        option value="" { "any" }
+                        option value="" { (language.text("any")) }
                         @for issuer in issuers { option selected[*issuer == search.issuer] { (issuer) } }
                     }
                 }
             }
-            label { "Folder prefix"
+            label { (language.text("Folder prefix"))
                 input name="prefix" value=(search.prefix) autocomplete="off" autocapitalize="none" spellcheck="false";
             }
-            button.primary { "Find keys" }
+            button.primary { (language.text("Find keys")) }
         }
     }
 }
 
 pub(super) fn page(
+    language: Language,
     issuers: &[String],
     search: &Search,
     active: &ActiveCredentials,
@@ -106,124 +133,168 @@ pub(super) fn page(
 ) -> Markup {
     let now = active.coverage.now;
     layout::page(
-        layout::KEYS_TITLE,
-        false,
+        language,
+        Place::Keys,
+        language.text("Keys"),
         &html! {
             section {
-                h2 { "Active keys" }
-                (search_form(issuers, search))
+                h2 { (language.text("Active keys")) }
+                (search_form(language, issuers, search))
             }
-            @for (issuer, subject) in search.users(issuers) { (user(issuer, subject, revoked, now)) }
+            @for (issuer, subject) in search.users(issuers) { (user(language, issuer, subject, revoked, now)) }
             section {
-                (summary(active))
-                @if !active.keys.is_empty() {
-                    (table(
-                        &["User", "Template", "Folder", "Issued", "Expires", "Key id"],
-                        active.keys.iter().map(|key| row(key, now)),
-                    ))
-                }
+                (summary(language, active))
+                @if !active.keys.is_empty() { (list(language, search, active)) }
             }
-            @if !revoked.is_empty() { (revoked_users(revoked, now)) }
+            @if !revoked.is_empty() { (revoked_users(language, revoked, now)) }
         },
     )
 }
 
-fn user(issuer: &str, subject: &str, revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
+fn list(language: Language, search: &Search, active: &ActiveCredentials) -> Markup {
+    let keys = search.ordered(&active.keys);
+    let pages = keys.len().div_ceil(MAX_ROWS_PER_PAGE).max(1);
+    let page = search.page.parse().unwrap_or(1).clamp(1, pages);
+    let shown = keys.iter().skip((page - 1) * MAX_ROWS_PER_PAGE).take(MAX_ROWS_PER_PAGE);
+    let columns = [
+        ("User", "user"),
+        ("Template", "template"),
+        ("Folder", "folder"),
+        ("Issued", "issued"),
+        ("Expires", "expires"),
+    ]
+    .map(|(name, sort)| Column { name, order: Some(search.link(sort, 1)) });
+    let [user, template, folder, issued, expires] = columns;
+    let columns = [user, template, folder, issued, expires, Column::plain("Key id")];
+    html! {
+        (table(language, &columns, shown.map(|key| row(language, key, active.coverage.now))))
+        (pager(language, page, pages, |page| search.link(&search.sort, page)))
+    }
+}
+
+fn user(
+    language: Language,
+    issuer: &str,
+    subject: &str,
+    revoked: &[RevokedPrincipal],
+    now: Timestamp,
+) -> Markup {
     let revoked = revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
     html! {
         section.principal {
             h2 { (name(subject)) " " span.soft { (printable(issuer)) } }
             @match revoked {
                 Some(principal) => {
-                    p { (badge("bad", "revoked")) " " (ago(principal.since, now)) ": gets no key." }
-                    p { a.button href=(link("/restore", issuer, subject)) { "Restore…" } }
+                    p {
+                        (badge("bad", language.text("revoked"))) " "
+                        (language.sentence("{}: gets no key.", &[ago(language, principal.since, now)]))
+                    }
+                    p { a.button href=(link("/restore", issuer, subject)) { (language.text("Restore")) "…" } }
                 }
-                None => p { a.button.danger href=(link("/revoke", issuer, subject)) { "Revoke…" } },
+                None => p {
+                    a.button.danger href=(link("/revoke", issuer, subject)) { (language.text("Revoke")) "…" }
+                },
             }
         }
     }
 }
 
-fn summary(active: &ActiveCredentials) -> Markup {
+fn summary(language: Language, active: &ActiveCredentials) -> Markup {
     let now = active.coverage.now;
+    let number = html! { b { (count(active.active as u64)) } };
     html! {
         p {
-            b { (count(active.active as u64)) }
-            (if active.active == 1 { " active key, expires " } else { " active keys" })
-            @if let Some(at) = active.expires_last_at {
-                @if active.active > 1 { ", the last expires " }
-                (future(at, now))
+            @match active.expires_last_at.map(|at| future(language, at, now)) {
+                None => (language.sentence("{} active keys", &[number])),
+                Some(at) if active.active == 1 => (language.sentence("{} active key, expires {}", &[number, at])),
+                Some(at) => (language.sentence("{} active keys, the last expires {}", &[number, at])),
             }
-            @if active.listed < active.active { ". The list shows the " (active.listed) " that expire last" }
-            ". Only keys that this broker issued since its start " (ago(active.coverage.known_since, now)) " are known"
+            @if active.listed < active.active {
+                (language.sentence(
+                    ". The list has the {} that expire last",
+                    &[html! { (active.listed) }],
+                ))
+            }
+            (language.sentence(
+                ". Only keys that this broker issued since its start {} are known",
+                &[ago(language, active.coverage.known_since, now)],
+            ))
             @if active.coverage.forgotten > 0 {
-                ", without " (count(active.coverage.forgotten)) " for lack of memory"
+                (language.sentence(
+                    ", without {} for lack of memory",
+                    &[html! { (count(active.coverage.forgotten)) }],
+                ))
             }
             "."
         }
     }
 }
 
-fn row(key: &ActiveCredential, now: Timestamp) -> Vec<Markup> {
+fn row(language: Language, key: &ActiveCredential, now: Timestamp) -> Vec<Markup> {
     vec![
         html! {
             a href=(user_link(&key.issuer, &key.subject)) { (name(&key.subject)) }
             small { (printable(&key.issuer)) }
         },
-        html! { (key.template) @if key.narrowed { " " (badge("", "narrowed")) } },
+        html! { (key.template) @if key.narrowed { " " (badge("", language.text("narrowed"))) } },
         html! { (code(&printable(&key.prefix))) small { (key.bucket) } },
-        ago(key.issued_at, now),
-        future(key.expires_at, now),
-        html! { (code(&key.key_id)) small { "grant " (key.grant_id) } },
+        ago(language, key.issued_at, now),
+        future(language, key.expires_at, now),
+        html! {
+            (code(&key.key_id))
+            small { (language.sentence("grant {}", &[html! { (key.grant_id) }])) }
+        },
     ]
 }
 
-fn revoked_users(revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
+fn revoked_users(language: Language, revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
     let rows = revoked.iter().take(MAX_ROWS).map(|principal| {
         vec![
             html! {
                 a href=(user_link(&principal.issuer, &principal.subject)) { (name(&principal.subject)) }
             },
             html! { (printable(&principal.issuer)) },
-            ago(principal.since, now),
+            ago(language, principal.since, now),
         ]
     });
     html! {
         section {
-            h2 { "Revoked users " span.soft { (count(revoked.len() as u64)) } }
-            (table(&["User", "Issuer", "Since"], rows))
+            h2 { (language.text("Revoked users")) " " span.soft { (count(revoked.len() as u64)) } }
+            (table(language, &plain_columns(["User", "Issuer", "Since"]), rows))
         }
     }
 }
 
 /// Renders the form that asks for confirmation.
 pub(super) fn confirmation(
+    language: Language,
     action: RevocationAction,
     issuer: &str,
     subject: &str,
     active: &ActiveCredentials,
 ) -> Markup {
-    let expires = active.expires_last_at.map(|at| future(at, active.coverage.now));
+    let expires = active.expires_last_at.map(|at| future(language, at, active.coverage.now));
     layout::page(
-        action.title(),
-        false,
+        language,
+        Place::Elsewhere,
+        action.title(language),
         &html! {
             section.principal {
-                h2 { (action.title()) " " (name(subject)) "?" }
+                h2 { (action.title(language)) " " (name(subject)) "?" }
                 p.soft { (printable(issuer)) }
                 @match action {
                     RevocationAction::Revoke => {
-                        p { "Every request of this user will be refused with 403, even with a valid token." }
-                        (still_active(active.active, expires))
+                        p { (language.text("Every request of this user will be refused with 403, even with a valid token.")) }
+                        (still_active(language, active.active, expires))
                     }
-                    RevocationAction::Restore => p { "The next request of this user will get a key again." },
+                    RevocationAction::Restore => p { (language.text("The next request of this user will get a key again.")) },
                 }
                 form method="post" action=(action.path()) {
                     input type="hidden" name="issuer" value=(issuer);
                     input type="hidden" name="subject" value=(subject);
                     div.buttons {
-                        button class=(action.button_class()) { (action.title()) " " (name(subject)) }
-                        a.button href=(user_link(issuer, subject)) { "Cancel" }
+                        button class=(action.button_class()) { (action.title(language)) " " (name(subject)) }
+                        a.button href=(user_link(issuer, subject)) { (language.text("Cancel")) }
                     }
                 }
             }
@@ -232,46 +303,58 @@ pub(super) fn confirmation(
 }
 
 /// Renders the result of an action.
-pub(super) fn result(action: RevocationAction, revocation: &Revocation) -> Markup {
+pub(super) fn result(language: Language, action: RevocationAction, revocation: &Revocation) -> Markup {
     let (issuer, subject) = (&revocation.issuer, &revocation.subject);
-    let expires = revocation.expires_last_at.map(|at| future(at, revocation.coverage.now));
+    let expires = revocation.expires_last_at.map(|at| future(language, at, revocation.coverage.now));
+    let user = html! { (name(subject)) };
     layout::page(
-        action.title(),
-        false,
+        language,
+        Place::Elsewhere,
+        action.title(language),
         &html! {
             section.principal {
                 h2 {
-                    (name(subject))
                     @match action {
-                        RevocationAction::Revoke => " is revoked",
-                        RevocationAction::Restore => " is restored",
+                        RevocationAction::Revoke => (language.sentence("{} is revoked", &[user])),
+                        RevocationAction::Restore => (language.sentence("{} is restored", &[user])),
                     }
                 }
                 p.soft { (printable(issuer)) }
-                @if let RevocationAction::Revoke = action { (still_active(revocation.active, expires)) }
+                @if let RevocationAction::Revoke = action { (still_active(language, revocation.active, expires)) }
                 @if let Some(problem) = &revocation.problem {
-                    p { (badge("bad", "not saved")) " This ends with the process: " (printable(problem)) }
+                    p {
+                        (badge("bad", language.text("not saved"))) " "
+                        (language.sentence("This ends with the process: {}", &[html! { (printable(problem)) }]))
+                    }
                 } @else if !revocation.lasting {
-                    p.soft { "This ends with the process: set limits.revoked_file to save it." }
+                    p.soft { (language.text("This ends with the process: set limits.revoked_file to save it.")) }
                 }
-                p { a href=(user_link(issuer, subject)) { "Keys of this user" } }
+                p { a href=(user_link(issuer, subject)) { (language.text("Keys of this user")) } }
             }
         },
     )
 }
 
 /// Renders the warning that issued keys cannot be withdrawn: COS has no request for it.
-fn still_active(active: usize, expires: Option<Markup>) -> Markup {
+fn still_active(language: Language, active: usize, expires: Option<Markup>) -> Markup {
+    let number = html! { (count(active as u64)) };
     html! {
         @match expires {
             Some(expires) => p {
-                (badge("bad", "still active")) " "
-                (count(active as u64))
-                (if active == 1 { " key that is already issued cannot be withdrawn. It expires " }
-                 else { " keys that are already issued cannot be withdrawn. The last expires " })
-                (expires) "."
+                (badge("bad", language.text("still active"))) " "
+                @if active == 1 {
+                    (language.sentence(
+                        "{} key that is already issued cannot be withdrawn. It expires {}.",
+                        &[number, expires],
+                    ))
+                } @else {
+                    (language.sentence(
+                        "{} keys that are already issued cannot be withdrawn. The last expires {}.",
+                        &[number, expires],
+                    ))
+                }
             },
-            None => p { "This broker issued no key to this user that is still active." },
+            None => p { (language.text("This broker issued no key to this user that is still active.")) },
         }
     }
 }
@@ -284,10 +367,10 @@ pub(super) enum RevocationAction {
 }
 
 impl RevocationAction {
-    fn title(self) -> &'static str {
+    fn title(self, language: Language) -> &'static str {
         match self {
-            Self::Revoke => "Revoke",
-            Self::Restore => "Restore",
+            Self::Revoke => language.text("Revoke"),
+            Self::Restore => language.text("Restore"),
         }
     }
 

@@ -8,24 +8,24 @@ const currentTime = () => new Date().toLocaleTimeString([], { hour12: false });
 const isInUse = () => main.contains(document.activeElement) || !document.getSelection().isCollapsed;
 
 const update = async () => {
-  const response = await fetch("/", { headers: { accept: "text/html" } });
+  const response = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!response.ok) throw new Error(`the listener responds with ${response.status}`);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   // Do not replace what the operator selects or types into.
   if (!isInUse()) main.replaceChildren(...page.querySelector("main").childNodes);
   live.className = "";
-  live.textContent = `live, ${currentTime()}`;
+  live.textContent = `${live.dataset.live}, ${currentTime()}`;
 };
 
 const refresh = async () => {
   if (!document.hidden) {
     await update().catch((error) => {
       live.className = "bad";
-      live.textContent = `not reachable: ${error.message}`;
+      live.textContent = `${live.dataset.unreachable}: ${error.message}`;
     });
   }
   setTimeout(refresh, REFRESH_INTERVAL_MS);
 };
 
-live.textContent = `live, ${currentTime()}`;
+live.textContent = `${live.dataset.live}, ${currentTime()}`;
 setTimeout(refresh, REFRESH_INTERVAL_MS);

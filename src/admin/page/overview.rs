@@ -1,4 +1,4 @@
-//! The overview: the whole state of the service on one page.
+//! The overview: the whole state of the service on one page, what is wrong first.
 
 use std::time::Duration;
 
@@ -6,104 +6,230 @@ use maud::{Markup, html};
 
 use super::{
     keys::{self, Search},
-    layout::{self, badge},
+    language::Language,
+    layout::{self, Place, badge},
     quantity::{ago, count, future, latency, number, percent, span},
     refusals, services, templates, traffic,
+    view::View,
 };
 use crate::admin::{
-    alarms::Alarm,
+    alarms::{Alarm, AlarmKind, Severity},
+    history::Rates,
     status::{Keys, Status},
 };
 use diagnostics::printable;
 
 /// Renders the overview; `logout_path` is set where a browser is logged in.
-pub(super) fn page(status: &Status, issuers: &[String], logout_path: Option<&str>) -> Markup {
+pub(super) fn page(
+    language: Language,
+    view: View,
+    status: &Status,
+    issuers: &[String],
+    logout_path: Option<&str>,
+) -> Markup {
     layout::page(
-        layout::OVERVIEW_TITLE,
-        true,
+        language,
+        Place::Overview,
+        language.text("Overview"),
         &html! {
-            (alarms(&status.alarms))
-            (tiles(status))
-            (traffic::charts(&status.hour))
+            (users(language, status.current_rates()))
+            (alarms(language, status))
+            (tiles(language, status))
+            (traffic::charts(language, view, status))
+            (refusals::section(language, &status.refusals, status.now))
+            (templates::section(language, view, status))
             div.columns {
-                (traffic::request_panel(status))
-                (services::sts_panel(status))
-                (services::memory_panel(status))
+                (traffic::request_panel(language, status))
+                (services::sts_panel(language, status))
+                (services::memory_panel(language, status))
             }
-            (templates::section(&status.templates, status.now))
-            (refusals::section(&status.refusals, status.now))
-            (active_keys(status, issuers))
+            (active_keys(language, status, issuers))
             p.soft.foot {
-                "cosbroker " (status.version) ", started " (ago(status.started_at, status.now))
-                ". Each replica shows its own figures."
+                (language.sentence(
+                    "cosbroker {}, started {}. Each replica shows its own figures.",
+                    &[html! { (status.version) }, ago(language, status.started_at, status.now)],
+                ))
             }
-            @if let Some(path) = logout_path { form method="post" action=(path) { button { "Sign out" } } }
+            @if let Some(path) = logout_path {
+                form method="post" action=(path) { button { (language.text("Sign out")) } }
+            }
         },
     )
 }
 
-fn alarms(alarms: &[Alarm]) -> Markup {
+/// Renders whether users fail now: what an engineer on call must know first.
+fn users(language: Language, rates: Option<&Rates>) -> Markup {
+    let rates = rates.filter(|rates| rates.requests_per_second > 0.0);
     html! {
-        @if alarms.is_empty() {
-            p.calm { (badge("good", "ok")) " No active alarms." }
+        @match rates {
+            None => p.now { b { (language.text("No requests in the last minute.")) } },
+            Some(rates) if rates.server_errors_per_second > 0.0 => p.now.failing {
+                b { (language.sentence("{} of all requests get no key", &[html! { (percent(failing(rates))) }])) }
+                " "
+                (language.sentence(
+                    "{} per second, through no fault of the callers.",
+                    &[html! { (number(rates.server_errors_per_second)) }],
+                ))
+                " " a href="#refusals" { (language.text("Why?")) }
+            },
+            Some(_) => p.now.good { b { (language.text("Every user who may have a key gets one.")) } },
+        }
+    }
+}
+
+/// Returns the share of requests that get no key through no fault of the caller.
+fn failing(rates: &Rates) -> f64 {
+    (rates.server_errors_per_second / rates.requests_per_second).min(1.0)
+}
+
+fn alarms(language: Language, status: &Status) -> Markup {
+    html! {
+        @if status.alarms.is_empty() {
+            p.calm { (badge("good", "ok")) " " (language.text("No active alarms.")) }
         } @else {
             ul.alarms {
-                @for alarm in alarms { li { b { (printable(&alarm.what)) } ". " (printable(alarm.help)) "." } }
+                @for alarm in &status.alarms {
+                    li.(severity_class(alarm.severity)) {
+                        (badge(severity_class(alarm.severity), language.text(severity_name(alarm.severity))))
+                        " "
+                        @if language == Language::Chinese { b { (language.text(title(alarm.kind))) } ": " }
+                        b { (printable(&alarm.what)) } ". " (language.text(alarm.help)) ". "
+                        @if let Some(since) = alarm.since {
+                            span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
+                        }
+                    }
+                }
             }
         }
     }
 }
 
-fn tiles(status: &Status) -> Markup {
+fn severity_class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "bad",
+        Severity::Warning => "warning",
+    }
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "critical",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Returns what an alarm is about, in a few words of English.
+fn title(kind: AlarmKind) -> &'static str {
+    match kind {
+        AlarmKind::Isolation => "isolation is broken",
+        AlarmKind::OwnAccess => "COS denies what a template grants",
+        AlarmKind::Failing => "requests fail",
+        AlarmKind::Circuit => "the circuit to STS is open",
+        AlarmKind::Issuer => "tokens cannot be verified",
+        AlarmKind::StsFailures => "calls to STS fail",
+        AlarmKind::Throttling => "STS throttles",
+        AlarmKind::Quota => "the quota is nearly used up",
+        AlarmKind::Templates => "the templates' folder is refused",
+        AlarmKind::Revocations => "a revocation is not saved",
+        AlarmKind::AuditFailing => "the audit log cannot be written",
+        AlarmKind::AuditLost => "audit lines are lost",
+    }
+}
+
+fn tiles(language: Language, status: &Status) -> Markup {
+    use AlarmKind::{
+        AuditFailing, AuditLost, Circuit, Failing, Isolation, Issuer, OwnAccess, Quota, Revocations,
+        StsFailures, Templates, Throttling,
+    };
     let rates = status.current_rates();
-    let coverage = status.stale_coverage.seconds.map(|seconds| span(Duration::from_secs(seconds)));
+    let coverage = status.stale_coverage.seconds.map(|seconds| span(language, Duration::from_secs(seconds)));
+    let refused =
+        rates.map(|rates| (rates.refused_per_second - rates.server_errors_per_second).max(0.0)).map(number);
+    let quota = status.sts.quota_allowed.to_string();
+    let tile = |name, figure: Option<String>, note: &str, kinds: &[AlarmKind]| {
+        let alarm = status.alarms.iter().find(|alarm| kinds.contains(&alarm.kind));
+        tile(language, language.text(name), figure, note, alarm, status)
+    };
+    let per_second = language.text("per second");
     html! {
-        ul.tiles aria-label="Now" {
-            (tile("Hit rate", rates.and_then(|rates| rates.hit_rate).map(percent), "in the last minute"))
-            (tile("Requests", rates.map(|rates| number(rates.requests_per_second)), "per second"))
+        ul.tiles aria-label=(language.text("now")) {
+            (tile("Failing", rates.map(|rates| number(rates.server_errors_per_second)), per_second, &[Failing, Issuer]))
+            (tile("Refused", refused, language.text("per second, the caller's fault"), &[]))
+            (tile("Requests", rates.map(|rates| number(rates.requests_per_second)), per_second, &[]))
+            (tile("Hit rate", rates.and_then(|rates| rates.hit_rate).map(percent), language.text("in the last minute"), &[Templates]))
             (tile(
                 "Cache latency",
                 rates.and_then(|rates| rates.cache_latency_seconds.p99).map(latency),
-                "99th percentile of hits",
+                language.text("99th percentile of hits"),
+                &[],
             ))
             (tile(
                 "STS calls",
                 rates.map(|rates| number(rates.sts_calls_per_second)),
-                &format!("per second, of {}", status.sts.quota_allowed),
+                &language.format("per second, of {}", &[&quota]),
+                &[Circuit, StsFailures, Throttling, Quota],
             ))
-            (tile("Active keys", Some(count(status.keys.active as u64)), "issued by this broker"))
-            (tile("Stale coverage", coverage, "if STS fails now"))
+            (tile(
+                "Active keys",
+                Some(count(status.keys.active as u64)),
+                language.text("issued by this broker"),
+                &[Isolation, OwnAccess, Revocations, AuditFailing, AuditLost],
+            ))
+            (tile("Stale coverage", coverage, language.text("if STS fails now"), &[]))
         }
     }
 }
 
-fn tile(name: &str, figure: Option<String>, note: &str) -> Markup {
+/// Renders a figure, in the colour of its alarm.
+fn tile(
+    language: Language,
+    name: &str,
+    figure: Option<String>,
+    note: &str,
+    alarm: Option<&Alarm>,
+    status: &Status,
+) -> Markup {
+    let class = alarm.map_or("", |alarm| severity_class(alarm.severity));
     html! {
-        li {
+        li.(class) {
             span { (name) }
             b { (figure.unwrap_or_else(|| "–".to_owned())) }
             small { (note) }
+            @if let Some(alarm) = alarm {
+                small.alarm {
+                    (language.text(severity_name(alarm.severity)))
+                    @if let Some(since) = alarm.since {
+                        ", " (language.sentence("since {}", &[ago(language, since, status.now)]))
+                    }
+                }
+            }
         }
     }
 }
 
-fn active_keys(status: &Status, issuers: &[String]) -> Markup {
+fn active_keys(language: Language, status: &Status, issuers: &[String]) -> Markup {
     let Keys { active, expires_last_at, forgotten, revoked, .. } = status.keys;
     html! {
         section {
-            h2 { "Active keys" }
+            h2 { (language.text("Active keys")) }
             p {
-                b { (count(active as u64)) } " known"
-                @if let Some(at) = expires_last_at { ", the last expires " (future(at, status.now)) }
-                @if forgotten > 0 { "; " (count(forgotten)) " more are not listed, for lack of memory" }
+                (language.sentence("{} known", &[html! { b { (count(active as u64)) } }]))
+                @if let Some(at) = expires_last_at {
+                    (language.sentence(", the last expires {}", &[future(language, at, status.now)]))
+                }
+                @if forgotten > 0 {
+                    (language.sentence("; {} more are not listed, for lack of memory", &[html! { (count(forgotten)) }]))
+                }
                 ". "
                 @match revoked {
-                    0 => "No user is revoked.",
-                    1 => a href="/keys" { "1 user is revoked." },
-                    more => a href="/keys" { (count(more as u64)) " users are revoked." },
+                    0 => (language.text("No user is revoked.")),
+                    1 => a href="/keys" { (language.text("1 user is revoked.")) },
+                    more => a href="/keys" {
+                        (language.sentence("{} users are revoked.", &[html! { (count(more as u64)) }]))
+                    },
                 }
             }
-            (keys::search_form(issuers, &Search::default()))
+            (keys::search_form(language, issuers, &Search::default()))
         }
     }
 }

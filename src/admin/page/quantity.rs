@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::language::Language;
 use runtime::clock::time_until;
 
 /// Formats a share, like `98.7 %`.
@@ -46,26 +47,27 @@ pub(super) fn latency(seconds: f64) -> String {
 }
 
 /// Formats a duration, like `45 s`, `27 min`, `3 h 5 min` or `2 d 4 h`.
-pub(super) fn span(span: Duration) -> String {
+pub(super) fn span(language: Language, span: Duration) -> String {
     let seconds = span.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let [rest_of_hour, rest_of_day] = [minutes % 60, hours % 24].map(|rest| rest.to_string());
     match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{minutes} min"),
-        3600..86_400 if minutes % 60 == 0 => format!("{hours} h"),
-        3600..86_400 => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{days} d {} h", hours % 24),
+        0..60 => language.format("{} s", &[&seconds.to_string()]),
+        60..3600 => language.format("{} min", &[&minutes.to_string()]),
+        3600..86_400 if minutes % 60 == 0 => language.format("{} h", &[&hours.to_string()]),
+        3600..86_400 => language.format("{} h {} min", &[&hours.to_string(), &rest_of_hour]),
+        _ => language.format("{} d {} h", &[&days.to_string(), &rest_of_day]),
     }
 }
 
 /// Renders a past time, like `27 min ago`.
-pub(super) fn ago(at: Timestamp, now: Timestamp) -> Markup {
-    relative_time(at, &format!("{} ago", span(time_until(now, at))))
+pub(super) fn ago(language: Language, at: Timestamp, now: Timestamp) -> Markup {
+    relative_time(at, &language.format("{} ago", &[&span(language, time_until(now, at))]))
 }
 
 /// Renders a future time, like `in 27 min`.
-pub(super) fn future(at: Timestamp, now: Timestamp) -> Markup {
-    relative_time(at, &format!("in {}", span(time_until(at, now))))
+pub(super) fn future(language: Language, at: Timestamp, now: Timestamp) -> Markup {
+    relative_time(at, &language.format("in {}", &[&span(language, time_until(at, now))]))
 }
 
 fn relative_time(at: Timestamp, text: &str) -> Markup {
@@ -128,10 +130,10 @@ mod tests {
         for (seconds, written) in
             [(45, "45 s ago"), (1620, "27 min ago"), (11_100, "3 h 5 min ago"), (187_200, "2 d 4 h ago")]
         {
-            let shown = ago(at(1_795_468_774), at(1_795_468_774 + seconds)).into_string();
+            let shown = ago(Language::English, at(1_795_468_774), at(1_795_468_774 + seconds)).into_string();
             assert!(shown.contains(&format!(">{written}<")), "{shown}");
             assert!(shown.contains("title=\"2026-11-23 21:19:34 UTC\""), "{shown}");
         }
-        assert!(future(at(90), at(30)).into_string().contains(">in 1 min<"));
+        assert!(future(Language::English, at(90), at(30)).into_string().contains(">in 1 min<"));
     }
 }

@@ -5,8 +5,10 @@ use maud::{Markup, html};
 
 use super::{
     keys,
-    layout::{code, table},
-    quantity::ago,
+    language::Language,
+    layout::{badge, code, plain_columns, table},
+    quantity::{ago, count},
+    template::grant_link,
 };
 use crate::{http::RecentRefusal, identity::Comparison};
 use diagnostics::printable;
@@ -19,7 +21,8 @@ const MAX_USERS_PER_GROUP: usize = 3;
 /// Refusals with the same outcome, cause and template.
 struct Group<'a> {
     last: &'a RecentRefusal,
-    count: usize,
+    /// How many there were since the start, if they are counted; else how many are kept.
+    count: u64,
     /// The users of verified tokens, as issuer and subject.
     users: Vec<(&'a str, &'a str)>,
 }
@@ -30,55 +33,71 @@ impl Group<'_> {
             && self.last.cause == refused.cause
             && self.last.template == refused.template
     }
+
+    fn is_server_error(&self) -> bool {
+        self.last.status >= 500
+    }
 }
 
-pub(super) fn section(refusals: &[RecentRefusal], now: Timestamp) -> Markup {
+pub(super) fn section(language: Language, refusals: &[RecentRefusal], now: Timestamp) -> Markup {
+    let mut groups = grouped(refusals);
+    // Stable: within both, the latest first.
+    groups.sort_by_key(|group| !group.is_server_error());
+    let columns = plain_columns(["Last", "Refusal", "Times", "Users", "Cause", "Last request"]);
     html! {
-        section {
-            h2 { "Recent refusals" }
-            @if refusals.is_empty() {
-                p.soft { "None since the start." }
+        section #refusals {
+            h2 { (language.text("Recent refusals")) }
+            @if groups.is_empty() {
+                p.soft { (language.text("None since the start.")) }
             } @else {
-                p.soft { "The last 20 of each kind; " code { "cosbroker_refusals_total" } " counts all." }
-                (table(
-                    &["Last", "Refusal", "Times", "Users", "Cause", "Last request"],
-                    grouped(refusals).iter().take(MAX_GROUPS).map(|group| row(group, now)),
-                ))
+                p.soft { (language.text("By cause, those that are not the caller's fault first. Times are since the start.")) }
+                (table(language, &columns, groups.iter().take(MAX_GROUPS).map(|group| row(language, group, now))))
             }
         }
     }
 }
 
-fn row(Group { last, count, users }: &Group<'_>, now: Timestamp) -> Vec<Markup> {
-    let named = html! {
-        @for (issuer, subject) in users.iter().take(MAX_USERS_PER_GROUP) {
-            a href=(keys::user_link(issuer, subject)) { (printable(subject)) } " "
-        }
-        @if users.is_empty() { span.soft { "unknown" } }
-        @if users.len() > MAX_USERS_PER_GROUP { "and " (users.len() - MAX_USERS_PER_GROUP) " more" }
-        @if let Some(client) = last.client { small { "last from " (client) } }
-    };
+fn row(language: Language, group: &Group<'_>, now: Timestamp) -> Vec<Markup> {
+    let Group { last, count: times, users } = group;
     vec![
-        ago(last.at, now),
+        ago(language, last.at, now),
         html! {
-            (last.status) " " b { (last.outcome) }
+            (badge(if group.is_server_error() { "bad" } else { "" }, &last.status.to_string()))
+            " " b { (last.outcome) }
             @if let Some(template) = &last.template { small { (template) } }
         },
-        html! { (count) },
-        named,
+        html! { (count(*times)) },
+        html! {
+            @for (issuer, subject) in users.iter().take(MAX_USERS_PER_GROUP) {
+                a href=(keys::user_link(issuer, subject)) { (printable(subject)) } " "
+                @if let Some(template) = &last.template {
+                    "(" a href=(grant_link(template, issuer, subject)) { (language.text("grant")) } ") "
+                }
+            }
+            @if users.is_empty() { span.soft { (language.text("unknown")) } }
+            @if users.len() > MAX_USERS_PER_GROUP {
+                (language.sentence("and {} more", &[html! { (users.len() - MAX_USERS_PER_GROUP) }]))
+            }
+            @if let Some(client) = last.client {
+                small { (language.sentence("last from {}", &[html! { (client) }])) }
+            }
+        },
         html! {
             (printable(&last.cause))
-            @if let Some(comparison) = &last.comparison { (compared(comparison)) }
+            @if let Some(comparison) = &last.comparison { (compared(language, comparison)) }
         },
-        code(&last.request_id),
+        html! {
+            a href={ "/api/refusals/" (last.request_id) } { (code(&last.request_id)) }
+            small { (language.text("the log has a line with this id")) }
+        },
     ]
 }
 
 /// What the token of the last request says, what is wanted, and what to do.
-fn compared(comparison: &Comparison) -> Markup {
+fn compared(language: Language, comparison: &Comparison) -> Markup {
     html! {
-        small { "token: " (printable(&comparison.token)) }
-        small { "wanted: " (printable(&comparison.configured)) }
+        small { (language.sentence("token: {}", &[html! { (printable(&comparison.token)) }])) }
+        small { (language.sentence("wanted: {}", &[html! { (printable(&comparison.configured)) }])) }
         small { (printable(&comparison.help)) }
     }
 }
@@ -89,10 +108,15 @@ fn grouped(refusals: &[RecentRefusal]) -> Vec<Group<'_>> {
         let user = refused.issuer.as_deref().zip(refused.subject.as_deref());
         match groups.iter_mut().find(|group| group.includes(refused)) {
             Some(group) => {
-                group.count += 1;
+                // The latest has counted them all, unless there are too many causes to count.
+                group.count += u64::from(group.last.count == 0);
                 group.users.extend(user.filter(|user| !group.users.contains(user)));
             }
-            None => groups.push(Group { last: refused, count: 1, users: user.into_iter().collect() }),
+            None => groups.push(Group {
+                last: refused,
+                count: refused.count.max(1),
+                users: user.into_iter().collect(),
+            }),
         }
     }
     groups
@@ -114,6 +138,7 @@ mod tests {
             subject: Some(subject.to_owned()),
             template: None,
             comparison: None,
+            count: 0,
         }
     }
 
@@ -129,7 +154,19 @@ mod tests {
         let shown: Vec<_> =
             groups.iter().map(|group| (group.last.cause.as_str(), group.count, group.users.len())).collect();
         assert_eq!(shown, [("no role", 3, 2), ("no team", 1, 1)]);
-        let shown = section(&all, Timestamp::from_second(9).unwrap()).into_string();
+        let shown = section(Language::English, &all, Timestamp::from_second(9).unwrap()).into_string();
         assert!(shown.contains("&lt;b&gt;") && !shown.contains("<b>&lt;"), "{shown}");
+    }
+
+    #[test]
+    fn a_row_has_the_true_count_and_server_faults_are_first() {
+        let all = [
+            RecentRefusal { count: 252, ..refused(9, "no role", "bob") },
+            RecentRefusal { count: 251, ..refused(8, "no role", "bob") },
+            RecentRefusal { status: 503, count: 3, ..refused(7, "STS fails", "bob") },
+        ];
+        let shown = section(Language::English, &all, Timestamp::from_second(9).unwrap()).into_string();
+        assert!(shown.contains("<div>252</div>") && shown.contains("<div>3</div>"), "{shown}");
+        assert!(shown.find("STS fails") < shown.find("no role"), "{shown}");
     }
 }

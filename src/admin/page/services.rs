@@ -5,6 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::{
+    language::Language,
     layout::{badge, code, none},
     quantity::{ago, count, span},
 };
@@ -16,141 +17,172 @@ use crate::{
 use diagnostics::{Size, printable};
 use jiff::Timestamp;
 
-fn facts(rows: Vec<(&str, Markup)>) -> Markup {
-    html! { dl { @for (name, fact) in rows { div { dt { (name) } dd { (fact) } } } } }
+fn facts(language: Language, rows: Vec<(&'static str, Markup)>) -> Markup {
+    html! { dl { @for (name, fact) in rows { div { dt { (language.text(name)) } dd { (fact) } } } } }
 }
 
-pub(super) fn sts_panel(status: &Status) -> Markup {
+pub(super) fn sts_panel(language: Language, status: &Status) -> Markup {
     let Sts { quota_limit, quota_allowed, quota_used, waiting, calls, failed, .. } = status.sts;
+    let numbers = |numbers: &[u32]| numbers.iter().map(|number| html! { (number) }).collect::<Vec<_>>();
     html! {
         section {
             h2 { "STS" }
-            (facts(vec![
-                ("Circuit", circuit(status.sts.breaker)),
+            (facts(language, vec![
+                ("Circuit", circuit(language, status.sts.breaker)),
                 ("Quota", html! {
-                    (quota_used) " used of " (quota_allowed) " per second"
-                    @if quota_allowed < quota_limit { ", throttled from " (quota_limit) }
+                    (language.sentence("{} used of {} per second", &numbers(&[quota_used, quota_allowed])))
+                    @if quota_allowed < quota_limit {
+                        (language.sentence(", throttled from {}", &numbers(&[quota_limit])))
+                    }
                 }),
                 ("Queue", html! { (count(waiting as u64)) }),
-                ("Calls", html! { (count(calls)) ", " (count(failed)) " failed" }),
-                ("Source credentials", source_credentials(&status.sts)),
+                ("Calls", language.sentence(
+                    "{}, {} failed",
+                    &[html! { (count(calls)) }, html! { (count(failed)) }],
+                )),
+                ("Source credentials", source_credentials(language, &status.sts)),
             ]))
-            h3 { "Without STS" }
-            (stale_coverage(&status.stale_coverage))
+            h3 { (language.text("Without STS")) }
+            (stale_coverage(language, &status.stale_coverage))
         }
     }
 }
 
-fn circuit(breaker: BreakerState) -> Markup {
+fn circuit(language: Language, breaker: BreakerState) -> Markup {
     match breaker {
-        BreakerState::Closed => badge("good", "closed"),
-        BreakerState::Open => badge("bad", "open"),
-        BreakerState::HalfOpen => badge("bad", "half open"),
+        BreakerState::Closed => badge("good", language.text("closed")),
+        BreakerState::Open => badge("bad", language.text("open")),
+        BreakerState::HalfOpen => badge("bad", language.text("half open")),
     }
 }
 
-fn source_credentials(sts: &Sts) -> Markup {
+fn source_credentials(language: Language, sts: &Sts) -> Markup {
     html! {
         (sts.source_credentials_origin.replace('_', " "))
         @match sts.source_credentials_age_seconds {
-            Some(seconds) => { ", read " (span(Duration::from_secs(seconds))) " ago" }
-            None => ", not read yet",
+            Some(seconds) => (language.sentence(
+                ", read {} ago",
+                &[html! { (span(language, Duration::from_secs(seconds))) }],
+            )),
+            None => (language.text(", not read yet")),
         }
     }
 }
 
-fn stale_coverage(coverage: &StaleCoverage) -> Markup {
-    facts(vec![
-        ("Active users", html! { (count(coverage.active_users as u64)) }),
-        ("Covered", html! { (count(coverage.covered as u64)) }),
-        (
-            "9 in 10 users",
-            match coverage.seconds {
-                Some(seconds) => html! { "are served for " (span(Duration::from_secs(seconds))) },
-                None => none(),
-            },
-        ),
-    ])
+fn stale_coverage(language: Language, coverage: &StaleCoverage) -> Markup {
+    facts(
+        language,
+        vec![
+            ("Active users", html! { (count(coverage.active_users as u64)) }),
+            ("Covered", html! { (count(coverage.covered as u64)) }),
+            (
+                "9 in 10 users",
+                match coverage.seconds {
+                    Some(seconds) => {
+                        let covered = span(language, Duration::from_secs(seconds));
+                        language.sentence("are served for {}", &[html! { (covered) }])
+                    }
+                    None => none(),
+                },
+            ),
+        ],
+    )
 }
 
-pub(super) fn memory_panel(status: &Status) -> Markup {
+pub(super) fn memory_panel(language: Language, status: &Status) -> Markup {
     let cache = &status.cache;
+    let sizes = [cache.bytes, cache.max_bytes].map(|bytes| html! { (Size(bytes).rounded()) });
     html! {
         section {
-            h2 { "Memory" }
-            (facts(vec![
+            h2 { (language.text("Memory")) }
+            (facts(language, vec![
                 ("Cached keys", html! { (count(cache.entries)) }),
-                ("Size", html! { (Size(cache.bytes).rounded()) " of " (Size(cache.max_bytes).rounded()) }),
+                ("Size", language.sentence("{} of {}", &sizes)),
                 ("Evicted", html! { (count(cache.evictions)) }),
             ]))
-            h3 { "Issuers" }
-            ul.plain { @for issuer in &status.issuers { li { (issuer_state(issuer)) } } }
-            h3 { "Isolation canary" }
+            h3 { (language.text("Issuers")) }
+            ul.plain { @for issuer in &status.issuers { li { (issuer_state(language, issuer)) } } }
+            h3 { (language.text("Isolation canary")) }
             @match &status.canary {
-                None => p.soft { "off; see [canary]" },
-                Some(canary) => p { (canary_state(canary, status.now)) },
+                None => p.soft { (language.text("off; see [canary]")) },
+                Some(canary) => p { (canary_state(language, canary, status.now)) },
             }
-            h3 { "Audit log" }
+            h3 { (language.text("Audit log")) }
             @match status.audit {
-                None => p.soft { "off" },
-                Some(audit) => p { (audit_state(audit)) },
+                None => p.soft { (language.text("off")) },
+                Some(audit) => p { (audit_state(language, audit)) },
             }
         }
     }
 }
 
-fn issuer_state(issuer: &Issuer) -> Markup {
+fn issuer_state(language: Language, issuer: &Issuer) -> Markup {
     html! {
-        @if issuer.ready { (badge("good", "ready")) } @else { (badge("bad", "no keys")) }
+        @if issuer.ready { (badge("good", language.text("ready"))) }
+        @else { (badge("bad", language.text("no keys"))) }
         " " (code(&printable(&issuer.name)))
         small {
             @match &issuer.key_set {
-                Some(key_set) => (key_set_state(key_set)),
-                None => "keys from the configuration",
+                Some(key_set) => (key_set_state(language, key_set)),
+                None => (language.text("keys from the configuration")),
             }
         }
-        @for warning in &issuer.warnings { small { (badge("bad", "warning")) " " (printable(warning)) } }
+        @for warning in &issuer.warnings {
+            small { (badge("warning", language.text("warning"))) " " (printable(warning)) }
+        }
     }
 }
 
-fn key_set_state(key_set: &KeySet) -> Markup {
+fn key_set_state(language: Language, key_set: &KeySet) -> Markup {
     html! {
         @match key_set.age_seconds {
-            Some(age) => { "key set fetched " (span(Duration::from_secs(age))) " ago" }
-            None => "key set never fetched",
+            Some(age) => (language.sentence(
+                "key set fetched {} ago",
+                &[html! { (span(language, Duration::from_secs(age))) }],
+            )),
+            None => (language.text("key set never fetched")),
         }
-        @if key_set.failures > 0 { ", " (count(key_set.failures)) " attempts failed" }
-        @if let Some(failure) = &key_set.last_failure { ", the last: " (printable(failure)) }
+        @if key_set.failures > 0 {
+            (language.sentence(", {} attempts failed", &[html! { (count(key_set.failures)) }]))
+        }
+        @if let Some(failure) = &key_set.last_failure {
+            (language.sentence(", the last: {}", &[html! { (printable(failure)) }]))
+        }
         @for key in &key_set.dropped_keys {
             br;
-            @match &key.kid {
-                Some(kid) => { "key " (code(&printable(kid))) }
-                None => { "a key without " (code("kid")) }
-            }
-            " is not used: " (printable(&key.reason))
+            (language.sentence("the key {} is not used: {}", &[
+                key.kid.as_ref().map_or_else(
+                    || html! { (language.text("without kid")) },
+                    |kid| code(&printable(kid)),
+                ),
+                html! { (printable(&key.reason)) },
+            ]))
         }
     }
 }
 
-fn canary_state(canary: &canary::Snapshot, now: Timestamp) -> Markup {
+fn canary_state(language: Language, canary: &canary::Snapshot, now: Timestamp) -> Markup {
     html! {
         @match canary.isolated {
-            Some(true) => (badge("good", "isolated")),
-            Some(false) => (badge("bad", "broken")),
-            None => (badge("", "not known yet")),
+            Some(true) => (badge("good", language.text("isolated"))),
+            Some(false) => (badge("bad", language.text("broken"))),
+            None => (badge("", language.text("not known yet"))),
         }
         @if let Some(run) = &canary.last {
-            " " (run.outcome.name().replace('_', " ")) " " (ago(run.at, now))
+            " " (run.outcome.name().replace('_', " ")) " " (ago(language, run.at, now))
             @if let Some(cause) = &run.why { small { (printable(cause)) } }
-            @if let Some(slowest) = run.slowest_millis { small { "slowest request " (slowest) " ms" } }
+            @if let Some(slowest) = run.slowest_millis {
+                small { (language.sentence("slowest request {} ms", &[html! { (slowest) }])) }
+            }
         }
     }
 }
 
-fn audit_state(audit: audit::Status) -> Markup {
+fn audit_state(language: Language, audit: audit::Status) -> Markup {
     html! {
-        @if audit.failing { (badge("bad", "cannot be written")) } @else { (badge("good", "on")) }
-        " " (count(audit.written)) " lines"
-        @if audit.lost > 0 { ", " (count(audit.lost)) " lost" }
+        @if audit.failing { (badge("bad", language.text("cannot be written"))) }
+        @else { (badge("good", language.text("on"))) }
+        " " (language.sentence("{} lines", &[html! { (count(audit.written)) }]))
+        @if audit.lost > 0 { (language.sentence(", {} lost", &[html! { (count(audit.lost)) }])) }
     }
 }

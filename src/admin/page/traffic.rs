@@ -1,108 +1,158 @@
-//! Charts of the last hour, and the requests since the start.
+//! Charts of the latest time, and the requests since the start.
 
 use std::time::Duration;
 
 use maud::{Markup, html};
 
 use super::{
-    chart::{Chart, Line},
+    chart::{Chart, Line, Scale, event_class, event_name},
+    language::Language,
     quantity::{count, latency, number, percent},
+    view::{View, range_name},
 };
 use crate::{
-    admin::{history::Rates, status::Status},
+    admin::{
+        history::{Range, Rates},
+        status::Status,
+        template_history::MarkedEvent,
+    },
     credential_cache::{CacheOutcome, MissReason},
     http::OutcomeLabel,
 };
 
-pub(super) fn charts(hour: &[Rates]) -> Markup {
+/// Rates, and what happened meanwhile.
+struct Past<'a> {
+    language: Language,
+    range: Range,
+    rates: &'a [Rates],
+    marks: Vec<(Duration, MarkedEvent)>,
+}
+
+pub(super) fn charts(language: Language, view: View, status: &Status) -> Markup {
+    let rates = match view.range {
+        Range::QuarterHour | Range::Hour => &status.hour,
+        Range::Day => &status.day,
+    };
+    let now = rates.last().map_or(Duration::ZERO, |rates| rates.monotonic);
+    let marks = status.marks.iter().map(|mark| (now.saturating_sub(mark.at), mark.event)).collect();
+    let past = Past { language, range: view.range, rates, marks };
     html! {
+        div.range {
+            @for range in Range::ALL {
+                a href=(View { range, ..view }.link()) aria-current=[(range == view.range).then_some("true")] {
+                    (language.text(range_name(range)))
+                }
+            }
+            ul.legend {
+                @for event in past.events() { li.(event_class(event)) { (language.text(event_name(event))) } }
+            }
+        }
         div.charts {
-            (hit_rate_chart(hour).draw())
-            (request_chart(hour).draw())
-            (latency_chart(hour).draw())
-            (sts_chart(hour).draw())
+            (past.request_chart().draw())
+            (past.hit_rate_chart().draw())
+            (past.latency_chart().draw())
+            (past.sts_chart().draw())
         }
     }
 }
 
-fn hit_rate_chart(hour: &[Rates]) -> Chart<'static> {
-    Chart {
-        title: "Hit rate",
-        unit: percent,
-        top: Some(1.0),
-        lines: vec![line(hour, "from the cache", "filled", |rates| rates.hit_rate)],
+impl Past<'_> {
+    fn request_chart(&self) -> Chart<'_> {
+        self.chart(
+            "Requests per second",
+            number,
+            Scale::Amount,
+            vec![
+                self.line("all", "filled", |rates| Some(rates.requests_per_second)),
+                self.line("refused", "second", |rates| Some(rates.refused_per_second)),
+                self.line("failing", "bad", |rates| Some(rates.server_errors_per_second)),
+            ],
+        )
+    }
+
+    fn hit_rate_chart(&self) -> Chart<'_> {
+        let line = self.line("from the cache", "filled", |rates| rates.hit_rate);
+        self.chart("Hit rate", percent, Scale::Share, vec![line])
+    }
+
+    fn latency_chart(&self) -> Chart<'_> {
+        self.chart(
+            "Latency",
+            latency,
+            Scale::Amount,
+            vec![
+                self.line("cache, median", "filled", |rates| rates.cache_latency_seconds.p50),
+                self.line("cache, 99 %", "second", |rates| rates.cache_latency_seconds.p99),
+                self.line("STS, median", "third", |rates| rates.sts_latency_seconds.p50),
+            ],
+        )
+    }
+
+    fn sts_chart(&self) -> Chart<'_> {
+        self.chart(
+            "STS calls per second",
+            number,
+            Scale::Amount,
+            vec![
+                self.line("all", "filled", |rates| Some(rates.sts_calls_per_second)),
+                self.line("failed", "bad", |rates| Some(rates.sts_failures_per_second)),
+            ],
+        )
+    }
+
+    fn chart<'a>(
+        &'a self,
+        title: &'static str,
+        unit: fn(f64) -> String,
+        scale: Scale,
+        lines: Vec<Line<'a>>,
+    ) -> Chart<'a> {
+        let Self { language, range, ref marks, .. } = *self;
+        Chart { title: language.text(title), unit, scale, lines, marks, range, language }
+    }
+
+    fn line(
+        &self,
+        name: &'static str,
+        class: &'static str,
+        value: fn(&Rates) -> Option<f64>,
+    ) -> Line<'static> {
+        let now = self.rates.last().map_or(Duration::ZERO, |rates| rates.monotonic);
+        let points = self.rates.iter().map(|rates| (now.saturating_sub(rates.monotonic), value(rates)));
+        Line { name: self.language.text(name), class, points: points.collect() }
+    }
+
+    /// Returns what happened within the range, each event once.
+    fn events(&self) -> impl Iterator<Item = MarkedEvent> {
+        let seen = |event: &MarkedEvent| {
+            self.marks.iter().any(|(age, marked)| marked == event && *age <= self.range.span())
+        };
+        [MarkedEvent::Started, MarkedEvent::Reloaded, MarkedEvent::Rotated].into_iter().filter(seen)
     }
 }
 
-fn request_chart(hour: &[Rates]) -> Chart<'static> {
-    Chart {
-        title: "Requests per second",
-        unit: number,
-        top: None,
-        lines: vec![
-            line(hour, "all", "filled", |rates| Some(rates.requests_per_second)),
-            line(hour, "refused", "bad", |rates| Some(rates.refused_per_second)),
-        ],
-    }
-}
-
-fn latency_chart(hour: &[Rates]) -> Chart<'static> {
-    Chart {
-        title: "Latency",
-        unit: latency,
-        top: None,
-        lines: vec![
-            line(hour, "cache, median", "filled", |rates| rates.cache_latency_seconds.p50),
-            line(hour, "cache, 99 %", "second", |rates| rates.cache_latency_seconds.p99),
-            line(hour, "STS, median", "third", |rates| rates.sts_latency_seconds.p50),
-        ],
-    }
-}
-
-fn sts_chart(hour: &[Rates]) -> Chart<'static> {
-    Chart {
-        title: "STS calls per second",
-        unit: number,
-        top: None,
-        lines: vec![
-            line(hour, "all", "filled", |rates| Some(rates.sts_calls_per_second)),
-            line(hour, "failed", "bad", |rates| Some(rates.sts_failures_per_second)),
-        ],
-    }
-}
-
-fn line(
-    hour: &[Rates],
-    name: &'static str,
-    class: &'static str,
-    value: fn(&Rates) -> Option<f64>,
-) -> Line<'static> {
-    let now = hour.last().map_or(Duration::ZERO, |rates| rates.monotonic);
-    let points = hour.iter().map(|rates| (now.saturating_sub(rates.monotonic), value(rates))).collect();
-    Line { name, class, points }
-}
-
-pub(super) fn request_panel(status: &Status) -> Markup {
+pub(super) fn request_panel(language: Language, status: &Status) -> Markup {
     let requests: u64 = status.requests.iter().map(|(_, count)| count).sum();
     let misses: u64 = status.misses.iter().map(|(_, count)| count).sum();
     html! {
         section {
-            h2 { "Requests since the start " span.soft { (count(requests)) } }
+            h2 { (language.text("Requests since the start")) " " span.soft { (count(requests)) } }
             table.shares { tbody {
                 @for (outcome, part) in &status.requests {
-                    (share(outcome.name(), outcome_meaning(*outcome), *part, requests))
+                    (share(outcome.name(), language.text(outcome_meaning(*outcome)), *part, requests))
                 }
             } }
-            h3 { "Misses " span.soft { (count(misses)) } }
+            h3 { (language.text("Misses")) " " span.soft { (count(misses)) } }
             table.shares { tbody {
                 @for (reason, part) in &status.misses {
-                    (share(reason.name(), reason_meaning(*reason), *part, misses))
+                    (share(reason.name(), language.text(reason_meaning(*reason)), *part, misses))
                 }
             } }
         }
     }
 }
 
+/// Renders a share. Its name is that of the metric's label, in every language.
 fn share(name: &str, meaning: &str, part: u64, whole: u64) -> Markup {
     html! {
         tr {
