@@ -217,6 +217,7 @@ impl AdminState {
             revocations_unsaved: self.alarm_starts.has(AlarmKind::Revocations),
             audit: services.audit.status().as_ref(),
             canary: services.canary.as_ref().map(|canary| canary.snapshot()).as_ref(),
+            replicas: services.replicas.as_ref().map(|replicas| Replicas::of(replicas.status())).as_ref(),
         }
         .alarms();
         self.alarm_starts.date(&mut alarms, now);

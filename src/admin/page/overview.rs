@@ -131,6 +131,10 @@ fn title(kind: AlarmKind) -> &'static str {
         AlarmKind::Quota => "the quota is nearly used up",
         AlarmKind::Templates => "the templates' folder is refused",
         AlarmKind::Revocations => "a revocation is not saved",
+        AlarmKind::RedisUnused => "Redis is not used",
+        AlarmKind::TemplatesOutdated => "another replica has later templates",
+        AlarmKind::RedisValues => "Redis holds values of others",
+        AlarmKind::RevocationsUnannounced => "other replicas do not know a revocation",
         AlarmKind::AuditFailing => "the audit log cannot be written",
         AlarmKind::AuditLost => "audit lines are lost",
     }
