@@ -66,6 +66,7 @@ async fn the_document_and_a_running_broker_have_the_same_metrics_types_and_label
     let exported_on_occurrence = [
         ("cosbroker_http_request_duration_seconds", "route"),
         ("cosbroker_http_request_duration_seconds", "outcome"),
+        ("cosbroker_http_responses_total", "route"),
         ("cosbroker_sts_calls_total", "code"),
         ("cosbroker_source_credentials_info", "source"),
         ("cosbroker_source_credentials_age_seconds", "source"),

@@ -26,7 +26,7 @@ fn the_page_follows_the_hit_rate_and_revokes_and_restores_a_user() {
     let text = |step: &str| seen[step].as_str().unwrap();
 
     assert_eq!((text("before any request"), text("hit rate")), ("–", "90 %"));
-    let drawn = seen["charts"][0].as_str().unwrap();
+    let drawn = seen["charts"][1].as_str().unwrap();
     assert!(drawn.contains("90 % now, ") && drawn.contains(" to 90 %"), "{drawn}");
     assert_eq!(text("active keys"), "10");
 

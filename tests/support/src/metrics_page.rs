@@ -16,8 +16,10 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// The pages of the metrics that every broker has.
 pub fn document() -> String {
-    std::fs::read_to_string(repository("docs/reference/metrics.md")).unwrap()
+    let pages = ["docs/reference/metrics.md", "docs/reference/metrics-process.md"];
+    pages.map(|page| std::fs::read_to_string(repository(page)).unwrap()).join("\n")
 }
 
 /// The page of the metrics that only replicas have.
