@@ -46,7 +46,7 @@ impl Lookup {
 /// Why something in Redis is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It was not sealed with our key for this place: altered, moved, or written by somebody else.
+    /// It was not sealed with our key for this place: altered, moved, or written by someone else.
     Forged,
     /// It is older than Redis says.
     Expired,

@@ -103,7 +103,7 @@ impl Sealer {
 
     /// Encrypts a text for a purpose and a name.
     ///
-    /// Each text has its own key, derived with a random salt, so that the number of texts under one key and its random
+    /// Each text has a key of its own, derived with a random salt, so that the number of texts under one key and its random
     /// nonces is no concern (NIST SP 800-38D §8.3 allows 2^32).
     pub(super) fn seal(
         &self,
