@@ -26,6 +26,8 @@ esac
 
 : "${SOURCE_DATE_EPOCH:=$(git -C "$repository" log -1 --format=%ct)}"
 export SOURCE_DATE_EPOCH
+# An unpacked archive of the source has no commits.
+revision=$(git -C "$repository" rev-parse HEAD 2>/dev/null || echo unknown)
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT

@@ -57,7 +57,7 @@ cat >"$stage/config.json" <<JSON
       "org.opencontainers.image.title": "cosbroker",
       "org.opencontainers.image.description": "$(manifest description)",
       "org.opencontainers.image.version": "$version",
-      "org.opencontainers.image.revision": "$(git -C "$repository" rev-parse HEAD)",
+      "org.opencontainers.image.revision": "$revision",
       "org.opencontainers.image.source": "${SOURCE_URL:-}",
       "org.opencontainers.image.licenses": "$(manifest license)",
       "org.opencontainers.image.created": "$created"
