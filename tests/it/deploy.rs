@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::support::{cosbroker, repository, write_secret};
+use crate::support::{deployed::assert_serves, repository};
 
 /// The `config.toml` in a manifest.
 fn config_in(manifest: &str) -> String {
@@ -12,26 +12,6 @@ fn config_in(manifest: &str) -> String {
     config.collect::<Vec<_>>().join("\n")
 }
 
-/// The configuration as it would be with a cache of its own in each replica.
-fn without_redis(config: &str) -> &str {
-    config.split_once("\n[redis]\n").unwrap().0
-}
-
-/// Asserts that `serve` would start with this configuration, mounted secrets and the shipped templates.
-fn assert_serves(config: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    for secret in ["secret_id", "secret_key", "admin.token"] {
-        assert!(config.contains(&format!("\"/secrets/{secret}\"")), "{config}");
-        write_secret(&dir.path().join(secret), "a-secret-of-more-than-thirty-two-bytes\n");
-    }
-    let config = config
-        .replace("/secrets/", &format!("{}/", dir.path().display()))
-        .replace("\"/policies\"", &format!("\"{}\"", repository("policies").display()));
-    std::fs::write(dir.path().join("config.toml"), config).unwrap();
-    let checked = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
-    assert!(checked.status.success(), "{checked:#?}");
-}
-
 #[test]
 fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
     assert_serves(&config_in("deploy/kubernetes/cosbroker.yaml"));
@@ -39,9 +19,8 @@ fn the_configuration_of_the_manifest_serves_the_shipped_templates() {
 
 #[test]
 fn the_configurations_for_replicas_serve_the_shipped_templates() {
-    assert_serves(without_redis(&config_in("deploy/kubernetes-replicas/config.yaml")));
-    let compose = std::fs::read_to_string(repository("deploy/compose/cosbroker.toml")).unwrap();
-    assert_serves(without_redis(&compose));
+    assert_serves(&config_in("deploy/kubernetes-replicas/config.yaml"));
+    assert_serves(&std::fs::read_to_string(repository("deploy/compose/cosbroker.toml")).unwrap());
 }
 
 /// Kustomize replaces the whole text, so what is in both must be written in both.
@@ -49,8 +28,8 @@ fn the_configurations_for_replicas_serve_the_shipped_templates() {
 fn the_configuration_for_replicas_differs_in_quota_and_redis_only() {
     let one = config_in("deploy/kubernetes/cosbroker.yaml");
     let replicas = config_in("deploy/kubernetes-replicas/config.yaml");
-    let [one, replicas] =
-        [one.trim_end(), without_redis(&replicas).trim_end()].map(|text| text.lines().collect::<Vec<_>>());
+    let (replicas, _) = replicas.split_once("\n[redis]\n").unwrap();
+    let [one, replicas] = [&one, replicas].map(|text| text.trim_end().lines().collect::<Vec<_>>());
     assert_eq!(one.len(), replicas.len());
     let differing: Vec<_> = one.into_iter().zip(replicas).filter(|(one, replicas)| one != replicas).collect();
     let [(one, replicas)] = differing.as_slice() else { panic!("{differing:#?}") };

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{cosbroker, repository, write_secret};
+use crate::support::{deployed::assert_serves, repository};
 
 const REDIS: &str = "rediss://redis.redis.svc:6379";
 
@@ -127,14 +127,14 @@ fn the_chart_shares_through_redis_and_scales() {
         "autoscaling": {"enabled": true, "maxReplicas": 9},
         "podMonitor": {"enabled": true},
         "trustedProxies": ["10.0.0.0/8"],
-        "extraConfig": "[limits]\nrequests_per_user = \"60/minute\"",
+        "extraConfig": "[limits]\nper_user = \"60/minute\"",
     }));
     let settings = settings(config(&documents));
     for setting in [
         format!("url = \"{REDIS}\"").as_str(),
         "replicas = 9",
         "trusted_proxies = [\"10.0.0.0/8\"]",
-        "requests_per_user = \"60/minute\"",
+        "per_user = \"60/minute\"",
     ] {
         assert!(settings.contains(&setting), "{setting}: {settings:#?}");
     }
@@ -148,16 +148,9 @@ fn the_chart_shares_through_redis_and_scales() {
 #[test]
 fn the_configuration_of_the_chart_serves_the_shipped_templates() {
     let documents = chart(&json!({"defaultTemplate": "upload", "cacheMaxBytes": "64MiB"}));
-    let dir = tempfile::tempdir().unwrap();
-    for secret in ["secret_id", "secret_key", "admin.token"] {
-        write_secret(&dir.path().join(secret), "a-secret-of-more-than-thirty-two-bytes\n");
-    }
-    let config = config(&documents)
-        .replace("/secrets/", &format!("{}/", dir.path().display()))
-        .replace("\"/policies\"", &format!("\"{}\"", repository("policies").display()));
-    std::fs::write(dir.path().join("config.toml"), config).unwrap();
-    let checked = cosbroker(dir.path()).args(["check", "--config", "config.toml"]).output().unwrap();
-    assert!(checked.status.success(), "{checked:#?}");
+    assert_serves(config(&documents));
+    let documents = chart(&json!({"defaultTemplate": "upload", "redis": {"url": REDIS}}));
+    assert_serves(config(&documents));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 pub mod canned_sts;
+pub mod deployed;
 pub mod log;
 pub mod metrics_page;
 pub mod sandbox;
