@@ -157,7 +157,7 @@ impl Conditions<'_> {
         (self.sts.breaker != BreakerState::Closed).then(|| {
             Alarm::new(
                 AlarmKind::Circuit,
-                "the circuit to STS is open after 10 consecutive failures: users without a cached key get 503",
+                "the circuit to STS is open, because its latest calls failed: users without a cached key get 503",
                 "see the refusals below and the log for what STS responded; calls start again by themselves once STS works",
             )
         })
