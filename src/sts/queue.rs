@@ -131,13 +131,13 @@ impl Queue {
         let is_unreserved = arrival != Arrival::WhenTold;
         let place = Place { priority, is_unreserved, sequence: self.next_sequence, attempt: 0 };
         let waiting = self.waiting_before(place);
-        let (ahead, max_wait) = match arrival {
-            Arrival::WhenTold => (waiting, outlook.max_wait_of_returning),
-            Arrival::Late => {
-                let max_wait = outlook.max_wait_of_returning;
-                (self.with_reserved_before(waiting, max_wait, outlook), max_wait)
-            }
-            Arrival::New => (self.with_reserved_before(waiting, outlook.max_wait, outlook), outlook.max_wait),
+        let max_wait = match arrival {
+            Arrival::New => outlook.max_wait,
+            Arrival::WhenTold | Arrival::Late => outlook.max_wait_of_returning,
+        };
+        let ahead = match arrival {
+            Arrival::WhenTold => waiting,
+            Arrival::New | Arrival::Late => self.with_reserved_before(waiting, max_wait, outlook),
         };
         if outlook.turn_behind(ahead) <= max_wait {
             self.next_sequence += 1;
@@ -286,6 +286,27 @@ mod tests {
         Ok(place)
     }
 
+    /// Forty users came at once: eleven wait, and 29 were told to come back after 2 to 4 seconds.
+    fn crowded() -> Queue {
+        let mut queue = Queue::default();
+        for number in 0..40 {
+            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
+        }
+        queue
+    }
+
+    /// The same, once those who waited have been served.
+    fn after_a_crowd() -> Queue {
+        let mut queue = crowded();
+        queue.waiting.clear();
+        queue
+    }
+
+    /// The outlook for one who comes just after another call was made.
+    fn a_call_was_made(now: Duration) -> Outlook {
+        Outlook { first_turn_in: Duration::from_millis(50), ..outlook(now) }
+    }
+
     #[test]
     fn only_as_many_are_admitted_as_can_be_served_in_time_and_the_others_get_times_one_behind_the_other() {
         let mut queue = Queue::default();
@@ -303,14 +324,9 @@ mod tests {
 
     #[test]
     fn who_comes_back_when_told_is_admitted_and_a_newcomer_does_not_take_their_turn() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
-        queue.waiting.clear();
+        let mut queue = after_a_crowd();
         let told = SECOND * 4;
-        let turn_was_taken = Outlook { first_turn_in: Duration::from_millis(50), ..outlook(told) };
-        let newcomer = queue.admit(caller(1000), Priority::NoActiveKey, turn_was_taken);
+        let newcomer = queue.admit(caller(1000), Priority::NoActiveKey, a_call_was_made(told));
         assert!(newcomer.is_err(), "the next second is promised to others");
         let returning: Vec<_> = (11..40)
             .filter(|number| {
@@ -326,10 +342,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_too_early_keeps_the_turn_and_is_told_the_same_time() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
+        let mut queue = crowded();
         let told = arrive(&mut queue, 39, Priority::NoActiveKey, Duration::ZERO).unwrap_err();
         assert_eq!(told, SECOND * 4);
         let told = arrive(&mut queue, 39, Priority::NoActiveKey, Duration::from_millis(500)).unwrap_err();
@@ -350,21 +363,13 @@ mod tests {
 
     #[test]
     fn a_turn_that_is_free_is_for_whoever_comes() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
-        queue.waiting.clear();
+        let mut queue = after_a_crowd();
         assert!(arrive(&mut queue, 1000, Priority::NoActiveKey, SECOND * 4).is_ok());
     }
 
     #[test]
     fn a_newcomer_has_the_turns_until_the_first_who_was_told_to_come_back() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
-        queue.waiting.clear();
+        let mut queue = after_a_crowd();
         let half_a_second_before = SECOND * 3 / 2;
         let admitted = (100..140)
             .filter(|newcomer| {
@@ -376,11 +381,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_late_does_not_go_before_those_who_were_admitted() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
-        queue.waiting.clear();
+        let mut queue = after_a_crowd();
         let later = SECOND * 10;
         let newcomers: Vec<_> = (100..111)
             .map(|number| arrive(&mut queue, number, Priority::NoActiveKey, later).unwrap())
@@ -422,15 +423,15 @@ mod tests {
     }
 
     #[test]
-    fn those_who_do_not_come_back_hold_room_for_a_second_and_are_forgotten() {
-        let mut queue = Queue::default();
-        for number in 0..40 {
-            let _ = arrive(&mut queue, number, Priority::NoActiveKey, Duration::ZERO);
-        }
-        queue.waiting.clear();
-        assert!(arrive(&mut queue, 1000, Priority::NoActiveKey, SECOND * 8).is_ok());
+    fn those_who_do_not_come_back_hold_room_for_five_seconds_and_are_forgotten() {
+        let mut queue = after_a_crowd();
+        let newcomer = |queue: &mut Queue, number, now| {
+            queue.admit(caller(number), Priority::NoActiveKey, a_call_was_made(now))
+        };
+        assert!(newcomer(&mut queue, 1000, SECOND * 7).is_err(), "the last of them may still come");
+        assert!(newcomer(&mut queue, 1001, SECOND * 10).is_ok());
         assert!(!queue.due_by_caller.is_empty());
-        assert!(arrive(&mut queue, 1001, Priority::NoActiveKey, SECOND * 40).is_ok());
+        assert!(newcomer(&mut queue, 1002, SECOND * 50).is_ok());
         assert!(queue.due_by_caller.is_empty() && queue.callers_by_due.is_empty());
     }
 }
