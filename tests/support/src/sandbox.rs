@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Answer, Signal, cosbroker, log::Log, repository, send_signal};
 
@@ -14,6 +15,8 @@ use super::{Answer, Signal, cosbroker, log::Log, repository, send_signal};
 #[derive(Debug)]
 pub struct Sandbox {
     child: Child,
+    /// For its temporary files, which it cannot delete when it is killed.
+    _temporary: TempDir,
     /// The lines that it printed at its start.
     pub printed: Vec<String>,
     pub broker: SocketAddr,
@@ -32,7 +35,9 @@ impl Sandbox {
 
     /// Starts a sandbox with these additional arguments, on free ports.
     pub fn with(arguments: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
         let mut child = cosbroker(&repository(""))
+            .env("TMPDIR", temporary.path())
             .args(["sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--cloud-listen", "127.0.0.1:0"])
             .args(arguments)
@@ -63,6 +68,7 @@ impl Sandbox {
             secret_id: account_field(&account, "SecretId "),
             secret_key: account_field(&account, "SecretKey "),
             child,
+            _temporary: temporary,
             printed,
             log,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
