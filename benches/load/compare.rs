@@ -127,7 +127,7 @@ fn first_requests_per_second(binary: &Path, cloud: &str) -> Result<f64, BenchErr
 }
 
 /// Hits, memory, `/metrics` and the page as users become more.
-fn growth(binary: &Path, cloud: &str) -> Result<Vec<Growth>, BenchError> {
+pub(crate) fn growth(binary: &Path, cloud: &str) -> Result<Vec<Growth>, BenchError> {
     let login = Login::with_secret()?;
     let tokens = TokenFile::write((0..MEASURED_USERS).map(|user| login.token(user)))?;
     let config = format!("{AUDIT}{CACHE}");

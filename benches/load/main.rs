@@ -6,6 +6,7 @@
 //!   behind, that one too.
 //! - `check BUILD`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget
 //!   for such a build in `benches/budget.toml`.
+//! - `growth`: throughput and memory as users become more.
 //! - `compare PEERS`: everything, beside the servers that are installed in PEERS; writes `docs/understand/performance.md`.
 //!
 //! `COSBROKER_BINARY` names the program to measure. Linux only: processor time is read from `/proc`.
@@ -37,6 +38,10 @@ fn main() -> Result<(), BenchError> {
         ["hit"] => hit::run(binary, None),
         ["hit", other] => hit::run(binary, Some(Path::new(other))),
         ["check", build] => count::check(binary, build),
+        ["growth"] => {
+            println!("{}", report::growth_table(&compare::growth(binary, &cloud::start()?)?));
+            Ok(())
+        }
         ["compare", peers] => {
             let report = compare::run(binary, Path::new(peers))?;
             report.print();

@@ -170,19 +170,7 @@ impl Report {
         for Served { name, per_second, p99 } in &self.served {
             let _ = writeln!(text, "| {name} | {per_second:.0} | {:.2} |", millis(*p99));
         }
-        text.push_str(
-            "\n| users | hits/s | 99th percentile, ms | bytes a user | `/metrics`, ms | page, ms | slowest hit meanwhile, ms |\n\
-             |---|---|---|---|---|---|---|\n",
-        );
-        for Growth { users, served, bytes_per_user, scrape, page, slowest_hit } in &self.growth {
-            let times = [served.p99, *scrape, *page, *slowest_hit].map(millis);
-            let [p99, scrape, page, slowest] = times;
-            let _ = writeln!(
-                text,
-                "| {users} | {:.0} | {p99:.2} | {bytes_per_user} | {scrape:.1} | {page:.1} | {slowest:.1} |",
-                served.per_second
-            );
-        }
+        text.push_str(&growth_table(&self.growth));
         let _ =
             writeln!(text, "\nStart with one template: {:.0} ms. {}", millis(self.start.one), self.counts);
         text
@@ -214,4 +202,22 @@ impl Report {
         svg.push_str("</svg>\n");
         svg
     }
+}
+
+/// The broker as users become more.
+pub(crate) fn growth_table(growth: &[Growth]) -> String {
+    let mut text = String::from(
+        "\n| users | hits/s | 99th percentile, ms | bytes a user | `/metrics`, ms | page, ms | slowest hit meanwhile, ms |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for Growth { users, served, bytes_per_user, scrape, page, slowest_hit } in growth {
+        let times = [served.p99, *scrape, *page, *slowest_hit].map(millis);
+        let [p99, scrape, page, slowest] = times;
+        let _ = writeln!(
+            text,
+            "| {users} | {:.0} | {p99:.2} | {bytes_per_user} | {scrape:.1} | {page:.1} | {slowest:.1} |",
+            served.per_second
+        );
+    }
+    text
 }

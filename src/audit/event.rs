@@ -175,7 +175,8 @@ impl Event {
         key: &TemporaryCredential,
     ) -> Self {
         let sts_request_id = Some(key.request_id.clone());
-        Self::Issue { outcome, context, key: IssuedKey { sts_request_id, ..IssuedKey::new(grant, key) } }
+        let key = IssuedKey { sts_request_id, ..IssuedKey::new(grant, &key.secret_id, key.expires_at) };
+        Self::Issue { outcome, context, key }
     }
 
     /// Returns the event of a request that was served from the cache or shared a call to STS.
@@ -183,9 +184,10 @@ impl Event {
         outcome: &'static str,
         context: RequestContext,
         grant: &Arc<Grant>,
-        key: &TemporaryCredential,
+        key_id: &str,
+        expires_at: Timestamp,
     ) -> Self {
-        Self::Serve { outcome, context, key: IssuedKey::new(grant, key) }
+        Self::Serve { outcome, context, key: IssuedKey::new(grant, key_id, expires_at) }
     }
 
     /// Returns the event of a revocation or restoration.
@@ -256,13 +258,8 @@ fn versions(templates: &TemplateSet) -> BTreeMap<String, String> {
 }
 
 impl IssuedKey {
-    fn new(grant: &Arc<Grant>, key: &TemporaryCredential) -> Self {
-        Self {
-            grant: Arc::clone(grant),
-            key_id: key.secret_id.clone(),
-            expires_at: key.expires_at,
-            sts_request_id: None,
-        }
+    fn new(grant: &Arc<Grant>, key_id: &str, expires_at: Timestamp) -> Self {
+        Self { grant: Arc::clone(grant), key_id: key_id.to_owned(), expires_at, sts_request_id: None }
     }
 }
 

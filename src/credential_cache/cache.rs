@@ -65,7 +65,7 @@ impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
         cached: &Arc<CachedCredential>,
         _: Instant,
     ) -> Option<Duration> {
-        Some(time_until(cached.credential().expires_at, self.0.now()))
+        Some(time_until(cached.expires_at(), self.0.now()))
     }
 
     fn expire_after_update(

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     encoded::{EncodedBody, ResponseShape},
@@ -28,21 +28,25 @@ const REFRESH_UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
 
 /// A temporary credential and its grant.
 pub struct CachedCredential {
-    credential: TemporaryCredential,
+    key_id: Arc<str>,
+    secret_key: SecretString,
+    request_id: Box<str>,
+    expires_at: Timestamp,
+    /// With the session token.
+    encoded: EncodedBody,
     grant: Arc<Grant>,
     source_credentials_version: u64,
     is_superseded: AtomicBool,
     refresh_from: Timestamp,
     /// Monotonic time in milliseconds before which no refresh is tried.
     next_refresh_ms: AtomicU64,
-    encoded: EncodedBody,
 }
 
 impl fmt::Debug for CachedCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedCredential")
             .field("grant", &self.grant.id())
-            .field("expires", &self.credential.expires_at)
+            .field("expires", &self.expires_at)
             .finish_non_exhaustive()
     }
 }
@@ -58,19 +62,38 @@ impl CachedCredential {
     ) -> Self {
         let refresh_from = credential.expires_at.checked_sub(refresh_margin).unwrap_or(credential.expires_at);
         Self {
-            credential,
+            key_id: credential.secret_id.into(),
+            secret_key: credential.secret_key,
+            request_id: credential.request_id.into(),
+            expires_at: credential.expires_at,
+            encoded: EncodedBody::new(&credential.token),
             grant,
             source_credentials_version,
             is_superseded: AtomicBool::new(false),
             refresh_from,
             next_refresh_ms: AtomicU64::new(0),
-            encoded: EncodedBody::default(),
         }
     }
 
-    /// The credential as STS issued it.
-    pub fn credential(&self) -> &TemporaryCredential {
-        &self.credential
+    /// A copy of the credential as STS issued it.
+    pub fn credential(&self) -> TemporaryCredential {
+        TemporaryCredential {
+            secret_id: self.key_id.as_ref().to_owned(),
+            secret_key: self.secret_key.clone(),
+            token: self.encoded.token(),
+            expires_at: self.expires_at,
+            request_id: self.request_id.as_ref().to_owned(),
+        }
+    }
+
+    /// `TmpSecretId`: names the credential and grants nothing.
+    pub fn key_id(&self) -> &Arc<str> {
+        &self.key_id
+    }
+
+    /// When it expires, by the clock of STS.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
     }
 
     /// The grant that it was issued for.
@@ -80,7 +103,7 @@ impl CachedCredential {
 
     /// Time until it expires.
     pub fn ttl(&self, now: Timestamp) -> Duration {
-        time_until(self.credential.expires_at, now)
+        time_until(self.expires_at, now)
     }
 
     /// State that decides whether it is fresh enough for a request.
@@ -109,7 +132,7 @@ impl CachedCredential {
 
     /// When it is no longer served, not even stale.
     pub(super) fn servable_until(&self) -> Timestamp {
-        freshness::servable_until(self.credential.expires_at)
+        freshness::servable_until(self.expires_at)
     }
 
     /// When a client should fetch its next credential: the answer's `refreshAt`. Once the refresh is due, a few
@@ -119,7 +142,7 @@ impl CachedCredential {
             return self.refresh_from;
         }
         let soon = now.checked_add(REFRESH_UNDER_WAY_DELAY).unwrap_or(now);
-        soon.min(self.credential.expires_at)
+        soon.min(self.expires_at)
     }
 
     /// Whether another credential should be fetched before this one expires.
@@ -146,9 +169,8 @@ impl CachedCredential {
 
     /// Approximate size in bytes: its texts, one body, the grant, and its places in the cache.
     pub(super) fn weight(&self) -> u32 {
-        let credential = &self.credential;
-        let secrets = credential.token.expose_secret().len() + credential.secret_key.expose_secret().len();
-        weight_of(&self.grant, secrets + credential.secret_id.len() + credential.request_id.len())
+        let other_texts = self.key_id.len() + self.secret_key.expose_secret().len() + self.request_id.len();
+        weight_of(&self.grant, self.encoded.token_bytes(), other_texts)
     }
 }
 
@@ -158,10 +180,11 @@ const ENTRY_BYTES: usize = 800;
 /// Size of a body beside the credential's texts: the names of the fields, times, bucket and folder.
 const BODY_BYTES: usize = 512;
 
-/// Approximate size in bytes of a cached credential of this grant, whose texts have this length.
-pub(super) fn weight_of(grant: &Grant, text_bytes: usize) -> u32 {
-    let body = BODY_BYTES + text_bytes;
-    u32::try_from(ENTRY_BYTES + text_bytes + body + grant.weight()).unwrap_or(u32::MAX)
+/// Approximate size in bytes of a cached credential of this grant, whose session token and other texts have these
+/// lengths.
+pub(super) fn weight_of(grant: &Grant, token_bytes: usize, other_text_bytes: usize) -> u32 {
+    let body = BODY_BYTES + token_bytes + other_text_bytes;
+    u32::try_from(ENTRY_BYTES + other_text_bytes + body + grant.weight()).unwrap_or(u32::MAX)
 }
 
 fn as_millis(duration: Duration) -> u64 {

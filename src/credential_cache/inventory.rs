@@ -109,11 +109,11 @@ struct Entries {
     forgotten: BTreeMap<i64, u64>,
 }
 
-/// A credential. The grant is shared with the cache while the credential is there.
+/// A credential. The grant and the key id are shared with the cache while the credential is there.
 #[derive(Debug, Clone)]
 struct Entry {
     grant: Arc<Grant>,
-    key_id: Box<str>,
+    key_id: Arc<str>,
     issued_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -133,12 +133,11 @@ impl Inventory {
 
     /// Adds a new credential.
     pub(super) fn add(&self, cached: &CachedCredential, now: Timestamp) {
-        let credential = cached.credential();
         let entry = Entry {
             grant: Arc::clone(cached.grant()),
-            key_id: credential.secret_id.as_str().into(),
+            key_id: Arc::clone(cached.key_id()),
             issued_at: now,
-            expires_at: credential.expires_at,
+            expires_at: cached.expires_at(),
         };
         self.insert(entry, now);
     }

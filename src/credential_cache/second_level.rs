@@ -78,7 +78,7 @@ impl Inner {
                 }
                 let fetched = lease.hold(self.fetch_and_store(request, context)).await;
                 match &fetched {
-                    Ok(fetched) => lease.finish(fetched.credential.credential()).await,
+                    Ok(fetched) => lease.finish(&fetched.credential.credential()).await,
                     Err(_) => lease.abandon().await,
                 }
                 fetched
@@ -95,7 +95,7 @@ impl Inner {
     /// Keeps an older credential, which serves the user while STS fails, unless the cached one lasts longer.
     fn store_older(&self, older: SharedCredential, grant: &Arc<Grant>, version: u64) {
         let cached = self.cache.peek(grant);
-        if cached.is_none_or(|cached| cached.credential().expires_at < older.credential.expires_at) {
+        if cached.is_none_or(|cached| cached.expires_at() < older.credential.expires_at) {
             self.store_shared(older, Arc::clone(grant), version);
         }
     }

@@ -179,14 +179,14 @@ impl Inner {
 
 impl Entry {
     fn of(cached: &CachedCredential) -> Self {
-        let credential = cached.credential();
+        let mut credential = cached.credential();
         Self {
             grant: hex::encode(cached.grant().fingerprint().as_bytes()),
-            secret_id: credential.secret_id.clone(),
+            secret_id: mem::take(&mut credential.secret_id),
             secret_key: credential.secret_key.expose_secret().to_owned(),
             token: credential.token.expose_secret().to_owned(),
             expires_at: credential.expires_at,
-            request_id: credential.request_id.clone(),
+            request_id: mem::take(&mut credential.request_id),
         }
     }
 

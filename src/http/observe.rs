@@ -112,7 +112,13 @@ impl Observer {
         let context = *self.state.context();
         let grant = credential.grant();
         if how != CacheOutcome::Fetched && self.api.audit.includes_hits() {
-            self.api.audit.record(Event::serve(how.name(), context, grant, credential.credential()));
+            self.api.audit.record(Event::serve(
+                how.name(),
+                context,
+                grant,
+                credential.key_id(),
+                credential.expires_at(),
+            ));
         }
         tracing::debug!(
             request_id = %context.request_id,

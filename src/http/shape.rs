@@ -18,7 +18,11 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::credential_cache::{CachedCredential, ResponseShape};
+use crate::{
+    credential_cache::{CachedCredential, ResponseShape},
+    sts::TemporaryCredential,
+};
+use templates::Grant;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -163,44 +167,41 @@ pub(super) fn body(
 }
 
 fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
+    let (credential, grant) = (&cached.credential(), cached.grant());
     match shape {
         ResponseShape::V1 => json(&V1 {
-            located: located(cached),
-            prefix: cached.grant().home(),
-            grant_id: cached.grant().id().to_string(),
+            located: located(credential, grant),
+            prefix: grant.home(),
+            grant_id: grant.id().to_string(),
         }),
-        ResponseShape::Sts3 => {
-            let credential = cached.credential();
-            json(&Sts3 {
-                response: Sts3Response {
-                    credentials: Sts3Credentials {
-                        token: credential.token.expose_secret(),
-                        tmp_secret_id: &credential.secret_id,
-                        tmp_secret_key: credential.secret_key.expose_secret(),
-                    },
-                    expired_time: credential.expires_at.as_second(),
-                    expiration: credential.expires_at.to_string(),
-                    request_id: &credential.request_id,
+        ResponseShape::Sts3 => json(&Sts3 {
+            response: Sts3Response {
+                credentials: Sts3Credentials {
+                    token: credential.token.expose_secret(),
+                    tmp_secret_id: &credential.secret_id,
+                    tmp_secret_key: credential.secret_key.expose_secret(),
                 },
-                grant_id: cached.grant().id().to_string(),
-            })
-        }
-        ResponseShape::StsSdk => json(&sts_sdk(cached)),
+                expired_time: credential.expires_at.as_second(),
+                expiration: credential.expires_at.to_string(),
+                request_id: &credential.request_id,
+            },
+            grant_id: grant.id().to_string(),
+        }),
+        ResponseShape::StsSdk => json(&sts_sdk(credential, grant)),
         ResponseShape::Cossign => json(&Cossign {
             code: 0,
             message: "",
             code_desc: "Success",
             data: CossignData {
-                credentials: credentials(cached),
-                expired_time: cached.credential().expires_at.as_second(),
+                credentials: credentials(credential),
+                expired_time: credential.expires_at.as_second(),
             },
         }),
-        ResponseShape::ObjectKey => json(&located(cached)),
+        ResponseShape::ObjectKey => json(&located(credential, grant)),
     }
 }
 
-fn credentials(cached: &CachedCredential) -> Credentials<'_> {
-    let credential = cached.credential();
+fn credentials(credential: &TemporaryCredential) -> Credentials<'_> {
     Credentials {
         tmp_secret_id: &credential.secret_id,
         tmp_secret_key: credential.secret_key.expose_secret(),
@@ -208,21 +209,21 @@ fn credentials(cached: &CachedCredential) -> Credentials<'_> {
     }
 }
 
-fn sts_sdk(cached: &CachedCredential) -> StsSdk<'_> {
-    let expires_at = cached.credential().expires_at;
-    let duration = i64::try_from(cached.grant().duration().as_secs()).unwrap_or_default();
+fn sts_sdk<'a>(credential: &'a TemporaryCredential, grant: &Grant) -> StsSdk<'a> {
+    let expires_at = credential.expires_at;
+    let duration = i64::try_from(grant.duration().as_secs()).unwrap_or_default();
     StsSdk {
-        credentials: credentials(cached),
+        credentials: credentials(credential),
         start_time: expires_at.as_second() - duration,
         expired_time: expires_at.as_second(),
         expiration: expires_at.to_string(),
-        request_id: &cached.credential().request_id,
+        request_id: &credential.request_id,
     }
 }
 
-fn located(cached: &CachedCredential) -> Located<'_> {
-    let bucket = cached.grant().bucket();
-    Located { sts: sts_sdk(cached), bucket: &bucket.name, region: &bucket.region }
+fn located<'a>(credential: &'a TemporaryCredential, grant: &'a Grant) -> Located<'a> {
+    let bucket = grant.bucket();
+    Located { sts: sts_sdk(credential, grant), bucket: &bucket.name, region: &bucket.region }
 }
 
 /// Cannot fail: structs of strings and numbers always serialize.

@@ -23,7 +23,7 @@ pub(crate) fn read(dir: &Path) -> Result<TemplateFiles, Diagnostic> {
     let mut files = read_once(dir)?;
     for _ in 1..MAX_READS {
         let again = read_once(dir)?;
-        if again.version() == files.version() {
+        if again == files {
             break;
         }
         files = again;

@@ -41,7 +41,8 @@ fn is_all_or_matches(pattern: &str, segment: &str) -> bool {
 
 /// Splits a resource into its segments. The last one may have further colons.
 fn segments(resource: &str) -> Option<[&str; 6]> {
-    resource.splitn(6, ':').collect::<Vec<_>>().try_into().ok()
+    let mut rest = resource.splitn(6, ':');
+    Some([rest.next()?, rest.next()?, rest.next()?, rest.next()?, rest.next()?, rest.next()?])
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// The text of a file, with its path.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     path: PathBuf,
     text: String,

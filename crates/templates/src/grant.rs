@@ -45,21 +45,23 @@ impl Grant {
         coverage: Coverage,
     ) -> Self {
         let template = proved.template();
-        let json = policy.json();
+        let principal = identity.principal().fingerprint();
+        let shape = policy.shape_fingerprint();
         let fingerprint = Fingerprint::of(&[
-            identity.issuer(),
-            identity.subject(),
-            &template.bucket.name,
-            &template.bucket.region,
-            policy.home(),
-            &template.duration.as_secs().to_string(),
-            &json,
+            principal.as_bytes().as_slice(),
+            template.bucket.name.as_bytes(),
+            template.bucket.region.as_bytes(),
+            &template.duration.as_secs().to_be_bytes(),
+            policy.home().as_bytes(),
+            shape.as_bytes(),
         ]);
-        let whole = [identity.issuer(), identity.subject(), template.name.as_str()];
+        let whole = [principal.as_bytes().as_slice(), template.name.as_bytes()];
         let lineage = match coverage {
             Coverage::Whole => Fingerprint::of(&whole),
             // Equal scopes make equal policies.
-            Coverage::Narrowed => Fingerprint::of(&[whole.as_slice(), &[json.as_str()]].concat()),
+            Coverage::Narrowed => {
+                Fingerprint::of(&[whole.as_slice(), &[shape.as_bytes().as_slice()]].concat())
+            }
         };
         Self {
             principal: identity.principal().clone(),

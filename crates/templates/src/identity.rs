@@ -11,7 +11,8 @@ use crate::{fingerprint::Fingerprint, latest_grants::LatestGrants};
 pub struct Identity {
     principal: Principal,
     has_integer_subject: bool,
-    claims: Map<String, Value>,
+    /// As JSON, which takes a fifth of the memory: they are read once for each template that the user requests.
+    claims: Box<str>,
     grants: LatestGrants,
 }
 
@@ -66,6 +67,7 @@ impl Identity {
             None => return Err(NoSubject::new(path, "missing")),
         };
         let principal = Principal::new(issuer, subject);
+        let claims = Value::Object(claims).to_string().into();
         Ok(Self { principal, has_integer_subject, claims, grants: LatestGrants::default() })
     }
 
@@ -85,13 +87,14 @@ impl Identity {
     }
 
     /// Finds a claim by its path through nested objects.
-    pub fn claim(&self, path: &[String]) -> Option<&Value> {
-        claim(&self.claims, path)
+    pub fn claim(&self, path: &[String]) -> Option<Value> {
+        let claims = serde_json::from_str(&self.claims).ok()?;
+        claim(&claims, path).cloned()
     }
 
     /// Estimates the memory that it takes with one grant, in bytes.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + block(self.subject().len()) + map_weight(&self.claims) + GRANT_BYTES
+        size_of::<Self>() + block(self.subject().len()) + block(self.claims.len()) + GRANT_BYTES
     }
 
     pub(super) fn latest_grants(&self) -> &LatestGrants {
@@ -133,26 +136,6 @@ impl Principal {
     /// Returns a hash of issuer and subject.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
-    }
-}
-
-/// A map's memory comes in nodes of this many entries (`alloc::collections::btree`).
-const NODE_ENTRIES: usize = 11;
-
-/// Estimates the memory of an object's names and values, in bytes.
-fn map_weight(map: &Map<String, Value>) -> usize {
-    let nodes = map.len().div_ceil(NODE_ENTRIES) * block(NODE_ENTRIES * size_of::<(String, Value)>());
-    nodes + map.iter().map(|(name, value)| block(name.len()) + value_weight(value)).sum::<usize>()
-}
-
-fn value_weight(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => block(text.len()),
-        Value::Array(values) => {
-            block(size_of_val(values.as_slice())) + values.iter().map(value_weight).sum::<usize>()
-        }
-        Value::Object(map) => map_weight(map),
     }
 }
 

@@ -20,6 +20,7 @@ use self::{
     wire::{decode, percent_encode},
 };
 use super::{
+    fingerprint::Fingerprint,
     identity::Identity,
     proof::Proved,
     template::{Operand, Service, Statement, Template},
@@ -122,6 +123,11 @@ impl ConfinedPolicy {
     }
 
     /// Returns the size in bytes of the texts that it does not share.
+    /// Returns a hash of the policy without the home: with the home, it identifies the policy.
+    pub(super) fn shape_fingerprint(&self) -> Fingerprint {
+        self.shape.fingerprint()
+    }
+
     pub(super) fn weight(&self) -> usize {
         self.shape.own_bytes() + self.home.len()
     }

@@ -52,7 +52,7 @@ impl Requirement {
         if self.is_on_issuer() {
             return self.is_met(Some(&Value::from(identity.issuer())));
         }
-        self.is_met(identity.claim(&self.path))
+        self.is_met(identity.claim(&self.path).as_ref())
     }
 
     /// Returns the issuer whose users alone meet the requirement, if there is one.

@@ -1,6 +1,6 @@
 //! Variables of a template: which claim each reads, and how its value is written into a key.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde_json::Value;
 
@@ -78,14 +78,14 @@ impl ClaimRef {
 
     /// Returns the claim's value as an encoding takes it. The subject is the same user as a text and as an integer, so
     /// `escape`, which takes everything, takes both; elsewhere the template says which it is.
-    fn value<'a>(&self, identity: &'a Identity, encoding: Encoding) -> Option<Cow<'a, Value>> {
+    fn value(&self, identity: &Identity, encoding: Encoding) -> Option<Value> {
         match self {
             Self::Sub if identity.has_integer_subject() && encoding != Encoding::Escape => {
-                identity.subject().parse::<u64>().ok().map(|number| Cow::Owned(Value::from(number)))
+                identity.subject().parse::<u64>().ok().map(Value::from)
             }
-            Self::Sub => Some(Cow::Owned(Value::from(identity.subject()))),
-            Self::Iss => Some(Cow::Owned(Value::from(identity.issuer()))),
-            Self::Path(path) => identity.claim(path).map(Cow::Borrowed),
+            Self::Sub => Some(Value::from(identity.subject())),
+            Self::Iss => Some(Value::from(identity.issuer())),
+            Self::Path(path) => identity.claim(path),
         }
     }
 }

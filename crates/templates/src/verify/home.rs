@@ -59,7 +59,7 @@ fn claim(name: &str, filter: Option<&str>, identity: &Identity) -> Result<Value,
         "iss" => Ok(Value::from(identity.issuer())),
         _ => {
             let path = path(name.strip_prefix("claim.").unwrap_or(name));
-            identity.claim(&path).cloned().ok_or_else(|| VerifierFault::MissingClaim(name.to_owned()))
+            identity.claim(&path).ok_or_else(|| VerifierFault::MissingClaim(name.to_owned()))
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::wire::percent_encode;
+use crate::fingerprint::Fingerprint;
 
 const HOME: char = '\0';
 /// The home in a condition on `cos:prefix`, which has it percent-encoded.
@@ -13,22 +14,31 @@ const ENCODED_HOME: char = '\u{1}';
 
 /// The shape of the first policy that a template was rendered to. Another claim beside the home gives another shape.
 #[derive(Debug, Default)]
-pub(crate) struct CommonShape(OnceLock<Arc<str>>);
+pub(crate) struct CommonShape(OnceLock<Arc<Text>>);
+
+/// A policy's text without the home, and its hash.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    text: Box<str>,
+    fingerprint: Fingerprint,
+}
 
 impl CommonShape {
     /// Cuts the home out of a policy. Most users of a template have the same shape, which they share.
     pub(super) fn of(&self, json: &str, home: &str) -> Shape {
         let cut = json.replace(&percent_encode(home), &ENCODED_HOME.to_string());
         let cut = cut.replace(home, &HOME.to_string());
-        let common = self.0.get_or_init(|| cut.as_str().into());
-        if **common == *cut { Shape::Common(Arc::clone(common)) } else { Shape::Own(cut.into()) }
+        let common = self
+            .0
+            .get_or_init(|| Text { fingerprint: Fingerprint::of(&[&cut]), text: cut.as_str().into() }.into());
+        if *common.text == *cut { Shape::Common(Arc::clone(common)) } else { Shape::Own(cut.into()) }
     }
 }
 
 /// A policy's text without the home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shape {
-    Common(Arc<str>),
+    Common(Arc<Text>),
     Own(Box<str>),
 }
 
@@ -36,18 +46,18 @@ impl Shape {
     /// Returns the policy's text with this home.
     pub(super) fn with_home(&self, home: &str) -> String {
         let text = match self {
-            Self::Common(text) => &**text,
+            Self::Common(common) => &common.text,
             Self::Own(text) => text,
         };
-        let mut json = String::with_capacity(text.len() + 8 * home.len());
-        for character in text.chars() {
-            match character {
-                HOME => json.push_str(home),
-                ENCODED_HOME => json.push_str(&percent_encode(home)),
-                _ => json.push(character),
-            }
+        text.replace(ENCODED_HOME, &percent_encode(home)).replace(HOME, home)
+    }
+
+    /// Returns a hash of the text without the home.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::Common(common) => common.fingerprint,
+            Self::Own(text) => Fingerprint::of(&[&**text]),
         }
-        json
     }
 
     /// Returns the bytes that are not shared.

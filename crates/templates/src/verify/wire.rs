@@ -6,42 +6,55 @@ const HEX_DIGITS: [u8; 16] = *b"0123456789ABCDEF";
 
 /// Encodes everything but the unreserved characters of RFC 3986.
 pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match byte {
-            b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
-            _ => encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]),
-        }
+    let mut encoded = Vec::with_capacity(text.len() * 2);
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let (unreserved, reserved) = split_at_reserved(rest);
+        encoded.extend_from_slice(unreserved);
+        rest = match reserved.split_first() {
+            Some((byte, next)) => {
+                encoded.extend_from_slice(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+                next
+            }
+            None => reserved,
+        };
     }
-    encoded
+    // It is ASCII.
+    String::from_utf8(encoded).unwrap_or_default()
+}
+
+/// Splits before the first byte that is reserved.
+fn split_at_reserved(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let is_reserved = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-_.~".contains(byte);
+    bytes.split_at(bytes.iter().position(is_reserved).unwrap_or(bytes.len()))
 }
 
 /// Returns the upper-case digit of half a byte.
-fn hex_digit(half: u8) -> char {
-    HEX_DIGITS.get(usize::from(half)).map_or('0', |digit| char::from(*digit))
+fn hex_digit(half: u8) -> u8 {
+    HEX_DIGITS.get(usize::from(half)).copied().unwrap_or(b'0')
 }
 
 /// Decodes once. Refuses every byte that an encoder should have escaped.
 pub(super) fn decode(wire: &str) -> Result<Vec<u8>, VerifierFault> {
-    let mut bytes = wire.bytes();
     let mut decoded = Vec::with_capacity(wire.len());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => decoded.push(escaped_byte(bytes.next(), bytes.next())?),
-            b'-' | b'_' | b'.' | b'~' => decoded.push(byte),
-            _ if byte.is_ascii_alphanumeric() => decoded.push(byte),
-            _ => return Err(VerifierFault::UnescapedByte),
-        }
+    let mut rest = wire.as_bytes();
+    while !rest.is_empty() {
+        let (unreserved, escape) = split_at_reserved(rest);
+        decoded.extend_from_slice(unreserved);
+        rest = match escape {
+            [b'%', high, low, next @ ..] => {
+                decoded.push(escaped_byte(*high, *low).ok_or(VerifierFault::BrokenEscape)?);
+                next
+            }
+            [b'%', ..] => return Err(VerifierFault::BrokenEscape),
+            [_, ..] => return Err(VerifierFault::UnescapedByte),
+            [] => escape,
+        };
     }
     Ok(decoded)
 }
 
-fn escaped_byte(high: Option<u8>, low: Option<u8>) -> Result<u8, VerifierFault> {
-    let (high, low) = digit_value(high).zip(digit_value(low)).ok_or(VerifierFault::BrokenEscape)?;
-    u8::try_from(high * 16 + low).map_err(|_| VerifierFault::BrokenEscape)
-}
-
-fn digit_value(byte: Option<u8>) -> Option<u32> {
-    byte.and_then(|byte| char::from(byte).to_digit(16))
+fn escaped_byte(high: u8, low: u8) -> Option<u8> {
+    let (high, low) = char::from(high).to_digit(16).zip(char::from(low).to_digit(16))?;
+    u8::try_from(high * 16 + low).ok()
 }
