@@ -35,9 +35,9 @@ impl Names {
         format!("{}:outage", self.tag)
     }
 
-    /// What the replicas say of themselves, by their id.
-    pub(super) fn replicas(&self) -> String {
-        format!("{}:replicas", self.tag)
+    /// What the replicas with one key say of themselves, by their id.
+    pub(super) fn replicas(&self, key: Name) -> String {
+        format!("{}:replicas:{key}", self.tag)
     }
 
     /// When each of them was last seen.
