@@ -4,6 +4,7 @@
 //! Redis is neither trusted nor needed: what it holds is encrypted and bound to its place, and without it each replica
 //! goes on alone. Knows no grant, cache or scheduler; they ask it.
 
+mod check;
 mod connect;
 mod connection;
 mod credential;
@@ -28,6 +29,7 @@ use tokio::{
 };
 
 pub use self::{
+    check::{Unusable, check},
     credential::SharedCredential,
     fleet::{Member, Replica, ReplicaState},
     flight::{Joined, Lease, Wanted},

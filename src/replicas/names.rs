@@ -64,6 +64,11 @@ impl Names {
         format!("{}:probe", self.tag)
     }
 
+    /// A part of what `cosbroker check` writes and deletes.
+    pub(super) fn check(&self, part: &str) -> String {
+        format!("{}:check:{part}", self.tag)
+    }
+
     /// Where the end of a fetch is told.
     pub(super) fn done_channel(&self) -> String {
         format!("{}:done", self.tag)

@@ -145,3 +145,37 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('INCR', KEYS[2])
 return redis.call('PUBLISH', ARGV[1], '')
 ";
+
+/// Runs each command that the other scripts use, on keys of its own, which it deletes.
+///
+/// Keys: a text, a hash, a sorted set, a number. Arguments: the text, the time in milliseconds after which what is not
+/// deleted lapses, a channel on which nobody waits for this message. Returns the commands that were refused, each with its
+/// error, and the text as it was read.
+pub(super) const TRY: &str = r"
+local refused = {}
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then refused[#refused + 1] = (...) .. ': ' .. answer.err end
+  return answer
+end
+try('TIME')
+try('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local text = try('GET', KEYS[1])
+try('PTTL', KEYS[1])
+try('EXISTS', KEYS[1])
+try('HSET', KEYS[2], 'field', ARGV[1])
+try('PEXPIRE', KEYS[2], ARGV[2])
+try('HGETALL', KEYS[2])
+try('HDEL', KEYS[2], 'field')
+try('ZADD', KEYS[3], 'NX', 0, 'member')
+try('ZRANGE', KEYS[3], 0, -1)
+try('ZRANGEBYSCORE', KEYS[3], '-inf', 0)
+try('ZREMRANGEBYRANK', KEYS[3], 0, -2)
+try('ZREM', KEYS[3], 'member')
+try('INCR', KEYS[4])
+redis.pcall('PEXPIRE', KEYS[4], ARGV[2])
+try('PUBLISH', ARGV[3], '')
+for key = 1, 4 do try('DEL', KEYS[key]) end
+if type(text) == 'table' then text = false end
+return {refused, text}
+";

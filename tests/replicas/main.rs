@@ -8,6 +8,7 @@
 use cosbroker_test_support as support;
 
 mod access;
+mod check;
 mod fleet;
 mod flight;
 mod large;
