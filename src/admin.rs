@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod error;
 mod exposition;
+mod fleet;
 mod history;
 mod keys;
 mod login_attempts;
@@ -73,6 +74,8 @@ pub(crate) struct Services {
     /// None if nothing is shared with other replicas.
     pub(crate) replicas: Option<Arc<Replicas>>,
     pub(crate) audit: Audit,
+    /// Cancelled when the service is told to stop.
+    pub(crate) stopping: CancellationToken,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
 }

@@ -1,12 +1,14 @@
 //! What the replicas of one installation share through a Redis that the operator has: credentials, the quota of STS,
-//! revocations, and which templates they serve.
+//! revocations, and what each tells of itself.
 //!
 //! Redis is neither trusted nor needed: what it holds is encrypted and bound to its place, and without it each replica
 //! goes on alone. Knows no grant, cache or scheduler; they ask it.
 
+mod check;
 mod connect;
 mod connection;
 mod credential;
+mod fleet;
 mod flight;
 mod metrics;
 mod names;
@@ -26,23 +28,24 @@ use tokio::{
     time,
 };
 
+pub use self::{
+    check::{Unusable, check},
+    credential::SharedCredential,
+    fleet::{Member, Replica, ReplicaState},
+    flight::{Joined, Lease, Wanted},
+    metrics::Lookup,
+    quota::{SharedQuota, SharedTurn},
+    revocations::RevocationChange,
+};
 use self::{
     connect::{Connector, PushHandler},
     connection::Connection,
     flight::{Flights, Sealers, Waiters},
     metrics::{Metrics, MetricsCollector},
     names::Names,
-    presence::{Fleet, Presence},
+    presence::Presence,
     revocations::Revocations,
-    seal::{Name, Sealer},
-};
-pub use self::{
-    credential::SharedCredential,
-    flight::{Joined, Lease, Wanted},
-    metrics::Lookup,
-    presence::Replica,
-    quota::{SharedQuota, SharedTurn},
-    revocations::RevocationChange,
+    seal::Name,
 };
 use crate::{config, network};
 use runtime::{clock::Clock, entropy::Entropy};
@@ -96,8 +99,10 @@ pub struct Status {
     pub quota_alone: u32,
     /// How many replicas the configuration expects.
     pub expected: u32,
-    /// The replicas seen, this one included.
-    pub fleet: Vec<Replica>,
+    /// The replicas seen, this one included; none while they are unknown.
+    pub fleet: Vec<Member>,
+    /// Since when the replicas are unknown; none while they are seen.
+    pub fleet_unknown_since: Option<Timestamp>,
     /// Whether another serves a later version of the templates.
     pub templates_outdated: bool,
     /// Revocations that the others do not know yet.
@@ -120,11 +125,7 @@ impl Replicas {
         clock: &Arc<dyn Clock>,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, CannotShare> {
-        let sealer = |key| Sealer::new(key, &config.key_prefix).map_err(|_| CannotShare::Key);
-        let sealers = Arc::new(Sealers {
-            present: sealer(&config.encryption_key)?,
-            previous: config.previous_encryption_key.as_ref().map(sealer).transpose()?,
-        });
+        let sealers = Arc::new(Sealers::new(&config)?);
         let (timeout, expected) = (config.timeout, config.replicas);
         let names = Arc::new(Names::new(&config.key_prefix));
         let metrics = Arc::new(Metrics::default());
@@ -147,7 +148,7 @@ impl Replicas {
         let flights = Arc::new(Flights {
             connection: Arc::clone(&connection),
             names: Arc::clone(&names),
-            sealers: Arc::clone(&sealers),
+            sealers,
             quota: Arc::clone(&quota),
             waiters: Waiters::default(),
             metrics: Arc::clone(&metrics),
@@ -155,13 +156,7 @@ impl Replicas {
             entropy: Arc::clone(entropy),
         });
         let revocations = Revocations::new(&flights);
-        let presence = Presence::new(
-            clock.now(),
-            Arc::clone(&connection),
-            Arc::clone(&names),
-            sealers,
-            Arc::clone(entropy),
-        );
+        let presence = Presence::new(&flights);
         Ok(Self {
             connection,
             flights,
@@ -202,15 +197,21 @@ impl Replicas {
         self.revocations.record_from_file(changes);
     }
 
-    /// Shares until dropped. `templates` says which templates are served; `on_change` gets the changes of others, and
-    /// may block.
+    /// Shares until dropped. `state` says what is told of this replica, several times a second; `on_change` gets the changes of
+    /// others, and may block.
     pub async fn run(
         &self,
-        templates: impl Fn() -> Fingerprint,
+        state: impl Fn() -> ReplicaState,
         on_change: impl Fn(RevocationChange) + Clone + Send + 'static,
     ) {
         let pushes = self.push_handler();
-        tokio::join!(self.connection.keep_up(pushes), self.quota.run(), self.beat(templates, on_change));
+        tokio::join!(self.connection.keep_up(pushes), self.quota.run(), self.beat(state, on_change));
+    }
+
+    /// Tells the others that this replica stops. To be called when it no longer runs.
+    pub async fn leave(&self, state: ReplicaState) {
+        // If it fails, the others notice after a while that it is gone.
+        let _ = self.presence.tell(state, true).await;
     }
 
     /// Waits until the others were heard once, or Redis cannot be reached.
@@ -229,8 +230,9 @@ impl Replicas {
             quota_shared: self.quota.is_shared(),
             quota_alone: self.quota.share().get(),
             expected: self.quota.replicas().get(),
-            fleet: fleet.replicas,
-            templates_outdated: fleet.is_outdated,
+            templates_outdated: fleet.is_outdated(),
+            fleet: fleet.members,
+            fleet_unknown_since: fleet.unknown_since,
             revocations_unannounced: self.revocations.unannounced(),
             lookups: self.metrics.lookups(),
             values_refused: self.metrics.refusals(),
@@ -265,21 +267,21 @@ impl Replicas {
     /// Tells of this replica and learns of the others, again and again.
     async fn beat(
         &self,
-        templates: impl Fn() -> Fingerprint,
+        state: impl Fn() -> ReplicaState,
         on_change: impl Fn(RevocationChange) + Clone + Send + 'static,
     ) {
         self.connection.was_tried().await;
         let mut last_read = None;
         let mut was_outdated = false;
         loop {
-            let told = self.presence.tell(templates()).await;
+            let told = self.presence.tell(state(), false).await;
             self.quota.set_present(told.is_ok());
-            if let Ok(fleet) = told {
-                if !self.is_read(last_read.as_ref(), &fleet) {
+            if let Ok(revocation_count) = told {
+                if !self.is_read(last_read.as_ref(), &revocation_count) {
                     let is_read = self.read_revocations(&on_change).await;
-                    last_read = is_read.then(|| (fleet.revocation_count, self.clock.monotonic()));
+                    last_read = is_read.then(|| (revocation_count, self.clock.monotonic()));
                 }
-                report_outdated(fleet.is_outdated, &mut was_outdated);
+                report_outdated(self.presence.fleet().is_outdated(), &mut was_outdated);
             } else {
                 self.presence.forget();
                 last_read = None;
@@ -291,9 +293,9 @@ impl Replicas {
 
     /// Whether Redis and this replica know the same changes, as far as can be told: the number of changes is the one of
     /// the last full read, which was not long ago.
-    fn is_read(&self, last: Option<&(Vec<u8>, Duration)>, fleet: &Fleet) -> bool {
+    fn is_read(&self, last: Option<&(Vec<u8>, Duration)>, revocation_count: &[u8]) -> bool {
         last.is_some_and(|(count, at)| {
-            *count == fleet.revocation_count
+            count == revocation_count
                 && self.clock.monotonic().saturating_sub(*at) < FULL_READ_INTERVAL
                 && self.revocations.unannounced() == 0
         })

@@ -39,6 +39,16 @@ pub(super) enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// The severity as the API and the page have it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum AlarmKind {
@@ -99,6 +109,11 @@ impl AlarmStarts {
         for alarm in alarms {
             alarm.since = Some(*starts.entry(alarm.kind).or_insert(now));
         }
+    }
+
+    /// Returns the severity of the most severe alarm that was active when alarms were last looked at.
+    pub(super) fn most_severe(&self) -> Option<Severity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().map(|kind| kind.severity()).min()
     }
 
     /// Whether an alarm of this kind was active when alarms were last looked at.
@@ -314,6 +329,7 @@ mod tests {
         };
         assert_eq!((since(10), since(20)), (Some(at(10)), Some(at(10))));
         assert!(starts.has(AlarmKind::Quota));
+        assert_eq!(starts.most_severe(), Some(Severity::Warning));
         starts.date(&mut [], at(30));
         assert_eq!(since(40), Some(at(40)));
     }

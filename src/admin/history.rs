@@ -181,6 +181,15 @@ impl History {
         rates
     }
 
+    /// Returns the rates over the window before the last sample; none before the second one.
+    pub(super) fn latest(&self) -> Option<Rates> {
+        let samples = self.samples();
+        let last = samples.hour.back()?;
+        let oldest = last.monotonic.saturating_sub(RATE_WINDOW);
+        let earlier = samples.hour.iter().find(|sample| sample.monotonic >= oldest)?;
+        (earlier.monotonic < last.monotonic).then(|| last.rates_since(earlier))
+    }
+
     /// Returns the rates between the samples of the last day, and at last until `now`.
     pub(super) fn rates_of_day(&self, now: &Sample) -> Vec<Rates> {
         let samples = self.samples();
@@ -234,7 +243,9 @@ mod tests {
     #[test]
     fn a_rate_covers_the_last_minute_however_long_the_broker_runs() {
         let history = History::default();
-        (0..=8).for_each(|step| history.record(sample(step * 15, 60)));
+        history.record(sample(0, 60));
+        assert!(history.latest().is_none());
+        (1..=8).for_each(|step| history.record(sample(step * 15, 60)));
         let rates = history.rates_until(&sample(125, 60));
         assert_eq!(hit_rates(&rates), [0, 0, 0, 0, 25, 50, 75, 100, 100].map(Some));
         assert!(rates.iter().all(|rates| (rates.requests_per_second - 10.0).abs() < 1e-9));
@@ -242,6 +253,7 @@ mod tests {
             (rates.last().unwrap().seconds - 50.0).abs() < 1e-9,
             "from the first sample within the minute"
         );
+        assert!((history.latest().unwrap().seconds - 60.0).abs() < 1e-9, "until the last sample");
     }
 
     #[test]

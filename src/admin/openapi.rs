@@ -128,10 +128,82 @@ pub(super) struct StatusBody {
     #[schema(value_type = Option<Object>)]
     canary: Option<String>,
     /// Redis, the shared quota and the other replicas, if anything is shared with them.
-    #[schema(value_type = Option<Object>)]
-    replicas: Option<String>,
+    replicas: Option<ReplicasBody>,
     /// The latest refusals, the latest first.
     refusals: Vec<RefusalBody>,
+}
+
+/// What replicas share, and the fleet.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that is written elsewhere")]
+pub(super) struct ReplicasBody {
+    /// The name of this replica.
+    id: String,
+    /// Whether Redis is used.
+    redis_up: bool,
+    /// Why Redis is not used.
+    problem: Option<String>,
+    /// Whether the quota is that of all replicas. If not, this one has its part of it.
+    quota_shared: bool,
+    /// Calls to STS a second that this replica may make alone.
+    quota_alone: u32,
+    /// How many replicas the configuration expects.
+    expected: u32,
+    /// The replicas heard of in the last half minute, this one included; none while they are unknown.
+    fleet: Vec<ReplicaBody>,
+    /// Since when the fleet is unknown, because Redis is not used.
+    #[schema(format = DateTime)]
+    fleet_unknown_since: Option<String>,
+    /// Whether another replica serves a later version of the templates.
+    templates_outdated: bool,
+    /// Revocations and restorations that the others do not know yet.
+    revocations_unannounced: usize,
+    /// Keys looked up in Redis since the start, by outcome.
+    #[schema(value_type = Object)]
+    lookups: String,
+    /// Values in Redis that were not used because they were altered, moved, written by others, or expired.
+    values_refused: u64,
+}
+
+/// A replica, as it told of itself when it was last heard of.
+#[derive(ToSchema)]
+#[expect(dead_code, clippy::struct_excessive_bools, reason = "describes a body that is written elsewhere")]
+pub(super) struct ReplicaBody {
+    /// A random name for the life of its process.
+    id: String,
+    /// The name of its machine, and the port of its public listener.
+    name: String,
+    /// Whether it is the one that answers.
+    this: bool,
+    /// Whether it was heard of in the last five seconds.
+    present: bool,
+    /// The time since it was heard of.
+    unheard_for_seconds: u64,
+    /// The program's version.
+    version: String,
+    /// When the process started.
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// The version of its templates.
+    templates: String,
+    /// Whether another that is present serves a later version of the templates.
+    templates_outdated: bool,
+    /// Whether a user without a cached key could be served.
+    ready: bool,
+    /// The share of hits in the last minute.
+    hit_rate: Option<f64>,
+    /// The number of its active keys.
+    active_keys: u64,
+    /// Calls to STS a second in the last minute.
+    sts_calls_per_second: Option<f64>,
+    /// Calls to STS a second that may be made now.
+    sts_calls_allowed: u32,
+    /// Whether these are for all replicas together. If not, for this one alone.
+    quota_shared: bool,
+    /// The circuit to STS: `closed`, `open` or `half_open`.
+    breaker: String,
+    /// The severity of its most severe alarm: `critical` or `warning`.
+    alarm: Option<String>,
 }
 
 /// A refused request.

@@ -5,6 +5,7 @@
 mod advice;
 mod chart;
 mod chinese;
+mod fleet;
 mod keys;
 mod language;
 mod layout;

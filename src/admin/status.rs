@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub(super) use super::fleet::Replicas;
 use super::{
     AdminState,
     alarms::{Alarm, AlarmKind, Conditions},
@@ -17,7 +18,6 @@ use crate::{
     http::{OutcomeLabel, RecentRefusal},
     identity::{self, IssuerStatus},
     reload::StoreStatus,
-    replicas,
     sts::{self, BreakerState, Calls, Sts as _},
 };
 
@@ -128,33 +128,6 @@ pub(super) struct DroppedKey {
     /// None if it has none.
     pub(super) kid: Option<String>,
     pub(super) reason: String,
-}
-
-/// What this replica shares with others.
-#[derive(Debug, Serialize)]
-pub(super) struct Replicas {
-    /// The name of this replica.
-    pub(super) id: String,
-    pub(super) redis_up: bool,
-    /// Why Redis is not used; none while it is.
-    pub(super) problem: Option<String>,
-    /// Whether the quota is that of all replicas; if not, this replica has its part of it.
-    pub(super) quota_shared: bool,
-    /// Calls to STS a second that this replica may make alone.
-    pub(super) quota_alone: u32,
-    /// How many replicas the configuration expects.
-    pub(super) expected: u32,
-    /// The replicas seen lately, this one included.
-    pub(super) fleet: Vec<replicas::Replica>,
-    /// Whether another serves a later version of the templates.
-    pub(super) templates_outdated: bool,
-    /// Revocations and restorations that the others do not know yet.
-    pub(super) revocations_unannounced: usize,
-    /// Keys looked up in Redis since the start, by outcome.
-    #[serde(serialize_with = "lookups_by_name")]
-    pub(super) lookups: Vec<(replicas::Lookup, u64)>,
-    /// Values in Redis that were not used because they were altered, moved, written by others, or expired.
-    pub(super) values_refused: u64,
 }
 
 /// Active keys and revoked users.
@@ -334,24 +307,6 @@ impl Sts {
     }
 }
 
-impl Replicas {
-    fn of(status: replicas::Status) -> Self {
-        Self {
-            id: status.id,
-            redis_up: status.redis_up,
-            problem: status.problem,
-            quota_shared: status.quota_shared,
-            quota_alone: status.quota_alone,
-            expected: status.expected,
-            fleet: status.fleet,
-            templates_outdated: status.templates_outdated,
-            revocations_unannounced: status.revocations_unannounced,
-            lookups: status.lookups,
-            values_refused: status.values_refused,
-        }
-    }
-}
-
 impl Issuer {
     fn of(issuer: &IssuerStatus) -> Self {
         Self {
@@ -385,13 +340,6 @@ fn outcomes_by_name<S: Serializer>(counts: &[(OutcomeLabel, u64)], serializer: S
 
 fn reasons_by_name<S: Serializer>(counts: &[(MissReason, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().map(|(reason, count)| (reason.name(), count)))
-}
-
-fn lookups_by_name<S: Serializer>(
-    counts: &[(replicas::Lookup, u64)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(counts.iter().map(|(outcome, count)| (outcome.name(), count)))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]

@@ -212,7 +212,7 @@ impl Components {
             certificates: [("public", certificate.clone()), ("operators", operators_certificate.clone())],
         }));
         public.register(&mut registry);
-        let admin = Arc::new(self.admin_state(registry, tokens, operators_tls.is_some()));
+        let admin = Arc::new(self.admin_state(registry, tokens, operators_tls.is_some(), shutdown.clone()));
         let operators =
             crate::admin::serve(Arc::clone(&admin), operators_socket, operators_tls, closing.clone());
         Ok(App {
@@ -263,6 +263,7 @@ impl Components {
         registry: Registry,
         tokens: Option<config::AdminTokens>,
         uses_tls: bool,
+        stopping: CancellationToken,
     ) -> AdminState {
         let services = Services {
             cache: self.cache.clone(),
@@ -274,6 +275,7 @@ impl Components {
             canary: self.canary.clone(),
             replicas: self.replicas.clone(),
             audit: self.audit.clone(),
+            stopping,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };

@@ -1,7 +1,8 @@
 //! Runs the service until it is told to stop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::system::uname;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -10,7 +11,7 @@ use crate::{
     admin::{self, AdminState},
     audit::Event,
     credential_cache::CredentialCache,
-    reload::{self, TemplateStore},
+    reload,
     replicas::Replicas,
     sts::Sts,
     systemd,
@@ -46,11 +47,14 @@ impl App {
         // The history begins before the first request, which its first sample must not contain.
         self.admin.record_sample();
         let background = Background::default();
-        if let Some(replicas) = self.replicas {
-            let started = Arc::clone(&replicas);
-            background.spawn(share(replicas, Arc::clone(&self.templates), self.cache.clone()));
+        let admin = Arc::clone(&self.admin);
+        let (replicas, name) = (self.replicas, replica_name(self.public.0));
+        if let Some(replicas) = &replicas {
+            let sharing =
+                share(Arc::clone(replicas), name.clone(), Arc::clone(&self.admin), self.cache.clone());
+            background.spawn(sharing);
             // Before the first request: a user whom an operator revoked at another replica gets nothing here.
-            started.wait_until_started().await;
+            replicas.wait_until_started().await;
         }
         // In the background: a hanging issuer must not keep the process from stopping.
         background.spawn(async move { self.verifier.warm_up().await });
@@ -73,6 +77,9 @@ impl App {
             tokio::join!(close_on_error(public.run(), &closing), close_on_error(operators.run(), &closing));
         let served = public.and(operators);
         background.stop().await;
+        if let Some(replicas) = replicas {
+            replicas.leave(admin.replica_state(name)).await;
+        }
         served?;
         Ok(())
     }
@@ -106,9 +113,14 @@ impl Background {
     }
 }
 
-/// Shares credentials, the quota and revocations with the other replicas.
-async fn share(replicas: Arc<Replicas>, templates: Arc<TemplateStore>, cache: CredentialCache) {
-    replicas.run(|| templates.current().version(), move |change| cache.apply(&change)).await;
+/// Shares credentials, the quota, revocations and its state with the other replicas.
+async fn share(replicas: Arc<Replicas>, name: String, admin: Arc<AdminState>, cache: CredentialCache) {
+    replicas.run(|| admin.replica_state(name.clone()), move |change| cache.apply(&change)).await;
+}
+
+/// Returns what operators know a replica by: its machine, and the port, because a machine may have several.
+fn replica_name(public: SocketAddr) -> String {
+    format!("{}:{}", uname().nodename().to_string_lossy(), public.port())
 }
 
 /// Removes the rate limits of users who may never come again.

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ConfigParts, Issuer, Network, Server, Sts as StsConfig},
     http,
     identity::Verifier,
-    reload,
+    reload, replicas,
     sts::{IssueRequest, Priority, Sts, TencentSts},
 };
 use runtime::{
@@ -40,7 +40,7 @@ use templates::{TemplateSet, lint};
 pub(super) struct Options {
     #[command(flatten)]
     config: ConfigFile,
-    /// Also fetch the key sets of the issuers, make one real call to STS, and ask COS for the buckets.
+    /// Also fetch the key sets of the issuers, make one real call to STS, try Redis, and ask COS for the buckets.
     #[arg(long)]
     online: bool,
     /// Also check that pages of this origin may call the broker from a browser (CORS).
@@ -80,7 +80,7 @@ impl Options {
             app::check_canary(canary, &templates, &issuer)?;
         }
         let pages = self.check_pages(config.server())?;
-        let ConfigParts { issuers, sts, cache, network, canary, .. } = config.into_parts();
+        let ConfigParts { issuers, sts, cache, network, canary, redis, .. } = config.into_parts();
         for url in issuers.iter().flat_map(|issuer| issuer.keys.urls()) {
             if network.is_plain_http_host(url) {
                 report.add("warning", &format!(
@@ -120,6 +120,10 @@ impl Options {
         if self.online {
             report.add("online", "the key set of every issuer can be fetched")?;
             call_sts(sts, &network, Arc::clone(&clock), &templates, &issuer, report).await?;
+            if let Some(redis) = redis {
+                replicas::check(redis, &network, &SystemEntropy).await?;
+                report.add("online", "Redis takes, gives back and deletes an encrypted value, and runs every command that replicas use")?;
+            }
             let endpoint = canary.and_then(|canary| canary.into_parts().endpoint);
             look_for_buckets(&templates, endpoint.as_ref(), &network, &clock, report).await?;
         }

@@ -123,6 +123,11 @@ impl CredentialCache {
     pub fn active_credentials(&self, filter: &KeyFilter) -> ActiveCredentials {
         self.0.inventory.list(filter, self.0.clock.now())
     }
+
+    /// The number of active credentials, which is known without a look at each.
+    pub fn active_count(&self) -> u64 {
+        self.0.inventory.count(self.0.clock.now())
+    }
 }
 
 impl Inventory {
@@ -170,6 +175,12 @@ impl Inventory {
         drop(entries);
         let keys: Vec<_> = listed.iter().map(ActiveCredential::from).collect();
         ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
+    }
+
+    pub(super) fn count(&self, now: Timestamp) -> u64 {
+        let mut entries = self.entries();
+        entries.remove_expired(now);
+        entries.credentials.len() as u64
     }
 
     /// A poisoned lock is usable: the entries are consistent after each call.

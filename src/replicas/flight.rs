@@ -15,6 +15,7 @@ use redis::{Cmd, Value, cmd};
 use tokio::{sync::Notify, time};
 
 use super::{
+    CannotShare,
     connection::{CallError, Connection},
     credential::SharedCredential,
     metrics::{Lookup, Metrics, Refusal},
@@ -23,6 +24,7 @@ use super::{
     scripts,
     seal::{Name, Purpose, Sealer},
 };
+use crate::config;
 use runtime::{
     clock::{Clock, time_until},
     entropy::Entropy,
@@ -56,6 +58,17 @@ pub(super) struct Flights {
 pub(super) struct Sealers {
     pub(super) present: Sealer,
     pub(super) previous: Option<Sealer>,
+}
+
+impl Sealers {
+    /// Derives the keys.
+    pub(super) fn new(config: &config::Redis) -> Result<Self, CannotShare> {
+        let sealer = |key| Sealer::new(key, &config.key_prefix).map_err(|_| CannotShare::Key);
+        Ok(Self {
+            present: sealer(&config.encryption_key)?,
+            previous: config.previous_encryption_key.as_ref().map(sealer).transpose()?,
+        })
+    }
 }
 
 /// What is wanted from Redis.

@@ -217,7 +217,8 @@ impl Collector for MetricsCollector {
             "1 while the replicas share the quota; while 0, each has its part of it",
             u32::from(now.quota_shared),
         )?;
-        writer.gauge("cosbroker_replicas", "Replicas seen lately, this one included", now.fleet.len())?;
+        let present = now.fleet.iter().filter(|member| member.is_present()).count();
+        writer.gauge("cosbroker_replicas", "Replicas seen lately, this one included", present)?;
         writer.gauge(
             "cosbroker_replica_templates_outdated",
             "1 while another replica serves a later version of the templates",

@@ -35,9 +35,9 @@ impl Names {
         format!("{}:outage", self.tag)
     }
 
-    /// What the replicas say of themselves, by their id.
-    pub(super) fn replicas(&self) -> String {
-        format!("{}:replicas", self.tag)
+    /// What the replicas with one key say of themselves, by their id.
+    pub(super) fn replicas(&self, key: Name) -> String {
+        format!("{}:replicas:{key}", self.tag)
     }
 
     /// When each of them was last seen.
@@ -62,6 +62,11 @@ impl Names {
 
     pub(super) fn probe(&self) -> String {
         format!("{}:probe", self.tag)
+    }
+
+    /// A part of what `cosbroker check` writes and deletes.
+    pub(super) fn check(&self, part: &str) -> String {
+        format!("{}:check:{part}", self.tag)
     }
 
     /// Where the end of a fetch is told.

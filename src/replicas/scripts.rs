@@ -106,9 +106,10 @@ return redis.call('PUBLISH', ARGV[2], ARGV[3])
 /// Says that a replica lives, and returns what the others say.
 ///
 /// Keys: what the replicas say, when they were seen, when versions of templates were first seen, the number of changes
-/// of revocations, the outage. Arguments: the replica, what it says, the time after which a replica is gone, the version
-/// of its templates, how many versions are remembered, the silence that is an outage, the time in which all return from
-/// it, and 1 if this replica returns; times are milliseconds. Returns what all say, the versions in their order, and the
+/// of revocations, the outage, what those with the previous encryption key say. Arguments: the replica, what it says, the time
+/// after which a replica is gone, the version of its templates, how many versions are remembered, the silence that is an
+/// outage, the time in which all return from it, 1 if this replica returns; then replicas whose words are removed. Times
+/// are milliseconds. Returns what all say under the one key and under the other, the versions in their order, and the
 /// number of changes.
 pub(super) const HEARTBEAT: &str = r"
 local time = redis.call('TIME')
@@ -116,16 +117,22 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local latest = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
 local is_outage = ARGV[8] == '1' and (not latest[2] or tonumber(latest[2]) < now - tonumber(ARGV[6]))
 if is_outage then redis.call('SET', KEYS[5], '1', 'PX', ARGV[7]) end
+local removed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[3]))
+for _, replica in ipairs(removed) do redis.call('ZREM', KEYS[2], replica) end
+for at = 9, #ARGV do removed[#removed + 1] = ARGV[at] end
+for _, replica in ipairs(removed) do
+  redis.call('HDEL', KEYS[1], replica)
+  redis.call('HDEL', KEYS[6], replica)
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZADD', KEYS[3], 'NX', now, ARGV[4])
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[5]))
-local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[3]))
-for _, replica in ipairs(gone) do
-  redis.call('ZREM', KEYS[2], replica)
-  redis.call('HDEL', KEYS[1], replica)
-end
-return {redis.call('HGETALL', KEYS[1]), redis.call('ZRANGE', KEYS[3], 0, -1), redis.call('GET', KEYS[4]) or '0'}
+local previous = {}
+if KEYS[6] ~= KEYS[1] then previous = redis.call('HGETALL', KEYS[6]) end
+local versions = redis.call('ZRANGE', KEYS[3], 0, -1)
+return {redis.call('HGETALL', KEYS[1]), previous, versions, redis.call('GET', KEYS[4]) or '0'}
 ";
 
 /// Writes changes of revocations, and tells the others.
@@ -137,4 +144,38 @@ for at = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('INCR', KEYS[2])
 return redis.call('PUBLISH', ARGV[1], '')
+";
+
+/// Runs each command that the other scripts use, on keys of its own, which it deletes.
+///
+/// Keys: a text, a hash, a sorted set, a number. Arguments: the text, the time in milliseconds after which what is not
+/// deleted lapses, a channel on which nobody waits for this message. Returns the commands that were refused, each with its
+/// error, and the text as it was read.
+pub(super) const TRY: &str = r"
+local refused = {}
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then refused[#refused + 1] = (...) .. ': ' .. answer.err end
+  return answer
+end
+try('TIME')
+try('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local text = try('GET', KEYS[1])
+try('PTTL', KEYS[1])
+try('EXISTS', KEYS[1])
+try('HSET', KEYS[2], 'field', ARGV[1])
+try('PEXPIRE', KEYS[2], ARGV[2])
+try('HGETALL', KEYS[2])
+try('HDEL', KEYS[2], 'field')
+try('ZADD', KEYS[3], 'NX', 0, 'member')
+try('ZRANGE', KEYS[3], 0, -1)
+try('ZRANGEBYSCORE', KEYS[3], '-inf', 0)
+try('ZREMRANGEBYRANK', KEYS[3], 0, -2)
+try('ZREM', KEYS[3], 'member')
+try('INCR', KEYS[4])
+redis.pcall('PEXPIRE', KEYS[4], ARGV[2])
+try('PUBLISH', ARGV[3], '')
+for key = 1, 4 do try('DEL', KEYS[key]) end
+if type(text) == 'table' then text = false end
+return {refused, text}
 ";

@@ -31,7 +31,7 @@ const MODULES: [(&str, &str); 19] = [
         "admin audit canary config connections credential_cache http identity metrics reload replicas request sts systemd telemetry",
     ),
     ("simulation", "audit config credential_cache reload request sts"),
-    ("cli", "app audit canary config credential_cache http identity network reload sts telemetry"),
+    ("cli", "app audit canary config credential_cache http identity network reload replicas sts telemetry"),
 ];
 
 /// The crates that do no input or output, and what would give it to them.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The rights that the page names, as one list.
-fn documented_rights() -> Vec<String> {
+pub(crate) fn documented_rights() -> Vec<String> {
     let page = std::fs::read_to_string(repository("docs/operate/replicas.md")).unwrap();
     let (_, rest) = page.split_once("The user of Redis's access control list needs").unwrap();
     let (paragraph, _) = rest.split_once("Another").unwrap();

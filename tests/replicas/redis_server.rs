@@ -54,7 +54,7 @@ impl RedisServer {
         Self::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus_port])
     }
 
-    fn start_with(arguments: &[&str]) -> Self {
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         let port_text = port.to_string();

@@ -196,6 +196,27 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         "on" => "已启用",
         "{} lines" => "{} 行",
         ", {} lost" => "，丢失 {} 行",
+        // fleet
+        "Replicas" => "副本",
+        "Replica" => "副本",
+        "State" => "状态",
+        "Started" => "启动时间",
+        "There are more replicas than redis.replicas says, which is {}: raise it, because each takes its part of the quota by it when Redis is not used." => {
+            "副本数多于 redis.replicas 所写的 {} 个：请调高，因为不使用 Redis 时，每个副本按它计算自己的那份配额。"
+        }
+        "The other replicas are unknown since {}: Redis refuses what replicas tell of themselves." => {
+            "自{}起不知道其他副本的情况：Redis 拒绝副本写入自己的状态。"
+        }
+        "The other replicas are unknown since {}: Redis is not used." => {
+            "自{}起不知道其他副本的情况：未使用 Redis。"
+        }
+        "this one" => "本副本",
+        "older" => "较旧",
+        "of {} for all" => "全部副本合计上限 {}",
+        "of {} for it alone" => "单独上限 {}",
+        "not heard of" => "失联",
+        "for {}; before:" => "已 {}；此前：",
+        "not ready" => "未就绪",
         // templates
         "Templates" => "模板",
         "The folder is active. Last read {}." => "目录已生效，最近读取于{}。",

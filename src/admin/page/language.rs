@@ -104,6 +104,7 @@ mod tests {
         let pages = [
             include_str!("advice.rs"),
             include_str!("chart.rs"),
+            include_str!("fleet.rs"),
             include_str!("keys.rs"),
             include_str!("layout.rs"),
             include_str!("overview.rs"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::{
+    fleet,
     keys::{self, Search},
     language::Language,
     layout::{self, Place, badge},
@@ -37,6 +38,7 @@ pub(super) fn page(
             (tiles(language, status))
             (traffic::charts(language, view, status))
             (refusals::section(language, &status.refusals, status.now))
+            (fleet::section(language, status))
             (templates::section(language, view, status))
             div.columns {
                 (traffic::request_panel(language, status))
@@ -90,7 +92,7 @@ fn alarms(language: Language, status: &Status) -> Markup {
             ul.alarms {
                 @for alarm in &status.alarms {
                     li.(severity_class(alarm.severity)) {
-                        (badge(severity_class(alarm.severity), language.text(severity_name(alarm.severity))))
+                        (badge(severity_class(alarm.severity), language.text(alarm.severity.name())))
                         " "
                         @if language == Language::Chinese { b { (language.text(title(alarm.kind))) } ": " }
                         b { (printable(&alarm.what)) } ". " (language.text(alarm.help)) ". "
@@ -107,13 +109,6 @@ fn alarms(language: Language, status: &Status) -> Markup {
 fn severity_class(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "bad",
-        Severity::Warning => "warning",
-    }
-}
-
-fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "critical",
         Severity::Warning => "warning",
     }
 }
@@ -201,7 +196,7 @@ fn tile(
             small { (note) }
             @if let Some(alarm) = alarm {
                 small.alarm {
-                    (language.text(severity_name(alarm.severity)))
+                    (language.text(alarm.severity.name()))
                     @if let Some(since) = alarm.since {
                         ", " (language.sentence("since {}", &[ago(language, since, status.now)]))
                     }
