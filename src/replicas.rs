@@ -1,5 +1,5 @@
 //! What the replicas of one installation share through a Redis that the operator has: credentials, the quota of STS,
-//! revocations, and which templates they serve.
+//! revocations, what users have used of their limits, and which templates they serve.
 //!
 //! Redis is neither trusted nor needed: what it holds is encrypted and bound to its place, and without it each replica
 //! goes on alone. Knows no grant, cache or scheduler; they ask it.
@@ -12,9 +12,11 @@ mod metrics;
 mod names;
 mod presence;
 mod quota;
+mod requests;
 mod revocations;
 mod scripts;
 mod seal;
+mod waiters;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -29,19 +31,22 @@ use tokio::{
 use self::{
     connect::{Connector, PushHandler},
     connection::Connection,
-    flight::{Flights, Sealers, Waiters},
+    flight::{Flights, Sealers},
     metrics::{Metrics, MetricsCollector},
     names::Names,
     presence::{Fleet, Presence},
+    requests::Requests,
     revocations::Revocations,
     seal::{Name, Sealer},
+    waiters::Waiters,
 };
 pub use self::{
     credential::SharedCredential,
-    flight::{Joined, Lease, Wanted},
+    flight::{Joined, Lease, ScopeBound, Wanted},
     metrics::Lookup,
     presence::Replica,
     quota::{SharedQuota, SharedTurn},
+    requests::{RequestCount, RequestCounts},
     revocations::RevocationChange,
 };
 use crate::{config, network};
@@ -60,6 +65,7 @@ pub struct Replicas {
     flights: Arc<Flights>,
     quota: Arc<SharedQuota>,
     revocations: Revocations,
+    requests: Requests,
     presence: Presence,
     names: Arc<Names>,
     /// Something is to be told, or was told.
@@ -154,7 +160,7 @@ impl Replicas {
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
         });
-        let revocations = Revocations::new(&flights);
+        let (revocations, requests) = (Revocations::new(&flights), Requests::new(&flights));
         let presence = Presence::new(
             clock.now(),
             Arc::clone(&connection),
@@ -167,6 +173,7 @@ impl Replicas {
             flights,
             quota,
             revocations,
+            requests,
             presence,
             names,
             beat_now: Arc::default(),
@@ -184,6 +191,17 @@ impl Replicas {
     /// Finds a credential, or makes the caller the one who fetches it.
     pub async fn join(&self, wanted: Wanted<'_>) -> Joined {
         self.flights.join(wanted).await
+    }
+
+    /// How many replicas there are at most.
+    pub fn expected(&self) -> NonZeroU32 {
+        self.quota.replicas()
+    }
+
+    /// Adds requests of users to those of all replicas, and returns how much of their limits they have used. Nothing if
+    /// Redis does not say; then the counts are lost.
+    pub async fn count_requests(&self, counts: &RequestCounts) -> Option<Vec<(Fingerprint, Duration)>> {
+        self.requests.count(counts).await
     }
 
     /// When a user was restored, if they were: credentials of before are not used.

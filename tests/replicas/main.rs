@@ -10,6 +10,7 @@ mod access;
 mod fleet;
 mod flight;
 mod large;
+mod limits;
 #[path = "../outages/measured_sts.rs"]
 mod measured_sts;
 mod metrics;
