@@ -19,4 +19,5 @@ mod quota;
 mod redis_server;
 mod revocations;
 mod secrecy;
+mod slow_relay;
 mod templates;
