@@ -15,6 +15,7 @@ mod limits;
 mod measured_sts;
 mod metrics;
 mod outages;
+mod plan;
 mod quota;
 mod redis_server;
 mod revocations;
