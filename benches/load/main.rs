@@ -6,6 +6,7 @@
 //!   behind, that one too.
 //! - `check BUILD`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget
 //!   for such a build in `benches/budget.toml`.
+//! - `redis`: throughput of a cached hit with `[redis]`, beside the one without.
 //! - `compare PEERS`: everything, beside the servers that are installed in PEERS; writes `docs/understand/performance.md`.
 //!
 //! `COSBROKER_BINARY` names the program to measure. Linux only: processor time is read from `/proc`.
@@ -21,6 +22,7 @@ mod count;
 mod hit;
 mod login;
 mod peers;
+mod replicas;
 mod report;
 mod wrk;
 
@@ -37,6 +39,7 @@ fn main() -> Result<(), BenchError> {
         ["hit"] => hit::run(binary, None),
         ["hit", other] => hit::run(binary, Some(Path::new(other))),
         ["check", build] => count::check(binary, build),
+        ["redis"] => replicas::run(binary),
         ["compare", peers] => {
             let report = compare::run(binary, Path::new(peers))?;
             report.print();
@@ -44,6 +47,6 @@ fn main() -> Result<(), BenchError> {
         }
         // What `compare` starts.
         [bare::MODE, workers] => bare::serve(workers.parse()?),
-        _ => Err("say what to measure: hit [PATH], check BUILD, or compare PEERS".into()),
+        _ => Err("say what to measure: hit [PATH], check BUILD, redis, or compare PEERS".into()),
     }
 }
