@@ -91,17 +91,17 @@ copied-checkout = if [ -n "$(2)" ]; then mkdir -p $(VENDOR_SUITES)/$(1) && git -
 
 # The release build beside other servers, for less than ten minutes on a quiet machine of two cores: prints the goals and
 # what was reached, and writes docs/understand/performance.md.
-bench: peers valgrind
+bench: peers valgrind redis
 	$(CARGO) build --profile bench-release --locked --bin cosbroker
 	COSBROKER_BINARY=$(CURDIR)/target/bench-release/cosbroker \
 	$(CARGO) bench --locked --workspace --bench load -- compare $(CURDIR)/$(PEERS)
 
 # Instructions of a cached hit, which are the same on a busy machine: fails where they pass benches/budget.toml. In the
-# build of the tests it takes a minute, in an optimised build of its own ten.
-count: valgrind
+# build of the tests it takes two minutes, in an optimised build of its own ten.
+count: valgrind redis
 	$(CARGO) test --locked --workspace --bench load -- check tests
 
-bench-check: valgrind
+bench-check: valgrind redis
 	$(CARGO) build --profile count --locked --no-default-features --bin cosbroker
 	COSBROKER_BINARY=$(CURDIR)/target/count/cosbroker \
 	$(CARGO) test --locked --workspace --bench load -- check optimised

@@ -18,6 +18,7 @@ mod outcome;
 mod recent;
 mod revocation;
 mod second_level;
+mod shared_rate;
 mod single_flight;
 mod snapshot;
 

@@ -1,5 +1,5 @@
 //! What the replicas of one installation share through a Redis that the operator has: credentials, the quota of STS,
-//! revocations, and what each tells of itself.
+//! revocations, what users have used of their limits, and what each tells of itself.
 //!
 //! Redis is neither trusted nor needed: what it holds is encrypted and bound to its place, and without it each replica
 //! goes on alone. Knows no grant, cache or scheduler; they ask it.
@@ -14,9 +14,11 @@ mod metrics;
 mod names;
 mod presence;
 mod quota;
+mod requests;
 mod revocations;
 mod scripts;
 mod seal;
+mod waiters;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -32,20 +34,23 @@ pub use self::{
     check::{Unusable, check},
     credential::SharedCredential,
     fleet::{Member, Replica, ReplicaState},
-    flight::{Joined, Lease, Wanted},
+    flight::{Joined, Lease, ScopeBound, Wanted},
     metrics::Lookup,
     quota::{SharedQuota, SharedTurn},
+    requests::{RequestCount, RequestCounts},
     revocations::RevocationChange,
 };
 use self::{
     connect::{Connector, PushHandler},
     connection::Connection,
-    flight::{Flights, Sealers, Waiters},
+    flight::{Flights, Sealers},
     metrics::{Metrics, MetricsCollector},
     names::Names,
     presence::Presence,
+    requests::Requests,
     revocations::Revocations,
     seal::Name,
+    waiters::Waiters,
 };
 use crate::{config, network};
 use runtime::{clock::Clock, entropy::Entropy};
@@ -63,6 +68,7 @@ pub struct Replicas {
     flights: Arc<Flights>,
     quota: Arc<SharedQuota>,
     revocations: Revocations,
+    requests: Requests,
     presence: Presence,
     names: Arc<Names>,
     /// Something is to be told, or was told.
@@ -155,13 +161,14 @@ impl Replicas {
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
         });
-        let revocations = Revocations::new(&flights);
+        let (revocations, requests) = (Revocations::new(&flights), Requests::new(&flights));
         let presence = Presence::new(&flights);
         Ok(Self {
             connection,
             flights,
             quota,
             revocations,
+            requests,
             presence,
             names,
             beat_now: Arc::default(),
@@ -179,6 +186,17 @@ impl Replicas {
     /// Finds a credential, or makes the caller the one who fetches it.
     pub async fn join(&self, wanted: Wanted<'_>) -> Joined {
         self.flights.join(wanted).await
+    }
+
+    /// How many replicas there are at most.
+    pub fn expected(&self) -> NonZeroU32 {
+        self.quota.replicas()
+    }
+
+    /// Adds requests of users to those of all replicas, and returns how much of their limits they have used. Nothing if
+    /// Redis does not say; then the counts are lost.
+    pub async fn count_requests(&self, counts: &RequestCounts) -> Option<Vec<(Fingerprint, Duration)>> {
+        self.requests.count(counts).await
     }
 
     /// When a user was restored, if they were: credentials of before are not used.

@@ -20,6 +20,7 @@ use crate::{
     count::Counts,
     login::Login,
     peers::Peers,
+    replicas,
     report::{Growth, Report, Served, Start},
     wrk::{TokenFile, Wrk},
 };
@@ -48,12 +49,14 @@ pub(crate) fn run(binary: &Path, peers: &Path) -> Result<Report, BenchError> {
     let cloud = cloud::start()?;
     let (served, cold) = hits(binary, &cloud, &peers)?;
     println!("hits and first requests are measured");
+    let beside_redis = replicas::hits(binary, &cloud)?;
+    println!("hits with [redis] are measured");
     let growth = growth(binary, &cloud)?;
     println!("growth is measured");
     let start = start(binary, &cloud)?;
     let counts = Counts::of(binary)?;
     let binary_bytes = stripped_bytes(binary)?;
-    Ok(Report { served, cold, growth, start, counts, binary_bytes })
+    Ok(Report { served, cold, beside_redis, growth, start, counts, binary_bytes })
 }
 
 /// The size of the program without the names of functions.

@@ -2,7 +2,13 @@
 //!
 //! Two runs, one with twice as many requests: the difference is what the requests cost, without start and stop.
 
-use std::{collections::HashMap, fmt, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 
@@ -13,9 +19,15 @@ use crate::{
     client::{ask, connect, request},
     cloud,
     login::Login,
+    replicas::Redis,
 };
 
 const REQUESTS: u64 = 2000;
+/// How long a broker with `[redis]` runs, whatever the number of requests: what it does beside them, such as telling that
+/// it lives, is then in both runs.
+const RUN_TIME_BESIDE_REDIS: Duration = Duration::from_secs(40);
+/// How much more a hit with `[redis]` may cost, in per cent.
+const REDIS_TOLERANCE_PERCENT: u64 = 1;
 /// Before the counts: the first requests fill caches and buffers.
 const FIRST_REQUESTS: u64 = 100;
 const COUNTS_FILE: &str = "callgrind.out";
@@ -101,6 +113,17 @@ pub(crate) fn check(binary: &Path, build: &str) -> Result<(), BenchError> {
             println!("{what} is below its budget of {allowed}: lower it in benches/budget.toml");
         }
     }
+    let redis = Redis::start()?;
+    let shared = per_request(|requests| count_beside_redis(binary, &login, &redis, &request, requests))?;
+    println!("{:>8}  instructions of a hit with [redis], without the token's hash", shared.hit);
+    let limit = broker.hit + broker.hit * REDIS_TOLERANCE_PERCENT / 100;
+    if shared.hit > limit {
+        return Err(format!(
+            "a hit with [redis] takes {} instructions, and one without {}: a hit must ask and tell nothing",
+            shared.hit, broker.hit
+        )
+        .into());
+    }
     Ok(())
 }
 
@@ -133,6 +156,24 @@ fn count_broker(
     let setup = Setup { binary, login, cloud: &cloud, config: AUDIT, sts: "", workers };
     let mut broker = setup.start(&CALLGRIND)?;
     send(&broker.public, request, requests)?;
+    broker.stop()?;
+    counted(broker.dir())
+}
+
+fn count_beside_redis(
+    binary: &Path,
+    login: &Login,
+    redis: &Redis,
+    request: &str,
+    requests: u64,
+) -> Result<Count, BenchError> {
+    let cloud = cloud::start()?;
+    let config = redis.config() + AUDIT;
+    let mut broker =
+        Setup { binary, login, cloud: &cloud, config: &config, sts: "", workers: 1 }.start(&CALLGRIND)?;
+    let began = Instant::now();
+    send(&broker.public, request, requests)?;
+    thread::sleep(RUN_TIME_BESIDE_REDIS.saturating_sub(began.elapsed()));
     broker.stop()?;
     counted(broker.dir())
 }

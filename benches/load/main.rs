@@ -7,6 +7,7 @@
 //! - `check BUILD`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget
 //!   for such a build in `benches/budget.toml`.
 //! - `growth`: throughput and memory as users become more.
+//! - `redis`: throughput of a cached hit with `[redis]`, beside the one without.
 //! - `compare PEERS`: everything, beside the servers that are installed in PEERS; writes `docs/understand/performance.md`.
 //!
 //! `COSBROKER_BINARY` names the program to measure. Linux only: processor time is read from `/proc`.
@@ -22,6 +23,7 @@ mod count;
 mod hit;
 mod login;
 mod peers;
+mod replicas;
 mod report;
 mod wrk;
 
@@ -42,6 +44,7 @@ fn main() -> Result<(), BenchError> {
             println!("{}", report::growth_table(&compare::growth(binary, &cloud::start()?)?));
             Ok(())
         }
+        ["redis"] => replicas::run(binary),
         ["compare", peers] => {
             let report = compare::run(binary, Path::new(peers))?;
             report.print();
@@ -49,6 +52,6 @@ fn main() -> Result<(), BenchError> {
         }
         // What `compare` starts.
         [bare::MODE, workers] => bare::serve(workers.parse()?),
-        _ => Err("say what to measure: hit [PATH], check BUILD, or compare PEERS".into()),
+        _ => Err("say what to measure: hit [PATH], check BUILD, redis, or compare PEERS".into()),
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Report {
     /// The broker, the bare server, nginx, then those that call STS for each request.
     pub(crate) served: Vec<Served>,
     pub(crate) cold: f64,
+    /// The broker without `[redis]`, and with it.
+    pub(crate) beside_redis: [Served; 2],
     pub(crate) growth: Vec<Growth>,
     pub(crate) start: Start,
     pub(crate) counts: Counts,
@@ -110,6 +112,7 @@ impl Report {
         let broker = self.named("cosbroker");
         let times = |name: &str| broker.per_second / self.named(name).per_second;
         let p99 = broker.p99.as_secs_f64() / self.named("bare").p99.as_secs_f64();
+        let [without, with] = &self.beside_redis;
         let mut goals = vec![
             Goal::at_least("hit, of a bare server's throughput", 0.92, times("bare"), ""),
             Goal::at_least("hit, of nginx's with a static file", 1.2, times("nginx"), ""),
@@ -124,6 +127,12 @@ impl Report {
                 "",
             ),
             Goal::at_least("two workers, of one, by instructions", 1.9, self.counts.of_two_workers(), ""),
+            Goal::at_least(
+                "hit with `[redis]`, of one without",
+                0.97,
+                with.per_second / without.per_second,
+                "",
+            ),
             Goal::at_least("first requests of users, STS in 0 ms", 4000.0, self.cold, "/s"),
         ];
         if let [first, .., last] = self.growth.as_slice() {

@@ -64,6 +64,8 @@ impl App {
             background.spawn(certificate.watch());
         }
         background.spawn(sample_history(self.admin));
+        let cache = self.cache.clone();
+        background.spawn(async move { cache.share_request_counts().await });
         background.spawn(remove_idle_limits(self.cache));
         background.spawn(systemd::ping_watchdog());
         if let Some(canary) = self.canary {

@@ -75,7 +75,10 @@ impl CredentialCache {
         // The user may have been revoked while the request waited.
         self.0.check_not_revoked(grant.principal())?;
         let error = match fetched {
-            Ok(served) => return Ok(served),
+            Ok(served) => {
+                self.0.scopes.hold(grant, served.credential.ttl(self.0.clock.now()));
+                return Ok(served);
+            }
             Err(error) => error,
         };
         let now = self.0.clock.now();
@@ -88,8 +91,10 @@ impl CredentialCache {
         if is_new_scope {
             self.0.scopes.release(grant);
         }
-        self.0.cache.record_unserved(grant, now);
-        Err(error.into())
+        if !matches!(error, CredentialError::TooManyScopes { .. }) {
+            self.0.cache.record_unserved(grant, now);
+        }
+        Err(error)
     }
 
     /// Starts a refresh if it is due, and says whether it did. No request waits for it.
@@ -117,11 +122,11 @@ impl CredentialCache {
         priority: Priority,
         required: FreshnessRequirement,
         context: &RequestContext,
-    ) -> Result<ServedCredential, StsError> {
+    ) -> Result<ServedCredential, CredentialError> {
         let fetched = self.fetch_repeatedly(grant, priority, required, context);
         tokio::time::timeout(self.0.sts.timeout(), fetched).await.unwrap_or_else(|_| {
             let detail = "no answer in time".to_owned();
-            Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER })
+            Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER }.into())
         })
     }
 
@@ -131,7 +136,7 @@ impl CredentialCache {
         priority: Priority,
         required: FreshnessRequirement,
         context: &RequestContext,
-    ) -> Result<ServedCredential, StsError> {
+    ) -> Result<ServedCredential, CredentialError> {
         loop {
             let waiter = match self.start_fetch(grant, priority, required, context)? {
                 Joined::Waiter(waiter) => waiter,
@@ -140,7 +145,8 @@ impl CredentialCache {
             let (joined, started_with) = (waiter.joined, waiter.terms().priority);
             match waiter.result().await {
                 // A fetch of lower priority gives up sooner than this request would: it makes its own.
-                Err(StsError::QuotaExhausted { .. }) if joined && started_with > priority => {}
+                Err(CredentialError::Sts(StsError::QuotaExhausted { .. }))
+                    if joined && started_with > priority => {}
                 // The fetch brought another replica's credential, which is enough for who started it.
                 Ok(Fetched { credential, is_shared: true })
                     if joined && required.check(credential.freshness(self.0.clock.now())).is_err() => {}
@@ -156,7 +162,7 @@ impl CredentialCache {
         grant: &Arc<Grant>,
         required: FreshnessRequirement,
         context: &RequestContext,
-    ) -> Result<ServedCredential, StsError> {
+    ) -> Result<ServedCredential, CredentialError> {
         let waiter = match self.start_fetch(grant, Priority::KeyExpiresSoon, required, context)? {
             Joined::Waiter(waiter) => waiter,
             Joined::Cached(credential) => return Ok(coalesced(credential)),
@@ -168,7 +174,8 @@ impl CredentialCache {
             Ok(None) | Err(_) => Err(StsError::Unavailable {
                 detail: "no answer yet".to_owned(),
                 retry_after: UNFINISHED_RETRY_AFTER,
-            }),
+            }
+            .into()),
         }
     }
 
@@ -287,7 +294,7 @@ impl Inner {
                     let until = self.clock.monotonic() + FAILURE_CACHE_TTL;
                     self.failures.insert(grant.fingerprint(), (until, error.clone()));
                 }
-                Err(error)
+                Err(error.into())
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +12,8 @@ use governor::{
     RateLimiter, clock::Reference, middleware::NoOpMiddleware, nanos::Nanos, state::keyed::DashMapStateStore,
 };
 
+use super::shared_rate::SharedRateLimit;
+use crate::replicas::ScopeBound;
 use diagnostics::Rate;
 use runtime::{
     clock::Clock,
@@ -20,7 +22,7 @@ use runtime::{
 use templates::{Grant, fingerprint::Fingerprint};
 
 type States = DashMapStateStore<Fingerprint, RandomState>;
-type Limiter = RateLimiter<Fingerprint, States, QuotaClock, NoOpMiddleware<Nanos>>;
+pub(super) type Limiter = RateLimiter<Fingerprint, States, QuotaClock, NoOpMiddleware<Nanos>>;
 
 /// Users whose scopes are tracked. A user dropped from the table starts with no scopes.
 const MAX_TRACKED_USERS: u64 = 50_000;
@@ -28,15 +30,29 @@ const MAX_TRACKED_USERS: u64 = 50_000;
 /// A rate limit for each user.
 #[derive(Debug)]
 pub(super) struct UserRateLimit {
+    rate: Rate,
     limiter: Option<Limiter>,
+    /// In place of the limiter, if there are other replicas. Set once.
+    shared: OnceLock<SharedRateLimit>,
     clock: Arc<dyn Clock>,
 }
 
 impl UserRateLimit {
     pub(super) fn new(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        let limiter = quota(rate)
-            .map(|quota| RateLimiter::new(quota, States::default(), QuotaClock(Arc::clone(&clock))));
-        Self { limiter, clock }
+        Self { rate, limiter: limiter(rate, &clock), shared: OnceLock::new(), clock }
+    }
+
+    /// Makes it the limit over so many replicas. To be called once, before the first request.
+    pub(super) fn share(&self, replicas: NonZeroU32) {
+        if let Some(shared) = SharedRateLimit::new(self.rate, replicas, &self.clock) {
+            // A second call would change nothing.
+            let _ = self.shared.set(shared);
+        }
+    }
+
+    /// The limit over all replicas, if there is one.
+    pub(super) fn shared(&self) -> Option<&SharedRateLimit> {
+        self.shared.get()
     }
 
     /// Counts one request; `Err` with the time until the next one is allowed.
@@ -44,6 +60,9 @@ impl UserRateLimit {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
+        if let Some(shared) = self.shared.get() {
+            return shared.admit(principal, self.clock.monotonic());
+        }
         limiter.check_key(&principal).map_err(|not_until| {
             let now = Nanos::from(self.clock.monotonic());
             Duration::from(not_until.earliest_possible().duration_since(now))
@@ -52,11 +71,20 @@ impl UserRateLimit {
 
     /// Removes users whose quota is full again. Iterates over all users: not for an async worker thread.
     pub(super) fn remove_idle(&self) {
+        if let Some(shared) = self.shared.get() {
+            shared.remove_idle(self.clock.monotonic());
+        }
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
     }
+}
+
+/// Returns a rate limiter for users, or `None` if the rate is [`Rate::Off`].
+pub(super) fn limiter(rate: Rate, clock: &Arc<dyn Clock>) -> Option<Limiter> {
+    let clock = QuotaClock(Arc::clone(clock));
+    quota(rate).map(|quota| RateLimiter::new(quota, States::default(), clock))
 }
 
 /// A limit on the scopes for which one user holds credentials. Each scope costs an STS call and a cache entry,
@@ -93,6 +121,27 @@ impl ScopeLimit {
             return Err(first_expiry.saturating_sub(now));
         }
         Ok(scopes.insert(grant.fingerprint(), now + grant.duration()).is_none())
+    }
+
+    /// The limit for a grant at all replicas, if its scope counts. A scope that is held is renewed whatever others say.
+    pub(super) fn bound(&self, grant: &Grant, is_held: bool) -> Option<ScopeBound> {
+        grant.is_narrowed().then(|| ScopeBound {
+            user: grant.principal().fingerprint(),
+            max: if is_held { NonZeroU32::MAX } else { self.max_per_user },
+            lifetime: grant.duration(),
+        })
+    }
+
+    /// Counts a scope no longer than its credential lasts, which may come from another replica and be older.
+    pub(super) fn hold(&self, grant: &Grant, ttl: Duration) {
+        if !grant.is_narrowed() {
+            return;
+        }
+        let Some(user) = self.users.get(&grant.principal().fingerprint()) else { return };
+        let mut scopes = user.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expires_at) = scopes.get_mut(&grant.fingerprint()) {
+            *expires_at = (*expires_at).min(self.clock.monotonic() + ttl);
+        }
     }
 
     /// Stops counting a new scope for which no credential was issued.

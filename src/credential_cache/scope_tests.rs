@@ -1,6 +1,6 @@
 use super::{
     CacheOutcome, CredentialError,
-    tests::{LIFE, harness, unavailable},
+    tests::{Harness, LIFE, harness, unavailable},
 };
 
 #[tokio::test(start_paused = true)]
@@ -53,4 +53,17 @@ async fn a_scope_without_a_credential_does_not_count() {
         let refused = harness.request_scope("alice", &format!("{n}/*"), None).await.unwrap_err();
         assert!(matches!(refused, CredentialError::Sts(_)), "{refused}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_counts_no_longer_than_its_credential_lasts() {
+    // As one that another replica fetched a while ago: shorter than the template says.
+    let harness = Harness::new(LIFE / 2, 64 << 20);
+    let ask = async |prefix: &str| harness.request_scope("alice", prefix, None).await;
+    assert_eq!(ask("a/*").await, Ok(CacheOutcome::Fetched));
+    assert_eq!(ask("b/*").await, Ok(CacheOutcome::Fetched));
+    let Err(CredentialError::TooManyScopes { retry_after }) = ask("c/*").await else { panic!("a third") };
+    assert!(retry_after <= LIFE / 2, "{retry_after:?}");
+    tokio::time::advance(retry_after).await;
+    assert_eq!(ask("c/*").await, Ok(CacheOutcome::Fetched));
 }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CredentialCache, Inner,
+    CredentialCache, CredentialError, Inner,
     cached_credential::CachedCredential,
     issue::{STALE_PATIENCE, UNFINISHED_RETRY_AFTER},
     single_flight::{FetchResult, Fetched},
@@ -21,13 +21,15 @@ use crate::{
 use runtime::clock::time_until;
 use templates::Grant;
 
+/// How long requests of users are counted before other replicas are told.
+pub(super) const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 /// How much longer than a request another replica's fetch is waited for: the fetch goes on when nobody waits any more.
 const PATIENCE_FACTOR: u32 = 2;
 /// A replacement for a cached credential lasts longer than that at least by this.
 const MIN_GAIN: Duration = Duration::from_secs(1);
 
 impl CredentialCache {
-    /// Shares credentials and revocations with other replicas. To be called once, before the first request.
+    /// Shares credentials, revocations and the limits of users with other replicas. To be called once, before the first request.
     pub fn share(&self, replicas: Arc<Replicas>) {
         let change = |user: RevokedPrincipal| RevocationChange {
             issuer: user.issuer,
@@ -35,9 +37,27 @@ impl CredentialCache {
             is_revoked: true,
             changed_at: user.since,
         };
+        self.0.user_rate.share(replicas.expected());
         replicas.know(self.revoked().into_iter().map(change).collect());
         // A second call would change nothing.
         let _ = self.0.replicas.set(replicas);
+    }
+
+    /// Tells other replicas of users who send many requests, and learns of theirs, until dropped.
+    pub async fn share_request_counts(&self) {
+        let (Some(replicas), Some(limit)) = (self.0.replicas.get(), self.0.user_rate.shared()) else {
+            return;
+        };
+        loop {
+            limit.has_untold().await;
+            tokio::time::sleep(COUNT_INTERVAL).await;
+            while let Some(counts) = limit.take_untold(self.0.clock.monotonic()) {
+                let asked_at = self.0.clock.monotonic();
+                if let Some(used) = replicas.count_requests(&counts).await {
+                    limit.learn(&used, asked_at);
+                }
+            }
+        }
     }
 }
 
@@ -60,6 +80,7 @@ impl Inner {
             is_for_refresh: request.priority == Priority::Refresh,
             patience: self.sts.timeout() * PATIENCE_FACTOR,
             patience_with_older: STALE_PATIENCE,
+            scope: self.scopes.bound(&grant, request.priority != Priority::NoActiveKey),
         };
         // Read before, so that a rotation meanwhile counts as one after it.
         let version = self.sts.source_credentials_version();
@@ -70,8 +91,9 @@ impl Inner {
             Joined::Late(older) => {
                 self.store_older(older, &grant, version);
                 let detail = "another replica calls STS, which has not answered yet".to_owned();
-                Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER })
+                Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER }.into())
             }
+            Joined::TooManyScopes(retry_after) => Err(CredentialError::TooManyScopes { retry_after }),
             Joined::Fetch(lease, older) => {
                 if let Some(older) = older {
                     self.store_older(older, &grant, version);

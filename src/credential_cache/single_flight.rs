@@ -12,7 +12,7 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::cached_credential::CachedCredential;
+use super::{CredentialError, cached_credential::CachedCredential};
 use crate::sts::{Priority, StsError};
 use templates::fingerprint::Fingerprint;
 
@@ -20,7 +20,7 @@ use templates::fingerprint::Fingerprint;
 const LOST_FETCH_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Result of an in-flight fetch.
-pub(super) type FetchResult = Result<Fetched, StsError>;
+pub(super) type FetchResult = Result<Fetched, CredentialError>;
 
 /// A credential that a fetch cached.
 #[derive(Debug, Clone)]
@@ -150,7 +150,8 @@ impl Waiter {
             None => Err(StsError::Unavailable {
                 detail: "the call was lost inside the broker".to_owned(),
                 retry_after: LOST_FETCH_RETRY_AFTER,
-            }),
+            }
+            .into()),
         }
     }
 }
@@ -178,8 +179,8 @@ mod tests {
 
     const TERMS: FetchTerms = FetchTerms { priority: Priority::NoActiveKey, started: Duration::ZERO };
 
-    fn unavailable() -> StsError {
-        StsError::Unavailable { detail: String::new(), retry_after: Duration::ZERO }
+    fn unavailable() -> CredentialError {
+        StsError::Unavailable { detail: String::new(), retry_after: Duration::ZERO }.into()
     }
 
     fn waiter(joined: Joined) -> Waiter {
@@ -195,7 +196,7 @@ mod tests {
         let fingerprint = Fingerprint::of(&["alice"]);
         let crash = |_| async { if true { panic!("a bug") } else { Err(unavailable()) } };
         let waiter = waiter(fetches.join_or_start(fingerprint, TERMS, || None, crash));
-        assert!(matches!(waiter.result().await, Err(StsError::Unavailable { .. })));
+        assert!(matches!(waiter.result().await, Err(CredentialError::Sts(StsError::Unavailable { .. }))));
         assert_eq!(fetches.count(), 0);
     }
 

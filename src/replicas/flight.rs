@@ -4,15 +4,11 @@
 //! Knows no grant, only what identifies one. Whatever Redis does, a caller goes on alone after `redis.timeout`; a holder
 //! that dies costs those who wait the rest of its lease.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use redis::{Cmd, Value, cmd};
-use tokio::{sync::Notify, time};
+use tokio::time;
 
 use super::{
     CannotShare,
@@ -23,12 +19,14 @@ use super::{
     quota::{Given, SharedQuota},
     scripts,
     seal::{Name, Purpose, Sealer},
+    waiters::Waiters,
 };
 use crate::config;
 use runtime::{
     clock::{Clock, time_until},
     entropy::Entropy,
 };
+use templates::fingerprint::Fingerprint;
 use tencent_sts::TemporaryCredential;
 
 /// The time of a lease. Its holder renews it as long as the fetch goes on.
@@ -88,6 +86,19 @@ pub struct Wanted<'a> {
     pub patience: Duration,
     /// How long it is waited for if an older credential is active.
     pub patience_with_older: Duration,
+    /// The bound on the user's scopes, if the credential is for one.
+    pub scope: Option<ScopeBound>,
+}
+
+/// How many scopes a user may hold credentials for, at all replicas together.
+#[derive(Debug, Clone, Copy)]
+pub struct ScopeBound {
+    /// The user.
+    pub user: Fingerprint,
+    /// How many scopes there may be.
+    pub max: NonZeroU32,
+    /// How long a new credential lasts.
+    pub lifetime: Duration,
 }
 
 /// What a caller has to do.
@@ -99,6 +110,8 @@ pub enum Joined {
     Late(SharedCredential),
     /// Fetch it, and end the lease. Meanwhile, an older one is active.
     Fetch(Lease, Option<SharedCredential>),
+    /// Nothing: the user holds credentials for as many scopes as may be, until this time has passed.
+    TooManyScopes(Duration),
 }
 
 /// The duty to fetch a credential for all replicas, or, if Redis is not used, for this one.
@@ -110,6 +123,8 @@ pub struct Lease {
     is_held: bool,
     /// What is there is not to be used.
     replaces: bool,
+    /// The name of the user who gets a new scope with it.
+    new_scope_of: Option<Name>,
 }
 
 /// The names of one credential.
@@ -125,6 +140,9 @@ struct Answer {
     /// A sealed credential, and whether it is under the previous key.
     sealed: Option<(Vec<u8>, bool)>,
     given: Option<Given>,
+    /// Until there is room for another scope.
+    room_in: Duration,
+    is_new_scope: bool,
 }
 
 impl Flights {
@@ -157,7 +175,14 @@ impl Flights {
                 }
                 0 => {
                     self.metrics.looked_up(Lookup::Missed);
-                    return Joined::Fetch(Lease { is_held: true, replaces: was_refused, ..lease }, found);
+                    let new_scope_of = wanted.scope.filter(|_| answer.is_new_scope);
+                    let new_scope_of = new_scope_of.map(|scope| self.user(scope));
+                    let lease = Lease { is_held: true, replaces: was_refused, new_scope_of, ..lease };
+                    return Joined::Fetch(lease, found);
+                }
+                4 => {
+                    self.metrics.looked_up(Lookup::Missed);
+                    return Joined::TooManyScopes(answer.room_in);
                 }
                 2 if self.clock.monotonic() < started + wanted.patience => {
                     let is_late = self.clock.monotonic() >= started + wanted.patience_with_older;
@@ -186,17 +211,26 @@ impl Flights {
 
     fn lease(self: &Arc<Self>, ids: Ids) -> Lease {
         let holder = self.entropy.hex_id();
-        Lease { flights: Arc::clone(self), ids, holder, is_held: false, replaces: false }
+        Lease { flights: Arc::clone(self), ids, holder, is_held: false, replaces: false, new_scope_of: None }
+    }
+
+    fn user(&self, scope: ScopeBound) -> Name {
+        self.sealers.present.name(Purpose::User, &[scope.user.as_bytes()])
     }
 
     async fn ask(&self, ids: Ids, holder: &str, wanted: Wanted<'_>) -> Result<Answer, CallError> {
         let mut command = cmd("EVAL");
-        command.arg(scripts::JOIN).arg(3 + self.quota.keys().len());
+        let scopes = wanted.scope.map(|scope| self.names.scopes(self.user(scope)));
+        command.arg(if scopes.is_some() { scripts::JOIN_FOR_SCOPE } else { scripts::JOIN });
+        command.arg(3 + self.quota.keys().len() + usize::from(scopes.is_some()));
         command.arg(self.names.credential(ids.present)).arg(self.names.credential(ids.previous));
-        command.arg(self.names.lease(ids.present)).arg(self.quota.keys());
+        command.arg(self.names.lease(ids.present)).arg(self.quota.keys()).arg(scopes);
         command.arg(holder).arg(as_ms(LEASE_TIME)).arg(as_ms(wanted.ttl));
         let ask = self.quota.ask_with_lease(wanted.is_for_refresh);
         self.quota.add_arguments(&mut command, ask);
+        if let Some(ScopeBound { max, lifetime, .. }) = wanted.scope {
+            command.arg(ids.present.to_string()).arg(max.get()).arg(as_ms(lifetime));
+        }
         let value = self.connection.call(&command).await?;
         let answer = Answer::parse(value).ok_or_else(|| CallError::Refused("another answer".to_owned()))?;
         if let Some(given) = answer.given {
@@ -236,8 +270,14 @@ impl Flights {
 impl Answer {
     fn parse(value: Value) -> Option<Self> {
         let Value::Array(values) = value else { return None };
-        let [Value::Int(state), sealed, Value::Int(key), Value::Int(count), Value::Int(first_in)] =
-            <[Value; 5]>::try_from(values).ok()?
+        let [
+            Value::Int(state),
+            sealed,
+            Value::Int(key),
+            Value::Int(count),
+            Value::Int(first_in),
+            Value::Int(is_new_scope),
+        ] = <[Value; 6]>::try_from(values).ok()?
         else {
             return None;
         };
@@ -245,7 +285,9 @@ impl Answer {
             Value::BulkString(sealed) => Some((sealed, key == 2)),
             _ => None,
         };
-        Some(Self { state, sealed, given: Given::of(count, first_in).filter(|_| state == 0) })
+        let given = Given::of(count, first_in).filter(|_| state == 0);
+        let room_in = Duration::from_millis(u64::try_from(first_in).unwrap_or(0));
+        Some(Self { state, sealed, given, room_in, is_new_scope: is_new_scope == 1 })
     }
 }
 
@@ -293,8 +335,14 @@ impl Lease {
         }
         let names = &self.flights.names;
         let mut command = cmd("EVAL");
-        command.arg(scripts::ABANDON).arg(1).arg(names.lease(self.ids.present));
-        command.arg(&self.holder).arg(names.done_channel()).arg(self.ids.present.to_string());
+        let scopes = self.new_scope_of.map(|user| names.scopes(user));
+        command.arg(scripts::ABANDON).arg(1 + usize::from(scopes.is_some()));
+        command
+            .arg(names.lease(self.ids.present))
+            .arg(scopes)
+            .arg(&self.holder)
+            .arg(names.done_channel())
+            .arg(self.ids.present.to_string());
         // If it fails, the lease ends by itself.
         let _ = self.flights.connection.call(&command).await;
     }
@@ -304,38 +352,6 @@ impl Lease {
         command.arg(scripts::RENEW).arg(1).arg(self.flights.names.lease(self.ids.present));
         command.arg(&self.holder).arg(as_ms(LEASE_TIME));
         !matches!(self.flights.connection.call(&command).await, Ok(Value::Int(0)))
-    }
-}
-
-/// Fetches of others that this replica waits for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Waiters(Arc<Mutex<HashMap<Name, Arc<Notify>>>>);
-
-/// One wait. There is one for each credential at most, because a replica has one fetch for each.
-struct Waiter {
-    waiters: Waiters,
-    name: Name,
-    notify: Arc<Notify>,
-}
-
-impl Waiters {
-    fn register(&self, name: Name) -> Waiter {
-        let notify = Arc::new(Notify::new());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&notify));
-        Waiter { waiters: self.clone(), name, notify }
-    }
-
-    /// Wakes who waits for this credential.
-    pub(super) fn wake(&self, name: Name) {
-        if let Some(waiting) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            waiting.notify_one();
-        }
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.waiters.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }
 

@@ -25,6 +25,16 @@ impl Names {
         format!("{}:lease:{name}", self.tag)
     }
 
+    /// The scopes for which a user holds credentials, and when each expires.
+    pub(super) fn scopes(&self, user: Name) -> String {
+        format!("{}:scopes:{user}", self.tag)
+    }
+
+    /// When nothing of a user's rate limit is used any more.
+    pub(super) fn requests(&self, user: Name) -> String {
+        format!("{}:requests:{user}", self.tag)
+    }
+
     /// When the next call to STS may be made.
     pub(super) fn quota(&self) -> String {
         format!("{}:quota", self.tag)

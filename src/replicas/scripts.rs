@@ -1,6 +1,6 @@
 //! The scripts that run in Redis. Each is one step that no other replica sees half done.
 //!
-//! A script may be sent whole each time: it is a few hundred bytes, and Redis keeps it compiled.
+//! A script is sent whole each time: it is a kilobyte or two, and Redis keeps it compiled.
 
 /// Gives turns: a rate limit (GCRA) whose state is the time of the next turn, in microseconds of Redis's clock.
 ///
@@ -45,15 +45,47 @@ return {given, first}
 "
 );
 
-/// Looks for a credential; else takes the lease to fetch it, with turns.
+/// The scopes for which a user holds credentials: a sorted set of names of credentials, by the time when each expires in
+/// milliseconds of Redis's clock.
 ///
-/// Keys: the credential under the present key and under the previous one, the lease, those of [`TURNS`]. Arguments: the holder,
-/// the time of the lease, the time that the credential must have left, both in milliseconds; then those of [`TURNS`].
-/// Returns what became of it (0 leased, 1 found, 2 leased by another, 3 cannot be leased), the credential or an older
-/// one that is still active, which of the two keys it was under, and for 0 the turns.
-pub(super) const JOIN: &str = concat!(
-    take!(),
-    r"
+/// `room` returns whether a scope has room, and else when the first expires. `hold` counts it, and returns 1 if it is new.
+/// Both use few commands, so that the access control list stays short.
+macro_rules! scopes {
+    () => {
+        r"
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function room(key, scope, most)
+  local now = now_ms()
+  local held = redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '+inf', 'WITHSCORES')
+  for at = 1, #held, 2 do if held[at] == scope then return true end end
+  if #held / 2 < most then return true end
+  return false, tonumber(held[2]) - now
+end
+local function hold(key, scope, lifetime)
+  local now = now_ms()
+  for _, over in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now)) do redis.pcall('ZREM', key, over) end
+  local added = redis.pcall('ZADD', key, now + lifetime, scope)
+  if redis.call('PTTL', key) < lifetime then redis.pcall('PEXPIRE', key, lifetime) end
+  return added == 1 and 1 or 0
+end
+"
+    };
+}
+
+/// Looks for a credential; else takes the lease to fetch it, with turns, unless its scope is one too many.
+///
+/// Keys: the credential under the present key and under the previous one, the lease, those of [`TURNS`], and the user's
+/// scopes if there is a bound. Arguments: the holder, the time of the lease, the time that the credential must have left,
+/// both in milliseconds; those of [`TURNS`]; and with a bound the scope, how many there may be, and the lifetime of its
+/// credential in milliseconds. Returns what became of it (0 leased, 1 found, 2 leased by another, 3 cannot be leased, 4
+/// one scope too many), the credential or an older one that is still active, which of the two keys it was under, for 0
+/// the turns, for 4 nothing and the milliseconds until there is room, and for 0 whether the scope is new.
+macro_rules! join {
+    () => {
+        r"
 local older, older_key, older_ttl = false, 0, 0
 for key = 1, 2 do
   local ttl = redis.call('PTTL', KEYS[key])
@@ -61,16 +93,27 @@ for key = 1, 2 do
     older, older_key, older_ttl = redis.call('GET', KEYS[key]), key, ttl
   end
 end
-if older and older_ttl >= tonumber(ARGV[3]) then return {1, older, older_key, 0, 0} end
+if older and older_ttl >= tonumber(ARGV[3]) then return {1, older, older_key, 0, 0, 0} end
+if KEYS[6] and not older then
+  local has_room, room_in = room(KEYS[6], ARGV[9], tonumber(ARGV[10]))
+  if not has_room then return {4, older, older_key, 0, room_in, 0} end
+end
 local leased = redis.pcall('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2])
-if not leased then return {2, older, older_key, 0, 0} end
-if leased.err then return {3, older, older_key, 0, 0} end
+if not leased then return {2, older, older_key, 0, 0, 0} end
+if leased.err then return {3, older, older_key, 0, 0, 0} end
+local is_new = KEYS[6] and hold(KEYS[6], ARGV[9], tonumber(ARGV[11])) or 0
 local given, first = take(
   KEYS[4], KEYS[5], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
 )
-return {0, older, older_key, given, first}
+return {0, older, older_key, given, first, is_new}
 "
-);
+    };
+}
+
+/// For a credential without a bound.
+pub(super) const JOIN: &str = concat!(take!(), join!());
+/// For the credential of a scope.
+pub(super) const JOIN_FOR_SCOPE: &str = concat!(take!(), scopes!(), join!());
 
 /// Keeps a lease. Key: the lease. Arguments: the holder, the time in milliseconds. Returns 1 if it is still held.
 pub(super) const RENEW: &str = r"
@@ -97,10 +140,34 @@ if stored == 0 then return 0 end
 return 1
 ";
 
-/// Ends a lease without a credential, and wakes who waits. Key: the lease. Arguments: the holder, the channel, the name.
+/// Ends a lease without a credential, and wakes who waits. Keys: the lease, and the user's scopes if the scope was new.
+/// Arguments: the holder, the channel, the name, which is the scope's as well.
 pub(super) const ABANDON: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if KEYS[2] then redis.call('ZREM', KEYS[2], ARGV[3]) end
 return redis.call('PUBLISH', ARGV[2], ARGV[3])
+";
+
+/// Counts requests of users: a rate limit (GCRA) for each, whose state is the time when nothing of it is used any more,
+/// in microseconds of Redis's clock.
+///
+/// The requests count as sent when the first of them was: who keeps to the limit is never told to wait because counts come
+/// late. Keys: one for each user. Arguments: the interval of the limit, the age of the first request, the longest use that
+/// there can be, all in microseconds; then how many requests of each user. Returns how much each has used, in microseconds.
+pub(super) const COUNT: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, since, latest = tonumber(ARGV[1]), now - ARGV[2], now + ARGV[3]
+local used = {}
+for user, key in ipairs(KEYS) do
+  local from = math.max(tonumber(redis.call('GET', key) or '') or since, since)
+  local unused_from = math.min(from + interval * ARGV[user + 3], latest)
+  used[user] = unused_from - now
+  if used[user] > 0 then
+    redis.call('SET', key, string.format('%.0f', unused_from), 'PX', math.ceil(used[user] / 1000))
+  end
+end
+return used
 ";
 
 /// Says that a replica lives, and returns what the others say.

@@ -50,6 +50,8 @@ pub(super) enum Purpose {
     Credential,
     Revocation,
     Replica,
+    /// Names only: what is counted of a user is no secret.
+    User,
 }
 
 impl Purpose {
@@ -58,6 +60,7 @@ impl Purpose {
             Self::Credential => b"credential",
             Self::Revocation => b"revocation",
             Self::Replica => b"replica",
+            Self::User => b"user",
         }
     }
 }

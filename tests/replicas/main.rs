@@ -12,13 +12,16 @@ mod check;
 mod fleet;
 mod flight;
 mod large;
+mod limits;
 #[path = "../outages/measured_sts.rs"]
 mod measured_sts;
 mod metrics;
 mod outages;
 mod page;
+mod plan;
 mod quota;
 mod redis_server;
 mod revocations;
 mod secrecy;
+mod slow_relay;
 mod templates;

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use crate::{
     fleet::{fleet, request_all, setup, shown, start, status_of, wait_until},
     redis_server::{RedisServer, Sentinels},
+    slow_relay::SlowRelay,
     support::{Answers, Broker, CannedSts, emulator, token},
 };
 
@@ -61,6 +62,33 @@ async fn a_redis_that_hangs_costs_one_timeout_and_not_one_for_each_request() {
     assert!(request_all(&brokers[..1], users).await.iter().all(|answer| answer.status == 200));
     assert_eq!(brokers[0].figure(&timeouts).await, before, "none of them asked Redis");
     redis.signal(Signal::CONT);
+    wait_until_redis_is(true, &brokers).await;
+    serves(&brokers, "after").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_answers_after_five_seconds_fails_no_request() {
+    let redis = RedisServer::start();
+    let relay = SlowRelay::start(redis.port()).await;
+    let (address, _) = emulator();
+    let setup = || setup(address, &format!("{:?}", relay.url()), 2).with("\"1s\"", "\"200ms\"");
+    let brokers = [start(setup()), start(setup())];
+    // Each has its key at one replica, and in Redis.
+    let users = || (0..40).map(|user| format!("user{user}"));
+    assert!(request_all(&brokers, users()).await.iter().all(|answer| answer.status == 200));
+    relay.delay(Duration::from_secs(5));
+    for (round, broker) in [&brokers[0], &brokers[1], &brokers[0]].into_iter().enumerate() {
+        let answers = request_all(std::slice::from_ref(broker), users()).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "round {round}: {answers:?}");
+    }
+    wait_until_redis_is(false, &brokers).await;
+    serves(&brokers, "during").await;
+    let timeouts = ["cosbroker_redis_call_failures_total", "timeout"];
+    let before = brokers[0].figure(&timeouts).await;
+    let others = (0..50).map(|user| format!("other{user}"));
+    assert!(request_all(&brokers[..1], others).await.iter().all(|answer| answer.status == 200));
+    assert_eq!(brokers[0].figure(&timeouts).await, before, "none of them asked Redis");
+    relay.delay(Duration::ZERO);
     wait_until_redis_is(true, &brokers).await;
     serves(&brokers, "after").await;
 }
