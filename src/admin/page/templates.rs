@@ -122,7 +122,7 @@ fn cells(language: Language, (template, template_use): &Row<'_>, now: Timestamp)
         },
         html! {
             (figure(used.map(|used| number(used.requests_per_second))))
-            @if let Some(used) = used { (sparkline(&used.past, language.text("requests in the last hour"))) }
+            @if let Some(used) = used.filter(|used| used.past.len() > 1) { (sparkline(&used.past, language.text("requests in the last hour"))) }
         },
         figure(used.and_then(|used| used.hit_rate).map(percent)),
         figure(used.and_then(|used| used.p99).map(latency)),
