@@ -6,6 +6,7 @@ mod advice;
 mod chart;
 mod chinese;
 mod chinese_causes;
+mod chinese_forms;
 mod headline;
 mod keys;
 mod language;

@@ -1,7 +1,7 @@
 //! One template, read only: its file with the findings of `policy lint` at their lines, what it grants to pasted claims, and
 //! what its shadow template would change.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -224,10 +224,11 @@ fn finding(language: Language, finding: &Finding) -> Markup {
     }
 }
 
-/// Renders the lines that only one of two texts has.
+/// Renders the lines that only one of two JSON texts has. A comma at the end of a line says only that more follows.
 fn difference(language: Language, now: &str, next: &str) -> Markup {
     let only_in = |text: &str, other: &str| -> Vec<String> {
-        text.lines().filter(|line| !other.lines().any(|same| same == *line)).map(str::to_owned).collect()
+        let others: HashSet<&str> = other.lines().map(without_comma).collect();
+        text.lines().map(without_comma).filter(|line| !others.contains(line)).map(str::to_owned).collect()
     };
     let (removed, added) = (only_in(now, next), only_in(next, now));
     html! {
@@ -240,6 +241,10 @@ fn difference(language: Language, now: &str, next: &str) -> Markup {
             }
         }
     }
+}
+
+fn without_comma(line: &str) -> &str {
+    line.strip_suffix(',').unwrap_or(line)
 }
 
 fn pretty(grant: &Grant) -> String {

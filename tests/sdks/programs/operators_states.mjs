@@ -1,10 +1,10 @@
 // Opens the operators' page in the states that an engineer on call meets, in Chromium:
-// `node operators_states.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots> <users>`. Prints what the browser
-// knows of each as JSON lines; tests/sdks/page.rs compares them with what is expected.
+// `node operators_states.mjs <operators> <broker> <cloud> <chromium> <folder for screenshots>`. Prints what the browser knows
+// of each as JSON lines; tests/sdks/page.rs compares them with what is expected.
 
 import { launch } from "./chromium.mjs";
 
-const [operators, broker, cloud, executablePath, shots, users] = process.argv.slice(2);
+const [operators, broker, cloud, executablePath, shots] = process.argv.slice(2);
 const CONCURRENT_REQUESTS = 40;
 const FAILING_USERS = 12;
 
@@ -92,9 +92,6 @@ const VIEWS = [
 ];
 
 try {
-  const names = [...Array(Number(users)).keys()].map((n) => `user${n}`);
-  await requestKeys(names);
-  await requestKeys(names.slice(0, 1000));
   for (const view of VIEWS) await shoot("good", "/", view);
   for (const view of VIEWS) await shoot("keys", "/keys", view);
   const ask = async (page) => {
