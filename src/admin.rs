@@ -244,7 +244,7 @@ fn checked(request: &ServiceRequest) -> Result<Role, AuthFailure> {
 
 /// Whether a request changes nothing but its own session.
 fn may_be_sent_by_viewer(request: &ServiceRequest) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD) || page::SESSION_PATHS.contains(&request.path())
+    matches!(*request.method(), Method::GET | Method::HEAD) || page::changes_nothing(request.path())
 }
 
 /// Returns whole seconds after which a wait is over.

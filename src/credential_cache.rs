@@ -45,7 +45,7 @@ pub use self::{
     cached_credential::CachedCredential,
     coverage::StaleCoverage,
     encoded::ResponseShape,
-    inventory::{ActiveCredential, ActiveCredentials, Coverage, KeyFilter},
+    inventory::{ActiveCredential, ActiveCredentials, Coverage, CredentialPage, Cursor, KeyFilter, KeyOrder},
     outcome::{CacheOutcome, MissReason},
     revocation::{Revocation, TooManyRevoked},
     snapshot::SnapshotError,

@@ -4,6 +4,7 @@
 //! do.
 
 mod checks;
+mod claims;
 mod discovery;
 mod document_client;
 mod error;
@@ -23,6 +24,7 @@ mod verifier;
 use serde_json::{Map, Value};
 
 pub use self::{
+    claims::NoIdentity,
     error::{AuthError, Comparison, RejectedToken, Rejection},
     explain::{Explanation, Step, StepOutcome},
     jwks::KeySetStatus,

@@ -96,6 +96,8 @@ pub(super) struct StatusBody {
     version: String,
     /// What an operator must act on, the most severe first: `what`, `help`, `severity`, `since`.
     alarms: Vec<serde_json::Value>,
+    /// The users who got no key in the last minute through no fault of theirs, up to 10,000.
+    failing_users: usize,
     /// The rates before each sample of the last hour, the latest last.
     hour: Vec<serde_json::Value>,
     /// Requests since the start, by outcome.

@@ -5,7 +5,10 @@
 mod advice;
 mod chart;
 mod chinese;
+mod chinese_causes;
+mod chinese_forms;
 mod fleet;
+mod headline;
 mod keys;
 mod language;
 mod layout;
@@ -50,7 +53,6 @@ use super::{
     resource_allowing, seconds_to_wait,
 };
 use crate::http::{GET_OR_HEAD, get_or_head, query};
-use diagnostics::printable;
 
 pub(super) fn routes(services: &mut web::ServiceConfig) {
     services
@@ -67,7 +69,11 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
                 .route(web::post().to(restore)),
         )
         .service(resource_allowing(GET_OR_HEAD, "/advise").route(get_or_head().to(advise)))
-        .service(resource_allowing(GET_OR_HEAD, "/templates/{name}").route(get_or_head().to(template)))
+        .service(
+            resource_allowing("GET, HEAD, POST", "/templates/{name}")
+                .route(get_or_head().to(template))
+                .route(web::post().to(asked_template)),
+        )
         .service(
             resource_allowing("GET, HEAD, POST", LOGIN_PATH)
                 .route(get_or_head().to(redirect_home))
@@ -80,10 +86,13 @@ pub(super) fn routes(services: &mut web::ServiceConfig) {
 
 const LOGIN_PATH: &str = "/login";
 const LOGOUT_PATH: &str = "/logout";
+const TEMPLATES_PATH: &str = "/templates/";
 const STYLE_PATH: &str = "/operators.css";
 
-/// The paths whose forms change nothing but the session of the browser.
-pub(super) const SESSION_PATHS: [&str; 2] = [LOGIN_PATH, LOGOUT_PATH];
+/// Returns whether the form of a path changes nothing but the session of the browser.
+pub(super) fn changes_nothing(path: &str) -> bool {
+    [LOGIN_PATH, LOGOUT_PATH].contains(&path) || path.starts_with(TEMPLATES_PATH)
+}
 
 /// The paths that need no authentication.
 pub(super) const PUBLIC_PATHS: [&str; 2] = [LOGIN_PATH, STYLE_PATH];
@@ -134,7 +143,7 @@ fn error_page(language: Language, error: &AdminError) -> HttpResponse {
         &html! {
             section.principal {
                 h2 { (language.text("The request was refused")) }
-                p { (printable(&error.to_string())) }
+                p { (language.cause(&error.to_string())) }
                 p { a href="/" { (language.text("Overview")) } }
             }
         },
@@ -151,7 +160,9 @@ async fn overview(state: web::Data<AdminState>, request: HttpRequest) -> HttpRes
     let choices = parsed_query::<Choices>(&request);
     rendered(state, language, move |state| {
         let logout_path = state.auth.requires_token().then_some(LOGOUT_PATH);
-        Ok(overview::page(language, choices?.view(), &state.status(), &state.issuers, logout_path))
+        let claims_of = |issuer: &str, subject: &str| state.services.verifier.claims_of_user(issuer, subject);
+        let (view, status) = (choices?.view(), state.status());
+        Ok(overview::page(language, view, &status, &state.issuers, &claims_of, logout_path))
     })
     .await
 }
@@ -161,8 +172,7 @@ async fn keys(state: web::Data<AdminState>, request: HttpRequest) -> HttpRespons
     let search = parsed_query::<Search>(&request);
     rendered(state, language, move |state| {
         let (search, cache) = (search?, &state.services.cache);
-        let active = cache.active_credentials(&search.filter());
-        Ok(keys::page(language, &state.issuers, &search, &active, &cache.revoked()))
+        Ok(keys::page(language, &state.issuers, &search, cache))
     })
     .await
 }
@@ -184,29 +194,49 @@ async fn template(
     name: web::Path<String>,
 ) -> HttpResponse {
     let language = language(request.headers());
-    let inquiry = parsed_query::<Inquiry>(&request);
-    rendered(state, language, move |state| {
-        let inquiry = inquiry?;
-        let templates = state.services.templates.status();
-        let status = templates.templates.iter().find(|template| template.name == *name).ok_or_else(|| {
-            AdminError::new(StatusCode::NOT_FOUND, "no template of this name is active; see the overview")
-        })?;
-        let inspection = state
-            .services
-            .templates
-            .inspect()
-            .map_err(|problem| AdminError::new(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()))?;
-        let page = TemplatePage {
-            language,
-            status,
-            is_refused: !templates.problems.is_empty(),
-            inspection: &inspection,
-            inquiry: &inquiry,
-            issuer: state.issuers.first().map_or("", String::as_str),
-        };
-        Ok(page.draw())
-    })
-    .await
+    rendered(state, language, move |state| template_page(state, language, &name, &Inquiry::default())).await
+}
+
+/// Responds with what a template grants to the claims of a form. They stand in the body of the request, because addresses are
+/// written to logs and to the browser's history.
+async fn asked_template(
+    state: web::Data<AdminState>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    form: Result<web::Form<Inquiry>, actix_web::Error>,
+) -> HttpResponse {
+    let language = language(request.headers());
+    if let Err(error) = refuse_cross_site(&request) {
+        return error_page(language, &error);
+    }
+    let form = form.map_err(|error| AdminError::bad_request(format!("the form cannot be read: {error}")));
+    rendered(state, language, move |state| template_page(state, language, &name, &form?.0)).await
+}
+
+fn template_page(
+    state: &AdminState,
+    language: Language,
+    name: &str,
+    inquiry: &Inquiry,
+) -> Result<Markup, AdminError> {
+    let templates = state.services.templates.status();
+    let status = templates.templates.iter().find(|template| template.name == name).ok_or_else(|| {
+        AdminError::new(StatusCode::NOT_FOUND, "no template of this name is active; see the overview")
+    })?;
+    let inspection = state
+        .services
+        .templates
+        .inspect()
+        .map_err(|problem| AdminError::new(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()))?;
+    let page = TemplatePage {
+        language,
+        status,
+        is_refused: !templates.problems.is_empty(),
+        inspection: &inspection,
+        inquiry,
+        verifier: &state.services.verifier,
+    };
+    Ok(page.draw())
 }
 
 async fn confirm_revoke(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {

@@ -29,6 +29,8 @@ pub(super) struct Status {
     pub(super) version: &'static str,
     /// What an operator must act on.
     pub(super) alarms: Vec<Alarm>,
+    /// The users who got no key in the last minute through no fault of theirs, up to 10,000.
+    pub(super) failing_users: usize,
     /// The rates before each sample of the last hour, the latest last.
     pub(super) hour: Vec<Rates>,
     /// Requests since the start, by outcome.
@@ -206,6 +208,7 @@ impl AdminState {
             started_at: self.started_at,
             version: env!("CARGO_PKG_VERSION"),
             alarms: Vec::new(),
+            failing_users: services.recent.failing_users(sample.at),
             hour: self.history.rates_until(&sample),
             requests: self.requests_by_outcome(),
             misses: services.cache.misses(),

@@ -1,9 +1,10 @@
 //! The samples of each template in the last hour, and what happened meanwhile: for the page.
 //!
-//! Knows counts and times only. A template takes some 300 bytes for each sample, so there are thirty of them.
+//! Knows counts and times only. What the present figures need, some 300 bytes for each sample of a template, is kept for two
+//! minutes; of the last hour, the requests alone are.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,8 +14,10 @@ use jiff::Timestamp;
 use super::history::{HISTORY_SPAN, LONG_HISTORY_SPAN, increase};
 use crate::http::TemplateCounts;
 
-/// The interval between two samples.
-const SAMPLE_INTERVAL: Duration = Duration::from_mins(2);
+/// The interval between two samples: a change shows within it.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(30);
+/// The time that the present figures are taken over.
+const RATE_WINDOW: Duration = Duration::from_mins(2);
 /// The marks that are kept: a day of reloads every few minutes.
 const MAX_MARKS: usize = 200;
 
@@ -24,7 +27,10 @@ pub(super) struct TemplateHistory(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The samples within the window, and one before it.
     samples: VecDeque<(Duration, Vec<TemplateCounts>)>,
+    /// When each template had how many requests in all.
+    totals: BTreeMap<String, VecDeque<(Duration, u64)>>,
     marks: VecDeque<Mark>,
     versions: Option<Versions>,
 }
@@ -58,7 +64,7 @@ pub(super) enum MarkedEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TemplateUse {
     pub(super) name: String,
-    /// Since the last sample but one, if there were requests.
+    /// Over the last two minutes, if there were requests.
     pub(super) hit_rate: Option<f64>,
     /// In seconds, over the same time.
     pub(super) p99: Option<f64>,
@@ -75,9 +81,7 @@ impl TemplateHistory {
         let is_due =
             |(last, _): &(Duration, Vec<TemplateCounts>)| now.saturating_sub(*last) >= SAMPLE_INTERVAL;
         if state.samples.back().is_none_or(is_due) {
-            let oldest = now.saturating_sub(HISTORY_SPAN);
-            state.samples.retain(|(at, _)| *at >= oldest);
-            state.samples.push_back((now, counts()));
+            state.add(now, counts());
         }
     }
 
@@ -115,12 +119,26 @@ impl TemplateHistory {
 }
 
 impl State {
+    fn add(&mut self, now: Duration, counts: Vec<TemplateCounts>) {
+        let oldest = now.saturating_sub(HISTORY_SPAN);
+        for totals in self.totals.values_mut() {
+            totals.retain(|(at, _)| *at >= oldest);
+        }
+        self.totals.retain(|_, totals| !totals.is_empty());
+        for counts in &counts {
+            let totals = self.totals.entry(counts.name.clone()).or_default();
+            totals.push_back((now, total(counts)));
+        }
+        self.samples.push_back((now, counts));
+        let begin = now.saturating_sub(RATE_WINDOW);
+        while self.samples.get(1).is_some_and(|(second, _)| *second <= begin) {
+            self.samples.pop_front();
+        }
+    }
+
     fn template_use(&self, now: Duration, counts: &TemplateCounts) -> TemplateUse {
-        let samples = || self.samples.iter().map(|(at, all)| (*at, find(all, &counts.name)));
-        let mut past: Vec<(Duration, u64)> =
-            samples().map(|(at, counts)| (at, counts.map_or(0, total))).collect();
-        past.push((now, total(counts)));
-        let (begin, earlier) = samples().rev().nth(1).or_else(|| samples().next()).unwrap_or((now, None));
+        let first = self.samples.front().map(|(at, all)| (*at, find(all, &counts.name)));
+        let (begin, earlier) = first.unwrap_or((now, None));
         let seconds = now.saturating_sub(begin).as_secs_f64().max(1.0);
         let [hits, served, refused, latency] = [
             |counts: &TemplateCounts| counts.hits,
@@ -139,7 +157,7 @@ impl State {
             p99: took.quantile(0.99).map(|took| took.as_secs_f64()),
             requests_per_second: latency / seconds,
             refused_per_second: refused / seconds,
-            past: past.windows(2).filter_map(rate).collect(),
+            past: self.totals.get(&counts.name).map(past_rates).unwrap_or_default(),
         }
     }
 }
@@ -152,11 +170,14 @@ fn total(counts: &TemplateCounts) -> u64 {
     counts.served + counts.refused
 }
 
-/// Returns the requests per second between two samples.
-fn rate(pair: &[(Duration, u64)]) -> Option<f64> {
-    let [(begin, before), (end, after)] = pair else { return None };
-    let seconds = end.saturating_sub(*begin).as_secs_f64();
-    (seconds > 0.0).then(|| increase(*before, *after) / seconds)
+/// Returns the requests per second between the samples.
+fn past_rates(totals: &VecDeque<(Duration, u64)>) -> Vec<f64> {
+    let pairs = totals.iter().zip(totals.iter().skip(1));
+    pairs
+        .map(|((begin, before), (end, after))| {
+            increase(*before, *after) / end.saturating_sub(*begin).as_secs_f64().max(1.0)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -180,10 +201,11 @@ mod tests {
                 vec![counts("a", minute * 30, minute * 60, 0), counts("b", 0, 0, 7)]
             });
         }
+        assert!(history.state().samples.len() <= 3, "what the present figures need is kept no longer");
         let uses = history.uses(minutes(121), vec![counts("a", 121 * 30, 121 * 60, 0), counts("b", 0, 0, 7)]);
         assert_eq!(uses[0].hit_rate, Some(0.5));
         assert!((uses[0].requests_per_second - 1.0).abs() < 1e-9, "{uses:?}");
-        assert_eq!(uses[0].past.len(), 31);
+        assert_eq!(uses[0].past.len(), 60);
         assert_eq!((uses[1].hit_rate, uses[1].requests_per_second), (None, 0.0));
     }
 
@@ -192,7 +214,18 @@ mod tests {
         let history = TemplateHistory::default();
         history.record(minutes(0), Vec::new);
         let uses = history.uses(minutes(1), vec![counts("new", 30, 60, 60)]);
-        assert_eq!((uses[0].hit_rate, uses[0].past.as_slice()), (Some(0.5), &[2.0][..]));
+        assert_eq!((uses[0].hit_rate, uses[0].requests_per_second), (Some(0.5), 2.0));
+        assert!(uses[0].past.is_empty(), "it was never sampled");
+    }
+
+    #[test]
+    fn a_burst_is_in_the_line_within_half_a_minute() {
+        let history = TemplateHistory::default();
+        for (second, requests) in [(0, 0), (15, 0), (30, 60), (45, 60), (60, 60)] {
+            history.record(Duration::from_secs(second), || vec![counts("a", 0, requests, 0)]);
+        }
+        let uses = history.uses(Duration::from_secs(61), vec![counts("a", 0, 60, 0)]);
+        assert_eq!(uses[0].past, [2.0, 0.0]);
     }
 
     #[test]

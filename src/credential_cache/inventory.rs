@@ -3,14 +3,20 @@
 //! Holds more than the cache does: an evicted or refreshed credential stays valid until it expires. Bounded in
 //! bytes: when full, the entries that expire first are dropped and counted in `forgotten`.
 
+mod pages;
+
 use std::{
     collections::BTreeMap,
+    hash::BuildHasher,
+    ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::fast::FixedState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::pages::{CredentialPage, Cursor, KeyOrder};
 use super::{CredentialCache, cached_credential::CachedCredential};
 use templates::Grant;
 
@@ -90,6 +96,8 @@ const DEFAULT_LIST_LIMIT: usize = 1000;
 const MAX_LIST_LIMIT: usize = 10_000;
 /// Approximate size of an entry's place in the map, and of what surrounds its key id in memory.
 const ENTRY_OVERHEAD_BYTES: usize = 80;
+/// Entries looked at while the lock is held: a request that issues a credential waits for it no longer than that takes.
+const MAX_ENTRIES_PER_LOCK: usize = 1000;
 
 /// The active credentials.
 #[derive(Debug)]
@@ -101,8 +109,7 @@ pub(super) struct Inventory {
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// In the order of expiry; the number tells apart those that expire together.
-    credentials: BTreeMap<(Timestamp, u64), Entry>,
+    credentials: BTreeMap<Cursor, Entry>,
     bytes: u64,
     added: u64,
     /// Number of dropped credentials by the minute in which they expire: few numbers, however many are dropped.
@@ -113,9 +120,18 @@ struct Entries {
 #[derive(Debug, Clone)]
 struct Entry {
     grant: Arc<Grant>,
+    /// The hash of the subject, by which others are told apart without a look at their grants.
+    subject_hash: u64,
     key_id: Arc<str>,
     issued_at: Timestamp,
     expires_at: Timestamp,
+}
+
+/// What a filter selects, with the hash of its subject.
+#[derive(Debug)]
+struct Selector<'a> {
+    filter: &'a KeyFilter,
+    subject_hash: Option<u64>,
 }
 
 impl CredentialCache {
@@ -138,13 +154,8 @@ impl Inventory {
 
     /// Adds a new credential.
     pub(super) fn add(&self, cached: &CachedCredential, now: Timestamp) {
-        let entry = Entry {
-            grant: Arc::clone(cached.grant()),
-            key_id: Arc::clone(cached.key_id()),
-            issued_at: now,
-            expires_at: cached.expires_at(),
-        };
-        self.insert(entry, now);
+        let key_id = Arc::clone(cached.key_id());
+        self.insert(Entry::new(Arc::clone(cached.grant()), key_id, now, cached.expires_at()), now);
     }
 
     fn insert(&self, entry: Entry, now: Timestamp) {
@@ -152,8 +163,8 @@ impl Inventory {
         entries.remove_expired(now);
         entries.added += 1;
         entries.bytes += entry.weight();
-        let place = (entry.expires_at, entries.added);
-        entries.credentials.insert(place, entry);
+        let cursor = Cursor { expires_at: entry.expires_at, number: entries.added };
+        entries.credentials.insert(cursor, entry);
         while entries.bytes > self.max_bytes {
             entries.evict_earliest_expiry();
         }
@@ -162,19 +173,67 @@ impl Inventory {
     /// Lists the active credentials that a filter selects.
     pub(super) fn list(&self, filter: &KeyFilter, now: Timestamp) -> ActiveCredentials {
         let limit = filter.limit.unwrap_or(DEFAULT_LIST_LIMIT).min(MAX_LIST_LIMIT);
+        let (all, coverage) = self.totals(now);
+        let (selector, selects_all) = (Selector::of(filter), filter.selects_all());
+        let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
+        self.look_through(KeyOrder::LastToExpire, None, |_, entry| {
+            if selects_all && listed.len() == limit {
+                return ControlFlow::Break(());
+            }
+            if selector.selects(entry) {
+                active += 1;
+                expires_last_at.get_or_insert(entry.expires_at);
+                if listed.len() < limit {
+                    listed.push(entry.clone());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if selects_all {
+            (active, expires_last_at) = all;
+        }
+        // Their texts are copied while the lock is free.
+        let keys: Vec<_> = listed.iter().map(ActiveCredential::from).collect();
+        ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
+    }
+
+    /// Returns the number of active credentials, when the last of them expires, and what is not included.
+    fn totals(&self, now: Timestamp) -> ((usize, Option<Timestamp>), Coverage) {
         let mut entries = self.entries();
         entries.remove_expired(now);
-        let (active, expires_last_at, listed) = entries.select(filter, limit);
         let coverage = Coverage {
             now,
             known_since: self.since,
             forgotten: entries.forgotten.values().sum(),
             forgotten_until: entries.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
         };
-        // Their texts are copied after the lock is released.
-        drop(entries);
-        let keys: Vec<_> = listed.iter().map(ActiveCredential::from).collect();
-        ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
+        let last = entries.credentials.last_key_value().map(|(cursor, _)| cursor.expires_at);
+        ((entries.credentials.len(), last), coverage)
+    }
+
+    /// Looks through the credentials after a cursor until `visit` breaks off. The lock is released again and again: what is
+    /// added or expires meanwhile may be missed.
+    fn look_through(
+        &self,
+        order: KeyOrder,
+        mut after: Option<Cursor>,
+        mut visit: impl FnMut(Cursor, &Entry) -> ControlFlow<()>,
+    ) {
+        loop {
+            let entries = self.entries();
+            let mut range = entries.credentials.range(order.bounds(after));
+            for _ in 0..MAX_ENTRIES_PER_LOCK {
+                let next = match order {
+                    KeyOrder::LastToExpire => range.next_back(),
+                    KeyOrder::FirstToExpire => range.next(),
+                };
+                let Some((cursor, entry)) = next else { return };
+                if visit(*cursor, entry).is_break() {
+                    return;
+                }
+                after = Some(*cursor);
+            }
+        }
     }
 
     pub(super) fn count(&self, now: Timestamp) -> u64 {
@@ -190,22 +249,8 @@ impl Inventory {
 }
 
 impl Entries {
-    /// Returns how many a filter selects, when the last of them expires, and up to `limit` of them, the last to expire
-    /// first. What everything is selected from is not looked through.
-    fn select(&self, filter: &KeyFilter, limit: usize) -> (usize, Option<Timestamp>, Vec<Entry>) {
-        let mut selected = self.credentials.values().rev().filter(|entry| filter.selects(entry));
-        let listed: Vec<Entry> = selected.by_ref().take(limit).cloned().collect();
-        if filter.selects_all() {
-            let last = self.credentials.last_key_value().map(|((expires_at, _), _)| *expires_at);
-            return (self.credentials.len(), last, listed);
-        }
-        let first_beyond = selected.next();
-        let last = listed.first().or(first_beyond).map(|entry| entry.expires_at);
-        (listed.len() + usize::from(first_beyond.is_some()) + selected.count(), last, listed)
-    }
-
     fn remove_expired(&mut self, now: Timestamp) {
-        while let Some(first) = self.credentials.first_entry().filter(|first| first.key().0 <= now) {
+        while let Some(first) = self.credentials.first_entry().filter(|first| first.key().expires_at <= now) {
             self.bytes -= first.remove().weight();
         }
         while let Some(first) = self.forgotten.first_entry()
@@ -216,9 +261,9 @@ impl Entries {
     }
 
     fn evict_earliest_expiry(&mut self) {
-        if let Some(((expires_at, _), credential)) = self.credentials.pop_first() {
+        if let Some((cursor, credential)) = self.credentials.pop_first() {
             self.bytes -= credential.weight();
-            *self.forgotten.entry(minute_of(expires_at)).or_default() += 1;
+            *self.forgotten.entry(minute_of(cursor.expires_at)).or_default() += 1;
         }
     }
 }
@@ -236,13 +281,32 @@ impl KeyFilter {
     fn selects_all(&self) -> bool {
         [&self.issuer, &self.subject, &self.prefix].into_iter().flatten().all(String::is_empty)
     }
+}
+
+impl<'a> Selector<'a> {
+    fn of(filter: &'a KeyFilter) -> Self {
+        let subject = filter.subject.as_ref().filter(|subject| !subject.is_empty());
+        Self { filter, subject_hash: subject.map(|subject| hash_of(subject)) }
+    }
+
+    /// Returns whether an entry can be of the wanted subject, without a look at its grant.
+    fn may_select(&self, entry: &Entry) -> bool {
+        self.subject_hash.is_none_or(|wanted| wanted == entry.subject_hash)
+    }
 
     fn selects(&self, entry: &Entry) -> bool {
+        let KeyFilter { issuer, subject, prefix, .. } = self.filter;
         let principal = entry.grant.principal();
-        is_unset_or(self.subject.as_ref(), principal.subject())
-            && is_unset_or(self.issuer.as_ref(), principal.issuer())
-            && self.prefix.as_ref().is_none_or(|prefix| entry.grant.home().starts_with(prefix))
+        self.may_select(entry)
+            && is_unset_or(subject.as_ref(), principal.subject())
+            && is_unset_or(issuer.as_ref(), principal.issuer())
+            && prefix.as_ref().is_none_or(|prefix| entry.grant.home().starts_with(prefix))
     }
+}
+
+/// Hashes a subject. Who makes up subjects with the same hash only makes them slower to look up.
+fn hash_of(subject: &str) -> u64 {
+    FixedState::default().hash_one(subject)
 }
 
 fn is_unset_or(wanted: Option<&String>, found: &str) -> bool {
@@ -251,7 +315,7 @@ fn is_unset_or(wanted: Option<&String>, found: &str) -> bool {
 
 impl From<&Entry> for ActiveCredential {
     fn from(entry: &Entry) -> Self {
-        let Entry { grant, key_id, issued_at, expires_at } = entry;
+        let Entry { grant, key_id, issued_at, expires_at, .. } = entry;
         Self {
             issuer: grant.principal().issuer().to_owned(),
             subject: grant.principal().subject().to_owned(),
@@ -269,6 +333,11 @@ impl From<&Entry> for ActiveCredential {
 }
 
 impl Entry {
+    fn new(grant: Arc<Grant>, key_id: Arc<str>, issued_at: Timestamp, expires_at: Timestamp) -> Self {
+        let subject_hash = hash_of(grant.principal().subject());
+        Self { grant, subject_hash, key_id, issued_at, expires_at }
+    }
+
     /// Approximate size in bytes: itself, its key id, its place, and the grant, which nothing else may hold any more.
     fn weight(&self) -> u64 {
         (size_of::<Self>() + self.key_id.len() + self.grant.weight() + ENTRY_OVERHEAD_BYTES) as u64
@@ -284,23 +353,22 @@ mod tests {
     use super::{super::tests::shipped_templates, *};
     use templates::{TemplateSet, identity::Identity};
 
-    fn at(second: i64) -> Timestamp {
+    pub(super) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
     static TEMPLATES: LazyLock<TemplateSet> = LazyLock::new(shipped_templates);
 
     /// What the shipped template `upload` grants.
-    fn grant(issuer: &str, subject: &str) -> Arc<Grant> {
+    pub(super) fn grant(issuer: &str, subject: &str) -> Arc<Grant> {
         TEMPLATES.grant(None, &Identity::for_tests(issuer, subject, &[])).unwrap()
     }
 
-    fn entry(grant: Arc<Grant>, issued: i64, expires_at: i64) -> Entry {
-        let key_id = format!("AKID{issued}").into();
-        Entry { grant, key_id, issued_at: at(issued), expires_at: at(expires_at) }
+    pub(super) fn entry(grant: Arc<Grant>, issued: i64, expires_at: i64) -> Entry {
+        Entry::new(grant, format!("AKID{issued}").into(), at(issued), at(expires_at))
     }
 
-    fn credential(subject: &str, issued: i64, expires_at: i64) -> Entry {
+    pub(super) fn credential(subject: &str, issued: i64, expires_at: i64) -> Entry {
         entry(grant("https://id.test/", subject), issued, expires_at)
     }
 

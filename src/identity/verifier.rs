@@ -135,6 +135,10 @@ impl Verifier {
         Ok(identity)
     }
 
+    pub(super) fn issuers(&self) -> &[Arc<TrustedIssuer>] {
+        &self.issuers
+    }
+
     /// Returns the issuer that a token names, and how.
     pub(super) fn issuer_of<'a>(
         &self,

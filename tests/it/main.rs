@@ -39,6 +39,7 @@ mod operators_tls;
 mod output;
 mod overload;
 mod page;
+mod page_views;
 mod plan;
 mod policy;
 mod recipes;

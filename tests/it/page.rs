@@ -235,6 +235,9 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
     };
     assert_eq!(Answer::of(reload(viewers_token)).await.status, 403);
     assert_eq!(Answer::of(reload(TOKEN)).await.status, 200);
+    let asked = [("claims", "{\"sub\":\"alice\"}")];
+    let granted = browser.send("/templates/upload", &asked, &browser.origin()).await;
+    assert_eq!(granted.status, 200, "a viewer may ask what a template grants");
     let out = browser.send("/logout", &[], &browser.origin()).await;
     assert_eq!(out.status, 303, "a viewer may log out");
 }

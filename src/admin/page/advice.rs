@@ -65,7 +65,7 @@ pub(super) fn page(language: Language, form: &SettingsForm, advice: &Result<Advi
             section {
                 @match advice {
                     Ok(advice) => (report(language, advice)),
-                    Err(missing) => p { (missing) "." },
+                    Err(missing) => p { (language.cause(&missing.to_string())) (language.text(".")) },
                 }
             }
         },
@@ -113,7 +113,7 @@ fn report(language: Language, advice: &Advice) -> Markup {
     }));
     let recorded = &advice.recorded;
     html! {
-        h2 { (advice.advice) }
+        h2 { (language.cause(&advice.advice)) }
         (table(language, &plain_columns(COLUMNS), rows))
         p.soft.foot {
             (language.sentence("From {} requests in {}", &[

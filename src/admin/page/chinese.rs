@@ -35,30 +35,26 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         // overview
         "No requests in the last minute." => "最近一分钟没有请求。",
         "{} of all requests get no key" => "{} 的请求取不到密钥",
+        "1 user gets no key" => "1 个用户取不到密钥",
+        "{} users get no key" => "{} 个用户取不到密钥",
+        "in the last minute, through no fault of theirs." => "（最近一分钟，不是他们的过错）。",
+        "through no fault of theirs: {} of all requests of the last minute, {} per second." => {
+            "不是他们的过错：占最近一分钟请求的 {}，每秒 {} 个。"
+        }
+        "The latest cause: " => "最近的原因：",
+        "All refusals by cause" => "按原因查看全部拒绝",
+        "No request failed in the last minute, but an alarm is critical." => {
+            "最近一分钟没有请求失败，但有严重告警。"
+        }
+        ". " => "。",
+        "." => "。",
         "{} per second, through no fault of the callers." => "每秒 {} 个，不是调用方的过错。",
-        "Why?" => "为什么？",
         "Every user who may have a key gets one." => "凡有权取得密钥的用户都能取得。",
         "No active alarms." => "没有告警。",
         "Since {}." => "始于{}。",
         "since {}" => "始于{}",
         "critical" => "严重",
         "warning" => "警告",
-        "isolation is broken" => "隔离被破坏",
-        "COS denies what a template grants" => "COS 拒绝了模板授予的权限",
-        "requests fail" => "请求失败",
-        "the circuit to STS is open" => "STS 熔断器已断开",
-        "tokens cannot be verified" => "无法校验令牌",
-        "calls to STS fail" => "STS 调用失败",
-        "STS throttles" => "STS 限流",
-        "the quota is nearly used up" => "配额即将用尽",
-        "the templates' folder is refused" => "模板目录被拒绝",
-        "a revocation is not saved" => "有一次吊销未能保存",
-        "Redis is not used" => "未使用 Redis",
-        "another replica has later templates" => "其他副本的模板较新",
-        "Redis holds values of others" => "Redis 中有非本服务的值",
-        "other replicas do not know a revocation" => "其他副本尚不知道某次吊销",
-        "the audit log cannot be written" => "审计日志无法写入",
-        "audit lines are lost" => "审计日志有丢失",
         "now" => "现在",
         "Failing" => "失败",
         "Refused" => "拒绝",
@@ -83,39 +79,6 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         "{} users are revoked." => "有 {} 个用户被吊销。",
         "cosbroker {}, started {}. Each replica shows its own figures." => {
             "cosbroker {}，启动于{}。每个副本只显示自己的数据。"
-        }
-        // alarms
-        "see the refusals with a status of 500 or more below for their causes" => {
-            "原因见下方状态码为 500 及以上的拒绝"
-        }
-        "see the refusals below and the log for what STS responded; calls start again by themselves once STS works" => {
-            "STS 的应答见下方的拒绝和日志；STS 恢复后调用会自动恢复"
-        }
-        "see the codes in cosbroker_sts_calls_total: correct source credentials or templates that STS rejects; other failures are retried" => {
-            "错误码见 cosbroker_sts_calls_total：请更正被 STS 拒绝的源密钥或模板；其他失败会自动重试"
-        }
-        "other services use the account's quota; lower sts.calls_per_second or ask Tencent for a higher quota" => {
-            "其他服务也在使用该账号的配额；请调低 sts.calls_per_second，或向腾讯云申请更高配额"
-        }
-        "raise sts.calls_per_second if the account's quota is higher, or give keys a longer lifetime" => {
-            "如果账号配额更高，请调高 sts.calls_per_second，或延长密钥有效期"
-        }
-        "correct the file" => "请更正该文件",
-        "free disk space or grant write access to its folder, then revoke again: that writes all revoked users" => {
-            "请释放磁盘空间或授予目录写权限，然后再次吊销：届时会写入全部被吊销的用户"
-        }
-        "check the bucket's policy and ACL and run cosbroker verify-isolation; if the bucket is not public, stop this broker" => {
-            "请检查存储桶的策略和 ACL，并运行 cosbroker verify-isolation；如果存储桶不是公有的，请停止本实例"
-        }
-        "check the permissions of the source credentials, the bucket's policy, and the bucket and region that the template names" => {
-            "请检查源密钥的权限、存储桶的策略，以及模板所写的存储桶和地域"
-        }
-        "check that its jwks_url responds from here; the log has the error" => {
-            "请检查从本机能否访问其 jwks_url；错误见日志"
-        }
-        "free disk space; the queued lines are written then" => "请释放磁盘空间，届时会写入排队的日志行",
-        "free disk space, or use a faster disk; the log itself says where lines are missing" => {
-            "请释放磁盘空间或改用更快的磁盘；日志本身标明了缺失的位置"
         }
         // charts
         "15min" => "15 分钟",
@@ -294,7 +257,14 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         "{} active keys" => "{} 把有效密钥",
         "{} active key, expires {}" => "{} 把有效密钥，{}过期",
         "{} active keys, the last expires {}" => "{} 把有效密钥，最后一把在{}过期",
-        ". The list has the {} that expire last" => "。列表只含最晚过期的 {} 把",
+        "No key on this page" => "本页没有密钥",
+        "{} keys on this page" => "本页 {} 把密钥",
+        ", of {} active keys" => "，有效密钥共 {} 把",
+        "Enough keys were compared for one page; there may be more." => {
+            "一页比较的密钥已达上限，可能还有更多。"
+        }
+        "First page" => "第一页",
+        "Continue the search" => "继续查找",
         ". Only keys that this broker issued since its start {} are known" => {
             "。只知道本实例自{}启动以来签发的密钥"
         }

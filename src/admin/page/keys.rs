@@ -7,17 +7,20 @@ use serde::Deserialize;
 
 use super::{
     language::Language,
-    layout::{self, Column, Place, badge, code, pager, plain_columns, table},
+    layout::{self, Column, Place, badge, code, plain_columns, table},
     quantity::{ago, count, future},
 };
 use crate::{
     config::RevokedPrincipal,
-    credential_cache::{ActiveCredential, ActiveCredentials, KeyFilter, Revocation},
+    credential_cache::{
+        ActiveCredential, ActiveCredentials, CredentialCache, CredentialPage, Cursor, KeyFilter, KeyOrder,
+        Revocation,
+    },
 };
 use diagnostics::printable;
 
-/// The number of keys that are looked up, and of revoked users that are shown.
-const MAX_ROWS: usize = 200;
+/// The number of revoked users that are shown.
+const MAX_REVOKED_ROWS: usize = 200;
 /// The number of keys on one page.
 const MAX_ROWS_PER_PAGE: usize = 25;
 
@@ -29,38 +32,46 @@ pub(super) struct Search {
     subject: String,
     prefix: String,
     sort: String,
-    /// The page, counted from 1.
-    page: String,
+    /// Where the page begins; empty for the first one.
+    after: String,
 }
 
+/// What `sort` says if the first to expire come first.
+const FIRST_TO_EXPIRE: &str = "first";
+
 impl Search {
-    pub(super) fn filter(&self) -> KeyFilter {
+    fn filter(&self) -> KeyFilter {
         KeyFilter {
             issuer: non_empty(&self.issuer),
             subject: non_empty(&self.subject),
             prefix: non_empty(self.prefix.trim()),
-            limit: Some(MAX_ROWS),
+            limit: None,
         }
     }
 
-    /// Returns the address of this search in an order, at a page.
-    fn link(&self, sort: &str, page: usize) -> String {
+    fn order(&self) -> KeyOrder {
+        if self.sort == FIRST_TO_EXPIRE { KeyOrder::FirstToExpire } else { KeyOrder::LastToExpire }
+    }
+
+    /// Returns where the page begins. What is no place of a key is as the beginning.
+    fn after(&self) -> Option<Cursor> {
+        self.after.parse().ok()
+    }
+
+    fn has_filter(&self) -> bool {
+        [&self.issuer, &self.subject, &self.prefix].into_iter().any(|text| !text.is_empty())
+    }
+
+    /// Returns the address of this search in an order, from a place on.
+    fn link(&self, order: KeyOrder, after: Option<Cursor>) -> String {
         let [issuer, subject, prefix] = [&self.issuer, &self.subject, &self.prefix]
             .map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
-        format!("/keys?issuer={issuer}&subject={subject}&prefix={prefix}&sort={sort}&page={page}")
-    }
-
-    /// Returns the keys in the order that was chosen; without a choice, those that expire last first.
-    fn ordered<'a>(&self, keys: &'a [ActiveCredential]) -> Vec<&'a ActiveCredential> {
-        let mut keys: Vec<_> = keys.iter().collect();
-        match self.sort.as_str() {
-            "user" => keys.sort_by(|a, b| (&a.subject, &a.issuer).cmp(&(&b.subject, &b.issuer))),
-            "template" => keys.sort_by(|a, b| a.template.cmp(&b.template)),
-            "folder" => keys.sort_by(|a, b| a.prefix.cmp(&b.prefix)),
-            "issued" => keys.sort_by_key(|key| std::cmp::Reverse(key.issued_at)),
-            _ => {}
-        }
-        keys
+        let sort = match order {
+            KeyOrder::LastToExpire => "last",
+            KeyOrder::FirstToExpire => FIRST_TO_EXPIRE,
+        };
+        let after = after.map(|after| after.to_string()).unwrap_or_default();
+        format!("/keys?issuer={issuer}&subject={subject}&prefix={prefix}&sort={sort}&after={after}")
     }
 
     /// Returns the users that the form names, one per matching issuer, whether or not they have active keys.
@@ -128,10 +139,11 @@ pub(super) fn page(
     language: Language,
     issuers: &[String],
     search: &Search,
-    active: &ActiveCredentials,
-    revoked: &[RevokedPrincipal],
+    cache: &CredentialCache,
 ) -> Markup {
-    let now = active.coverage.now;
+    let revoked = cache.revoked();
+    let keys = cache.credential_page(&search.filter(), search.order(), search.after(), MAX_ROWS_PER_PAGE);
+    let now = keys.coverage.now;
     layout::page(
         language,
         Place::Keys,
@@ -141,34 +153,51 @@ pub(super) fn page(
                 h2 { (language.text("Active keys")) }
                 (search_form(language, issuers, search))
             }
-            @for (issuer, subject) in search.users(issuers) { (user(language, issuer, subject, revoked, now)) }
-            section {
-                (summary(language, active))
-                @if !active.keys.is_empty() { (list(language, search, active)) }
+            @for (issuer, subject) in search.users(issuers) {
+                @let active = cache.active_credentials(&count_of_user(issuer, subject));
+                (user(language, issuer, subject, &revoked, &active))
             }
-            @if !revoked.is_empty() { (revoked_users(language, revoked, now)) }
+            section {
+                p { (summary(language, search, &keys)) }
+                @if !keys.keys.is_empty() { (list(language, search, &keys)) }
+                (pager(language, search, &keys))
+            }
+            @if !revoked.is_empty() { (revoked_users(language, &revoked, now)) }
         },
     )
 }
 
-fn list(language: Language, search: &Search, active: &ActiveCredentials) -> Markup {
-    let keys = search.ordered(&active.keys);
-    let pages = keys.len().div_ceil(MAX_ROWS_PER_PAGE).max(1);
-    let page = search.page.parse().unwrap_or(1).clamp(1, pages);
-    let shown = keys.iter().skip((page - 1) * MAX_ROWS_PER_PAGE).take(MAX_ROWS_PER_PAGE);
-    let columns = [
-        ("User", "user"),
-        ("Template", "template"),
-        ("Folder", "folder"),
-        ("Issued", "issued"),
-        ("Expires", "expires"),
-    ]
-    .map(|(name, sort)| Column { name, order: Some(search.link(sort, 1)) });
-    let [user, template, folder, issued, expires] = columns;
-    let columns = [user, template, folder, issued, expires, Column::plain("Key id")];
+fn list(language: Language, search: &Search, page: &CredentialPage) -> Markup {
+    let other_order = match search.order() {
+        KeyOrder::LastToExpire => KeyOrder::FirstToExpire,
+        KeyOrder::FirstToExpire => KeyOrder::LastToExpire,
+    };
+    let [user, template, folder, issued, key_id] =
+        plain_columns(["User", "Template", "Folder", "Issued", "Key id"]);
+    let expires = Column { name: "Expires", order: Some(search.link(other_order, None)) };
+    let columns = [user, template, folder, issued, expires, key_id];
+    table(language, &columns, page.keys.iter().map(|key| row(language, key, page.coverage.now)))
+}
+
+/// Renders the links to the first page and to the next one.
+fn pager(language: Language, search: &Search, page: &CredentialPage) -> Markup {
+    let order = search.order();
     html! {
-        (table(language, &columns, shown.map(|key| row(language, key, active.coverage.now))))
-        (pager(language, page, pages, |page| search.link(&search.sort, page)))
+        @if page.is_unfinished {
+            p.soft { (language.text("Enough keys were compared for one page; there may be more.")) }
+        }
+        @if page.next.is_some() || search.after().is_some() {
+            p.pager {
+                @if search.after().is_some() {
+                    a.button href=(search.link(order, None)) { (language.text("First page")) }
+                }
+                @if page.next.is_some() {
+                    a.button rel="next" href=(search.link(order, page.next)) {
+                        (language.text(if page.is_unfinished { "Continue the search" } else { "Next" }))
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -177,12 +206,14 @@ fn user(
     issuer: &str,
     subject: &str,
     revoked: &[RevokedPrincipal],
-    now: Timestamp,
+    active: &ActiveCredentials,
 ) -> Markup {
     let revoked = revoked.iter().find(|principal| principal.issuer == issuer && principal.subject == subject);
+    let now = active.coverage.now;
     html! {
         section.principal {
             h2 { (name(subject)) " " span.soft { (printable(issuer)) } }
+            p { (count_and_expiry(language, active.active, active.expires_last_at, now)) "." }
             @match revoked {
                 Some(principal) => {
                     p {
@@ -199,34 +230,39 @@ fn user(
     }
 }
 
-fn summary(language: Language, active: &ActiveCredentials) -> Markup {
-    let now = active.coverage.now;
-    let number = html! { b { (count(active.active as u64)) } };
+/// Renders how many keys there are, and what is not known of them.
+fn summary(language: Language, search: &Search, page: &CredentialPage) -> Markup {
+    let coverage = &page.coverage;
     html! {
-        p {
-            @match active.expires_last_at.map(|at| future(language, at, now)) {
-                None => (language.sentence("{} active keys", &[number])),
-                Some(at) if active.active == 1 => (language.sentence("{} active key, expires {}", &[number, at])),
-                Some(at) => (language.sentence("{} active keys, the last expires {}", &[number, at])),
-            }
-            @if active.listed < active.active {
-                (language.sentence(
-                    ". The list has the {} that expire last",
-                    &[html! { (active.listed) }],
-                ))
-            }
-            (language.sentence(
-                ". Only keys that this broker issued since its start {} are known",
-                &[ago(language, active.coverage.known_since, now)],
-            ))
-            @if active.coverage.forgotten > 0 {
-                (language.sentence(
-                    ", without {} for lack of memory",
-                    &[html! { (count(active.coverage.forgotten)) }],
-                ))
-            }
-            "."
+        @if search.has_filter() {
+            @if page.keys.is_empty() { (language.text("No key on this page")) }
+            @else { (language.sentence("{} keys on this page", &[html! { b { (page.keys.len()) } }])) }
+            (language.sentence(", of {} active keys", &[html! { (count(page.active as u64)) }]))
+        } @else {
+            (count_and_expiry(language, page.active, page.expires_last_at, coverage.now))
         }
+        (language.sentence(
+            ". Only keys that this broker issued since its start {} are known",
+            &[ago(language, coverage.known_since, coverage.now)],
+        ))
+        @if coverage.forgotten > 0 {
+            (language.sentence(", without {} for lack of memory", &[html! { (count(coverage.forgotten)) }]))
+        }
+        "."
+    }
+}
+
+fn count_and_expiry(
+    language: Language,
+    active: usize,
+    expires_last_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Markup {
+    let number = html! { b { (count(active as u64)) } };
+    match expires_last_at.map(|at| future(language, at, now)) {
+        None => language.sentence("{} active keys", &[number]),
+        Some(at) if active == 1 => language.sentence("{} active key, expires {}", &[number, at]),
+        Some(at) => language.sentence("{} active keys, the last expires {}", &[number, at]),
     }
 }
 
@@ -248,7 +284,7 @@ fn row(language: Language, key: &ActiveCredential, now: Timestamp) -> Vec<Markup
 }
 
 fn revoked_users(language: Language, revoked: &[RevokedPrincipal], now: Timestamp) -> Markup {
-    let rows = revoked.iter().take(MAX_ROWS).map(|principal| {
+    let rows = revoked.iter().take(MAX_REVOKED_ROWS).map(|principal| {
         vec![
             html! {
                 a href=(user_link(&principal.issuer, &principal.subject)) { (name(&principal.subject)) }

@@ -4,7 +4,8 @@
 
 use maud::{Markup, html};
 
-use super::chinese::chinese;
+use super::{chinese::chinese, chinese_causes::in_chinese};
+use diagnostics::printable;
 
 /// The language of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,15 @@ impl Language {
         match self {
             Self::English => english,
             Self::Chinese => chinese(english).unwrap_or(english),
+        }
+    }
+
+    /// Returns a text that other parts of the service made, such as the cause of a refusal.
+    pub(super) fn cause(self, english: &str) -> String {
+        let shown = printable(english);
+        match self {
+            Self::English => shown,
+            Self::Chinese => in_chinese(&shown),
         }
     }
 
@@ -105,6 +115,7 @@ mod tests {
             include_str!("advice.rs"),
             include_str!("chart.rs"),
             include_str!("fleet.rs"),
+            include_str!("headline.rs"),
             include_str!("keys.rs"),
             include_str!("layout.rs"),
             include_str!("overview.rs"),

@@ -6,19 +6,20 @@ use maud::{Markup, html};
 
 use super::{
     fleet,
+    headline,
     keys::{self, Search},
     language::Language,
     layout::{self, Place, badge},
     quantity::{ago, count, future, latency, number, percent, span},
-    refusals, services, templates, traffic,
+    refusals, services,
+    template::ClaimsOf,
+    templates, traffic,
     view::View,
 };
 use crate::admin::{
     alarms::{Alarm, AlarmKind, Severity},
-    history::Rates,
     status::{Keys, Status},
 };
-use diagnostics::printable;
 
 /// Renders the overview; `logout_path` is set where a browser is logged in.
 pub(super) fn page(
@@ -26,6 +27,7 @@ pub(super) fn page(
     view: View,
     status: &Status,
     issuers: &[String],
+    claims_of: ClaimsOf<'_>,
     logout_path: Option<&str>,
 ) -> Markup {
     layout::page(
@@ -33,11 +35,11 @@ pub(super) fn page(
         Place::Overview,
         language.text("Overview"),
         &html! {
-            (users(language, status.current_rates()))
+            (headline::section(language, status))
             (alarms(language, status))
             (tiles(language, status))
             (traffic::charts(language, view, status))
-            (refusals::section(language, &status.refusals, status.now))
+            (refusals::section(language, &status.refusals, claims_of, status.now))
             (fleet::section(language, status))
             (templates::section(language, view, status))
             div.columns {
@@ -59,31 +61,6 @@ pub(super) fn page(
     )
 }
 
-/// Renders whether users fail now: what an engineer on call must know first.
-fn users(language: Language, rates: Option<&Rates>) -> Markup {
-    let rates = rates.filter(|rates| rates.requests_per_second > 0.0);
-    html! {
-        @match rates {
-            None => p.now { b { (language.text("No requests in the last minute.")) } },
-            Some(rates) if rates.server_errors_per_second > 0.0 => p.now.failing {
-                b { (language.sentence("{} of all requests get no key", &[html! { (percent(failing(rates))) }])) }
-                " "
-                (language.sentence(
-                    "{} per second, through no fault of the callers.",
-                    &[html! { (number(rates.server_errors_per_second)) }],
-                ))
-                " " a href="#refusals" { (language.text("Why?")) }
-            },
-            Some(_) => p.now.good { b { (language.text("Every user who may have a key gets one.")) } },
-        }
-    }
-}
-
-/// Returns the share of requests that get no key through no fault of the caller.
-fn failing(rates: &Rates) -> f64 {
-    (rates.server_errors_per_second / rates.requests_per_second).min(1.0)
-}
-
 fn alarms(language: Language, status: &Status) -> Markup {
     html! {
         @if status.alarms.is_empty() {
@@ -94,8 +71,7 @@ fn alarms(language: Language, status: &Status) -> Markup {
                     li.(severity_class(alarm.severity)) {
                         (badge(severity_class(alarm.severity), language.text(alarm.severity.name())))
                         " "
-                        @if language == Language::Chinese { b { (language.text(title(alarm.kind))) } ": " }
-                        b { (printable(&alarm.what)) } ". " (language.text(alarm.help)) ". "
+                        b { (language.cause(&alarm.what)) } (language.text(". ")) (language.cause(alarm.help)) (language.text(". "))
                         @if let Some(since) = alarm.since {
                             span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
                         }
@@ -113,25 +89,6 @@ fn severity_class(severity: Severity) -> &'static str {
     }
 }
 
-/// Returns what an alarm is about, in a few words of English.
-fn title(kind: AlarmKind) -> &'static str {
-    match kind {
-        AlarmKind::Isolation => "isolation is broken",
-        AlarmKind::OwnAccess => "COS denies what a template grants",
-        AlarmKind::Failing => "requests fail",
-        AlarmKind::Circuit => "the circuit to STS is open",
-        AlarmKind::Issuer => "tokens cannot be verified",
-        AlarmKind::StsFailures => "calls to STS fail",
-        AlarmKind::Throttling => "STS throttles",
-        AlarmKind::Quota => "the quota is nearly used up",
-        AlarmKind::Templates => "the templates' folder is refused",
-        AlarmKind::Revocations => "a revocation is not saved",
-        AlarmKind::RedisUnused => "Redis is not used",
-        AlarmKind::TemplatesOutdated => "another replica has later templates",
-        AlarmKind::RedisValues => "Redis holds values of others",
-        AlarmKind::RevocationsUnannounced => "other replicas do not know a revocation",
-        AlarmKind::AuditFailing => "the audit log cannot be written",
-        AlarmKind::AuditLost => "audit lines are lost",
     }
 }
 

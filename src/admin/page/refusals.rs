@@ -8,7 +8,7 @@ use super::{
     language::Language,
     layout::{badge, code, plain_columns, table},
     quantity::{ago, count},
-    template::grant_link,
+    template::{ClaimsOf, grant_button},
 };
 use crate::{http::RecentRefusal, identity::Comparison};
 use diagnostics::printable;
@@ -35,11 +35,16 @@ impl Group<'_> {
     }
 
     fn is_server_error(&self) -> bool {
-        self.last.status >= 500
+        self.last.is_server_error()
     }
 }
 
-pub(super) fn section(language: Language, refusals: &[RecentRefusal], now: Timestamp) -> Markup {
+pub(super) fn section(
+    language: Language,
+    refusals: &[RecentRefusal],
+    claims_of: ClaimsOf<'_>,
+    now: Timestamp,
+) -> Markup {
     let mut groups = grouped(refusals);
     // Stable: within both, the latest first.
     groups.sort_by_key(|group| !group.is_server_error());
@@ -51,13 +56,13 @@ pub(super) fn section(language: Language, refusals: &[RecentRefusal], now: Times
                 p.soft { (language.text("None since the start.")) }
             } @else {
                 p.soft { (language.text("By cause, those that are not the caller's fault first. Times are since the start.")) }
-                (table(language, &columns, groups.iter().take(MAX_GROUPS).map(|group| row(language, group, now))))
+                (table(language, &columns, groups.iter().take(MAX_GROUPS).map(|group| row(language, group, claims_of, now))))
             }
         }
     }
 }
 
-fn row(language: Language, group: &Group<'_>, now: Timestamp) -> Vec<Markup> {
+fn row(language: Language, group: &Group<'_>, claims_of: ClaimsOf<'_>, now: Timestamp) -> Vec<Markup> {
     let Group { last, count: times, users } = group;
     vec![
         ago(language, last.at, now),
@@ -71,7 +76,7 @@ fn row(language: Language, group: &Group<'_>, now: Timestamp) -> Vec<Markup> {
             @for (issuer, subject) in users.iter().take(MAX_USERS_PER_GROUP) {
                 a href=(keys::user_link(issuer, subject)) { (printable(subject)) } " "
                 @if let Some(template) = &last.template {
-                    "(" a href=(grant_link(template, issuer, subject)) { (language.text("grant")) } ") "
+                    "(" (grant_button(language, claims_of, template, issuer, subject)) ") "
                 }
             }
             @if users.is_empty() { span.soft { (language.text("unknown")) } }
@@ -83,7 +88,7 @@ fn row(language: Language, group: &Group<'_>, now: Timestamp) -> Vec<Markup> {
             }
         },
         html! {
-            (printable(&last.cause))
+            (language.cause(&last.cause))
             @if let Some(comparison) = &last.comparison { (compared(language, comparison)) }
         },
         html! {
@@ -96,9 +101,9 @@ fn row(language: Language, group: &Group<'_>, now: Timestamp) -> Vec<Markup> {
 /// What the token of the last request says, what is wanted, and what to do.
 fn compared(language: Language, comparison: &Comparison) -> Markup {
     html! {
-        small { (language.sentence("token: {}", &[html! { (printable(&comparison.token)) }])) }
-        small { (language.sentence("wanted: {}", &[html! { (printable(&comparison.configured)) }])) }
-        small { (printable(&comparison.help)) }
+        small { (language.sentence("token: {}", &[html! { (language.cause(&comparison.token)) }])) }
+        small { (language.sentence("wanted: {}", &[html! { (language.cause(&comparison.configured)) }])) }
+        small { (language.cause(&comparison.help)) }
     }
 }
 
@@ -142,6 +147,10 @@ mod tests {
         }
     }
 
+    fn claims_of(_: &str, _: &str) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     #[test]
     fn refusals_with_the_same_cause_are_one_row_that_names_their_users() {
         let all = [
@@ -154,7 +163,8 @@ mod tests {
         let shown: Vec<_> =
             groups.iter().map(|group| (group.last.cause.as_str(), group.count, group.users.len())).collect();
         assert_eq!(shown, [("no role", 3, 2), ("no team", 1, 1)]);
-        let shown = section(Language::English, &all, Timestamp::from_second(9).unwrap()).into_string();
+        let shown =
+            section(Language::English, &all, &claims_of, Timestamp::from_second(9).unwrap()).into_string();
         assert!(shown.contains("&lt;b&gt;") && !shown.contains("<b>&lt;"), "{shown}");
     }
 
@@ -165,7 +175,8 @@ mod tests {
             RecentRefusal { count: 251, ..refused(8, "no role", "bob") },
             RecentRefusal { status: 503, count: 3, ..refused(7, "STS fails", "bob") },
         ];
-        let shown = section(Language::English, &all, Timestamp::from_second(9).unwrap()).into_string();
+        let shown =
+            section(Language::English, &all, &claims_of, Timestamp::from_second(9).unwrap()).into_string();
         assert!(shown.contains("<div>252</div>") && shown.contains("<div>3</div>"), "{shown}");
         assert!(shown.find("STS fails") < shown.find("no role"), "{shown}");
     }

@@ -128,7 +128,7 @@ fn issuer_state(language: Language, issuer: &Issuer) -> Markup {
             }
         }
         @for warning in &issuer.warnings {
-            small { (badge("warning", language.text("warning"))) " " (printable(warning)) }
+            small { (badge("warning", language.text("warning"))) " " (language.cause(warning)) }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One template, read only: its file with the findings of `policy lint` at their lines, what it grants to pasted claims, and
 //! what its shadow template would change.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +13,7 @@ use super::{
     layout::{self, Place, badge, code},
     templates::shadow_report,
 };
-use crate::{admin::error::AdminError, reload::Inspection};
+use crate::{admin::error::AdminError, identity::Verifier, reload::Inspection};
 use diagnostics::printable;
 use templates::{
     Explanation, Finding, Grant, Level, Question, TemplateSet, TemplateStatus, explain, identity::Identity,
@@ -36,10 +36,29 @@ pub(super) fn template_link(name: &str) -> String {
     format!("/templates/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-/// Returns the address at which a template's page shows what it grants to a user of whom no more is known.
-pub(super) fn grant_link(name: &str, issuer: &str, subject: &str) -> String {
-    let claims = serde_json::json!({ "iss": issuer, "sub": subject }).to_string();
-    format!("{}?claims={}#grant", template_link(name), utf8_percent_encode(&claims, NON_ALPHANUMERIC))
+/// Returns the least claims that the token of a user has, by issuer and subject.
+pub(super) type ClaimsOf<'a> = &'a dyn Fn(&str, &str) -> Value;
+
+/// Renders the button that leads to what a template grants to a user of whom no more is known.
+pub(super) fn grant_button(
+    language: Language,
+    claims_of: ClaimsOf<'_>,
+    name: &str,
+    issuer: &str,
+    subject: &str,
+) -> Markup {
+    let claims = claims_of(issuer, subject).to_string();
+    html! {
+        form.inline method="post" action=(form_address(name)) {
+            input type="hidden" name="claims" value=(claims);
+            button.link { (language.text("grant")) }
+        }
+    }
+}
+
+/// Returns the address of the form, whose response is shown from the grant on.
+fn form_address(name: &str) -> String {
+    template_link(name) + "#grant"
 }
 
 /// What the page shows.
@@ -50,8 +69,7 @@ pub(super) struct TemplatePage<'a> {
     pub(super) is_refused: bool,
     pub(super) inspection: &'a Inspection,
     pub(super) inquiry: &'a Inquiry,
-    /// The issuer of claims that name none.
-    pub(super) issuer: &'a str,
+    pub(super) verifier: &'a Verifier,
 }
 
 impl TemplatePage<'_> {
@@ -94,7 +112,7 @@ impl TemplatePage<'_> {
     fn form(&self) -> Markup {
         let Self { language, inquiry, .. } = *self;
         html! {
-            form.search action=(template_link(&self.status.name)) {
+            form.search method="post" action=(form_address(&self.status.name)) {
                 label.wide { (language.text("Claims of the user's token, as JSON"))
                     textarea name="claims" rows="3" spellcheck="false" placeholder="{\"sub\":\"alice\"}" { (inquiry.claims) }
                 }
@@ -112,7 +130,7 @@ impl TemplatePage<'_> {
         let language = self.language;
         html! {
             @match self.grant(name) {
-                Err(problem) => p { (badge("bad", language.text("no key"))) " " (printable(&problem)) },
+                Err(problem) => p { (badge("bad", language.text("no key"))) " " (language.cause(&problem)) },
                 Ok(grant) => {
                     @if !self.inquiry.action.trim().is_empty() { (self.explanation(&grant)) }
                     h3 { (language.text("The policy")) }
@@ -120,7 +138,7 @@ impl TemplatePage<'_> {
                     @if self.inspection.source(shadow).is_some() {
                         h3 { (language.text("What the shadow template would change in it")) }
                         @match self.grant(shadow) {
-                            Err(problem) => p { (badge("bad", language.text("no key"))) " " (printable(&problem)) },
+                            Err(problem) => p { (badge("bad", language.text("no key"))) " " (language.cause(&problem)) },
                             Ok(next) => (difference(language, &pretty(&grant), &pretty(&next))),
                         }
                     }
@@ -142,7 +160,7 @@ impl TemplatePage<'_> {
         html! {
             p {
                 @if allowed { (badge("good", language.text("allowed"))) } @else { (badge("bad", language.text("denied"))) }
-                " " (printable(&reason))
+                " " (language.cause(&reason))
                 @if let Some(unmet) = condition { " " (code(&format!("{} {}", unmet.operator, unmet.key))) }
             }
             @if let Some(statement) = statement {
@@ -156,7 +174,7 @@ impl TemplatePage<'_> {
         let source = self.inspection.source(name).ok_or("the file cannot be read")?;
         let set = TemplateSet::of_file(source.clone(), None)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        let identity = identity(&self.inquiry.claims, self.issuer).map_err(|error| error.to_string())?;
+        let identity = identity(&self.inquiry.claims, self.verifier).map_err(|error| error.to_string())?;
         set.grant(None, &identity).map_err(|refused| refused.to_string())
     }
 
@@ -206,10 +224,11 @@ fn finding(language: Language, finding: &Finding) -> Markup {
     }
 }
 
-/// Renders the lines that only one of two texts has.
+/// Renders the lines that only one of two JSON texts has. A comma at the end of a line says only that more follows.
 fn difference(language: Language, now: &str, next: &str) -> Markup {
     let only_in = |text: &str, other: &str| -> Vec<String> {
-        text.lines().filter(|line| !other.lines().any(|same| same == *line)).map(str::to_owned).collect()
+        let others: HashSet<&str> = other.lines().map(without_comma).collect();
+        text.lines().map(without_comma).filter(|line| !others.contains(line)).map(str::to_owned).collect()
     };
     let (removed, added) = (only_in(now, next), only_in(next, now));
     html! {
@@ -224,17 +243,20 @@ fn difference(language: Language, now: &str, next: &str) -> Markup {
     }
 }
 
+fn without_comma(line: &str) -> &str {
+    line.strip_suffix(',').unwrap_or(line)
+}
+
 fn pretty(grant: &Grant) -> String {
     serde_json::to_string_pretty(&grant.policy().policy()).unwrap_or_default()
 }
 
-/// Returns the identity of claims. Their issuer is their own `iss`, else the given one.
-fn identity(claims: &str, issuer: &str) -> Result<Identity, AdminError> {
+/// Returns the identity that a token with these claims would have.
+fn identity(claims: &str, verifier: &Verifier) -> Result<Identity, AdminError> {
     let Value::Object(claims) =
         strict_json::from_slice(claims.as_bytes()).map_err(AdminError::bad_request)?
     else {
         return Err(AdminError::bad_request("the claims are not a JSON object; paste {\"sub\":\"alice\"}"));
     };
-    let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or(issuer).to_owned();
-    Identity::from_claims(issuer.into(), claims).map_err(AdminError::bad_request)
+    verifier.identity_of_claims(claims).map_err(AdminError::bad_request)
 }

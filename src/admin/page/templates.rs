@@ -122,7 +122,7 @@ fn cells(language: Language, (template, template_use): &Row<'_>, now: Timestamp)
         },
         html! {
             (figure(used.map(|used| number(used.requests_per_second))))
-            @if let Some(used) = used { (sparkline(&used.past, language.text("requests in the last hour"))) }
+            @if let Some(used) = used.filter(|used| is_worth_drawing(&used.past)) { (sparkline(&used.past, language.text("requests in the last hour"))) }
         },
         figure(used.and_then(|used| used.hit_rate).map(percent)),
         figure(used.and_then(|used| used.p99).map(latency)),
@@ -134,6 +134,11 @@ fn cells(language: Language, (template, template_use): &Row<'_>, now: Timestamp)
             small { (ago(language, template.loaded_at, now)) }
         },
     ]
+}
+
+/// Returns whether there is a line to see: two points or more, and not all at the bottom.
+fn is_worth_drawing(past: &[f64]) -> bool {
+    past.len() > 1 && past.iter().any(|rate| *rate > 0.0)
 }
 
 /// Renders what a shadow would change.

@@ -39,7 +39,8 @@ impl Choices {
         let order = TemplateOrder::ALL.into_iter().find(|order| order.name() == self.sort);
         View {
             range: range.unwrap_or_default(),
-            order: order.unwrap_or(TemplateOrder::Name),
+            // Of many templates, those in use are the ones to look at.
+            order: order.unwrap_or(TemplateOrder::Requests),
             page: self.page.parse().unwrap_or(1).max(1),
         }
     }
@@ -86,6 +87,6 @@ mod tests {
         let choices = Choices { range: "24h".to_owned(), sort: "p99".to_owned(), page: "3".to_owned() };
         assert_eq!(choices.view(), view);
         let unknown = Choices { range: "1y".to_owned(), sort: "x".to_owned(), page: "0".to_owned() };
-        assert_eq!(unknown.view(), View { range: Range::Hour, order: TemplateOrder::Name, page: 1 });
+        assert_eq!(unknown.view(), View { range: Range::Hour, order: TemplateOrder::Requests, page: 1 });
     }
 }
