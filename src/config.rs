@@ -55,7 +55,7 @@ pub use self::{
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,
-    tls::{Tls, TlsFiles, TlsPem, TlsUnreadable},
+    tls::{Tls, TlsContents, TlsFiles, TlsUnreadable},
     tracing::Tracing,
 };
 use diagnostics::{Diagnostic, Source};
