@@ -62,7 +62,7 @@ struct InUse {
 enum Unusable {
     #[error("tls_cert_file cannot be used: {0}")]
     Chain(rustls::pki_types::pem::Error),
-    #[error("tls_key_file cannot be used: {0}")]
+    #[error("tls_key_file cannot be used: {}", key_fault(.0))]
     Key(rustls::pki_types::pem::Error),
     #[error("tls_cert_file with tls_key_file cannot be used: {0}")]
     Pair(rustls::Error),
@@ -144,6 +144,13 @@ impl ListenerTls {
 impl Unusable {
     fn is_of_the_key(&self) -> bool {
         matches!(self, Self::Key(_) | Self::Pair(_))
+    }
+}
+
+fn key_fault(error: &rustls::pki_types::pem::Error) -> String {
+    match error {
+        rustls::pki_types::pem::Error::NoItemsFound => "it contains no private key".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -293,7 +300,7 @@ mod tests {
             ),
             (
                 TlsContents { key: SecretSlice::from(b"no PEM".to_vec()), ..contents_for("localhost") },
-                "config.toml:3:1: tls_key_file cannot be used: ",
+                "config.toml:3:1: tls_key_file cannot be used: it contains no private key; give a PEM",
             ),
             (
                 TlsContents { key: other, ..contents_for("localhost") },
