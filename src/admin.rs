@@ -31,6 +31,7 @@ use actix_web::{
     middleware::{self, Next},
     web,
 };
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use prometheus_client::{encoding::text::encode, metrics::counter::Counter, registry::Registry};
 use tokio_util::sync::CancellationToken;
@@ -153,7 +154,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) fn serve(
     state: Arc<AdminState>,
     listener: std::net::TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     closing: CancellationToken,
 ) -> Server {
     let state = web::Data::from(state);

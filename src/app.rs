@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     admin::AdminState, audit::Audit, canary::Canary, connections::Server, credential_cache::CredentialCache,
-    http::Certificate, identity::Verifier, reload::TemplateStore, replicas::Replicas, sts::TencentSts,
+    http::ListenerTls, identity::Verifier, reload::TemplateStore, replicas::Replicas, sts::TencentSts,
     telemetry::Tracer,
 };
 use runtime::clock::Clock;
@@ -33,7 +33,7 @@ pub struct App {
     public: (SocketAddr, Server),
     operators: (SocketAddr, Server),
     /// Of the listeners that use TLS.
-    certificates: Vec<Arc<Certificate>>,
+    tls: Vec<Arc<ListenerTls>>,
     admin: Arc<AdminState>,
     verifier: Arc<Verifier>,
     templates: Arc<TemplateStore>,

@@ -55,7 +55,7 @@ pub use self::{
     sts::{Sts, StsAction, StsParts},
     template_settings::TemplateSettings,
     templates::Templates,
-    tls::{Tls, TlsFiles, TlsPem, TlsUnreadable},
+    tls::{Tls, TlsContents, TlsFiles, TlsUnreadable},
     tracing::Tracing,
 };
 use diagnostics::{Diagnostic, Source};
@@ -139,6 +139,11 @@ pub struct ConfigParts {
 struct Problems(Vec<Diagnostic>);
 
 impl Problems {
+    fn in_order_of_lines(mut self) -> Vec<Diagnostic> {
+        self.0.sort_by_key(|problem| problem.place.as_ref().map(|place| place.span.start));
+        self.0
+    }
+
     fn push(&mut self, problem: Diagnostic) {
         self.0.push(problem);
     }
@@ -172,7 +177,7 @@ impl Config {
         let mut problems = Problems::default();
         match raw.check(context, &mut problems) {
             Some(config) if problems.0.is_empty() => Ok(config),
-            _ => Err(problems.0),
+            _ => Err(problems.in_order_of_lines()),
         }
     }
 

@@ -33,6 +33,7 @@ use actix_web::{
     body::MessageBody,
     dev::{AppConfig, ServiceResponse},
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use ipnet::IpNet;
@@ -86,8 +87,8 @@ pub(crate) struct Settings {
     pub(crate) max_connections_per_address: usize,
     /// Clients to which that limit does not apply.
     pub(crate) exempt: Vec<IpNet>,
-    /// The TLS configuration; plain HTTP if absent.
-    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// The TLS configuration of new connections, which may be exchanged; plain HTTP if absent.
+    pub(crate) tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     /// The time in which a TLS handshake must be done.
     pub(crate) handshake_timeout: Duration,
     /// How long running requests may take once the listener closes.

@@ -50,7 +50,7 @@ pub use self::{
 pub(crate) use self::{
     prepared::prepared_answers,
     query::query,
-    tls::{Certificate, CertificateMetrics},
+    tls::{CertificateMetrics, ListenerTls},
 };
 use crate::{
     audit::Audit,
@@ -99,17 +99,14 @@ impl Api {
 
 /// Prepares the public listener, which serves until `closing` is cancelled; `max_connections` is what the machine
 /// allows of the configured number.
-///
-/// # Errors
-/// If TLS cannot be set up.
 pub(crate) fn serve(
     api: Api,
     listener: std::net::TcpListener,
     config: &config::Server,
-    certificate: Option<&Arc<Certificate>>,
+    tls: Option<&ListenerTls>,
     max_connections: usize,
     closing: CancellationToken,
-) -> std::io::Result<Server> {
+) -> Server {
     let api = web::Data::new(api);
     let cors_policy = web::Data::new(CorsPolicy::new(config.cors_origins(), config.cors_headers()));
     let settings = connections::Settings {
@@ -118,19 +115,19 @@ pub(crate) fn serve(
         max_connections,
         max_connections_per_address: config.max_connections_per_address(),
         exempt: config.trusted_proxies().to_vec(),
-        tls: certificate.map(|certificate| certificate.server(&[])).transpose()?.map(Arc::new),
+        tls: tls.map(ListenerTls::server),
         handshake_timeout: config.tls_handshake_timeout(),
         shutdown_timeout: config.shutdown_timeout(),
         answers: prepared_answers(),
     };
-    Ok(Server::new(listener, settings, closing, move || {
+    Server::new(listener, settings, closing, move || {
         App::new()
             .app_data(web::Data::clone(&api))
             .app_data(web::Data::clone(&cors_policy))
             .wrap(Condition::new(cors_policy.is_on(), from_fn(cors::cors)))
             .wrap(from_fn(middleware::request_context))
             .configure(routes)
-    }))
+    })
 }
 
 /// Checks that the certificate and key of a listener can be used.
@@ -138,7 +135,7 @@ pub(crate) fn serve(
 /// # Errors
 /// If they are not PEM, or do not belong together.
 pub fn check_tls(tls: &config::Tls) -> Result<(), Diagnostic> {
-    Certificate::new("", tls).map(|_| ())
+    ListenerTls::new("", tls).map(|_| ())
 }
 
 /// Returns everything that the pages of an origin may not do of what they need: a method, and headers separated by commas.

@@ -9,6 +9,7 @@ install -D -m 755 "$binary" "$root/cosbroker"
 install -D -m 644 -t "$root" "$repository"/{LICENSE,README.md,CHANGELOG.md,config.example.toml}
 install -D -m 644 -t "$root/policies" "$repository"/policies/*.toml
 install -D -m 644 -t "$root/systemd" "$repository/deploy/systemd/cosbroker.service"
+monitoring "$root/monitoring"
 completion bash "$root/completions/cosbroker.bash"
 completion zsh "$root/completions/_cosbroker"
 completion fish "$root/completions/cosbroker.fish"

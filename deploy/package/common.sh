@@ -46,5 +46,15 @@ completion() {
   fi
 }
 
+# Writes what Prometheus and Grafana need into a folder. With SOURCE_URL, where the source is published, the alerts lead to the
+# documentation of this version.
+monitoring() {
+  install -D -m 644 -t "$1" "$repository"/deploy/prometheus/{prometheus.yml,cosbroker.rules.yml} \
+    "$repository/deploy/grafana/cosbroker.json"
+  if [ -n "${SOURCE_URL:-}" ]; then
+    sed -i "/runbook_url:/s|https://github.com/OWNER/NAME/blob/main|$SOURCE_URL/blob/v$version|" "$1/cosbroker.rules.yml"
+  fi
+}
+
 # Writes the manual pages into a folder, or no folder if the binary has none.
 manual_pages() { "$binary" man --dir "$1" >/dev/null 2>&1 || rm -rf "$1"; }

@@ -10,6 +10,7 @@ install -D -m 755 "$binary" "$root/usr/bin/cosbroker"
 install -D -m 644 "$repository/LICENSE" "$documents/copyright"
 install -D -m 644 -t "$documents/examples" "$repository/config.example.toml"
 install -D -m 644 -t "$documents/examples/policies" "$repository"/policies/*.toml
+monitoring "$documents/examples/monitoring"
 gzip --no-name --best <"$repository/CHANGELOG.md" | install -D -m 644 /dev/stdin "$documents/changelog.gz"
 completion bash "$root/usr/share/bash-completion/completions/cosbroker"
 completion zsh "$root/usr/share/zsh/vendor-completions/_cosbroker"

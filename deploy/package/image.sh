@@ -11,6 +11,8 @@ install -D -m 644 /etc/os-release "$root/etc/os-release"
 install -m 644 /dev/stdin "$root/etc/passwd" <<<'cosbroker:x:10001:10001::/nonexistent:/usr/sbin/nologin'
 install -m 644 /dev/stdin "$root/etc/group" <<<'cosbroker:x:10001:'
 install -m 644 /dev/stdin "$root/etc/nsswitch.conf" <<<'hosts: files dns'
+# Where the sandbox writes its templates.
+install -d -m 1777 "$root/tmp"
 for library in $(ldd "$binary" | grep -o ' */[^ ]*'); do
   install -D -m 755 "$library" "$root$library"
   # So that scanners know the version of each library, and their licences are with them.

@@ -105,9 +105,7 @@ pub(super) async fn revoke(
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, AdminError> {
-    refuse_cross_site(&request)?;
-    let (user, client) = (parse_user(&body)?, client(&request));
-    Ok(uncached_json(web::block(move || state.revoke(user, client)).await??))
+    change_user(state, &request, &body, AdminState::revoke).await
 }
 
 /// Handles `POST /api/restore` with `{"issuer","subject"}`.
@@ -131,9 +129,19 @@ pub(super) async fn restore(
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, AdminError> {
-    refuse_cross_site(&request)?;
-    let (user, client) = (parse_user(&body)?, client(&request));
-    Ok(uncached_json(web::block(move || state.restore(user, client)).await??))
+    change_user(state, &request, &body, AdminState::restore).await
+}
+
+/// Revokes or restores the user that a request names.
+async fn change_user(
+    state: web::Data<AdminState>,
+    request: &HttpRequest,
+    body: &[u8],
+    change: fn(&AdminState, NamedUser, Option<IpAddr>) -> Result<Revocation, AdminError>,
+) -> Result<HttpResponse, AdminError> {
+    refuse_cross_site(request)?;
+    let (user, client) = (parse_user(body)?, client(request));
+    Ok(uncached_json(web::block(move || change(&state, user, client)).await??))
 }
 
 fn parse_user(body: &[u8]) -> Result<NamedUser, AdminError> {

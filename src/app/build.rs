@@ -17,7 +17,7 @@ use crate::{
     config::{self, AdminParts, Config, ConfigParts, Issuer, Tls},
     connections,
     credential_cache::CredentialCache,
-    http::{self, Api, Certificate, CertificateMetrics, RecentRefusals},
+    http::{self, Api, CertificateMetrics, ListenerTls, RecentRefusals},
     identity::Verifier,
     reload::{TemplateStore, folder},
     replicas::Replicas,
@@ -163,9 +163,9 @@ fn open_templates(config: &Config, clock: &dyn Clock) -> Result<Arc<TemplateStor
     Ok(Arc::new(templates))
 }
 
-/// Returns the certificate of a listener with TLS.
-fn certificate(listener: &'static str, tls: Option<&Tls>) -> Result<Option<Arc<Certificate>>, Diagnostic> {
-    Ok(tls.map(|tls| Certificate::new(listener, tls)).transpose()?.map(Arc::new))
+/// Returns the TLS of a listener that has one.
+fn listener_tls(listener: &'static str, tls: Option<&Tls>) -> Result<Option<Arc<ListenerTls>>, Diagnostic> {
+    Ok(tls.map(|tls| ListenerTls::new(listener, tls)).transpose()?.map(Arc::new))
 }
 
 impl Components {
@@ -199,26 +199,23 @@ impl Components {
         let (operators_address, operators_socket) = listen(Listener::Operators, address)?;
         let (public_address, public_socket) = listen(Listener::Public, server.listen())?;
         let api = self.api(server, shutdown.clone());
-        let certificate = certificate("public", server.tls())?;
+        let public_tls = listener_tls("public", server.tls())?;
+        let operators_tls = listener_tls("operators", tls.as_ref())?;
         let public =
-            http::serve(api, public_socket, server, certificate.as_ref(), max_connections, closing.clone())?;
-        let operators_certificate = self::certificate("operators", tls.as_ref())?;
-        let operators_tls = match (&operators_certificate, &tls) {
-            (Some(certificate), Some(tls)) => Some(Arc::new(certificate.server(&tls.client_authorities)?)),
-            _ => None,
-        };
+            http::serve(api, public_socket, server, public_tls.as_deref(), max_connections, closing.clone());
         let mut registry = self.registry();
         registry.register_collector(Box::new(CertificateMetrics {
-            certificates: [("public", certificate.clone()), ("operators", operators_certificate.clone())],
+            listeners: [("public", public_tls.clone()), ("operators", operators_tls.clone())],
         }));
         public.register(&mut registry);
         let admin = Arc::new(self.admin_state(registry, tokens, operators_tls.is_some(), shutdown.clone()));
+        let exchangeable = operators_tls.as_deref().map(ListenerTls::server);
         let operators =
-            crate::admin::serve(Arc::clone(&admin), operators_socket, operators_tls, closing.clone());
+            crate::admin::serve(Arc::clone(&admin), operators_socket, exchangeable, closing.clone());
         Ok(App {
             public: (public_address, public),
             operators: (operators_address, operators),
-            certificates: certificate.into_iter().chain(operators_certificate).collect(),
+            tls: public_tls.into_iter().chain(operators_tls).collect(),
             admin,
             verifier: self.verifier,
             templates: self.templates,

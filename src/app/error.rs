@@ -18,9 +18,9 @@ pub enum StartError {
     Problems(Vec<Diagnostic>),
     /// A key of an issuer cannot be used.
     #[error("{0}; fix that section or the file it names")]
-    Key(#[from] KeyFault),
+    Key(KeyFault),
     /// The HTTP client for STS cannot be created.
-    #[error("the client of STS cannot be created: {0}")]
+    #[error("the client of STS cannot be created")]
     Client(#[from] sts::NoStsClient),
     /// The audit log cannot be written.
     #[error(transparent)]
@@ -55,6 +55,13 @@ pub enum StartError {
     /// A server or a signal handler failed.
     #[error("cannot serve")]
     Serve(#[from] io::Error),
+}
+
+// Not `#[from]`: its message is part of this one, and a source would be printed once more.
+impl From<KeyFault> for StartError {
+    fn from(fault: KeyFault) -> Self {
+        Self::Key(fault)
+    }
 }
 
 impl From<Diagnostic> for StartError {

@@ -60,8 +60,8 @@ impl App {
         background.spawn(async move { self.verifier.warm_up().await });
         background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
         background.spawn(source_credentials::watch(self.sts));
-        for certificate in self.certificates {
-            background.spawn(certificate.watch());
+        for tls in self.tls {
+            background.spawn(tls.watch());
         }
         background.spawn(sample_history(self.admin));
         let cache = self.cache.clone();

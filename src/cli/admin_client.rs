@@ -83,8 +83,13 @@ impl AdminClient {
         match (body, problems) {
             (Some(body), _) if status.is_success() => Ok(body),
             (_, Some(problems)) => anyhow::bail!("{problems}"),
-            _ if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN => anyhow::bail!(
-                "the operators' listener {} responded {status}: {}; for a broker with a token, name its configuration with --config, or set COSBROKER_TOKEN",
+            _ if status == StatusCode::UNAUTHORIZED => anyhow::bail!(
+                "the operators' listener {} responded {status}: {}; name its configuration with --config, or set COSBROKER_TOKEN",
+                self.base,
+                if self.token.is_some() { "the token is not its own" } else { "it wants a token" }
+            ),
+            _ if status == StatusCode::FORBIDDEN => anyhow::bail!(
+                "the operators' listener {} responded {status}: {}",
                 self.base,
                 to_single_line(text.trim())
             ),

@@ -46,7 +46,8 @@ impl ManOptions {
             clap_mangen::Man::new(command()).render(&mut page)?;
             return Ok(print(String::from_utf8(page)?.trim_end())?);
         };
-        std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("{} cannot be made; give a folder", dir.display()))?;
         clap_mangen::generate_to(command(), &dir)
             .with_context(|| format!("the pages cannot be written into {}", dir.display()))?;
         Ok(print(&printable(&format!("wrote the manual pages into {}", dir.display())))?)

@@ -70,6 +70,10 @@ impl ExplainOptions {
     async fn run(self, console: Console) -> anyhow::Result<()> {
         let text = if self.token == "-" { read_stdin()? } else { self.token };
         let token = without_scheme(text.trim());
+        anyhow::ensure!(
+            !token.is_empty(),
+            "the token is empty; give it as an argument, or on stdin with `-`"
+        );
         let Some(config) = self.config.path() else {
             let unverified = Unverified::parse(token)
                 .map_err(|error| anyhow::anyhow!("this is not a token that the broker reads: {error}"))?;

@@ -114,14 +114,16 @@ impl RawAdmin {
 
     fn tls(&mut self, context: &Context<'_>) -> Result<Option<Tls>, Diagnostic> {
         let tls = tls("admin", self.tls_cert_file.take(), self.tls_key_file.take(), context)?;
-        match (tls, &self.client_ca_file) {
+        match (tls, self.client_ca_file.take()) {
             (None, Some(authorities)) => Err(context.problem(
                 authorities.span(),
                 "without TLS no client shows a certificate",
                 "set admin.tls_cert_file and admin.tls_key_file as well",
             )),
-            (Some(tls), Some(authorities)) => {
-                Ok(Some(Tls { client_authorities: ca_certificates(authorities, context)?, ..tls }))
+            (Some(mut tls), Some(authorities)) => {
+                tls.contents.client_authorities = ca_certificates(&authorities, context)?;
+                tls.files.client_authorities = Some(context.resolve(authorities.get_ref()));
+                Ok(Some(tls))
             }
             (tls, None) => Ok(tls),
         }

@@ -166,7 +166,7 @@ mod tests {
             ("[audit]\npath = \"a\"\nmax_bytes = \"off\"\nkeep = 2", "has none"),
             ("[audit]\npath = \"a\"\nmax_bytes = \"1KiB\"", "smaller than some lines"),
             ("[audit]\npath = \"a\"\nkeep = 1001", "more than 1000"),
-            ("[audit]\npath = \"a\"\nkeep = 0", "nonzero"),
+            ("[audit]\npath = \"a\"\nkeep = 0", "a whole number from 1"),
         ] {
             assert_refused(section, message);
         }

@@ -190,18 +190,21 @@ pub(super) fn ca_certificates(
     context: &Context<'_>,
 ) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     let pem = context.read_file(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates.unwrap_or_default();
-    let are_usable =
-        certificates.iter().all(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
-    if certificates.is_empty() || !are_usable {
-        return Err(context.problem(
+    usable_certificates(&pem).ok_or_else(|| {
+        context.problem(
             path.span(),
             format!("{} holds no certificates in PEM", context.resolve(path.get_ref()).display()),
             "put the certificate of the authority there, from -----BEGIN CERTIFICATE----- on; or the server's own if it is self-signed",
-        ));
-    }
-    Ok(certificates)
+        )
+    })
+}
+
+/// Returns the certificates in a PEM text, if there are any and each is usable as a trust anchor.
+pub(super) fn usable_certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    let are_usable =
+        certificates.iter().all(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
+    (are_usable && !certificates.is_empty()).then_some(certificates)
 }
 
 #[cfg(test)]

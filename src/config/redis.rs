@@ -287,7 +287,7 @@ mod tests {
             ("\"redis://127.0.0.1\"", "[]", "from one to 16 servers"),
             ("encryption_key_env = \"REDIS_KEY\"\n", "", "has no encryption_key_file"),
             ("REDIS_KEY", "SHORT", "is not 64 hexadecimal digits"),
-            ("replicas = 4", "replicas = 0", "expected a nonzero"),
+            ("replicas = 4", "replicas = 0", "expected a whole number from 1"),
             ("replicas = 4", "replicas = 4\ntimeout = \"1ms\"", "shorter than a call takes"),
             ("replicas = 4", "replicas = 4\nkey_prefix = \"a{b\"", "more than letters"),
             ("replicas = 4", "replicas = 4\npassword_env = \"NONE\"", "NONE is not set"),

@@ -1,4 +1,4 @@
-//! The certificate of a listener: `tls_cert_file` and `tls_key_file` of `[server]` and `[admin]`.
+//! The TLS of a listener: `tls_cert_file` and `tls_key_file` of `[server]` and `[admin]`, and `client_ca_file` of `[admin]`.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::{
     context::Context,
+    network::usable_certificates,
     secrets::{MAX_KEY_FILE_BYTES, MAX_SECRET_FILE_BYTES},
 };
 use diagnostics::{Diagnostic, FilePlace, ReadFault, read_regular_file, read_secret_file};
@@ -15,42 +16,47 @@ use diagnostics::{Diagnostic, FilePlace, ReadFault, read_regular_file, read_secr
 /// The TLS of a listener: its certificate, and whose clients it takes.
 #[derive(Debug)]
 pub struct Tls {
-    /// Where chain and key were read, to read them again.
+    /// The files, to read them again.
     pub files: TlsFiles,
     /// What they contained.
-    pub pem: TlsPem,
+    pub contents: TlsContents,
     /// Where the configuration names the chain.
     pub chain_place: FilePlace,
     /// Where the configuration names the key.
     pub key_place: FilePlace,
-    /// Who must have signed the certificate of a client. If empty, clients need none.
-    pub client_authorities: Vec<CertificateDer<'static>>,
 }
 
-/// The files of a certificate.
+/// The files of a listener's TLS.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// The certificate chain, the leaf first.
     pub chain: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The certificates of those who sign the certificates of clients. Without it, clients need none.
+    pub client_authorities: Option<PathBuf>,
 }
 
-/// A certificate chain and its private key, both in PEM.
+/// What the files of a listener's TLS contain.
 #[derive(Debug)]
-pub struct TlsPem {
-    /// The certificate chain.
+pub struct TlsContents {
+    /// The certificate chain in PEM.
     pub chain: Vec<u8>,
-    /// The private key.
+    /// The private key in PEM.
     pub key: SecretSlice<u8>,
+    /// Who must have signed the certificate of a client. If empty, clients need none.
+    pub client_authorities: Vec<CertificateDer<'static>>,
 }
 
-/// Why the files of a certificate cannot be read again.
+/// Why the files of a listener's TLS cannot be read again.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {fault}; {}", path.display(), fault.help(path))]
-pub struct TlsUnreadable {
-    path: PathBuf,
-    fault: ReadFault,
+pub enum TlsUnreadable {
+    /// A file cannot be read.
+    #[error("{} {fault}; {}", path.display(), fault.help(path))]
+    File { path: PathBuf, fault: ReadFault },
+    /// The file of the authorities of clients has none.
+    #[error("{} holds no certificates in PEM; put that of the authority there", path.display())]
+    NoCertificates { path: PathBuf },
 }
 
 /// Reads the certificate of a listener, if its section names one.
@@ -63,14 +69,18 @@ pub(super) fn tls(
     match (chain, key) {
         (None, None) => Ok(None),
         (Some(chain), Some(key)) => Ok(Some(Tls {
-            pem: TlsPem {
+            contents: TlsContents {
                 chain: context.read_file(&chain)?,
                 key: SecretSlice::from(context.read_secret_file(&key)?.to_vec()),
+                client_authorities: Vec::new(),
             },
-            files: TlsFiles { chain: context.resolve(chain.get_ref()), key: context.resolve(key.get_ref()) },
+            files: TlsFiles {
+                chain: context.resolve(chain.get_ref()),
+                key: context.resolve(key.get_ref()),
+                client_authorities: None,
+            },
             chain_place: context.file_place(chain.span()),
             key_place: context.file_place(key.span()),
-            client_authorities: Vec::new(),
         })),
         (Some(only), None) | (None, Some(only)) => Err(context.problem(
             only.span(),
@@ -84,13 +94,22 @@ impl TlsFiles {
     /// Reads the files again. Blocks.
     ///
     /// # Errors
-    /// When one of them cannot be read.
-    pub fn read(&self) -> Result<TlsPem, TlsUnreadable> {
-        let unreadable = |path: &PathBuf, fault| TlsUnreadable { path: path.clone(), fault };
+    /// When one of them cannot be read, or that of the authorities has no certificates.
+    pub fn read(&self) -> Result<TlsContents, TlsUnreadable> {
+        let unreadable = |path: &PathBuf, fault| TlsUnreadable::File { path: path.clone(), fault };
         let chain = read_regular_file(&self.chain, MAX_KEY_FILE_BYTES)
             .map_err(|fault| unreadable(&self.chain, fault))?;
         let key = read_secret_file(&self.key, MAX_SECRET_FILE_BYTES)
             .map_err(|fault| unreadable(&self.key, fault))?;
-        Ok(TlsPem { chain, key: SecretSlice::from(key.to_vec()) })
+        let client_authorities = match &self.client_authorities {
+            None => Vec::new(),
+            Some(path) => {
+                let pem =
+                    read_regular_file(path, MAX_KEY_FILE_BYTES).map_err(|fault| unreadable(path, fault))?;
+                usable_certificates(&pem)
+                    .ok_or_else(|| TlsUnreadable::NoCertificates { path: path.clone() })?
+            }
+        };
+        Ok(TlsContents { chain, key: SecretSlice::from(key.to_vec()), client_authorities })
     }
 }

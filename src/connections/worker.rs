@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, thread, time::Durati
 use actix_http::{HttpService, KeepAlive, Request, Response, error::DispatchError};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory as _, ServiceFactoryExt, map_config};
 use actix_web::{body::MessageBody, dev::AppConfig};
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpStream,
     runtime::{Builder, LocalOptions},
@@ -30,7 +31,7 @@ type HttpStream = ClientStream<Either<TcpStream, TlsStream<TcpStream>>>;
 /// What a worker must know of its listener.
 #[derive(Clone)]
 pub(super) struct WorkerSettings {
-    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     pub(super) times: Times,
     pub(super) answers: PreparedAnswers,
     /// Cancelled when connections without a request are to end.
@@ -193,7 +194,7 @@ async fn connect(
         () = idle_when_closing(settings) => return None,
     }
     let io = match &settings.tls {
-        Some(tls) => Either::Right(handshake(socket, tls, permit, times.handshake).await?),
+        Some(tls) => Either::Right(handshake(socket, tls.load_full(), permit, times.handshake).await?),
         None => Either::Left(socket),
     };
     let closing = settings.closing.clone().cancelled_owned();
@@ -202,12 +203,12 @@ async fn connect(
 
 async fn handshake(
     socket: TcpStream,
-    tls: &Arc<rustls::ServerConfig>,
+    tls: Arc<rustls::ServerConfig>,
     permit: &Permit,
     limit: Duration,
 ) -> Option<TlsStream<TcpStream>> {
     // Counted before the socket is closed.
-    let mut accept = TlsAcceptor::from(Arc::clone(tls)).accept(socket);
+    let mut accept = TlsAcceptor::from(tls).accept(socket);
     let reason = select! {
         biased;
         stream = &mut accept => match stream {

@@ -1,22 +1,21 @@
 //! Metrics of requests: how they ended, how long they took, why they were refused. By template, route and outcome,
 //! never by path or user.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+mod credential_requests;
+mod responses;
+
+use std::{fmt, time::Duration};
 
 use actix_web::http::StatusCode;
-use arc_swap::ArcSwap;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder},
-    metrics::{MetricType, counter::Counter, family::Family},
+    encoding::{DescriptorEncoder, EncodeLabelSet},
+    metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
+pub use self::credential_requests::TemplateCounts;
+use self::{credential_requests::CredentialRequests, responses::Responses};
 use super::{outcome::OutcomeLabel, problem::ProblemType, route::Route};
 use crate::{
     credential_cache::CacheOutcome,
@@ -69,10 +68,6 @@ pub struct Metrics {
     refusals: Family<Reason, Counter>,
 }
 
-/// Answers by route and status. A metric of its own, because as a label of the latency it would multiply its buckets.
-#[derive(Debug, Clone)]
-struct Responses(StaticFamily<Route, Arc<[(u16, Counter)]>>);
-
 /// The `outcome` label of a request's latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
@@ -84,44 +79,6 @@ enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
-}
-
-impl Responses {
-    fn new() -> Self {
-        let problems = ProblemType::ALL.into_iter().map(|problem| problem.status);
-        let statuses: BTreeSet<u16> = problems.chain([StatusCode::OK.as_u16()]).collect();
-        let counters = || statuses.iter().map(|status| (*status, Counter::default())).collect();
-        Self(StaticFamily::new(Route::ALL, |route| [("route", route.name())], counters))
-    }
-
-    fn count(&self, route: Route, status: StatusCode) {
-        let of_route = self.0.of(route).map(|counters| counters.iter());
-        let counter = of_route.and_then(|mut counters| counters.find(|(code, _)| *code == status.as_u16()));
-        if let Some((_, counter)) = counter {
-            counter.inc();
-        }
-    }
-}
-
-impl EncodeMetric for Responses {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        for (route, counters) in self.0.iter() {
-            // Most routes never answer most statuses.
-            for (status, count) in counters.iter().filter(|(_, count)| count.get() > 0) {
-                let labels = [("route", route.name().to_owned()), ("status", status.to_string())];
-                count.encode(encoder.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, counters)| counters.iter().all(|(_, count)| count.get() == 0))
-    }
 }
 
 impl Ending {
@@ -219,12 +176,7 @@ impl Metrics {
 
     /// Requests for a credential by template, in the order of their names.
     pub fn by_template(&self) -> Vec<TemplateCounts> {
-        self.credential_requests
-            .by_template
-            .load()
-            .iter()
-            .map(|(name, template)| template.counts(name))
-            .collect()
+        self.credential_requests.by_template()
     }
 
     /// Latency of requests for a credential with these outcomes.
@@ -264,142 +216,6 @@ impl Metrics {
             self.refusals.clone(),
         );
         registry.register_collector(Box::new(MetricsCollector(self.clone())));
-    }
-}
-
-/// The requests for credentials of one template so far.
-#[derive(Debug, Clone)]
-pub struct TemplateCounts {
-    /// The template's name.
-    pub name: String,
-    /// Served from the cache.
-    pub hits: u64,
-    /// Served at all.
-    pub served: u64,
-    /// Refused.
-    pub refused: u64,
-    /// Response times of those served.
-    pub latency: Distribution,
-}
-
-/// What is measured of one template. The times are for operators' pages only: with this label, a scrape would be long.
-#[derive(Debug, Clone)]
-struct TemplateMetrics {
-    outcomes: ByOutcome,
-    latency: Histogram,
-}
-
-impl Default for TemplateMetrics {
-    fn default() -> Self {
-        Self { outcomes: by_outcome(), latency: Histogram::new(&LATENCY_BUCKETS) }
-    }
-}
-
-impl TemplateMetrics {
-    /// Counts one request, and says whether its outcome has a counter.
-    fn count(&self, outcome: OutcomeLabel, took: Option<Duration>) -> Option<u64> {
-        if let Some(took) = took.filter(|_| outcome != OutcomeLabel::Refused) {
-            self.latency.observe(took);
-        }
-        increment(&self.outcomes, outcome)
-    }
-
-    fn sum(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
-        let selected = self.outcomes.iter().filter(|(outcome, _)| selected(*outcome));
-        selected.map(|(_, count)| count.get()).sum()
-    }
-
-    fn counts(&self, name: &str) -> TemplateCounts {
-        TemplateCounts {
-            name: name.to_owned(),
-            hits: self.sum(OutcomeLabel::is_hit),
-            served: self.sum(|outcome| outcome != OutcomeLabel::Refused),
-            refused: self.sum(|outcome| outcome == OutcomeLabel::Refused),
-            latency: self.latency.snapshot(),
-        }
-    }
-}
-
-type ByOutcome = StaticFamily<OutcomeLabel, Counter>;
-
-/// Requests for a credential, by template and outcome.
-#[derive(Debug, Clone)]
-struct CredentialRequests {
-    by_template: Arc<ArcSwap<BTreeMap<String, TemplateMetrics>>>,
-    /// Of requests that name no existing template; shown as `template=""` once there is one.
-    without_template: ByOutcome,
-}
-
-impl Default for CredentialRequests {
-    fn default() -> Self {
-        Self { by_template: Arc::default(), without_template: by_outcome() }
-    }
-}
-
-fn by_outcome() -> ByOutcome {
-    StaticFamily::new(OutcomeLabel::ALL, |outcome| [("outcome", outcome.name())], Counter::default)
-}
-
-/// Counts one, and says whether the outcome has a counter.
-fn increment(counters: &ByOutcome, outcome: OutcomeLabel) -> Option<u64> {
-    counters.of(outcome).map(Counter::inc)
-}
-
-impl CredentialRequests {
-    fn count(&self, template: Option<&str>, outcome: OutcomeLabel, took: Option<Duration>) {
-        let Some(template) = template else {
-            increment(&self.without_template, outcome);
-            return;
-        };
-        let counted = self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
-        if counted.is_none() {
-            self.show(template);
-            self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
-        }
-    }
-
-    fn show(&self, template: &str) {
-        self.by_template.rcu(|by_template| {
-            let mut by_template = BTreeMap::clone(by_template);
-            by_template.entry(template.to_owned()).or_default();
-            by_template
-        });
-    }
-
-    fn sum(&self, selected: impl Fn(OutcomeLabel) -> bool) -> u64 {
-        let by_template = self.by_template.load();
-        by_template
-            .values()
-            .map(|template| &template.outcomes)
-            .chain([&self.without_template])
-            .flat_map(StaticFamily::iter)
-            .filter(|(outcome, _)| selected(*outcome))
-            .map(|(_, count)| count.get())
-            .sum()
-    }
-}
-
-impl EncodeMetric for CredentialRequests {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let by_template = self.by_template.load();
-        let is_unused = self.without_template.iter().all(|(_, count)| count.get() == 0);
-        let without_template = (!is_unused).then_some(("", &self.without_template));
-        let templates = by_template.iter().map(|(name, template)| (name.as_str(), &template.outcomes));
-        for (template, counters) in without_template.into_iter().chain(templates) {
-            for (outcome, count) in counters.iter() {
-                let labels = [("template", template), ("outcome", outcome.name())];
-                count.encode(encoder.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
-    }
-
-    fn is_empty(&self) -> bool {
-        false
     }
 }
 

@@ -1,8 +1,8 @@
-//! TLS of a listener: TLS 1.2 and 1.3, with certificates of clients if their authorities are configured. The listener's
-//! certificate is read again when its files change, and connections that are open keep the one they began with.
+//! TLS of a listener: TLS 1.2 and 1.3, with certificates of clients if their authorities are configured. Its files are read
+//! again when they change, and connections that are open keep what they began with.
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,8 +17,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
-    sign::CertifiedKey,
+    server::{VerifierBuilderError, WebPkiClientVerifier},
 };
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -26,7 +25,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use x509_parser::parse_x509_certificate;
 
 use crate::{
-    config::{Tls, TlsFiles, TlsPem},
+    config::{Tls, TlsContents, TlsFiles},
     metrics::MetricsWriter,
 };
 use diagnostics::Diagnostic;
@@ -37,83 +36,67 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 const WHAT_IS_NEEDED: &str = "give a PEM certificate chain and the PEM key that belongs to it";
 
-/// The certificate that a listener shows to new connections.
+/// The TLS of a listener.
 #[derive(Debug)]
-pub(crate) struct Certificate {
+pub(crate) struct ListenerTls {
     /// Names the listener in logs and metrics.
     listener: &'static str,
     files: TlsFiles,
-    shown: ArcSwap<Shown>,
+    /// What new connections get. Exchanged as a whole, so that no session that began with other authorities is resumed.
+    server: Arc<ArcSwap<ServerConfig>>,
+    in_use: ArcSwap<InUse>,
     /// Whether the files as they are now cannot be used.
     is_stale: AtomicBool,
 }
 
-/// A certificate with its key, ready to use.
-#[derive(Debug)]
-struct Shown {
-    key: Arc<CertifiedKey>,
+/// What is known of the files in use.
+#[derive(Debug, PartialEq, Eq)]
+struct InUse {
     expires_at: Timestamp,
-    /// The SHA-256 of chain and key as they were read.
+    /// The SHA-256 of what was read.
     digest: [u8; 32],
 }
 
-/// Why a certificate and a key cannot be used.
+/// Why the contents of the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("tls_cert_file cannot be used: {0}")]
     Chain(rustls::pki_types::pem::Error),
-    #[error("tls_key_file cannot be used: {0}")]
+    #[error("tls_key_file cannot be used: {}", key_fault(.0))]
     Key(rustls::pki_types::pem::Error),
     #[error("tls_cert_file with tls_key_file cannot be used: {0}")]
     Pair(rustls::Error),
     #[error("tls_cert_file cannot be used: {0}")]
     Certificate(&'static str),
+    #[error("client_ca_file cannot be used: {0}")]
+    ClientAuthorities(#[from] VerifierBuilderError),
 }
 
-impl Certificate {
-    /// Returns the certificate of a listener.
+impl ListenerTls {
+    /// Returns the TLS of a listener.
     ///
     /// # Errors
     /// If chain or key is not PEM, or they do not belong together.
     pub(crate) fn new(listener: &'static str, tls: &Tls) -> Result<Self, Diagnostic> {
-        let shown = Shown::of(&tls.pem).map_err(|unusable| {
+        let (server, in_use) = usable(&tls.contents).map_err(|unusable| {
             let place = if unusable.is_of_the_key() { &tls.key_place } else { &tls.chain_place };
             place.problem(unusable.to_string(), WHAT_IS_NEEDED)
         })?;
         Ok(Self {
             listener,
             files: tls.files.clone(),
-            shown: ArcSwap::from_pointee(shown),
+            server: Arc::new(ArcSwap::from_pointee(server)),
+            in_use: ArcSwap::from_pointee(in_use),
             is_stale: AtomicBool::new(false),
         })
     }
 
-    /// Returns the TLS of a listener that shows this certificate. With authorities, a client must show a certificate of
-    /// one of them.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub(crate) fn server(
-        self: &Arc<Self>,
-        client_authorities: &[CertificateDer<'static>],
-    ) -> io::Result<ServerConfig> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-        let builder = if client_authorities.is_empty() {
-            builder.with_no_client_auth()
-        } else {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(client_authorities.iter().cloned());
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            builder.with_client_cert_verifier(verifier.build().map_err(io::Error::other)?)
-        };
-        let mut server = builder.with_cert_resolver(Arc::clone(self) as _);
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(server)
+    /// Returns what each new connection takes its TLS from.
+    pub(crate) fn server(&self) -> Arc<ArcSwap<ServerConfig>> {
+        Arc::clone(&self.server)
     }
 
-    /// Shows a changed certificate as soon as it is found, until dropped.
+    /// Uses changed files as soon as they are found, until dropped.
     pub(crate) async fn watch(self: Arc<Self>) {
         let mut polls = interval(POLL_INTERVAL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,7 +109,9 @@ impl Certificate {
             // A panic in there is reported by the hook; the next poll tries again.
             let Ok(read) = tokio::task::spawn_blocking(read).await else { continue };
             let fault = match read {
-                Ok(Ok(pem)) => self.take(&pem).err().map(|unusable| unusable.to_string()),
+                Ok(Ok(contents)) => {
+                    self.take(&contents).err().map(|unusable| format!("{unusable}; {WHAT_IS_NEEDED}"))
+                }
                 Ok(Err(unreadable)) => Some(unreadable.to_string()),
                 Err(no_result) => Some(no_result.to_string()),
             };
@@ -134,8 +119,7 @@ impl Certificate {
                 tracing::error!(
                     listener = self.listener,
                     fault,
-                    help = WHAT_IS_NEEDED,
-                    "the changed certificate is not used; the present one stays in use"
+                    "the changed TLS files are not used; what was read before stays in use"
                 );
             }
             self.is_stale.store(fault.is_some(), Ordering::Relaxed);
@@ -144,14 +128,15 @@ impl Certificate {
     }
 
     /// Uses what was read, if it changed.
-    fn take(&self, pem: &TlsPem) -> Result<(), Unusable> {
-        if self.shown.load().digest == digest_of(pem) {
+    fn take(&self, contents: &TlsContents) -> Result<(), Unusable> {
+        if self.in_use.load().digest == digest_of(contents) {
             return Ok(());
         }
-        let shown = Shown::of(pem)?;
+        let (server, in_use) = usable(contents)?;
         let listener = self.listener;
-        tracing::info!(listener, expires_at = %shown.expires_at, "new connections get the changed certificate");
-        self.shown.store(Arc::new(shown));
+        tracing::info!(listener, expires_at = %in_use.expires_at, "new connections use the changed TLS files");
+        self.server.store(Arc::new(server));
+        self.in_use.store(Arc::new(in_use));
         Ok(())
     }
 }
@@ -162,22 +147,33 @@ impl Unusable {
     }
 }
 
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.shown.load().key))
+fn key_fault(error: &rustls::pki_types::pem::Error) -> String {
+    match error {
+        rustls::pki_types::pem::Error::NoItemsFound => "it contains no private key".to_owned(),
+        other => other.to_string(),
     }
 }
 
-impl Shown {
-    fn of(pem: &TlsPem) -> Result<Self, Unusable> {
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&pem.chain).collect::<Result<_, _>>().map_err(Unusable::Chain)?;
-        let key = PrivateKeyDer::from_pem_slice(pem.key.expose_secret()).map_err(Unusable::Key)?;
-        let expires_at = expiry(chain.first())?;
-        let key =
-            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(Unusable::Pair)?;
-        Ok(Self { key: Arc::new(key), expires_at, digest: digest_of(pem) })
-    }
+/// Returns the TLS that the contents of the files give. With authorities, a client must show a certificate of one of them.
+fn usable(contents: &TlsContents) -> Result<(ServerConfig, InUse), Unusable> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&contents.chain).collect::<Result<_, _>>().map_err(Unusable::Chain)?;
+    let key = PrivateKeyDer::from_pem_slice(contents.key.expose_secret()).map_err(Unusable::Key)?;
+    let in_use = InUse { expires_at: expiry(chain.first())?, digest: digest_of(contents) };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(Unusable::Pair)?;
+    let builder = if contents.client_authorities.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(contents.client_authorities.iter().cloned());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.with_client_cert_verifier(verifier.build()?)
+    };
+    let mut server = builder.with_single_cert(chain, key).map_err(Unusable::Pair)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok((server, in_use))
 }
 
 /// Returns when the certificate of a chain's leaf ends to be valid.
@@ -189,16 +185,23 @@ fn expiry(leaf: Option<&CertificateDer<'_>>) -> Result<Timestamp, Unusable> {
         .map_err(|_| Unusable::Certificate("its certificate ends at no time that can be"))
 }
 
-fn digest_of(pem: &TlsPem) -> [u8; 32] {
-    let hash = Sha256::new_with_prefix((pem.chain.len() as u64).to_be_bytes());
-    hash.chain_update(&pem.chain).chain_update(pem.key.expose_secret()).finalize().into()
+/// Returns the SHA-256 of all contents, each after its length.
+fn digest_of(contents: &TlsContents) -> [u8; 32] {
+    let authorities = contents.client_authorities.iter().map(|certificate| &**certificate);
+    let parts = [contents.chain.as_slice(), contents.key.expose_secret()].into_iter().chain(authorities);
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 /// Exports when the certificate of each listener expires, and whether its files can be used.
 #[derive(Debug)]
 pub(crate) struct CertificateMetrics {
     /// The listeners by name. None without TLS: then nothing expires.
-    pub(crate) certificates: [(&'static str, Option<Arc<Certificate>>); 2],
+    pub(crate) listeners: [(&'static str, Option<Arc<ListenerTls>>); 2],
 }
 
 impl Collector for CertificateMetrics {
@@ -207,20 +210,18 @@ impl Collector for CertificateMetrics {
         writer.gauges(
             "cosbroker_tls_certificate_expiry_timestamp_seconds",
             "When the certificate that new connections get expires; never without TLS",
-            self.certificates.iter().map(|(listener, certificate)| {
-                let expires_at = certificate.as_ref().map_or(f64::INFINITY, |certificate| {
-                    certificate.shown.load().expires_at.as_duration().as_secs_f64()
-                });
+            self.listeners.iter().map(|(listener, tls)| {
+                let expires_at = tls
+                    .as_ref()
+                    .map_or(f64::INFINITY, |tls| tls.in_use.load().expires_at.as_duration().as_secs_f64());
                 ([("listener", *listener)], expires_at)
             }),
         )?;
         writer.gauges(
             "cosbroker_tls_certificate_stale",
-            "1 if the files of the certificate have changed and cannot be used",
-            self.certificates.iter().map(|(listener, certificate)| {
-                let is_stale = certificate
-                    .as_ref()
-                    .is_some_and(|certificate| certificate.is_stale.load(Ordering::Relaxed));
+            "1 if the TLS files have changed and cannot be used",
+            self.listeners.iter().map(|(listener, tls)| {
+                let is_stale = tls.as_ref().is_some_and(|tls| tls.is_stale.load(Ordering::Relaxed));
                 ([("listener", *listener)], i64::from(is_stale))
             }),
         )
@@ -235,70 +236,85 @@ mod tests {
 
     use super::*;
 
-    fn pem_for(name: &str) -> TlsPem {
+    fn contents_for(name: &str) -> TlsContents {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        TlsPem {
+        TlsContents {
             chain: made.cert.pem().into_bytes(),
             key: SecretSlice::from(made.signing_key.serialize_pem().into_bytes()),
+            client_authorities: Vec::new(),
         }
     }
 
-    fn certificate(pem: TlsPem) -> Result<Certificate, Diagnostic> {
+    /// As [`contents_for`], with an authority for clients.
+    fn with_authority(contents: &TlsContents) -> TlsContents {
+        let authority = rcgen::generate_simple_self_signed(["clients".to_owned()]).unwrap();
+        TlsContents {
+            chain: contents.chain.clone(),
+            key: contents.key.clone(),
+            client_authorities: vec![authority.cert.der().clone()],
+        }
+    }
+
+    fn tls(contents: TlsContents) -> Result<ListenerTls, Diagnostic> {
         let source = Source::new("config.toml", "[server]\nchain\nkey\n");
-        Certificate::new(
+        ListenerTls::new(
             "public",
             &Tls {
-                files: TlsFiles { chain: "chain.pem".into(), key: "key.pem".into() },
-                pem,
+                files: TlsFiles {
+                    chain: "chain.pem".into(),
+                    key: "key.pem".into(),
+                    client_authorities: None,
+                },
+                contents,
                 chain_place: source.file_place(9..14),
                 key_place: source.file_place(15..18),
-                client_authorities: Vec::new(),
             },
         )
     }
 
-    fn leaf(certificate: &Certificate) -> Vec<u8> {
-        certificate.shown.load().key.cert[0].to_vec()
-    }
-
     #[test]
-    fn a_changed_pair_is_shown_and_a_mismatched_one_is_not() {
-        let certificate = certificate(pem_for("localhost")).unwrap();
-        let first = leaf(&certificate);
-        let (second, third) = (pem_for("localhost"), pem_for("localhost"));
-        let mixed = TlsPem { chain: second.chain.clone(), key: third.key };
-        let refused = certificate.take(&mixed).unwrap_err();
+    fn changed_files_are_used_and_mismatched_ones_are_not() {
+        let tls = tls(contents_for("localhost")).unwrap();
+        let first = tls.server().load_full();
+        let (second, third) = (contents_for("localhost"), contents_for("localhost"));
+        let mixed = TlsContents { chain: second.chain.clone(), ..third };
+        let refused = tls.take(&mixed).unwrap_err();
         assert!(refused.to_string().contains("tls_cert_file with tls_key_file"), "{refused}");
-        assert_eq!(leaf(&certificate), first);
-        certificate.take(&second).unwrap();
-        assert_ne!(leaf(&certificate), first);
+        assert!(Arc::ptr_eq(&tls.server().load(), &first));
+        tls.take(&second).unwrap();
+        let server = tls.server().load_full();
+        assert!(!Arc::ptr_eq(&server, &first));
+        tls.take(&second).unwrap();
+        assert!(Arc::ptr_eq(&tls.server().load(), &server), "unchanged files change nothing");
+        tls.take(&with_authority(&second)).unwrap();
+        assert!(!Arc::ptr_eq(&tls.server().load(), &server), "the authorities of clients changed");
     }
 
     #[test]
     fn what_cannot_be_used_is_told_once_at_its_own_line() {
-        let other = pem_for("localhost").key;
-        for (pem, told) in [
+        let other = contents_for("localhost").key;
+        for (contents, told) in [
             (
-                TlsPem { chain: b"no PEM".to_vec(), ..pem_for("localhost") },
+                TlsContents { chain: b"no PEM".to_vec(), ..contents_for("localhost") },
                 "config.toml:2:1: tls_cert_file cannot be used: it contains no certificate; give a PEM",
             ),
             (
-                TlsPem { key: SecretSlice::from(b"no PEM".to_vec()), ..pem_for("localhost") },
-                "config.toml:3:1: tls_key_file cannot be used: ",
+                TlsContents { key: SecretSlice::from(b"no PEM".to_vec()), ..contents_for("localhost") },
+                "config.toml:3:1: tls_key_file cannot be used: it contains no private key; give a PEM",
             ),
             (
-                TlsPem { key: other, ..pem_for("localhost") },
+                TlsContents { key: other, ..contents_for("localhost") },
                 "config.toml:3:1: tls_cert_file with tls_key_file cannot be used: ",
             ),
         ] {
-            let error = certificate(pem).unwrap_err().to_string();
+            let error = tls(contents).unwrap_err().to_string();
             assert!(error.starts_with(told), "{error}");
         }
     }
 
     #[test]
     fn the_expiry_is_that_of_the_leaf() {
-        let expires_at = certificate(pem_for("localhost")).unwrap().shown.load().expires_at;
+        let expires_at = tls(contents_for("localhost")).unwrap().in_use.load().expires_at;
         // The default of rcgen.
         assert_eq!(expires_at.to_string(), "4096-01-01T00:00:00Z");
     }

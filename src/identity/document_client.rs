@@ -31,7 +31,7 @@ pub(super) struct DocumentClient(reqwest::Client);
 /// Why a document was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchFault {
-    #[error("cannot be fetched: {0}")]
+    #[error("cannot be fetched: {0}; check the address and the way to it")]
     Interrupted(String),
     #[error(
         "cannot be fetched: its server has a certificate that no trusted authority signed ({0}); if the authority is your own, name its certificate in network.ca_file"

@@ -275,6 +275,11 @@ impl Jwks {
         }
     }
 
+    /// Returns where the set is read.
+    pub(super) fn origin(&self) -> &KeySetOrigin {
+        &self.origin
+    }
+
     /// Returns whether the set is in a file.
     pub(super) fn is_file(&self) -> bool {
         matches!(self.origin, KeySetOrigin::File { .. })

@@ -222,7 +222,12 @@ impl Verifier {
             let Keys::Jwks(jwks) = &issuer.keys else { continue };
             if online || jwks.is_file() {
                 let dropped = jwks.probe().await.map_err(|fault| {
-                    KeyFault(format!("{}: issuer `{}`: its key set {fault}", issuer.rules.place, issuer.name))
+                    KeyFault(format!(
+                        "{}: issuer `{}`: its key set {} {fault}",
+                        issuer.rules.place,
+                        issuer.name,
+                        jwks.origin()
+                    ))
                 })?;
                 unused.extend(dropped.iter().map(|key| (Arc::clone(&issuer.name), key.clone())));
             }

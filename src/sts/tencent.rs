@@ -354,6 +354,7 @@ impl TencentSts {
             }
             ErrorClass::Transient => {
                 let retry_after = self.scheduler.retry_after(caller, request.priority);
+                let detail = format!("{}: {detail}", self.caller.host());
                 StsError::Unavailable { detail, retry_after }
             }
             ErrorClass::RequestRejected => {

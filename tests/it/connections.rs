@@ -293,7 +293,7 @@ async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
     assert_eq!(kept.expect("on the connection that it has").status(), 200);
 
     write_secret(&broker.dir().join("policies/key.pem"), &third.key);
-    broker.says("the changed certificate is not used; the present one stays in use");
+    broker.says("the changed TLS files are not used; what was read before stays in use");
     assert_eq!(second.client().get(&url).send().await.unwrap().status(), 200);
     let metrics = broker.metrics().await;
     assert!(metrics.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 1\n"));

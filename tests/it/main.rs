@@ -32,6 +32,7 @@ mod keys;
 mod lifecycle;
 mod lint;
 mod logins;
+mod mistakes;
 mod modules;
 mod monitoring;
 mod networks;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::support::{
     Answer, Answers, Broker, CannedSts, Setup, emulator,
-    metrics_page::{Metric, document, documented, names_what_exists},
+    metrics_page::{Metric, document, document_of_replicas, documented, names_what_exists},
     repository, token,
 };
 
@@ -95,6 +97,54 @@ fn every_query_of_the_document_names_metrics_and_labels_that_exist() {
     let queries = page.split("```promql\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     let seen: usize = queries.flat_map(str::lines).map(|query| names_what_exists(query, &metrics)).sum();
     assert!(seen > 10);
+}
+
+/// Where the documentation is published, until a release or an operator says where.
+const PUBLISHED: &str = "https://github.com/OWNER/NAME/blob/main/";
+
+#[test]
+fn every_alert_leads_to_its_section_of_the_documentation() {
+    let rules = std::fs::read_to_string(repository("deploy/prometheus/cosbroker.rules.yml")).unwrap();
+    let rules: Vec<_> = rules.lines().map(str::trim_start).collect();
+    let mut links = 0;
+    for link in rules.iter().filter_map(|line| line.strip_prefix("runbook_url: ")) {
+        let path = link.strip_prefix(PUBLISHED).unwrap_or_else(|| panic!("{link} is published elsewhere"));
+        let (page, section) = path.split_once('#').unwrap_or_else(|| panic!("{link} names no section"));
+        let page =
+            std::fs::read_to_string(repository(page)).unwrap_or_else(|error| panic!("{link}: {error}"));
+        let mut titles = page.lines().filter_map(|line| line.strip_prefix("### ")).map(str::to_lowercase);
+        assert!(titles.any(|title| title == section), "{link} leads nowhere");
+        links += 1;
+    }
+    let alerts = rules.iter().filter(|line| line.starts_with("- alert: ")).count();
+    assert!(alerts > 10);
+    assert_eq!(links, alerts);
+}
+
+#[test]
+fn every_panel_of_the_dashboard_shows_the_chosen_replicas_and_names_metrics_that_exist() {
+    let metrics = documented(&(document() + &document_of_replicas()));
+    let dashboard = std::fs::read_to_string(repository("deploy/grafana/cosbroker.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let mut seen = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
+        assert_eq!(targets.is_empty(), panel["type"] == "row", "{panel}");
+        for target in targets {
+            let query = target["expr"].as_str().unwrap();
+            seen += names_what_exists(query, &metrics);
+            // Each selector of series, and no other braces.
+            for selector in query.split('{').skip(1) {
+                assert!(selector.starts_with("job=\"$job\", instance=~\"$instance\""), "{query}");
+            }
+            // A metric without a selector has the series of every installation.
+            let bare = query.split("cosbroker_").skip(1).filter(|rest| {
+                !rest.trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_').starts_with('{')
+            });
+            assert_eq!(bare.count(), 0, "{query}");
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }
 
 #[tokio::test]

@@ -40,16 +40,24 @@ impl Operators {
 
     /// A client that knows the listener, and perhaps shows a certificate of an authority.
     fn client(&self, signed_by: Option<&Authority>) -> reqwest::Client {
+        self.builder(signed_by).build().unwrap()
+    }
+
+    /// As [`Self::client`], with a new connection for each request.
+    fn client_without_keep_alive(&self, signed_by: Option<&Authority>) -> reqwest::Client {
+        self.builder(signed_by).pool_max_idle_per_host(0).build().unwrap()
+    }
+
+    fn builder(&self, signed_by: Option<&Authority>) -> reqwest::ClientBuilder {
         let trusted = reqwest::Certificate::from_pem(self.servers.pem.as_bytes()).unwrap();
         let builder = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]);
         let builder = builder.redirect(reqwest::redirect::Policy::none());
-        let builder = match signed_by.map(|authority| authority.sign("prometheus")) {
+        match signed_by.map(|authority| authority.sign("prometheus")) {
             None => builder,
             Some((chain, key)) => {
                 builder.identity(reqwest::Identity::from_pem((key + &chain).as_bytes()).unwrap())
             }
-        };
-        builder.build().unwrap()
+        }
     }
 
     /// The status of `/metrics`; none if there was no answer.
@@ -107,8 +115,46 @@ async fn a_renewed_certificate_is_shown_and_a_mismatched_one_is_not() {
         }
         assert!(written.elapsed() < DEADLINE, "{metrics}");
     };
-    renewed.broker.says("the changed certificate is not used; the present one stays in use");
+    renewed.broker.says("the changed TLS files are not used; what was read before stays in use");
     assert!(metrics.contains("cosbroker_tls_certificate_stale{listener=\"public\"} 0\n"));
+}
+
+#[tokio::test]
+async fn changed_authorities_of_clients_are_used_and_a_file_without_any_is_not() {
+    let operators = start("client_ca_file = \"policies/ca.pem\"");
+    let before = operators.client(Some(&operators.clients));
+    assert_eq!(operators.status(&before).await, Some(200));
+
+    let changed = Operators { clients: Authority::new(), ..operators };
+    changed.broker.put_template("ca.pem", &changed.clients.pem);
+    let written = Instant::now();
+    // On a new connection each time.
+    while changed.status(&changed.client(Some(&changed.clients))).await != Some(200) {
+        assert!(written.elapsed() < MAX_RENEWAL.min(DEADLINE), "{}", changed.broker.log());
+    }
+    assert_eq!(changed.status(&before).await, Some(200), "an open connection goes on");
+
+    changed.broker.put_template("ca.pem", "no certificate");
+    changed.broker.says("the changed TLS files are not used; what was read before stays in use");
+    changed.broker.says("ca.pem holds no certificates in PEM; put that of the authority there");
+    assert_eq!(changed.status(&changed.client(Some(&changed.clients))).await, Some(200));
+    let metrics = before.get(changed.url("/metrics")).bearer_auth(TOKEN).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("cosbroker_tls_certificate_stale{listener=\"operators\"} 1\n"), "{metrics}");
+}
+
+/// A client whose authority is not one any more gets in neither anew nor by resuming the session that it had.
+#[tokio::test]
+async fn a_client_of_a_removed_authority_cannot_resume_its_session() {
+    let operators = start("client_ca_file = \"policies/ca.pem\"");
+    let removed = operators.client_without_keep_alive(Some(&operators.clients));
+    for connection in ["the first", "the session resumed"] {
+        assert_eq!(operators.status(&removed).await, Some(200), "{connection}");
+    }
+    let changed = Operators { clients: Authority::new(), ..operators };
+    changed.broker.put_template("ca.pem", &changed.clients.pem);
+    changed.broker.says("new connections use the changed TLS files");
+    assert_eq!(changed.status(&removed).await, None);
 }
 
 #[tokio::test]

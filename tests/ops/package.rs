@@ -1,6 +1,7 @@
 //! The artefacts that `make package` makes, and the shell scripts that make them. `make test` fetches umoci and shellcheck.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -11,6 +12,9 @@ use crate::support::{JWT_SECRET, binary, cosbroker, repository, write_secret};
 
 /// A small program, where it does not matter which.
 const STAND_IN: &str = "/bin/true";
+
+/// Where the source is published.
+const SOURCE_URL: &str = "https://git.example.com/cosbroker";
 
 /// What a command printed. Fails the test if the command failed.
 fn output(command: &mut Command) -> String {
@@ -28,7 +32,8 @@ fn tool(path: &str) -> Command {
 /// Runs a script of `deploy/package` and returns the path of the artefact.
 fn made(script: &str, binary: &Path, folder: &Path) -> PathBuf {
     let script = repository("deploy/package").join(script);
-    output(Command::new(script).arg(binary).arg(folder).env("SOURCE_DATE_EPOCH", "1700000000"));
+    let variables = [("SOURCE_DATE_EPOCH", "1700000000"), ("SOURCE_URL", SOURCE_URL)];
+    output(Command::new(script).arg(binary).arg(folder).envs(variables));
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("one artefact: {files:?}") };
     file.clone()
@@ -147,6 +152,8 @@ fn the_image_runs_the_service_as_an_unprivileged_user_and_says_what_it_is() {
     assert!(root.join("etc/ssl/certs/ca-certificates.crt").exists());
     assert!(root.join("var/lib/dpkg/status.d/libc6").exists());
     assert!(!root.join("bin/sh").exists());
+    let temporary = std::fs::metadata(root.join("tmp")).unwrap();
+    assert_eq!(temporary.permissions().mode() & 0o7777, 0o1777, "the sandbox writes its templates there");
     let version = output(&mut inside(&root, "usr/local/bin/cosbroker"));
     assert_eq!(version, format!("cosbroker {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -179,10 +186,18 @@ fn the_archive_holds_what_an_installation_by_hand_needs() {
         ("-rw-r--r--", "config.example.toml"),
         ("-rw-r--r--", "policies/upload.toml"),
         ("-rw-r--r--", "systemd/cosbroker.service"),
+        ("-rw-r--r--", "monitoring/prometheus.yml"),
+        ("-rw-r--r--", "monitoring/cosbroker.rules.yml"),
+        ("-rw-r--r--", "monitoring/cosbroker.json"),
     ] {
         let line = format!("{mode} 0/0 {root}/{file}");
         assert!(listing.contains(&line), "{line} is missing: {listing:#?}");
     }
+    let rules = format!("{root}/monitoring/cosbroker.rules.yml");
+    let rules = output(Command::new("tar").arg("-xOf").arg(&archive).arg(rules));
+    let links: Vec<_> = rules.lines().filter(|line| line.contains("runbook_url: ")).collect();
+    let published = format!("{SOURCE_URL}/blob/v{}/docs/operate/", env!("CARGO_PKG_VERSION"));
+    assert!(!links.is_empty() && links.iter().all(|link| link.contains(&published)), "{links:#?}");
 }
 
 #[test]

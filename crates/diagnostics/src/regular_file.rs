@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     path::Path,
 };
 
@@ -40,10 +40,13 @@ impl ReadFault {
     /// Returns how to fix it.
     pub fn help(&self, path: &Path) -> String {
         match self {
-            Self::Unreadable(_) => {
-                "check that it exists, is UTF-8 text where text is expected, and is readable by this user"
-                    .to_owned()
+            Self::Unreadable(error) => match error.kind() {
+                ErrorKind::NotFound => "create it, or correct its path",
+                ErrorKind::PermissionDenied => "let this user read it, and enter its folders",
+                ErrorKind::InvalidData => "save it as text in UTF-8",
+                _ => "check that it is a file of a disk that works",
             }
+            .to_owned(),
             Self::NotAFile(_) => "name a file".to_owned(),
             Self::TooLarge(_) => "remove it, or name another file".to_owned(),
             Self::Exposed(_) => format!("run `chmod 600 {}`", path.display()),
@@ -158,7 +161,11 @@ mod tests {
             (at("link-to-fifo"), "is a pipe; name a file"),
             (at("socket"), "is a socket; name a file"),
             ("/dev/zero".into(), "is a device; name a file"),
-            (at("missing"), "cannot be read: No such file"),
+            (
+                at("missing"),
+                "cannot be read: No such file or directory (os error 2); create it, or correct its path",
+            ),
+            (at("file/below"), "correct its path"),
         ] {
             assert!(fault(&path).contains(message), "{path:?}: {}", fault(&path));
         }

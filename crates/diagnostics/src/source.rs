@@ -1,7 +1,7 @@
 //! A TOML file that a user wrote, and the places of problems in it.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     diagnostic::{Diagnostic, FilePlace, Place},
-    regular_file::{ReadFault, read_regular_file},
+    regular_file::read_regular_file,
     text_safety::to_single_line,
     toml_error,
 };
@@ -48,7 +48,7 @@ impl Source {
         let path = path.into();
         let read = read_regular_file(&path, max_bytes).and_then(|bytes| {
             String::from_utf8(bytes)
-                .map_err(|error| ReadFault::Unreadable(io::Error::other(error.utf8_error())))
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()).into())
         });
         match read {
             Ok(text) => Ok(Self { path, text }),
@@ -80,7 +80,8 @@ impl Source {
     /// The first problem, with its line and column; for a misspelt key also the nearest known one.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(&self.text).map_err(|error| {
-            let toml_error::Explained { message, help } = toml_error::explain(error.message());
+            let written = error.span().and_then(|span| self.text.get(span)).unwrap_or_default();
+            let toml_error::Explained { message, help } = toml_error::explain(error.message(), written);
             match error.span() {
                 Some(span) => self.problem(span, message, help),
                 None => Diagnostic::of_file(&self.path, message, help),

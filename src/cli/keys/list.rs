@@ -37,7 +37,7 @@ pub(super) struct Options {
     #[arg(long, allow_hyphen_values = true)]
     prefix: Option<String>,
     /// The maximum number of keys in the list.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LISTED)))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = limit)]
     limit: u32,
     /// The output format.
     #[arg(long, value_enum, default_value = "human")]
@@ -55,6 +55,11 @@ pub(super) struct RevokedOptions {
     format: Format,
     #[command(flatten)]
     listener: ListenerOptions,
+}
+
+fn limit(text: &str) -> Result<u32, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
+    limit.ok_or_else(|| format!("write a whole number from 1 to {MAX_LISTED}"))
 }
 
 impl Options {

@@ -35,6 +35,7 @@ impl Settings<'_> {
             [server]
             listen = "{listen}"
             drain_delay = "0s"
+            max_connections = 1000
             cors_origins = {origins}
             [admin]
             listen = "{admin_listen}"

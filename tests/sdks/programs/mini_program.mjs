@@ -1,27 +1,13 @@
 // cos-wx-sdk-v5 in its default settings with the sandbox: node mini_program.mjs BROKER CLOUD. One JSON line per step.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 
-import { runtime } from "./mini_program_runtime.mjs";
+import { start } from "./mini_program_runtime.mjs";
 import { app, attempt, BUCKET, FILES, scenario, tokenOf } from "./scenario.mjs";
 
 const [broker, cloud] = process.argv.slice(2);
-const folder = mkdtempSync(join(tmpdir(), "cosbroker-mini-program-"));
-const FilePath = join(folder, "upload.bin");
-globalThis.wx = runtime(cloud, folder);
-// The names of a browser are declared in that runtime, without a value.
-globalThis.window = undefined;
-const COS = createRequire(import.meta.url)("cos-wx-sdk-v5");
-
-// The SDK writes advice to standard output.
-const print = console.log;
-console.log = console.warn = console.error = () => {};
-
 const world = {
-  COS,
+  ...start(cloud),
   ways: {
     defaults: {},
     http: { Protocol: "http:" },
@@ -29,13 +15,7 @@ const world = {
   },
   broker,
   cloud,
-  say: (line) => print(JSON.stringify(line)),
   blob: (bytes) => bytes.buffer,
-  file(bytes) {
-    writeFileSync(FilePath, bytes);
-    return { FilePath };
-  },
-  download: { DataType: "arraybuffer" },
 };
 
 /** What only mini-programs do: upload with a form, and download with the runtime. */
@@ -58,9 +38,5 @@ async function downloaded(cos, { Bucket, Region, Key }) {
   return `${statusCode} ${readFileSync(tempFilePath, "utf8")}`;
 }
 
-try {
-  await forms();
-  await scenario(world);
-} finally {
-  rmSync(folder, { recursive: true });
-}
+await forms();
+await scenario(world);

@@ -1,14 +1,39 @@
 // The parts of WeChat's runtime for mini-programs that cos-wx-sdk-v5 uses, in Node. A mini-program connects with HTTPS
 // only; here what is for COS reaches the sandbox, with plain HTTP.
 
-import { promises as fs } from "node:fs";
+import { promises as fs, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const COS_DOMAINS = /\.(myqcloud\.com|tencentcos\.cn)$/;
 
+/** Starts the runtime and cos-wx-sdk-v5 in it: the SDK, `say`, which prints a line of JSON, and files to upload. */
+export function start(cloud) {
+  const folder = mkdtempSync(join(tmpdir(), "cosbroker-mini-program-"));
+  process.on("exit", () => rmSync(folder, { recursive: true }));
+  globalThis.wx = runtime(cloud, folder);
+  // The names of a browser are declared in that runtime, without a value.
+  globalThis.window = undefined;
+  const COS = createRequire(import.meta.url)("cos-wx-sdk-v5");
+  // The SDK writes advice to standard output.
+  const print = console.log;
+  console.log = console.warn = console.error = () => {};
+  const FilePath = join(folder, "upload.bin");
+  return {
+    COS,
+    say: (line) => print(JSON.stringify(line)),
+    file(bytes) {
+      writeFileSync(FilePath, bytes);
+      return { FilePath };
+    },
+    download: { DataType: "arraybuffer" },
+  };
+}
+
 /** Returns the global object `wx`. It connects to `cloud` for every host of COS, and downloads into `folder`. */
-export function runtime(cloud, folder) {
+function runtime(cloud, folder) {
   const stored = new Map();
   return {
     canIUse: () => true,

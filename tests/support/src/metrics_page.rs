@@ -49,8 +49,9 @@ pub fn names_what_exists(query: &str, metrics: &BTreeMap<String, Metric>) -> usi
     let names = names.filter(|name| name.starts_with("cosbroker_"));
     names
         .map(|name| {
-            let of_histogram = name.strip_suffix("_bucket").filter(|name| metrics[*name].kind == "histogram");
-            let metric = metrics.get(of_histogram.unwrap_or(name));
+            let part_of = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let part_of = part_of.filter(|name| metrics.contains_key(*name));
+            let metric = metrics.get(part_of.unwrap_or(name));
             let metric = metric.unwrap_or_else(|| panic!("{name} in {query}"));
             let matched = query.split_once(&format!("{name}{{")).map_or("", |(_, rest)| rest);
             for matcher in matched.split('}').next().unwrap().split(',').filter(|one| !one.is_empty()) {
