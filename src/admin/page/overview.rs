@@ -5,8 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::{
-    fleet,
-    headline,
+    fleet, headline,
     keys::{self, Search},
     language::Language,
     layout::{self, Place, badge},
@@ -86,9 +85,6 @@ fn severity_class(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "bad",
         Severity::Warning => "warning",
-    }
-}
-
     }
 }
 
