@@ -32,8 +32,7 @@ const LIVE_USERS: u64 = 100_000;
 const MEASURED_USERS: u64 = 1000;
 const FIRST_REQUESTS: u64 = 20_000;
 const WARM_UP_REQUESTS: u64 = 1000;
-/// A million would take ten minutes alone, at the speed of first requests.
-const GROWTH: [u64; 3] = [1000, 100_000, 300_000];
+const GROWTH: [u64; 3] = [1000, 100_000, 1_000_000];
 const ROUNDS: usize = 5;
 const TEMPLATES: usize = 500;
 /// As many first requests are under way at once.
