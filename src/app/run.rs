@@ -44,8 +44,6 @@ impl App {
     }
 
     async fn serve(self) -> Result<(), StartError> {
-        // The history begins before the first request, which its first sample must not contain.
-        self.admin.record_sample();
         let background = Background::default();
         let admin = Arc::clone(&self.admin);
         let (replicas, name) = (self.replicas, replica_name(self.public.0));
@@ -56,6 +54,9 @@ impl App {
             // Before the first request: a user whom an operator revoked at another replica gets nothing here.
             replicas.wait_until_started().await;
         }
+        // The history begins before the first request, which its first sample must not contain, and after the first look
+        // at Redis, so that what is not known before raises no alarm.
+        self.admin.record_sample();
         // In the background: a hanging issuer must not keep the process from stopping.
         background.spawn(async move { self.verifier.warm_up().await });
         background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));

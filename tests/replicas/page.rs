@@ -1,14 +1,17 @@
 //! Each replica shows all of them, on its page and in its status.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    fleet::{fleet, setup, shown, wait_until},
+    fleet::{fleet, request_all, setup, shown, start, wait_until},
     redis_server::RedisServer,
-    support::{Answer, Answers, Broker, CannedSts, token, write_secret},
+    support::{Answer, Answers, Broker, CannedSts, DEADLINE, token, write_secret},
 };
 
 /// The section of the page that shows the replicas.
@@ -46,6 +49,7 @@ async fn the_page_of_any_replica_shows_all_and_says_who_is_heard_of_no_more() {
             assert_eq!(member["this"], other.public == broker.public, "{member}");
             assert!(member["present"] == true && member["ready"] == true, "{member}");
             assert!(member["breaker"] == "closed" && member["templates_outdated"] == false, "{member}");
+            assert!(member["alarm"].is_null(), "{member}");
             assert_eq!((&member["sts_calls_allowed"], &member["quota_shared"]), (&600.into(), &true.into()));
         }
         let page = section(broker, "en").await;
@@ -65,8 +69,9 @@ async fn the_page_of_any_replica_shows_all_and_says_who_is_heard_of_no_more() {
     assert!(page.contains("not heard of"), "{page}");
     assert_eq!(left.figure(&["cosbroker_replicas"]).await, 1);
     wait_until(left, |shown| member(shown, &killed).is_none()).await;
-    let entries = redis.keys("*:replicas:*");
-    assert_eq!(redis.cli(&["hlen", &entries[0]]), "1", "what it told is removed");
+    // What it told is removed from Redis as well.
+    let entries = redis.keys("*:replicas:*")[0].clone();
+    wait_until(left, |_| redis.cli(&["hlen", &entries]) == "1").await;
 }
 
 #[tokio::test]
@@ -102,6 +107,30 @@ async fn a_replica_with_older_templates_or_an_alarm_is_marked_on_every_page() {
     // The others learn of an alarm once its replica has looked at its alarms, as for its own page.
     wait_until(&brokers[0], |shown| member(shown, &brokers[1]).unwrap()["alarm"] == "warning").await;
     assert_eq!(section(&brokers[0], "en").await.matches(">warning<").count(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_call_sts_is_not_ready_on_the_page_of_the_others() {
+    let redis = RedisServer::start();
+    let sts = CannedSts::start(Answers::Key(1800));
+    let replica = || setup(sts.address, &format!("{:?}", redis.url()), 2).with("\"1m\"", "\"2s\"");
+    let brokers = [start(replica()), start(replica())];
+    wait_until_all_are_shown(&brokers).await;
+    sts.answers(Answers::Reset);
+    request_all(&brokers[1..], (0..30).map(|user| format!("user{user}"))).await;
+    let started = Instant::now();
+    loop {
+        // A look at its alarms, of which it then tells.
+        shown(&brokers[1]).await;
+        let page = section(&brokers[0], "en").await;
+        if [">not ready<", ">critical<", "the circuit to STS is open"].iter().all(|part| page.contains(part))
+        {
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{page}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(member(&shown(&brokers[0]).await, &brokers[0]).unwrap()["ready"], true);
 }
 
 #[tokio::test]
