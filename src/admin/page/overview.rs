@@ -67,11 +67,15 @@ fn alarms(language: Language, status: &Status) -> Markup {
             ul.alarms {
                 @for alarm in &status.alarms {
                     li.(severity_class(alarm.severity)) {
-                        (badge(severity_class(alarm.severity), language.text(severity_name(alarm.severity))))
-                        " "
-                        b { (language.cause(&alarm.what)) } (language.text(". ")) (language.cause(alarm.help)) (language.text(". "))
-                        @if let Some(since) = alarm.since {
-                            span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
+                        p {
+                            (badge(severity_class(alarm.severity), language.text(severity_name(alarm.severity))))
+                            " " b { (language.cause(&alarm.what)) }
+                        }
+                        p.help {
+                            (language.cause(alarm.help)) (language.text(". "))
+                            @if let Some(since) = alarm.since {
+                                span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
+                            }
                         }
                     }
                 }
