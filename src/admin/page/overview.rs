@@ -182,7 +182,7 @@ fn active_keys(language: Language, status: &Status, issuers: &[String]) -> Marku
                 @if forgotten > 0 {
                     (language.sentence("; {} more are not listed, for lack of memory", &[html! { (count(forgotten)) }]))
                 }
-                ". "
+                (language.text(". "))
                 @match revoked {
                     0 => (language.text("No user is revoked.")),
                     1 => a href="/keys" { (language.text("1 user is revoked.")) },
