@@ -158,7 +158,7 @@ impl Conditions<'_> {
 
     fn failing_alarm(&self) -> Option<Alarm> {
         let rates = self.rates.filter(|rates| rates.server_errors_per_second > 0.0)?;
-        let failing = (rates.server_errors_per_second / rates.requests_per_second * 100.0).min(100.0);
+        let failing = (rates.server_errors_per_second / rates.requests_per_second * 100.0).clamp(0.1, 100.0);
         Some(Alarm::new(
             AlarmKind::Failing,
             format!(
@@ -180,10 +180,11 @@ impl Conditions<'_> {
 
     fn sts_failures_alarm(&self) -> Option<Alarm> {
         let rates = self.rates.filter(|rates| rates.sts_failures_per_second > 0.0)?;
-        let failed = rates.sts_failures_per_second / rates.sts_calls_per_second * 100.0;
+        // Some is never shown as none.
+        let failed = (rates.sts_failures_per_second / rates.sts_calls_per_second * 100.0).max(0.1);
         Some(Alarm::new(
             AlarmKind::StsFailures,
-            format!("{failed:.0} % of the calls to STS failed in the last minute"),
+            format!("{failed:.1} % of the calls to STS failed in the last minute"),
             "see the codes in cosbroker_sts_calls_total: correct source credentials or templates that STS rejects; other failures are retried",
         ))
     }

@@ -188,7 +188,7 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         }
         "{} is the shadow of no template and has no effect." => "{} 不是任何模板的影子，不起作用。",
         "Template" => "模板",
-        "99 %" => "99 分位",
+        "99th percentile" => "99 分位",
         "Refused per second" => "每秒拒绝",
         "Home" => "主目录",
         "Key lifetime" => "密钥有效期",

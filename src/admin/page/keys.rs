@@ -213,7 +213,7 @@ fn user(
     html! {
         section.principal {
             h2 { (name(subject)) " " span.soft { (printable(issuer)) } }
-            p { (count_and_expiry(language, active.active, active.expires_last_at, now)) "." }
+            p { (count_and_expiry(language, active.active, active.expires_last_at, now)) (language.text(".")) }
             @match revoked {
                 Some(principal) => {
                     p {
@@ -248,7 +248,7 @@ fn summary(language: Language, search: &Search, page: &CredentialPage) -> Markup
         @if coverage.forgotten > 0 {
             (language.sentence(", without {} for lack of memory", &[html! { (count(coverage.forgotten)) }]))
         }
-        "."
+        (language.text("."))
     }
 }
 

@@ -68,11 +68,15 @@ fn alarms(language: Language, status: &Status) -> Markup {
             ul.alarms {
                 @for alarm in &status.alarms {
                     li.(severity_class(alarm.severity)) {
-                        (badge(severity_class(alarm.severity), language.text(alarm.severity.name())))
-                        " "
-                        b { (language.cause(&alarm.what)) } (language.text(". ")) (language.cause(alarm.help)) (language.text(". "))
-                        @if let Some(since) = alarm.since {
-                            span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
+                        p {
+                            (badge(severity_class(alarm.severity), language.text(alarm.severity.name())))
+                            " " b { (language.cause(&alarm.what)) }
+                        }
+                        p.help {
+                            (language.cause(alarm.help)) (language.text(". "))
+                            @if let Some(since) = alarm.since {
+                                span.soft { (language.sentence("Since {}.", &[ago(language, since, status.now)])) }
+                            }
                         }
                     }
                 }
@@ -172,7 +176,7 @@ fn active_keys(language: Language, status: &Status, issuers: &[String]) -> Marku
                 @if forgotten > 0 {
                     (language.sentence("; {} more are not listed, for lack of memory", &[html! { (count(forgotten)) }]))
                 }
-                ". "
+                (language.text(". "))
                 @match revoked {
                     0 => (language.text("No user is revoked.")),
                     1 => a href="/keys" { (language.text("1 user is revoked.")) },

@@ -236,8 +236,8 @@ fn difference(language: Language, now: &str, next: &str) -> Markup {
             p.soft { (language.text("Nothing.")) }
         } @else {
             pre {
-                @for line in &removed { del { "- " (line) } "\n" }
-                @for line in &added { ins { "+ " (line) } "\n" }
+                @for line in &removed { del { "- " (line) } }
+                @for line in &added { ins { "+ " (line) } }
             }
         }
     }

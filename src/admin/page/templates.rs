@@ -21,7 +21,7 @@ use diagnostics::printable;
 use templates::{ShadowReport, TemplateStatus};
 
 /// The length of a version as shown.
-const VERSION_DIGITS: usize = 12;
+const VERSION_DIGITS: usize = 8;
 /// The number of templates on one page.
 const MAX_ROWS: usize = 20;
 
@@ -82,7 +82,7 @@ fn columns(view: View) -> [Column; 8] {
         ordered("Template", TemplateOrder::Name),
         ordered("Requests per second", TemplateOrder::Requests),
         ordered("Hit rate", TemplateOrder::HitRate),
-        ordered("99 %", TemplateOrder::Latency),
+        ordered("99th percentile", TemplateOrder::Latency),
         ordered("Refused per second", TemplateOrder::Refused),
         Column::plain("Home"),
         Column::plain("Key lifetime"),
