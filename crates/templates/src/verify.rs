@@ -122,12 +122,12 @@ impl ConfinedPolicy {
         &self.home
     }
 
-    /// Returns the size in bytes of the texts that it does not share.
     /// Returns a hash of the policy without the home: with the home, it identifies the policy.
     pub(super) fn shape_fingerprint(&self) -> Fingerprint {
         self.shape.fingerprint()
     }
 
+    /// Returns the size in bytes of the texts that it does not share.
     pub(super) fn weight(&self) -> usize {
         self.shape.own_bytes() + self.home.len()
     }
