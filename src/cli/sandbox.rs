@@ -156,12 +156,7 @@ impl Options {
     /// Reports the problems that the generated configuration would have, with the names of the options.
     fn check(&self) -> anyhow::Result<()> {
         self.check_addresses()?;
-        if let Some(dir) = self.templates.as_deref() {
-            anyhow::ensure!(
-                dir.is_dir(),
-                "--templates {}: is no folder; give one with a template {DEFAULT_FILE}, or leave the option out",
-                dir.display()
-            );
+        if let Some(dir) = self.templates.as_deref().filter(|dir| dir.is_dir()) {
             anyhow::ensure!(
                 dir.join(DEFAULT_FILE).exists(),
                 "--templates {}: holds no {DEFAULT_FILE}; the sandbox's default template is `upload`, so add a file {DEFAULT_FILE}",

@@ -28,7 +28,11 @@ impl TemplatesDir {
     /// Returns the given folder, or a temporary one with the built-in templates.
     pub(super) fn open(given: Option<&Path>) -> anyhow::Result<Self> {
         match given {
-            Some(dir) => Ok(Self::Given(std::path::absolute(dir)?)),
+            Some(dir) if dir.is_dir() => Ok(Self::Given(std::path::absolute(dir)?)),
+            Some(dir) => anyhow::bail!(
+                "--templates {}: is no folder; give one with a template {DEFAULT_FILE}, or leave the option out",
+                dir.display()
+            ),
             None => Ok(Self::BuiltIn(write_templates().map_err(|error| {
                 anyhow::anyhow!(
                     "the built-in templates cannot be written: {error}; create that folder, name an existing one in TMPDIR, or give --templates"
