@@ -15,7 +15,9 @@ mod layout;
 mod overview;
 mod quantity;
 mod refusals;
+mod revocation;
 mod services;
+mod session;
 mod template;
 mod templates;
 mod traffic;
@@ -26,31 +28,28 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, LOCATION, REFERRER_POLICY,
-            VARY, X_CONTENT_TYPE_OPTIONS,
+            ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY, VARY,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     web,
 };
 use maud::{Markup, html};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
+pub(super) use self::session::login_page;
 use self::{
     advice::SettingsForm,
-    keys::{RevocationAction, Search},
+    keys::Search,
     language::Language,
     layout::Place,
+    revocation::RevocationAction,
+    session::{login, logout, redirect_home},
     template::{Inquiry, TemplatePage},
     view::Choices,
 };
 use super::{
-    AdminState,
-    api::refuse_cross_site,
-    auth::{self, AuthFailure, Now},
-    client,
-    error::AdminError,
-    keys::NamedUser,
-    resource_allowing, seconds_to_wait,
+    AdminState, api::refuse_cross_site, client, error::AdminError, keys::NamedUser, resource_allowing,
 };
 use crate::http::{GET_OR_HEAD, get_or_head, query};
 
@@ -258,7 +257,7 @@ async fn confirm(
         let user = user?;
         let issuer = state.issuer(user.issuer)?;
         let active = state.services.cache.active_credentials(&keys::count_of_user(&issuer, &user.subject));
-        Ok(keys::confirmation(language, action, &issuer, &user.subject, &active))
+        Ok(revocation::confirmation(language, action, &issuer, &user.subject, &active))
     })
     .await
 }
@@ -291,66 +290,9 @@ async fn apply(
             RevocationAction::Revoke => state.revoke(user, client),
             RevocationAction::Restore => state.restore(user, client),
         }?;
-        Ok(keys::result(language, action, &revocation))
+        Ok(revocation::result(language, action, &revocation))
     })
     .await
-}
-
-#[derive(Deserialize)]
-struct LoginForm {
-    token: String,
-}
-
-/// Returns the page that a browser gets before it is logged in.
-pub(super) fn login_page(headers: &HeaderMap, problem: Option<&str>) -> HttpResponse {
-    html_response(StatusCode::UNAUTHORIZED, layout::login(language(headers), LOGIN_PATH, problem))
-}
-
-async fn login(
-    state: web::Data<AdminState>,
-    request: HttpRequest,
-    form: Option<web::Form<LoginForm>>,
-) -> HttpResponse {
-    let language = language(request.headers());
-    if let Err(error) = refuse_cross_site(&request) {
-        return error_page(language, &error);
-    }
-    // A client that forges the scheme only restricts its own cookie.
-    let secure = state.uses_tls || request.connection_info().scheme() == "https";
-    let token = form.as_ref().map_or("", |form| form.token.trim());
-    let (client, now) = (client(&request), Now::of(&*state.services.clock));
-    match state.auth.login(token, secure, client, now, &*state.services.entropy) {
-        Ok(cookie) => {
-            secured(HttpResponse::SeeOther()).cookie(cookie).insert_header((LOCATION, "/")).finish()
-        }
-        Err(AuthFailure::MustWait(wait)) => {
-            state.count_failed_login(client);
-            let seconds = seconds_to_wait(wait).to_string();
-            let problem = language
-                .format("Too many wrong tokens came from this address. Try again in {} s.", &[&seconds]);
-            login_page(request.headers(), Some(&problem))
-        }
-        Err(AuthFailure::InvalidToken | AuthFailure::HostNotLoopback) => {
-            state.count_failed_login(client);
-            login_page(request.headers(), Some(language.text("This is not the token of [admin].")))
-        }
-    }
-}
-
-/// Redirects a browser that opens the address of the login form.
-async fn redirect_home() -> HttpResponse {
-    secured(HttpResponse::SeeOther()).insert_header((LOCATION, "/")).finish()
-}
-
-async fn logout(state: web::Data<AdminState>, request: HttpRequest) -> HttpResponse {
-    let language = language(request.headers());
-    if let Err(error) = refuse_cross_site(&request) {
-        return error_page(language, &error);
-    }
-    if let Some(cookie) = request.cookie(auth::COOKIE_NAME) {
-        state.auth.logout(&cookie, state.services.clock.now());
-    }
-    secured(HttpResponse::SeeOther()).cookie(auth::logout_cookie()).insert_header((LOCATION, "/")).finish()
 }
 
 async fn style() -> HttpResponse {
