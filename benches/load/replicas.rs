@@ -101,7 +101,8 @@ pub(crate) fn hits(binary: &Path, cloud: &str) -> Result<[Served; 2], BenchError
         }
     }
     let [_, shares] = &brokers;
-    if !String::from_utf8_lossy(&fetch(&shares.operators, "/metrics")?.body).contains("cosbroker_redis_up 1") {
+    if !String::from_utf8_lossy(&fetch(&shares.operators, "/metrics")?.body).contains("cosbroker_redis_up 1")
+    {
         return Err("the broker does not use Redis".into());
     }
     for _ in 0..ROUNDS {
