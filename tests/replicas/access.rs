@@ -1,11 +1,11 @@
 //! A Redis that asks who comes: TLS, a password, and an access control list with no more than the page names.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use crate::{
-    fleet::{setup, start, status_of},
+    fleet::{scoped, setup, start, status_of},
     redis_server::RedisServer,
-    support::{Answers, CannedSts, repository, token, write_secret},
+    support::{Answers, CannedSts, DEADLINE, repository, token, write_secret},
 };
 
 /// The rights that the page names, as one list.
@@ -34,7 +34,9 @@ async fn the_documented_rights_are_enough_over_tls_with_a_password() {
     let login = format!("{url}\nusername = \"broker\"\npassword_file = \"redis.password\"");
     let brokers: Vec<_> = (0..2)
         .map(|_| {
-            let setup = setup(sts.address, &login, 2).with_section("network", "ca_file = \"redis.pem\"");
+            let setup = setup(sts.address, &login, 2)
+                .with_section("network", "ca_file = \"redis.pem\"")
+                .with("per_user = \"off\"", "per_user = \"10/minute\"");
             let broker = setup.start_with(|dir| {
                 write_secret(&dir.join("redis.key"), &"ab".repeat(32));
                 write_secret(&dir.join("redis.password"), "password-canary\n");
@@ -47,6 +49,12 @@ async fn the_documented_rights_are_enough_over_tls_with_a_password() {
     let alice = token("alice");
     assert!(status_of(&brokers[0].get("/v1/credentials", &alice).await).1.contains("stored"));
     assert!(status_of(&brokers[1].get("/v1/credentials", &alice).await).1.contains("detail=shared"));
+    assert_eq!(scoped(&brokers[0], "alice", "photos").await.status, 200);
+    let started = Instant::now();
+    // Each replica admits one request without counting.
+    while redis.keys_in(2, "*:requests:*").is_empty() || redis.keys_in(2, "*:scopes:*").is_empty() {
+        assert!(started.elapsed() < DEADLINE, "{:?}", redis.keys_in(2, "*"));
+    }
     let mallory = serde_json::json!({"issuer": "https://id.test/", "subject": "mallory"});
     brokers[0].operators_post("/api/revoke", &mallory).await;
     brokers[1].says("user revoked");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     redis_server::RedisServer,
@@ -44,6 +44,13 @@ pub(crate) async fn request_all(brokers: &[Broker], users: impl IntoIterator<Ite
         async move { broker.get("/v1/credentials", &token(&user)).await }
     });
     join_all(requests).await
+}
+
+/// Requests a key for a folder of the user's home.
+pub(crate) async fn scoped(broker: &Broker, user: &str, folder: &str) -> Answer {
+    let scope = json!({"scope": [{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000",
+        "region": "ap-guangzhou", "prefix": format!("users/{user}/{folder}/*")}]});
+    broker.post("/v1/credentials", &token(user), scope.to_string()).await
 }
 
 /// The id of the key in an answer.

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::{
-    fleet::{setup, start, status_of, wait_until},
+    fleet::{scoped, setup, start, status_of, wait_until},
     redis_server::RedisServer,
-    support::{Answer, Answers, Broker, CannedSts, DEADLINE, token},
+    support::{Answers, Broker, CannedSts, DEADLINE, token},
 };
 
 /// So few in an hour that none is allowed again during a test.
@@ -86,13 +84,6 @@ async fn without_redis_each_replica_has_the_limit() {
         // Five are not counted.
         assert_eq!(served(broker, "alice", None).await, PER_HOUR + 5);
     }
-}
-
-/// Requests a key for a scope.
-async fn scoped(broker: &Broker, user: &str, folder: &str) -> Answer {
-    let scope = json!({"scope": [{"action": "name/cos:PutObject", "bucket": "examplebucket-1250000000",
-        "region": "ap-guangzhou", "prefix": format!("users/{user}/{folder}/*")}]});
-    broker.post("/v1/credentials", &token(user), scope.to_string()).await
 }
 
 #[tokio::test]

@@ -99,7 +99,13 @@ impl RedisServer {
 
     /// The names of the keys that a pattern matches.
     pub(crate) fn keys(&self, pattern: &str) -> Vec<String> {
-        self.cli(&["--raw", "keys", pattern]).lines().map(str::to_owned).collect()
+        self.keys_in(0, pattern)
+    }
+
+    /// Those in a database.
+    pub(crate) fn keys_in(&self, database: u32, pattern: &str) -> Vec<String> {
+        let keys = self.cli(&["-n", &database.to_string(), "--raw", "keys", pattern]);
+        keys.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -1,23 +1,36 @@
 //! What lies in Redis tells nothing, and what others put there is not used.
 
+use std::time::Instant;
+
 use crate::{
-    fleet::{fleet, key_id, request_all, setup, shown, start, status_of},
+    fleet::{fleet, key_id, request_all, scoped, setup, shown, start, status_of},
     redis_server::RedisServer,
-    support::{Answers, CannedSts, SECRET_ID, SECRET_KEY, token, write_secret},
+    support::{Answers, CannedSts, DEADLINE, SECRET_ID, SECRET_KEY, token, write_secret},
 };
 
 #[tokio::test]
 async fn nothing_in_redis_is_readable() {
     let redis = RedisServer::start();
     let sts = CannedSts::start(Answers::Key(1800));
-    let brokers = fleet(sts.address, &redis, 2);
+    let url = format!("{:?}", redis.url());
+    let replica = || setup(sts.address, &url, 2).with("per_user = \"off\"", "per_user = \"10/minute\"");
+    let brokers = [start(replica()), start(replica())];
     request_all(&brokers, ["alice".to_owned(), "bob".to_owned()]).await;
+    assert_eq!(scoped(&brokers[0], "alice", "photos").await.status, 200);
+    let started = Instant::now();
+    while redis.keys("*:requests:*").is_empty() {
+        assert!(started.elapsed() < DEADLINE, "no request is counted");
+    }
     let revoked = serde_json::json!({"issuer": "https://id.test/", "subject": "mallory"});
     assert_eq!(brokers[0].operators_post("/api/revoke", &revoked).await.status, 200);
     brokers[1].says("user revoked");
     redis.cli(&["save"]);
     let mut dump = redis.cli_bytes(&["--raw", "keys", "*"]);
-    assert!(redis.keys("*:key:*").len() == 2 && redis.keys("*:revocations:*").len() == 1);
+    assert!(
+        redis.keys("*:key:*").len() == 3
+            && redis.keys("*:scopes:*").len() == 1
+            && redis.keys("*:revocations:*").len() == 1
+    );
     for key in redis.keys("*") {
         for read in ["get", "hgetall"] {
             dump.extend(redis.cli_bytes(&["--raw", read, &key]));
@@ -34,6 +47,7 @@ async fn nothing_in_redis_is_readable() {
         "mallory",
         "id.test",
         "users/",
+        "photos",
         "examplebucket",
         "upload",
         policy,
