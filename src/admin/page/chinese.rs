@@ -180,6 +180,7 @@ pub(super) fn chinese(english: &str) -> Option<&'static str> {
         "not heard of" => "失联",
         "for {}; before:" => "已 {}；此前：",
         "not ready" => "未就绪",
+        "the circuit to STS is open" => "STS 熔断器已断开",
         // templates
         "Templates" => "模板",
         "The folder is active. Last read {}." => "目录已生效，最近读取于{}。",
