@@ -89,7 +89,7 @@ vendor-suites: oracle sdk
 
 copied-checkout = if [ -n "$(2)" ]; then mkdir -p $(VENDOR_SUITES)/$(1) && git -C "$(2)" archive HEAD | tar -x -C $(VENDOR_SUITES)/$(1); fi
 
-# The release build beside other servers, for less than ten minutes on a quiet machine of two cores: prints the goals and
+# The release build beside other servers, for twelve minutes on a quiet machine of two cores: prints the goals and
 # what was reached, and writes docs/understand/performance.md.
 bench: peers valgrind redis
 	$(CARGO) build --profile bench-release --locked --bin cosbroker

@@ -14,7 +14,7 @@ use runtime::{
 };
 use serde_json::Value;
 
-use crate::{Answer, SECRET_ID, SECRET_KEY};
+use crate::{Answer, SECRET_ID, SECRET_KEY, http_client};
 
 /// A cloud with the operator's account.
 pub fn cloud(issuer: &str, clock: &Arc<MovableClock>) -> CloudEmulator {
@@ -58,7 +58,7 @@ pub fn emulator_with(weakness: Option<Weakness>) -> (SocketAddr, Arc<StsEmulator
 
 /// Adds a fault to the emulator at this address.
 pub async fn inject_fault(cloud: SocketAddr, fault: &Value) {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http_client();
     let answer = Answer::of(http.post(format!("http://{cloud}/faults")).body(fault.to_string())).await;
     assert_eq!(answer.status, 201, "{answer:?}");
 }

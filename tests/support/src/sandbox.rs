@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Answer, Signal, cosbroker, log::Log, repository, send_signal};
+use super::{Answer, Signal, cosbroker, http_client, log::Log, repository, send_signal};
 
 /// A running `cosbroker sandbox`, stopped at the end of the test.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Sandbox {
             _temporary: temporary,
             printed,
             log,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: http_client(),
         }
     }
 

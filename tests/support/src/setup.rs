@@ -11,7 +11,8 @@ use rustix::pipe::fcntl_setpipe_size;
 use serde_json::Value;
 
 use crate::{
-    Broker, DEADLINE, JWT_SECRET, SECRET_ID, SECRET_KEY, binary, log::Log, repository, write_secret,
+    Broker, DEADLINE, JWT_SECRET, SECRET_ID, SECRET_KEY, binary, http_client, log::Log, repository,
+    write_secret,
 };
 
 /// What a test's broker is told.
@@ -158,7 +159,7 @@ per_user = "off"
             child.kill().unwrap();
             panic!("the broker did not start: {}", log.text());
         };
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http_client();
         Broker { child, dir, public, operators, log, reader, http }
     }
 }
