@@ -25,9 +25,10 @@ use crate::{
 const REQUESTS: u64 = 2000;
 /// How long a broker with `[redis]` runs, whatever the number of requests: what it does beside them, such as telling that
 /// it lives, is then in both runs.
-const RUN_TIME_BESIDE_REDIS: Duration = Duration::from_secs(40);
-/// How much more a hit with `[redis]` may cost, in per cent.
-const REDIS_TOLERANCE_PERCENT: u64 = 1;
+const RUN_TIME_BESIDE_REDIS: Duration = Duration::from_secs(20);
+/// How much more a hit with `[redis]` may cost, in per cent: the requests of a user as busy as this one are counted for all
+/// replicas, which takes 3 to 4 % in an optimised build. A round trip for each hit would cost far more.
+const REDIS_TOLERANCE_PERCENT: u64 = 5;
 /// Before the counts: the first requests fill caches and buffers.
 const FIRST_REQUESTS: u64 = 100;
 const COUNTS_FILE: &str = "callgrind.out";
@@ -119,7 +120,7 @@ pub(crate) fn check(binary: &Path, build: &str) -> Result<(), BenchError> {
     let limit = broker.hit + broker.hit * REDIS_TOLERANCE_PERCENT / 100;
     if shared.hit > limit {
         return Err(format!(
-            "a hit with [redis] takes {} instructions, and one without {}: a hit must ask and tell nothing",
+            "a hit with [redis] takes {} instructions, and one without {}: a hit must not ask Redis",
             shared.hit, broker.hit
         )
         .into());
