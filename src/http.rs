@@ -48,6 +48,7 @@ pub use self::{
     recent_refusals::{RecentRefusal, RecentRefusals},
 };
 pub(crate) use self::{
+    health::Readiness,
     prepared::prepared_answers,
     query::query,
     tls::{CertificateMetrics, ListenerTls},

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::AdminState;
 use crate::{
+    http::Readiness,
     replicas::{self, Lookup, Member, Replica, ReplicaState},
-    sts::BreakerState,
 };
 
 /// What this replica shares with others.
@@ -95,9 +95,8 @@ impl AdminState {
         ReplicaState {
             name,
             templates: services.templates.current().version().short().to_string(),
-            ready: services.verifier.is_ready()
-                && sts.breaker != BreakerState::Open
-                && !services.stopping.is_cancelled(),
+            ready: Readiness::of(&services.verifier, &services.cache, services.stopping.is_cancelled())
+                .is_ready(),
             hit_rate: rates.as_ref().and_then(|rates| rates.hit_rate),
             active_keys: services.cache.active_count(),
             sts_calls_per_second: rates.map(|rates| rates.sts_calls_per_second),

@@ -5,6 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
+use crate::{credential_cache::CredentialCache, identity::Verifier};
+
+const READY: &str = "ready";
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
@@ -15,7 +18,7 @@ pub(super) struct Health {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     /// `ready` or `not ready`.
     status: &'static str,
     /// A proved set of templates serves. Always true: without one, the service does not start.
@@ -69,18 +72,25 @@ pub(super) async fn healthz() -> HttpResponse {
     security(()),
 )]
 pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let issuer_keys = api.verifier.is_ready();
-    let sts = !api.cache.is_circuit_open();
-    let draining = api.is_draining();
-    let ready = issuer_keys && sts && !draining;
-    let body = Readiness {
-        status: if ready { "ready" } else { "not ready" },
-        templates: true,
-        issuer_keys,
-        sts,
-        draining,
-    };
-    if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    let body = Readiness::of(&api.verifier, &api.cache, api.is_draining());
+    if body.is_ready() {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
+}
+
+impl Readiness {
+    /// Returns whether a user without a cached credential could be served, and what keeps them from it.
+    pub(crate) fn of(verifier: &Verifier, cache: &CredentialCache, draining: bool) -> Self {
+        let (issuer_keys, sts) = (verifier.is_ready(), !cache.is_circuit_open());
+        let status = if issuer_keys && sts && !draining { READY } else { "not ready" };
+        Self { status, templates: true, issuer_keys, sts, draining }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status == READY
+    }
 }
 
 /// `GET /openapi.json`: the description of the API.
