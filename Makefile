@@ -20,10 +20,11 @@ all: check test
 quick:
 	$(CARGO) test --workspace --lib --bins --test it
 
-# Format, lints, documentation, and the build without the sandbox. `--all-targets` would leave out the tests with `test = false`.
+# Format, lints, documentation, and the build without the sandbox. `--all-targets` leaves out the tests with `test = false`.
 check:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --lib --bins --benches --tests --test "*" -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --test "*" -- -D warnings
 	$(CARGO) clippy --locked --workspace --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
 #![expect(clippy::panic, reason = "a failed helper should stop the test")]
 #![expect(clippy::indexing_slicing, reason = "a missing part should stop the test")]
+#![expect(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 use cosbroker_test_support as support;
 

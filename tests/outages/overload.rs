@@ -101,7 +101,7 @@ async fn a_quota_that_is_too_small_is_used_up_and_those_refused_are_served_when_
         let visits = visits(&broker, users, ARRIVALS / users, start).await;
         let in_window = |at: &Instant| *at >= start + WARM_UP && *at < start + ARRIVALS;
         let served = visits.iter().filter_map(|visit| visit.served_at).filter(in_window).count();
-        let per_second = number(served) / (ARRIVALS - WARM_UP).as_secs_f64();
+        let per_second = number(served) / ARRIVALS.saturating_sub(WARM_UP).as_secs_f64();
         let (returns, returns_served) =
             (sum(&visits, |visit| visit.returns), sum(&visits, |visit| visit.returns_served));
         let returning = percent(returns_served, returns);

@@ -94,9 +94,9 @@ async fn measure_shares(rate: u32, shares: &[f64]) {
         ));
     }
     let missed = |of: &Figures| percent(of.in_time, of.asked) < 99.9;
-    let misses: Vec<_> =
+    let below_goal: Vec<_> =
         figures.iter().filter(|(_, of)| missed(of)).map(|(share, of)| (of.kind, *share)).collect();
-    assert!(misses.is_empty(), "missed: {misses:?}");
+    assert!(below_goal.is_empty(), "missed: {below_goal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

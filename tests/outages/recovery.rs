@@ -63,7 +63,7 @@ async fn after_an_outage_everybody_has_a_key_within_two_seconds_and_what_the_quo
         let mut of = measure(kind).await;
         let requests: usize = of.visits.iter().map(|visit| visit.requests).sum();
         let lost: usize = of.visits.iter().map(|visit| visit.lost).sum();
-        let last = percentile(&mut of.after, 100);
+        let slowest = percentile(&mut of.after, 100);
         print(&format!(
             "| {} | {} | {} of {USERS} | {:.2} | {:.2} | {:.2} | {} | {lost} |",
             of.kind,
@@ -71,11 +71,11 @@ async fn after_an_outage_everybody_has_a_key_within_two_seconds_and_what_the_quo
             of.after.len(),
             percentile(&mut of.after, 50).as_secs_f64(),
             percentile(&mut of.after, 99).as_secs_f64(),
-            last.as_secs_f64(),
+            slowest.as_secs_f64(),
             requests / of.visits.len(),
         ));
         let goal = if of.kind == "throttle" { GOAL_AFTER_THROTTLING } else { GOAL };
-        if of.after.len() < of.visits.len() || last > goal {
+        if of.after.len() < of.visits.len() || slowest > goal {
             misses.push(of.kind);
         }
     }

@@ -56,7 +56,7 @@ async fn the_official_sdk_would_have_sent_the_same_requests_as_the_sts_client() 
         };
         let call = Call::new(&source_credentials, SystemClock::start().now());
         let policy = Policy::from_scopes(&[PHOTOS]).unwrap();
-        let duration = Duration::from_secs(1800);
+        let duration = Duration::from_mins(30);
         let request = GetFederationToken { name: "user-7", policy: &policy, duration };
         client.get_federation_token(&request, &call).await.unwrap();
         for external_id in [None, Some("ext-1")] {

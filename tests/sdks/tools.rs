@@ -1,4 +1,4 @@
-//! Clients of COS that are no SDK, with a user's key: Tencent's command-line tool coscmd, and Apache OpenDAL. `make test`
+//! Clients of COS that are no SDK, with a user's key: Tencent's command-line tool coscmd, and Apache `OpenDAL`. `make test`
 //! installs them.
 //!
 //! The programs in `tests/sdks/programs` print the result of each step. The expected results are here.

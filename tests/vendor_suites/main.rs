@@ -3,6 +3,7 @@
 //!
 //! Nothing of them is in this repository but the names of those that are left out, with the reason. All others must pass.
 #![expect(clippy::unwrap_used, reason = "a failed helper should stop the test")]
+#![expect(clippy::print_stdout, reason = "what the suites say is for the reader")]
 
 use cosbroker_test_support as support;
 
