@@ -30,17 +30,13 @@ mod v1;
 
 use std::sync::Arc;
 
-use actix_web::{
-    App, HttpResponse, Resource, Route, guard,
-    middleware::{Condition, from_fn},
-    web,
-};
+use actix_web::{App, HttpResponse, Resource, Route, guard, middleware::from_fn, web};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
-use self::{call::Call, cors::CorsPolicy, refusal::Refusal};
+use self::{call::Call, refusal::Refusal};
 pub use self::{
-    cors::PreflightRefused,
+    cors::{CorsPolicy, PreflightRefused},
     metrics::{Metrics, TemplateCounts},
     openapi::document as openapi_document,
     outcome::OutcomeLabel,
@@ -82,6 +78,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Source of request ids and object names.
     pub entropy: Arc<dyn Entropy>,
+    /// Which pages may call.
+    pub cors: CorsPolicy,
     /// Peers whose `X-Forwarded-For` and sampling decision are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Metrics of requests.
@@ -109,7 +107,6 @@ pub(crate) fn serve(
     closing: CancellationToken,
 ) -> Server {
     let api = web::Data::new(api);
-    let cors_policy = web::Data::new(CorsPolicy::new(config.cors_origins(), config.cors_headers()));
     let settings = connections::Settings {
         name: "public",
         workers: config.workers(),
@@ -124,8 +121,6 @@ pub(crate) fn serve(
     Server::new(listener, settings, closing, move || {
         App::new()
             .app_data(web::Data::clone(&api))
-            .app_data(web::Data::clone(&cors_policy))
-            .wrap(Condition::new(cors_policy.is_on(), from_fn(cors::cors)))
             .wrap(from_fn(middleware::request_context))
             .configure(routes)
     })
@@ -190,8 +185,7 @@ pub(crate) fn get_or_head() -> Route {
 /// A resource that refuses all methods but those of its routes.
 fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path.to_owned()).default_service(web::to(move |call: Call| async move {
-        let preflight = cors::refused_without_origins(&call.request);
-        call.refuse(preflight.map_or(Refusal::MethodNotAllowed(allowed), Refusal::Preflight))
+        call.refuse(Refusal::MethodNotAllowed(allowed))
     }))
 }
 

@@ -17,7 +17,7 @@ use crate::{
     config::{self, AdminParts, Config, ConfigParts, Issuer, Tls},
     connections,
     credential_cache::CredentialCache,
-    http::{self, Api, CertificateMetrics, ListenerTls, RecentRefusals},
+    http::{self, Api, CertificateMetrics, CorsPolicy, ListenerTls, RecentRefusals},
     identity::Verifier,
     reload::{TemplateStore, folder},
     replicas::Replicas,
@@ -290,6 +290,7 @@ impl Components {
             entropy: Arc::clone(&self.entropy),
             metrics: self.requests.clone(),
             recent: self.recent.clone(),
+            cors: CorsPolicy::new(server.cors_origins(), server.cors_headers()),
             trusted_proxies: server.trusted_proxies().to_vec(),
             shutdown,
         }

@@ -4,8 +4,8 @@
 //! request; which routes there are it does not know.
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
-    body::MessageBody,
+    Error, HttpResponse,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -16,7 +16,6 @@ use actix_web::{
         },
     },
     middleware::Next,
-    web,
 };
 
 use super::{call::Call, refusal::Refusal};
@@ -36,7 +35,7 @@ const PREFLIGHT_VARIES: HeaderValue =
 
 /// Which pages may call, and with which headers.
 #[derive(Debug)]
-pub(super) struct CorsPolicy {
+pub struct CorsPolicy {
     origins: Vec<String>,
     headers: Vec<String>,
 }
@@ -57,15 +56,10 @@ pub enum PreflightRefused {
 
 impl CorsPolicy {
     /// Allows these origins, and these headers besides the ones that the API reads.
-    pub(super) fn new(origins: &[String], more_headers: &[String]) -> Self {
+    pub fn new(origins: &[String], more_headers: &[String]) -> Self {
         let mut headers: Vec<String> = HEADERS.map(str::to_owned).into();
         headers.extend(more_headers.iter().filter(|more| !HEADERS.contains(&more.as_str())).cloned());
         Self { origins: origins.to_vec(), headers }
-    }
-
-    /// Whether any page may call.
-    pub(super) fn is_on(&self) -> bool {
-        !self.origins.is_empty()
     }
 
     fn allows_origin(&self, origin: &[u8]) -> bool {
@@ -107,14 +101,14 @@ impl CorsPolicy {
 }
 
 /// Answers preflights, and lets the pages that may call read the answers.
-pub(super) async fn cors(
-    policy: web::Data<CorsPolicy>,
+pub(super) async fn cors<B: MessageBody + 'static>(
+    policy: &CorsPolicy,
     mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let origin = only(request.headers(), &ORIGIN).cloned();
     let Some(origin) = origin else { return Ok(next.call(request).await?.map_into_left_body()) };
-    let mut response = match checked_preflight(&policy, &request, &origin) {
+    let mut response = match checked_preflight(policy, &request, &origin) {
         None => next.call(request).await?.map_into_left_body(),
         Some(Ok(())) => request.into_response(policy.preflight_answer()).map_into_right_body(),
         Some(Err(refused)) => {
@@ -131,14 +125,6 @@ pub(super) async fn cors(
         }
     }
     Ok(response)
-}
-
-/// Returns the refusal of a preflight where no page may call, so that no layer has looked at it.
-pub(super) fn refused_without_origins(request: &HttpRequest) -> Option<PreflightRefused> {
-    let headers = request.headers();
-    let origin = only(headers, &ORIGIN).filter(|_| request.method() == Method::OPTIONS)?;
-    only(headers, &ACCESS_CONTROL_REQUEST_METHOD)?;
-    Some(PreflightRefused::Origin(text(origin.as_bytes())))
 }
 
 /// Checks a request if it is a preflight: `OPTIONS` with the method that is to come.

@@ -16,6 +16,7 @@ use actix_web::{
 use super::{
     Api,
     client_address::{client, is_trusted, peer},
+    cors::cors,
     observe::Observer,
     route::Route,
     state::RequestState,
@@ -28,11 +29,11 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request its context, sets the headers of every answer, and observes the outcome.
+/// Gives the request its context, adds the headers of every answer, which no handler sets, and observes the outcome.
 pub(super) async fn request_context(
     api: web::Data<Api>,
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = api.clock.monotonic();
     let (context, span) = begin(&api, &request);
@@ -47,17 +48,17 @@ pub(super) async fn request_context(
     );
     request.extensions_mut().insert(state.clone());
     let observer = Observer::start(web::Data::clone(&api), state, started);
-    let mut response = next.call(request).await?;
+    let mut response = cors(&api.cors, request, next).await?;
     observer.finish(&response);
     if api.is_draining() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_bytes(&context.request_id.digits()) {
-        headers.insert(X_REQUEST_ID, value);
+        headers.append(X_REQUEST_ID, value);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 
