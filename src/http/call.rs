@@ -94,8 +94,8 @@ impl Call {
         let now = self.api.clock.now();
         let ttl = credential.ttl(now);
         let response = HttpResponse::Ok()
-            .insert_header((CACHE_STATUS, cache_status(how, ttl)))
-            .insert_header((CONTENT_TYPE, JSON))
+            .append_header((CACHE_STATUS, cache_status(how, ttl)))
+            .append_header((CONTENT_TYPE, JSON))
             .body(shape::body(&credential, shape, object_key.as_deref(), now));
         self.state.end(RequestOutcome::Served { credential, how, ttl });
         response
@@ -109,14 +109,14 @@ impl Call {
     }
 }
 
-/// Value of the `Cache-Status` header (RFC 9211).
+/// Value of the `Cache-Status` header (RFC 9211). Joined rather than formatted: every hit has one.
 fn cache_status(how: CacheOutcome, ttl: Duration) -> String {
-    let ttl = ttl.as_secs();
-    match how {
-        CacheOutcome::Hit | CacheOutcome::Refreshed => format!("cosbroker; hit; ttl={ttl}"),
-        CacheOutcome::Stale => format!("cosbroker; fwd=stale; ttl={ttl}"),
-        CacheOutcome::Coalesced => format!("cosbroker; fwd=miss; collapsed; ttl={ttl}"),
-        CacheOutcome::Shared => format!("cosbroker; fwd=miss; detail=shared; ttl={ttl}"),
-        CacheOutcome::Fetched => format!("cosbroker; fwd=miss; stored; ttl={ttl}"),
-    }
+    let before_ttl = match how {
+        CacheOutcome::Hit | CacheOutcome::Refreshed => "cosbroker; hit; ttl=",
+        CacheOutcome::Stale => "cosbroker; fwd=stale; ttl=",
+        CacheOutcome::Coalesced => "cosbroker; fwd=miss; collapsed; ttl=",
+        CacheOutcome::Shared => "cosbroker; fwd=miss; detail=shared; ttl=",
+        CacheOutcome::Fetched => "cosbroker; fwd=miss; stored; ttl=",
+    };
+    [before_ttl, &ttl.as_secs().to_string()].concat()
 }

@@ -114,6 +114,14 @@ pub(super) struct Body {
     rest: Bytes,
 }
 
+impl Times {
+    /// Its JSON. Joined rather than serialized: every hit has one.
+    fn json(&self) -> Vec<u8> {
+        let (server_time, refresh_at) = (self.server_time.to_string(), self.refresh_at.to_string());
+        [r#"{"serverTime":"#, &server_time, r#","refreshAt":"#, &refresh_at, "}"].concat().into()
+    }
+}
+
 impl Body {
     /// A JSON object, with the members of another one behind its own.
     fn joined(shared: &Bytes, rest: Vec<u8>) -> Self {
@@ -155,7 +163,7 @@ pub(super) fn body(
         (ResponseShape::V1 | ResponseShape::Sts3, _) => {
             let times =
                 Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
-            Body::joined(&shared, json(&times))
+            Body::joined(&shared, times.json())
         }
         (ResponseShape::ObjectKey, Some(object_key)) => {
             Body::joined(&shared, json(&serde_json::json!({"key": object_key})))
@@ -229,4 +237,15 @@ fn located<'a>(credential: &'a TemporaryCredential, grant: &'a Grant) -> Located
 /// Cannot fail: structs of strings and numbers always serialize.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_are_joined_as_they_would_be_serialized() {
+        let times = Times { server_time: 1_764_324_000, refresh_at: 1_764_325_500 };
+        assert_eq!(times.json(), json(&times));
+    }
 }
