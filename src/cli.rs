@@ -181,13 +181,6 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    #[cfg(not(feature = "sandbox"))]
-    #[test]
-    fn without_the_sandbox_feature_its_command_is_unknown() {
-        let error = Cli::try_parse_from(["cosbroker", "sandbox"]).unwrap_err();
-        assert_eq!(error.kind(), clap::error::ErrorKind::InvalidSubcommand);
-    }
-
     #[test]
     fn every_command_shows_an_example_in_its_help() {
         let cli = Cli::command();

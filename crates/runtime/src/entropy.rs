@@ -30,7 +30,8 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn bytes(&self) -> [u8; 16] {
-        rand::random()
+        // One number: an array would be made byte by byte.
+        rand::random::<u128>().to_ne_bytes()
     }
 }
 
