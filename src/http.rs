@@ -8,11 +8,11 @@ mod bearer;
 mod body;
 mod call;
 mod client_address;
+mod context;
 mod cors;
 mod dropin;
 mod health;
 mod metrics;
-mod middleware;
 mod observe;
 mod openapi;
 mod outcome;
@@ -24,13 +24,12 @@ mod refusal;
 mod route;
 mod shape;
 mod span;
-mod state;
 mod tls;
 mod v1;
 
 use std::sync::Arc;
 
-use actix_web::{App, HttpResponse, Resource, Route, guard, middleware::from_fn, web};
+use actix_web::{App, HttpResponse, Resource, Route, guard, web};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
@@ -119,10 +118,7 @@ pub(crate) fn serve(
         answers: prepared_answers(),
     };
     Server::new(listener, settings, closing, move || {
-        App::new()
-            .app_data(web::Data::clone(&api))
-            .wrap(from_fn(middleware::request_context))
-            .configure(routes)
+        App::new().app_data(web::Data::clone(&api)).configure(routes)
     })
 }
 
@@ -185,10 +181,19 @@ pub(crate) fn get_or_head() -> Route {
 /// A resource that refuses all methods but those of its routes.
 fn resource(path: &str, allowed: &'static str) -> Resource {
     web::resource(path.to_owned()).default_service(web::to(move |call: Call| async move {
-        call.refuse(Refusal::MethodNotAllowed(allowed))
+        without_handler(&call, Refusal::MethodNotAllowed(allowed))
     }))
 }
 
 async fn no_route(call: Call) -> HttpResponse {
-    call.refuse(Refusal::NoRoute)
+    without_handler(&call, Refusal::NoRoute)
+}
+
+/// Answers a preflight, which any path may get, and refuses all else that no handler takes.
+fn without_handler(call: &Call, refusal: Refusal) -> HttpResponse {
+    match cors::preflight(&call.api.cors, &call.request) {
+        None => call.refuse(refusal),
+        Some(Ok(answer)) => call.answer(answer),
+        Some(Err(refused)) => call.refuse(Refusal::Preflight(refused)),
+    }
 }

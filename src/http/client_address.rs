@@ -2,17 +2,17 @@
 
 use std::net::IpAddr;
 
-use actix_web::{dev::ServiceRequest, http::header::X_FORWARDED_FOR};
+use actix_web::{HttpRequest, http::header::X_FORWARDED_FOR};
 use ipnet::IpNet;
 
 /// Address of the connection's other end. Where one listener takes both families, an IPv4 peer comes as
 /// `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2), which no IPv4 network contains.
-pub(super) fn peer(request: &ServiceRequest) -> Option<IpAddr> {
+pub(super) fn peer(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip().to_canonical())
 }
 
 /// Address of the client: the peer, or the last address in `X-Forwarded-For` that no trusted proxy has.
-pub(super) fn client(request: &ServiceRequest, trusted: &[IpNet]) -> Option<IpAddr> {
+pub(super) fn client(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer(request)?;
     let forwarded = request.headers().get_all(X_FORWARDED_FOR).filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();

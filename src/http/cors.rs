@@ -4,9 +4,7 @@
 //! request; which routes there are it does not know.
 
 use actix_web::{
-    Error, HttpResponse,
-    body::{EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    HttpRequest, HttpResponse,
     http::{
         Method,
         header::{
@@ -15,10 +13,7 @@ use actix_web::{
             ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
         },
     },
-    middleware::Next,
 };
-
-use super::{call::Call, refusal::Refusal};
 
 /// The methods of the API's routes.
 const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
@@ -89,6 +84,17 @@ impl CorsPolicy {
         origin.into_iter().chain(method).chain(headers)
     }
 
+    /// Lets the page that sent a request read its answer, if it may call.
+    pub(super) fn allow(&self, request: &HttpRequest, answer: &mut HeaderMap) {
+        let origin = only(request.headers(), &ORIGIN).filter(|origin| self.allows_origin(origin.as_bytes()));
+        let Some(origin) = origin else { return };
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        if !answer.contains_key(VARY) {
+            answer.insert(VARY, HeaderValue::from_static("origin"));
+        }
+    }
+
     /// The answer to a preflight that is allowed.
     fn preflight_answer(&self) -> HttpResponse {
         HttpResponse::Ok()
@@ -100,45 +106,18 @@ impl CorsPolicy {
     }
 }
 
-/// Answers preflights, and lets the pages that may call read the answers.
-pub(super) async fn cors<B: MessageBody + 'static>(
+/// Answers a request if it is a preflight: `OPTIONS` with the method that is to come.
+pub(super) fn preflight(
     policy: &CorsPolicy,
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let origin = only(request.headers(), &ORIGIN).cloned();
-    let Some(origin) = origin else { return Ok(next.call(request).await?.map_into_left_body()) };
-    let mut response = match checked_preflight(policy, &request, &origin) {
-        None => next.call(request).await?.map_into_left_body(),
-        Some(Ok(())) => request.into_response(policy.preflight_answer()).map_into_right_body(),
-        Some(Err(refused)) => {
-            let answer = request.extract::<Call>().await?.refuse(Refusal::Preflight(refused));
-            request.into_response(answer).map_into_right_body()
-        }
-    };
-    if policy.allows_origin(origin.as_bytes()) {
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-        if !headers.contains_key(VARY) {
-            headers.insert(VARY, HeaderValue::from_static("origin"));
-        }
-    }
-    Ok(response)
-}
-
-/// Checks a request if it is a preflight: `OPTIONS` with the method that is to come.
-fn checked_preflight(
-    policy: &CorsPolicy,
-    request: &ServiceRequest,
-    origin: &HeaderValue,
-) -> Option<Result<(), PreflightRefused>> {
+    request: &HttpRequest,
+) -> Option<Result<HttpResponse, PreflightRefused>> {
     let headers = request.headers();
-    let method =
-        only(headers, &ACCESS_CONTROL_REQUEST_METHOD).filter(|_| request.method() == Method::OPTIONS)?;
+    let origin = only(headers, &ORIGIN).filter(|_| request.method() == Method::OPTIONS)?;
+    let method = only(headers, &ACCESS_CONTROL_REQUEST_METHOD)?;
     let wanted: Vec<&[u8]> =
         headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).map(HeaderValue::as_bytes).collect();
-    Some(policy.check(origin.as_bytes(), method.as_bytes(), &wanted.join(&b',')))
+    let checked = policy.check(origin.as_bytes(), method.as_bytes(), &wanted.join(&b','));
+    Some(checked.map(|()| policy.preflight_answer()))
 }
 
 /// The value of a header that stands there once.

@@ -1,10 +1,10 @@
 //! Liveness, readiness and the description of the API.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
+use super::call::Call;
 use crate::{credential_cache::CredentialCache, identity::Verifier};
 
 const READY: &str = "ready";
@@ -42,8 +42,8 @@ pub(crate) struct Readiness {
     responses((status = 200, description = "The process answers.", body = Health, example = json!({"status": "ok"}))),
     security(()),
 )]
-pub(super) async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok" })
+pub(super) async fn healthz(call: Call) -> HttpResponse {
+    call.answer(HttpResponse::Ok().json(Health { status: "ok" }))
 }
 
 /// `GET /readyz`: a user without a cached credential could be served. Readiness ignores rejected source
@@ -71,13 +71,11 @@ pub(super) async fn healthz() -> HttpResponse {
     ),
     security(()),
 )]
-pub(super) async fn readyz(api: web::Data<Api>) -> HttpResponse {
+pub(super) async fn readyz(call: Call) -> HttpResponse {
+    let api = &call.api;
     let body = Readiness::of(&api.verifier, &api.cache, api.is_draining());
-    if body.is_ready() {
-        HttpResponse::Ok().json(body)
-    } else {
-        HttpResponse::ServiceUnavailable().json(body)
-    }
+    let mut response = if body.is_ready() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    call.answer(response.json(body))
 }
 
 impl Readiness {
@@ -104,6 +102,6 @@ impl Readiness {
     responses((status = 200, description = "The description, OpenAPI 3.1.", body = serde_json::Value)),
     security(()),
 )]
-pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(super::openapi::document())
+pub(super) async fn openapi(call: Call) -> HttpResponse {
+    call.answer(HttpResponse::Ok().content_type("application/json").body(super::openapi::document()))
 }

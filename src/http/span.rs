@@ -2,24 +2,24 @@
 //!
 //! Never a path, a query, an address or a token: a route, a template and random ids.
 
-use actix_web::http::Method;
-
-use super::{
-    observe::{Answer, Ended},
-    outcome::RequestOutcome,
+use actix_web::{
+    HttpRequest,
+    http::{Method, StatusCode},
 };
+
+use super::{observe::Ended, outcome::RequestOutcome};
 use crate::telemetry::Span;
 
 /// Ends the span of a request.
 pub(super) fn end(mut span: Span, ended: &Ended<'_>) {
-    if let Some(answer) = ended.answer {
-        describe_answer(&mut span, answer);
+    if let Some(status) = ended.status {
+        describe_answer(&mut span, &ended.call.request, status);
     }
     if let Some(template) = ended.template.as_deref() {
         span.set("cosbroker.template", template.to_owned());
     }
-    span.set("cosbroker.request_id", ended.state.id().to_string());
-    if let Some(label) = ended.label {
+    span.set("cosbroker.request_id", ended.call.context().request_id.to_string());
+    if let Some(label) = ended.label() {
         span.set("cosbroker.outcome", label.name());
     }
     let mut error_type = "internal";
@@ -34,12 +34,12 @@ pub(super) fn end(mut span: Span, ended: &Ended<'_>) {
         RequestOutcome::Answered | RequestOutcome::Abandoned { .. } => {}
     }
     // For a server's span, an error of the client is no error.
-    if ended.answer.is_some_and(|answer| answer.status.is_server_error()) {
+    if ended.status.is_some_and(|status| status.is_server_error()) {
         span.set_failed(error_type, "");
     }
 }
 
-fn describe_answer(span: &mut Span, Answer { request, status }: Answer<'_>) {
+fn describe_answer(span: &mut Span, request: &HttpRequest, status: StatusCode) {
     let method = known_method(request.method());
     let name = method.unwrap_or("HTTP");
     match request.match_pattern() {

@@ -175,7 +175,7 @@ async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<Credent
 )]
 pub(super) async fn explained(call: Call) -> HttpResponse {
     match explanation(&call).await {
-        Ok(response) => response,
+        Ok(response) => call.answer(response),
         Err(refusal) => call.refuse(refusal),
     }
 }
