@@ -72,6 +72,45 @@ async fn v1_has_the_sts_sdk_json_and_more() {
 }
 
 #[tokio::test]
+async fn every_answer_has_the_headers_of_all_answers_once() {
+    let broker = with_emulator();
+    let (get, post, put, options) =
+        (reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::PUT, reqwest::Method::OPTIONS);
+    for (method, path, status) in [
+        (&get, "/v1/credentials", 200),
+        (&post, "/v1/credentials", 400),
+        (&get, "/v1/credentials/no-such-template", 404),
+        (&get, "/v1/explain?action=PutObject&key=users/alice/photo.jpg", 200),
+        (&get, "/v1/explain", 400),
+        (&get, "/sign", 200),
+        (&get, "/sts", 200),
+        (&post, "/sts", 400),
+        (&get, "/getKeyAndCredentials?filename=photo.jpg", 200),
+        (&get, "/getKeyAndCredentials", 400),
+        (&get, "/healthz", 200),
+        (&get, "/readyz", 200),
+        (&get, "/openapi.json", 200),
+        (&put, "/sts", 405),
+        (&put, "/healthz", 405),
+        (&options, "/v1/credentials", 405),
+        (&get, "/no/such/path", 404),
+    ] {
+        let request = broker.http.request(method.clone(), broker.url(path)).bearer_auth(token("alice"));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+        for (name, is_as_expected) in [
+            ("cache-control", (|value| value == "no-store") as fn(&str) -> bool),
+            ("x-content-type-options", |value| value == "nosniff"),
+            ("x-request-id", |value| value.len() == 32),
+        ] {
+            let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+            let [value] = values[..] else { panic!("{method} {path}: {name}: {values:?}") };
+            assert!(is_as_expected(value.to_str().unwrap()), "{method} {path}: {name}: {value:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_sts3_format_is_the_answer_of_sts() {
     let broker = with_emulator();
     let body = broker.get("/v1/credentials?format=sts3", &token("alice")).await.json();
