@@ -4,7 +4,10 @@ use std::{io, sync::Arc};
 
 use clap::ValueEnum;
 use tracing_subscriber::{
-    EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 use super::console::Console;
@@ -21,18 +24,18 @@ pub(super) enum LogFormat {
     Json,
 }
 
-const DEFAULT_LEVEL: &str = "info";
+const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// Libraries whose log is restricted. Lines of HTTP libraries below `info` could contain headers. actix-http logs
 /// malformed requests of any client as errors.
-const LIBRARY_FILTERS: [&str; 7] = [
-    "hyper=info",
-    "hyper_util=info",
-    "reqwest=info",
-    "h2=info",
-    "rustls=info",
-    "actix_http=off",
-    "actix_server=warn",
+const LIBRARY_LEVELS: [(&str, LevelFilter); 7] = [
+    ("hyper", LevelFilter::INFO),
+    ("hyper_util", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+    ("h2", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+    ("actix_http", LevelFilter::OFF),
+    ("actix_server", LevelFilter::WARN),
 ];
 
 /// The running log. Its last lines are written when this is dropped.
@@ -56,15 +59,11 @@ pub(super) fn start_log(
     let log = Log::start(io::stderr(), clock)?;
     std::panic::set_hook(Box::new(|panic| tracing::error!("{}", to_single_line(&panic.to_string()))));
     let written = Environment::of_process().variable("RUST_LOG");
-    let (filter, error) = match written.as_deref().map(parse_filter) {
-        None => (EnvFilter::new(DEFAULT_LEVEL), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVEL), Some(error)),
+    let (filter, error) = match parse_filter(written.as_deref().unwrap_or_default()) {
+        Ok(filter) => (filter, None),
+        Err(error) => (default_filter(), Some(error)),
     };
-    let filter = LIBRARY_FILTERS
-        .iter()
-        .filter_map(|directive| directive.parse().ok())
-        .fold(filter, EnvFilter::add_directive);
+    let filter = filter.with_targets(LIBRARY_LEVELS);
     let registry = tracing_subscriber::registry().with(filter).with(log.flood_control());
     // A second start in one process finds a log that is already there, which is fine.
     let _ = match format {
@@ -89,16 +88,22 @@ pub(super) fn start_log(
 #[error("`{0}`: not a level; use error, warn, info, debug, trace, off or target=level")]
 struct BadFilter(String);
 
-/// Parses `RUST_LOG`. The library takes a bare word as a target, so a misspelt level would silence the log.
-fn parse_filter(written: &str) -> Result<EnvFilter, BadFilter> {
-    match written.split(',').map(str::trim).find(|part| !is_level_or_directive(part)) {
-        Some(part) => Err(BadFilter(part.to_owned())),
-        None => EnvFilter::builder().parse(written).map_err(|_| BadFilter(written.to_owned())),
-    }
+/// Parses `RUST_LOG`. The library's own parser takes a bare word as a target, so a misspelt level would silence the log.
+fn parse_filter(written: &str) -> Result<Targets, BadFilter> {
+    let parts = written.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.into_iter().try_fold(default_filter(), |filter, part| {
+        let filter = match part.split_once('=') {
+            None => part.parse().map(|level: LevelFilter| filter.with_default(level)),
+            Some((target, level)) => {
+                level.parse().map(|level: LevelFilter| filter.with_target(target, level))
+            }
+        };
+        filter.map_err(|_| BadFilter(part.to_owned()))
+    })
 }
 
-fn is_level_or_directive(part: &str) -> bool {
-    part.is_empty() || part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok()
+fn default_filter() -> Targets {
+    Targets::new().with_default(DEFAULT_LEVEL)
 }
 
 #[cfg(test)]
@@ -107,9 +112,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_level_is_an_error_and_does_not_silence_the_log() {
-        for written in
-            ["info", "DEBUG", "off", "", "warn,cosbroker=debug", "cosbroker=trace, info", "[request]=debug"]
-        {
+        for written in ["info", "DEBUG", "off", "", "warn,cosbroker=debug", "cosbroker=trace, info"] {
             assert!(parse_filter(written).is_ok(), "{written}");
         }
         for (written, named) in [
@@ -122,5 +125,18 @@ mod tests {
             let error = parse_filter(written).map(|_| ()).unwrap_err().to_string();
             assert!(error.starts_with(named) && error.contains("target=level"), "{written}: {error}");
         }
+    }
+
+    #[test]
+    fn a_part_of_the_program_has_its_level_and_the_rest_the_default() {
+        let logs = |written: &str, target: &str, level: tracing::Level| {
+            parse_filter(written).unwrap().would_enable(target, &level)
+        };
+        assert!(logs("", "cosbroker", tracing::Level::INFO));
+        assert!(!logs("", "cosbroker", tracing::Level::DEBUG));
+        assert!(logs("cosbroker=debug", "cosbroker::http", tracing::Level::DEBUG));
+        assert!(logs("cosbroker=debug", "templates", tracing::Level::INFO));
+        assert!(!logs("warn,cosbroker=debug", "templates", tracing::Level::INFO));
+        assert!(!logs("off", "cosbroker", tracing::Level::ERROR));
     }
 }
