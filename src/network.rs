@@ -42,8 +42,7 @@ pub fn client_builder(network: &Network) -> Result<reqwest::ClientBuilder, NoHtt
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .no_gzip()
-        .no_deflate()
-        .no_brotli();
+        .no_deflate();
     if let Some(proxy) = network.proxy() {
         builder = builder.proxy(reqwest_proxy(proxy)?);
     }

@@ -63,7 +63,6 @@ impl DocumentClient {
             .timeout(FETCH_TIMEOUT)
             .gzip(true)
             .deflate(true)
-            .brotli(true)
             .build()?;
         Ok(Self(client))
     }

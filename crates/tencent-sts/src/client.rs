@@ -115,7 +115,6 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .no_gzip()
             .no_deflate()
-            .no_brotli()
             .http1_only()
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
