@@ -133,10 +133,10 @@ impl ListenerTls {
             return Ok(());
         }
         let (server, in_use) = usable(contents)?;
-        let listener = self.listener;
-        tracing::info!(listener, expires_at = %in_use.expires_at, "new connections use the changed TLS files");
+        let (listener, expires_at) = (self.listener, in_use.expires_at);
         self.server.store(Arc::new(server));
         self.in_use.store(Arc::new(in_use));
+        tracing::info!(listener, %expires_at, "new connections use the changed TLS files");
         Ok(())
     }
 }
