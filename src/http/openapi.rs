@@ -60,7 +60,10 @@ answers 404 with a problem; a method that a path does not support answers 405 wi
 )]
 struct Description;
 
-/// Returns the description as JSON.
+/// The description as the reference has it, which a test compares with [`document`]: it is made once, not in each process.
+pub(super) const DOCUMENT: &str = include_str!("../../docs/reference/openapi.json");
+
+/// Makes the description, as JSON.
 pub fn document() -> String {
     Description::openapi().to_pretty_json().unwrap_or_default()
 }
