@@ -52,6 +52,10 @@ impl Bare {
         Ok(Self { process, address: address.trim().to_owned() })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn stop(&mut self) -> Result<(), BenchError> {
         terminate(&mut self.process)
     }

@@ -82,15 +82,12 @@ fn hits(binary: &Path, cloud: &str, peers: &Peers) -> Result<(Vec<Served>, f64),
     let dir = tempfile::tempdir()?;
     let bare = Bare::start(1, &SERVER_CORE, dir.path())?;
     let nginx = peers.nginx(&clients.answer)?;
-    let fast = [
-        ("cosbroker", broker.public.clone(), "/v1/credentials"),
-        ("bare actix-web", bare.address.clone(), "/v1/credentials"),
-        ("nginx, a static file", nginx.address.clone(), "/key.json"),
+    let measured = |address: &str, path| Wrk::new(format!("http://{address}{path}"), tokens.path());
+    let mut wrk = vec![
+        ("cosbroker", measured(&broker.public, "/v1/credentials").with_process(broker.id())),
+        ("bare actix-web", measured(&bare.address, "/v1/credentials").with_process(bare.id())),
+        ("nginx, a static file", measured(&nginx.address, "/key.json")),
     ];
-    let mut wrk: Vec<(&str, Wrk)> = fast
-        .iter()
-        .map(|(name, address, path)| (*name, Wrk::new(format!("http://{address}{path}"), tokens.path())))
-        .collect();
     for _ in 0..ROUNDS {
         for (_, wrk) in &mut wrk {
             wrk.round()?;
@@ -101,9 +98,9 @@ fn hits(binary: &Path, cloud: &str, peers: &Peers) -> Result<(Vec<Served>, f64),
     let cold = first_requests_per_second(binary, cloud)?;
     for peer in peers.start_all(cloud) {
         let peer = peer?;
-        let mut measured = Wrk::new(format!("http://{}{}", peer.address, peer.path), tokens.path());
-        (0..ROUNDS).try_for_each(|_| measured.round())?;
-        wrk.push((peer.name, measured));
+        let mut peers = measured(&peer.address, peer.path);
+        (0..ROUNDS).try_for_each(|_| peers.round())?;
+        wrk.push((peer.name, peers));
     }
     Ok((wrk.iter_mut().map(|(name, wrk)| wrk.take(name)).collect(), cold))
 }

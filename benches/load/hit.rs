@@ -2,14 +2,15 @@
 //!
 //! All are measured in turn, round after round, because a machine's speed drifts.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use crate::{
     BenchError,
-    broker::{AUDIT, Broker, Setup},
+    broker::{AUDIT, Setup},
     client::{ask_for, connect, request},
     cloud,
     login::Login,
+    processor::ProcessorTime,
 };
 
 const ROUNDS: usize = 7;
@@ -17,8 +18,6 @@ const WARM_UP_TIME: Duration = Duration::from_millis(500);
 const MEASURED_TIME: Duration = Duration::from_secs(3);
 /// Enough to keep the broker's one worker busy.
 const CONNECTIONS: usize = 8;
-/// Linux counts processor time in hundredths of a second, whatever its own clock (`man 5 proc`, `USER_HZ`).
-const CPU_TIME_UNIT: Duration = Duration::from_millis(10);
 const TRACEPARENT: &str = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
 
 /// A build and a configuration to measure.
@@ -91,16 +90,8 @@ impl<'a> Case<'a> {
         let mut connections =
             (0..CONNECTIONS).map(|_| connect(&broker.public)).collect::<Result<Vec<_>, _>>()?;
         ask_for(&mut connections, &request, WARM_UP_TIME)?;
-        let before = processor_time(&broker)?;
+        let before = ProcessorTime::of(broker.id())?;
         let answered = ask_for(&mut connections, &request, MEASURED_TIME)?;
-        Ok(processor_time(&broker)?.saturating_sub(before) / answered)
+        Ok((ProcessorTime::of(broker.id())? - before).all() / answered)
     }
-}
-
-/// User and kernel time so far: fields 14 and 15. Field 2, the name, may hold spaces.
-fn processor_time(broker: &Broker) -> Result<Duration, BenchError> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", broker.id()))?;
-    let (_, behind_name) = stat.rsplit_once(')').ok_or("no name")?;
-    let ticks = behind_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    Ok(CPU_TIME_UNIT * ticks.sum::<Result<u32, _>>()?)
 }

@@ -23,6 +23,7 @@ mod count;
 mod hit;
 mod login;
 mod peers;
+mod processor;
 mod replicas;
 mod report;
 mod wrk;

@@ -116,7 +116,7 @@ pub(crate) fn hits(binary: &Path, cloud: &str) -> Result<[Served; 2], BenchError
 pub(crate) fn run(binary: &Path) -> Result<(), BenchError> {
     let cloud = cloud::start()?;
     let [without, with] = hits(binary, &cloud)?;
-    for Served { name, per_second, p99 } in [&without, &with] {
+    for Served { name, per_second, p99, .. } in [&without, &with] {
         println!("{per_second:8.0} hits/s, 99th percentile {p99:?}, {name}");
     }
     println!("{:8.3} of the throughput without", with.per_second / without.per_second);

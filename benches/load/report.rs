@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path, time::Duration};
 
-use crate::{BenchError, count::Counts};
+use crate::{BenchError, count::Counts, processor::ProcessorTime};
 
 const PAGE: &str = "docs/understand/performance.md";
 const PLOT: &str = "docs/understand/performance.svg";
@@ -17,6 +17,8 @@ pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) per_second: f64,
     pub(crate) p99: Duration,
+    /// Processor time of a request.
+    pub(crate) per_request: Option<ProcessorTime>,
 }
 
 /// The broker with so many users.
@@ -88,6 +90,10 @@ fn shown(value: f64, unit: &str) -> String {
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
+}
+
+fn micros(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64() * 1e6)
 }
 
 impl Report {
@@ -165,7 +171,8 @@ impl Report {
 
     /// The one whose name begins so. All are measured.
     fn named(&self, name: &str) -> &Served {
-        const NONE: &Served = &Served { name: String::new(), per_second: f64::NAN, p99: Duration::ZERO };
+        const NONE: &Served =
+            &Served { name: String::new(), per_second: f64::NAN, p99: Duration::ZERO, per_request: None };
         self.served.iter().find(|served| served.name.starts_with(name)).unwrap_or(NONE)
     }
 
@@ -175,9 +182,14 @@ impl Report {
             let met = if is_met { "" } else { "missed" };
             let _ = writeln!(text, "| {what} | {wanted} | {reached} | {met} |");
         }
-        text.push_str("\n| server, on one core | requests/s | 99th percentile, ms |\n|---|---|---|\n");
-        for Served { name, per_second, p99 } in &self.served {
-            let _ = writeln!(text, "| {name} | {per_second:.0} | {:.2} |", millis(*p99));
+        text.push_str(
+            "\n| server, on one core | requests/s | 99th percentile, ms | processor time of a request, µs | of it the kernel's |\n\
+             |---|---|---|---|---|\n",
+        );
+        for Served { name, per_second, p99, per_request } in &self.served {
+            let times = per_request.map(|time| [time.all(), time.kernel].map(micros)).unwrap_or_default();
+            let [all, kernel] = times;
+            let _ = writeln!(text, "| {name} | {per_second:.0} | {:.2} | {all} | {kernel} |", millis(*p99));
         }
         text.push_str(&growth_table(&self.growth));
         let _ =

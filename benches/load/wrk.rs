@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use crate::{BenchError, report::Served};
+use crate::{BenchError, processor::ProcessorTime, report::Served};
 
 /// The load's core; the server has the other one.
 const CORE: &str = "1";
@@ -43,6 +43,8 @@ impl TokenFile {
 pub(crate) struct Wrk {
     url: String,
     tokens: PathBuf,
+    /// The server's, if it has only one.
+    process: Option<u32>,
     rounds: Vec<Round>,
 }
 
@@ -50,15 +52,23 @@ pub(crate) struct Wrk {
 struct Round {
     per_second: f64,
     p99: Duration,
+    requests: u32,
+    spent: ProcessorTime,
 }
 
 impl Wrk {
     pub(crate) fn new(url: String, tokens: &Path) -> Self {
-        Self { url, tokens: tokens.to_owned(), rounds: Vec::new() }
+        Self { url, tokens: tokens.to_owned(), process: None, rounds: Vec::new() }
+    }
+
+    /// Measures the processor time of the server's process as well.
+    pub(crate) fn with_process(self, process: u32) -> Self {
+        Self { process: Some(process), ..self }
     }
 
     /// Measures for some seconds.
     pub(crate) fn round(&mut self) -> Result<(), BenchError> {
+        let before = self.spent()?;
         let output = Command::new("taskset")
             .args([
                 "-c",
@@ -76,6 +86,7 @@ impl Wrk {
             .arg(&self.url)
             .arg(&self.tokens)
             .output()?;
+        let spent = self.spent()? - before;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() || said.contains("Non-2xx") || said.contains("Socket errors") {
             return Err(
@@ -85,8 +96,14 @@ impl Wrk {
         let value = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
         let per_second = value("Requests/sec:").ok_or("wrk says no throughput")?.parse()?;
         let p99 = value("99%").and_then(duration).ok_or("wrk says no latency")?;
-        self.rounds.push(Round { per_second, p99 });
+        let requests = said.lines().find_map(|line| line.trim().split_once(" requests in "));
+        let requests = requests.ok_or("wrk says no number of requests")?.0.parse()?;
+        self.rounds.push(Round { per_second, p99, requests, spent });
         Ok(())
+    }
+
+    fn spent(&self) -> Result<ProcessorTime, BenchError> {
+        self.process.map(ProcessorTime::of).transpose().map(Option::unwrap_or_default)
     }
 
     /// The medians of the rounds up to now.
@@ -96,7 +113,10 @@ impl Wrk {
         let per_second = rounds.get(rounds.len() / 2).map_or(0.0, |round| round.per_second);
         rounds.sort_by_key(|round| round.p99);
         let p99 = rounds.get(rounds.len() / 2).map_or(Duration::ZERO, |round| round.p99);
-        Served { name: name.to_owned(), per_second, p99 }
+        let spent = rounds.iter().fold(ProcessorTime::default(), |sum, round| sum + round.spent);
+        let requests: u32 = rounds.iter().map(|round| round.requests).sum();
+        let per_request = self.process.map(|_| spent / requests.max(1));
+        Served { name: name.to_owned(), per_second, p99, per_request }
     }
 }
 
