@@ -40,7 +40,7 @@ const CONNECTIONS: usize = 64;
 /// Every user's key and token fit, and all that belongs to them.
 const CACHE: &str = "[cache]\nmax_bytes = \"24GiB\"\n";
 /// STS on this machine has no quota.
-const NO_QUOTA: &str = "calls_per_second = 100000\n";
+pub(crate) const NO_QUOTA: &str = "calls_per_second = 100000\n";
 
 /// Measures everything.
 pub(crate) fn run(binary: &Path, peers: &Path) -> Result<Report, BenchError> {

@@ -1,4 +1,4 @@
-//! Instructions of a cached hit in user space, counted by valgrind's tool callgrind: they repeat where seconds do not.
+//! Instructions of a request in user space, counted by valgrind's tool callgrind: they repeat where seconds do not.
 //!
 //! Two runs, one with twice as many requests: the difference is what the requests cost, without start and stop.
 
@@ -16,13 +16,17 @@ use crate::{
     BenchError,
     bare::Bare,
     broker::{AUDIT, Setup},
+    callgrind::{CALLGRIND, Profile},
     client::{ask, connect, request},
     cloud,
+    compare::NO_QUOTA,
     login::Login,
     replicas::Redis,
 };
 
 const REQUESTS: u64 = 2000;
+/// As many first requests of users: each takes as much as fifty hits.
+const USERS: u64 = 300;
 /// How long a broker with `[redis]` runs, whatever the number of requests: what it does beside them, such as telling that
 /// it lives, is then in both runs.
 const RUN_TIME_BESIDE_REDIS: Duration = Duration::from_secs(20);
@@ -31,9 +35,6 @@ const RUN_TIME_BESIDE_REDIS: Duration = Duration::from_secs(20);
 const REDIS_TOLERANCE_PERCENT: u64 = 5;
 /// Before the counts: the first requests fill caches and buffers.
 const FIRST_REQUESTS: u64 = 100;
-const COUNTS_FILE: &str = "callgrind.out";
-const CALLGRIND: [&str; 4] =
-    ["valgrind", "--quiet", "--tool=callgrind", "--callgrind-out-file=callgrind.out"];
 /// In the names of functions that hash the token: counted apart, because it grows with the token.
 const HASH_FUNCTION: &str = "blake3";
 /// How far above the budget a count may be: what versions of the compiler differ by.
@@ -57,15 +58,21 @@ struct Count {
     hash: u64,
 }
 
+impl Count {
+    fn of(profile: &Profile) -> Self {
+        Self { hit: profile.sum(HASH_FUNCTION, false), hash: profile.sum(HASH_FUNCTION, true) }
+    }
+}
+
 impl Counts {
     /// Counts all.
     pub(crate) fn of(binary: &Path) -> Result<Self, BenchError> {
         let login = Login::with_public_keys()?;
         let request = request(&login.token(0)?, "");
         Ok(Self {
-            bare: per_request(|requests| count_bare(&request, requests))?,
-            one_worker: per_request(|requests| count_broker(binary, &login, 1, &request, requests))?,
-            two_workers: per_request(|requests| count_broker(binary, &login, 2, &request, requests))?,
+            bare: Count::of(&of_bare(&request)?),
+            one_worker: Count::of(&of_broker(binary, &login, 1, &request)?),
+            two_workers: Count::of(&of_broker(binary, &login, 2, &request)?),
         })
     }
 
@@ -92,13 +99,25 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Prints which functions take the instructions of a bare server's request, of a hit, and of a user's first request.
+pub(crate) fn profile(binary: &Path) -> Result<(), BenchError> {
+    let login = Login::with_public_keys()?;
+    let request = request(&login.token(0)?, "");
+    of_bare(&request)?.print("a bare server's request");
+    of_broker(binary, &login, 1, &request)?.print("a hit");
+    per_request(USERS, |users| count_first(binary, &login, users))?.print("a user's first request");
+    Ok(())
+}
+
 /// Counts a hit, without [redis] and with it, and compares it with the budget of such a build.
 pub(crate) fn check(binary: &Path, build: &str) -> Result<(), BenchError> {
     let login = Login::with_public_keys()?;
     let request = request(&login.token(0)?, "");
-    let broker = per_request(|requests| count_broker(binary, &login, 1, &request, requests))?;
+    let broker = Count::of(&of_broker(binary, &login, 1, &request)?);
     let redis = Redis::start()?;
-    let shared = per_request(|requests| count_beside_redis(binary, &login, &redis, &request, requests))?;
+    let shared =
+        per_request(REQUESTS, |requests| count_beside_redis(binary, &login, &redis, &request, requests))?;
+    let shared = Count::of(&shared);
     let budgets: HashMap<String, Count> = toml::from_str(&fs::read_to_string(BUDGET)?)?;
     let budget = budgets.get(build).ok_or_else(|| format!("benches/budget.toml has no [{build}]"))?;
     println!("{:>8}  instructions of a hit in user space, without the token's hash", broker.hit);
@@ -133,17 +152,28 @@ fn ratio(count: u64, of: u64) -> f64 {
     count as f64 / of.max(1) as f64
 }
 
-fn per_request(count: impl Fn(u64) -> Result<Count, BenchError>) -> Result<Count, BenchError> {
-    let (once, twice) = (count(REQUESTS)?, count(2 * REQUESTS)?);
-    Ok(Count { hit: (twice.hit - once.hit) / REQUESTS, hash: (twice.hash - once.hash) / REQUESTS })
+fn of_bare(request: &str) -> Result<Profile, BenchError> {
+    per_request(REQUESTS, |requests| count_bare(request, requests))
 }
 
-fn count_bare(request: &str, requests: u64) -> Result<Count, BenchError> {
+fn of_broker(binary: &Path, login: &Login, workers: usize, request: &str) -> Result<Profile, BenchError> {
+    per_request(REQUESTS, |requests| count_broker(binary, login, workers, request, requests))
+}
+
+fn per_request(
+    requests: u64,
+    count: impl Fn(u64) -> Result<Profile, BenchError>,
+) -> Result<Profile, BenchError> {
+    let (once, twice) = (count(requests)?, count(2 * requests)?);
+    Ok(twice.per_request(&once, requests))
+}
+
+fn count_bare(request: &str, requests: u64) -> Result<Profile, BenchError> {
     let dir = tempfile::tempdir()?;
     let mut bare = Bare::start(1, &CALLGRIND, dir.path())?;
     send(&bare.address, request, requests)?;
     bare.stop()?;
-    counted(dir.path())
+    Profile::read(dir.path())
 }
 
 fn count_broker(
@@ -152,13 +182,13 @@ fn count_broker(
     workers: usize,
     request: &str,
     requests: u64,
-) -> Result<Count, BenchError> {
+) -> Result<Profile, BenchError> {
     let cloud = cloud::start()?;
     let setup = Setup { binary, login, cloud: &cloud, config: AUDIT, sts: "", workers };
     let mut broker = setup.start(&CALLGRIND)?;
     send(&broker.public, request, requests)?;
     broker.stop()?;
-    counted(broker.dir())
+    Profile::read(broker.dir())
 }
 
 fn count_beside_redis(
@@ -167,7 +197,7 @@ fn count_beside_redis(
     redis: &Redis,
     request: &str,
     requests: u64,
-) -> Result<Count, BenchError> {
+) -> Result<Profile, BenchError> {
     let cloud = cloud::start()?;
     let config = redis.config() + AUDIT;
     let mut broker =
@@ -176,7 +206,22 @@ fn count_beside_redis(
     send(&broker.public, request, requests)?;
     thread::sleep(RUN_TIME_BESIDE_REDIS.saturating_sub(began.elapsed()));
     broker.stop()?;
-    counted(broker.dir())
+    Profile::read(broker.dir())
+}
+
+/// Counts the first requests of some users.
+fn count_first(binary: &Path, login: &Login, users: u64) -> Result<Profile, BenchError> {
+    let cloud = cloud::start()?;
+    let setup = Setup { binary, login, cloud: &cloud, config: AUDIT, sts: NO_QUOTA, workers: 1 };
+    let tokens = (0..FIRST_REQUESTS + users).map(|user| login.token(user));
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let mut broker = setup.start(&CALLGRIND)?;
+    let mut connection = connect(&broker.public)?;
+    for token in &tokens {
+        ask(&mut connection, &request(token, ""))?;
+    }
+    broker.stop()?;
+    Profile::read(broker.dir())
 }
 
 /// Sends requests one after the other, so that each run does the same. Two connections, for as many workers.
@@ -188,54 +233,4 @@ fn send(address: &str, request: &str, requests: u64) -> Result<(), BenchError> {
         }
     }
     Ok(())
-}
-
-fn counted(dir: &Path) -> Result<Count, BenchError> {
-    let profile = fs::read_to_string(dir.join(COUNTS_FILE))?;
-    let by_function = own_costs(&profile);
-    let sum = |hashes: bool| {
-        let wanted = |name: &str| name.contains(HASH_FUNCTION) == hashes;
-        by_function.iter().filter(|(name, _)| wanted(name)).map(|(_, cost)| cost).sum()
-    };
-    Ok(Count { hit: sum(false), hash: sum(true) })
-}
-
-/// Instructions of each function without those it calls, from callgrind's file: valgrind's manual, "Callgrind Format
-/// Specification".
-fn own_costs(profile: &str) -> HashMap<&str, u64> {
-    let (mut names, mut costs) = (HashMap::new(), HashMap::new());
-    let (mut function, mut is_of_call) = ("", false);
-    for line in profile.lines() {
-        if let Some(named) = line.strip_prefix("fn=") {
-            function = name_of(named, &mut names);
-        } else if let Some(named) = line.strip_prefix("cfn=") {
-            name_of(named, &mut names);
-        } else if line.starts_with("calls=") {
-            is_of_call = true;
-        } else if let Some(cost) = cost(line) {
-            if !is_of_call {
-                *costs.entry(function).or_insert(0) += cost;
-            }
-            is_of_call = false;
-        }
-    }
-    costs
-}
-
-/// The name of `(id) name`; where an id comes again, it is alone.
-fn name_of<'a>(entry: &'a str, names: &mut HashMap<&'a str, &'a str>) -> &'a str {
-    match entry.split_once(' ') {
-        Some((id, name)) => {
-            names.insert(id, name);
-            name
-        }
-        None => names.get(entry).copied().unwrap_or_default(),
-    }
-}
-
-/// The cost of a line such as `+3 17`: a place, and instructions.
-fn cost(line: &str) -> Option<u64> {
-    let (place, cost) = line.split_once(' ')?;
-    let is_place = place.bytes().all(|byte| byte.is_ascii_digit() || b"+-*".contains(&byte));
-    if is_place { cost.parse().ok() } else { None }
 }

@@ -6,6 +6,7 @@
 //!   behind, that one too.
 //! - `check BUILD`: instructions of a cached hit, which repeat where seconds do not; fails where they pass the budget
 //!   for such a build in `benches/budget.toml`.
+//! - `profile`: which functions take the instructions of a hit and of a user's first request.
 //! - `growth`: throughput and memory as users become more.
 //! - `redis`: throughput of a cached hit with `[redis]`, beside the one without.
 //! - `compare PEERS`: everything, beside the servers that are installed in PEERS; writes `docs/understand/performance.md`.
@@ -16,6 +17,7 @@
 
 mod bare;
 mod broker;
+mod callgrind;
 mod client;
 mod cloud;
 mod compare;
@@ -41,6 +43,7 @@ fn main() -> Result<(), BenchError> {
         ["hit"] => hit::run(binary, None),
         ["hit", other] => hit::run(binary, Some(Path::new(other))),
         ["check", build] => count::check(binary, build),
+        ["profile"] => count::profile(binary),
         ["growth"] => {
             println!("{}", report::growth_table(&compare::growth(binary, &cloud::start()?)?));
             Ok(())
@@ -53,6 +56,9 @@ fn main() -> Result<(), BenchError> {
         }
         // What `compare` starts.
         [bare::MODE, workers] => bare::serve(workers.parse()?),
-        _ => Err("say what to measure: hit [PATH], check BUILD, redis, or compare PEERS".into()),
+        _ => {
+            Err("say what to measure: hit [PATH], check BUILD, profile, growth, redis, or compare PEERS"
+                .into())
+        }
     }
 }
