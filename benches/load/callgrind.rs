@@ -8,50 +8,53 @@ pub(crate) const CALLGRIND: [&str; 4] =
     ["valgrind", "--quiet", "--tool=callgrind", "--callgrind-out-file=callgrind.out"];
 const COUNTS_FILE: &str = "callgrind.out";
 /// Functions that take less, in thousandths, are not shown.
-const MIN_SHOWN_THOUSANDTHS: u64 = 4;
+const MIN_SHOWN_THOUSANDTHS: i64 = 4;
 
-/// Instructions of each function, without those that it calls.
+/// Instructions of each function, without those that it calls, over a number of requests.
 #[derive(Debug)]
-pub(crate) struct Profile(HashMap<String, u64>);
+pub(crate) struct Profile {
+    costs: HashMap<String, i64>,
+    requests: i64,
+}
 
 impl Profile {
     /// What was counted in a folder.
-    pub(crate) fn read(dir: &Path) -> Result<Self, BenchError> {
-        Ok(Self(own_costs(&fs::read_to_string(dir.join(COUNTS_FILE))?)))
+    pub(crate) fn read(dir: &Path, requests: u64) -> Result<Self, BenchError> {
+        let costs = own_costs(&fs::read_to_string(dir.join(COUNTS_FILE))?)?;
+        Ok(Self { costs, requests: requests.try_into()? })
     }
 
-    /// What each of some requests takes, by which this counted more than `fewer`.
-    pub(crate) fn per_request(self, fewer: &Self, requests: u64) -> Self {
-        let before = |name: &str| fewer.0.get(name).copied().unwrap_or_default();
-        let more = |(name, cost): (String, u64)| {
-            let more = cost.saturating_sub(before(&name));
-            (name, more / requests)
-        };
-        Self(self.0.into_iter().map(more).collect())
+    /// Leaves out what fewer requests take as well.
+    pub(crate) fn without(mut self, fewer: &Self) -> Self {
+        for (name, cost) in &fewer.costs {
+            *self.costs.entry(name.clone()).or_default() -= cost;
+        }
+        Self { requests: self.requests - fewer.requests, ..self }
     }
 
-    /// The instructions of all functions whose name has this word or, if not wanted, has it not.
-    pub(crate) fn sum(&self, word: &str, wanted: bool) -> u64 {
-        self.0.iter().filter(|(name, _)| name.contains(word) == wanted).map(|(_, cost)| cost).sum()
+    /// The instructions, for each request, of the functions whose names are wanted.
+    pub(crate) fn per_request(&self, is_wanted: impl Fn(&str) -> bool) -> u64 {
+        let all: i64 = self.costs.iter().filter(|(name, _)| is_wanted(name)).map(|(_, cost)| cost).sum();
+        u64::try_from(all / self.requests.max(1)).unwrap_or_default()
     }
 
     /// Prints the functions that take most.
     #[expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
     pub(crate) fn print(&self, what: &str) {
-        let all: u64 = self.0.values().sum();
+        let all: i64 = self.costs.values().sum();
         let mut functions: Vec<_> =
-            self.0.iter().filter(|(_, cost)| **cost * 1000 > all * MIN_SHOWN_THOUSANDTHS).collect();
+            self.costs.iter().filter(|(_, cost)| **cost * 1000 > all * MIN_SHOWN_THOUSANDTHS).collect();
         functions.sort_by_key(|(_, cost)| Reverse(**cost));
-        println!("\n{all:>9}  instructions of {what}, of which:");
+        println!("\n{:>9}  instructions of {what}, of which:", self.per_request(|_| true));
         for (name, cost) in functions {
-            println!("{cost:>9}  {name}");
+            println!("{:>9}  {name}", cost / self.requests.max(1));
         }
     }
 }
 
 /// Instructions of each function without those it calls, from callgrind's file.
-fn own_costs(profile: &str) -> HashMap<String, u64> {
-    let (mut names, mut costs) = (HashMap::new(), HashMap::<String, u64>::new());
+fn own_costs(profile: &str) -> Result<HashMap<String, i64>, BenchError> {
+    let (mut names, mut costs) = (HashMap::new(), HashMap::<String, i64>::new());
     let (mut function, mut is_of_call) = ("", false);
     for line in profile.lines() {
         if let Some(named) = line.strip_prefix("fn=") {
@@ -62,12 +65,12 @@ fn own_costs(profile: &str) -> HashMap<String, u64> {
             is_of_call = true;
         } else if let Some(cost) = cost(line) {
             if !is_of_call {
-                *costs.entry(function.to_owned()).or_default() += cost;
+                *costs.entry(function.to_owned()).or_default() += i64::try_from(cost)?;
             }
             is_of_call = false;
         }
     }
-    costs
+    Ok(costs)
 }
 
 /// The name of `(id) name`; where an id comes again, it is alone.

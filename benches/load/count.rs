@@ -60,7 +60,8 @@ struct Count {
 
 impl Count {
     fn of(profile: &Profile) -> Self {
-        Self { hit: profile.sum(HASH_FUNCTION, false), hash: profile.sum(HASH_FUNCTION, true) }
+        let is_hash = |name: &str| name.contains(HASH_FUNCTION);
+        Self { hit: profile.per_request(|name| !is_hash(name)), hash: profile.per_request(is_hash) }
     }
 }
 
@@ -165,7 +166,7 @@ fn per_request(
     count: impl Fn(u64) -> Result<Profile, BenchError>,
 ) -> Result<Profile, BenchError> {
     let (once, twice) = (count(requests)?, count(2 * requests)?);
-    Ok(twice.per_request(&once, requests))
+    Ok(twice.without(&once))
 }
 
 fn count_bare(request: &str, requests: u64) -> Result<Profile, BenchError> {
@@ -173,7 +174,7 @@ fn count_bare(request: &str, requests: u64) -> Result<Profile, BenchError> {
     let mut bare = Bare::start(1, &CALLGRIND, dir.path())?;
     send(&bare.address, request, requests)?;
     bare.stop()?;
-    Profile::read(dir.path())
+    Profile::read(dir.path(), requests)
 }
 
 fn count_broker(
@@ -188,7 +189,7 @@ fn count_broker(
     let mut broker = setup.start(&CALLGRIND)?;
     send(&broker.public, request, requests)?;
     broker.stop()?;
-    Profile::read(broker.dir())
+    Profile::read(broker.dir(), requests)
 }
 
 fn count_beside_redis(
@@ -206,7 +207,7 @@ fn count_beside_redis(
     send(&broker.public, request, requests)?;
     thread::sleep(RUN_TIME_BESIDE_REDIS.saturating_sub(began.elapsed()));
     broker.stop()?;
-    Profile::read(broker.dir())
+    Profile::read(broker.dir(), requests)
 }
 
 /// Counts the first requests of some users.
@@ -221,7 +222,7 @@ fn count_first(binary: &Path, login: &Login, users: u64) -> Result<Profile, Benc
         ask(&mut connection, &request(token, ""))?;
     }
     broker.stop()?;
-    Profile::read(broker.dir())
+    Profile::read(broker.dir(), users)
 }
 
 /// Sends requests one after the other, so that each run does the same. Two connections, for as many workers.
