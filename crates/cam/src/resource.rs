@@ -41,7 +41,8 @@ fn is_all_or_matches(pattern: &str, segment: &str) -> bool {
 
 /// Splits a resource into its segments. The last one may have further colons.
 fn segments(resource: &str) -> Option<[&str; 6]> {
-    let mut rest = resource.splitn(6, ':');
+    // Segments are short: to look at each character is faster than the search for one, which prepares for long texts.
+    let mut rest = resource.splitn(6, [':']);
     Some([rest.next()?, rest.next()?, rest.next()?, rest.next()?, rest.next()?, rest.next()?])
 }
 
