@@ -26,7 +26,7 @@ use super::{
     template::{Operand, Service, Statement, Template},
 };
 use cam::{
-    Malformed, Policy,
+    Conditions, Effect, Malformed, Policy,
     evaluate::{Reading, Request, evaluate, evaluate_as},
 };
 
@@ -142,14 +142,12 @@ pub(super) fn verify(wire: &str, proved: &Proved, identity: &Identity) -> Result
 fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, VerifierFault> {
     let template = proved.template();
     let home = derive_home(template.home_written.get_ref(), identity)?;
-    let json = decode(wire)?;
-    let document =
-        strict_json::from_slice(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    let json = String::from_utf8(decode(wire)?).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    let document = strict_json::from_str(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
     let area = AllowedArea::of(template, home);
     let resources = check_statements(&document, &area)?;
     neighbours_are_out_of_reach(&resources, &area)?;
-    Policy::parse(&json).map_err(VerifierFault::NotAPolicy)?;
-    let json = String::from_utf8(json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    Policy::read(document).map_err(VerifierFault::NotAPolicy)?;
     let shape = proved.policy_shape().of(&json, &area.home);
     let policy = ConfinedPolicy { shape, home: area.home.into() };
     // Only the shape is kept, so that the same bytes must come of it again.
@@ -194,9 +192,12 @@ fn neighbours_are_out_of_reach(resources: &BTreeSet<&str>, area: &AllowedArea) -
     if resources.is_empty() {
         return Ok(());
     }
-    let allow = serde_json::json!({"effect": "allow", "action": [SOME_ACTION], "resource": resources});
-    let bare = serde_json::json!({"version": "2.0", "statement": [allow]}).to_string();
-    let policy = Policy::parse(bare.as_bytes()).map_err(VerifierFault::NotAPolicy)?;
+    let policy = Policy::new(vec![cam::Statement {
+        effect: Effect::Allow,
+        action: vec![SOME_ACTION.to_owned()],
+        resource: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+        condition: Conditions::default(),
+    }]);
     for key in neighbours(&area.home)? {
         for start in [&area.bucket, &area.processing] {
             let resource = format!("{start}{key}");

@@ -26,6 +26,9 @@ pub(super) struct Text {
 impl CommonShape {
     /// Cuts the home out of a policy. Most users of a template have the same shape, which they share.
     pub(super) fn of(&self, json: &str, home: &str) -> Shape {
+        if let Some(common) = self.0.get().filter(|common| fill(&common.text, home) == json) {
+            return Shape::Common(Arc::clone(common));
+        }
         let cut = json.replace(&percent_encode(home), &ENCODED_HOME.to_string());
         let cut = cut.replace(home, &HOME.to_string());
         let common = self
@@ -49,7 +52,7 @@ impl Shape {
             Self::Common(common) => &common.text,
             Self::Own(text) => text,
         };
-        text.replace(ENCODED_HOME, &percent_encode(home)).replace(HOME, home)
+        fill(text, home)
     }
 
     /// Returns a hash of the text without the home.
@@ -67,6 +70,10 @@ impl Shape {
             Self::Own(text) => text.len(),
         }
     }
+}
+
+fn fill(text: &str, home: &str) -> String {
+    text.replace(ENCODED_HOME, &percent_encode(home)).replace(HOME, home)
 }
 
 #[cfg(test)]
