@@ -34,7 +34,7 @@ use cam::{
 const SOME_ACTION: &str = "name/cos:PutObject";
 
 /// A policy that is confined to one owner's home: the bytes that STS gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ConfinedPolicy {
     shape: Shape,
     home: Box<str>,
@@ -60,6 +60,8 @@ pub enum VerifierFault {
     UnescapedByte,
     #[error("an escape in another spelling than `%2F`")]
     OtherwiseEncoded,
+    #[error("a text that does not come again when the home is cut out and put back")]
+    OtherwiseShaped,
     #[error("is not JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
@@ -148,13 +150,12 @@ fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPol
     let resources = check_statements(&document, &area)?;
     neighbours_are_out_of_reach(&resources, &area)?;
     Policy::read(document).map_err(VerifierFault::NotAPolicy)?;
-    let shape = proved.policy_shape().of(&json, &area.home);
-    let policy = ConfinedPolicy { shape, home: area.home.into() };
     // Only the shape is kept, so that the same bytes must come of it again.
-    if policy.wire() != wire {
+    let shape = proved.policy_shape().of(&json, &area.home).ok_or(VerifierFault::OtherwiseShaped)?;
+    if percent_encode(&json) != wire {
         return Err(VerifierFault::OtherwiseEncoded);
     }
-    Ok(policy)
+    Ok(ConfinedPolicy { shape, home: area.home.into() })
 }
 
 impl AllowedArea {
@@ -200,7 +201,7 @@ fn neighbours_are_out_of_reach(resources: &BTreeSet<&str>, area: &AllowedArea) -
     }]);
     for key in neighbours(&area.home)? {
         for start in [&area.bucket, &area.processing] {
-            let resource = format!("{start}{key}");
+            let resource = [start.as_str(), &key].concat();
             let request = Request { action: SOME_ACTION, resource: &resource, ..Request::default() };
             let as_documented = evaluate(&policy, &request);
             // A `*` that reached over the end of a segment would reach more.
