@@ -238,19 +238,26 @@ impl Event {
     pub(super) fn line(&self, at: Timestamp) -> Vec<u8> {
         // Strings and numbers in structs always serialise.
         let json = serde_json::to_string(&Line { time: format!("{at:.3}"), event: self }).unwrap_or_default();
-        let mut line = String::with_capacity(json.len() + 1);
-        for c in json.chars() {
-            // Such characters stand only in strings, where JSON allows an escape. Four digits are enough for all.
-            if is_misleading(c) {
-                // Writing to a string never fails.
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
-            } else {
-                line.push(c);
-            }
-        }
+        // Nearly every line is printable ASCII, in which nothing is misleading.
+        let is_plain = json.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let mut line = if is_plain { json } else { escape_misleading(&json) };
         line.push('\n');
         line.into_bytes()
     }
+}
+
+/// Escapes the misleading characters of JSON. They stand only in strings, where JSON allows an escape.
+fn escape_misleading(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_misleading(c) {
+            // Four digits are enough for all. Writing to a string never fails.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 fn versions(templates: &TemplateSet) -> BTreeMap<String, String> {

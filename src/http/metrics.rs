@@ -120,7 +120,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Shows all outcomes of these templates from now on; those of others follow with their first request.
     pub fn show_templates<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        names.for_each(|name| self.credential_requests.show(name));
+        self.credential_requests.show(&names.collect::<Vec<_>>());
     }
 
     /// Counts a request for a credential, which `took` so long if it was answered. `template` is the name of an existing

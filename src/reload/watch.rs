@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::Signal,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use super::{ReloadCause, TemplateStore};
@@ -23,7 +23,8 @@ pub(crate) async fn watch(
     clock: Arc<dyn Clock>,
     mut hangups: Signal,
 ) {
-    let mut polls = interval(POLL_INTERVAL);
+    // The folder was loaded just before.
+    let mut polls = interval_at(Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut settling = Settling::default();
     loop {

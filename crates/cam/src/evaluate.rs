@@ -94,7 +94,7 @@ pub fn applies_to(statement: &Statement, reading: Reading, action: &str, resourc
 
 fn names_action(statement: &Statement, action: &str) -> bool {
     let action = full_action(action);
-    statement.action.iter().any(|one| pattern::matches(&full_action(one), &action))
+    statement.action.iter().any(|one| *one == action || pattern::matches(&full_action(one), &action))
 }
 
 /// Returns an action in its full spelling: `cos:PutObject` is short for `name/cos:PutObject` (docs 598/11090).

@@ -13,11 +13,14 @@ pub fn contains(outer: &str, inner: &str) -> bool {
 /// Returns whether `text` matches `pattern`. Greedy with one backtracking point, so never exponential.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    // Most patterns are names of actions.
-    if !pattern.contains(&b'*') {
+    // What precedes the first star is compared at once: most patterns are names of actions, or have only one star.
+    let Some(beginning) = pattern.iter().position(|byte| *byte == b'*') else {
         return pattern == text;
+    };
+    if pattern.get(..beginning) != text.get(..beginning) {
+        return false;
     }
-    let (mut at, mut seen) = (0, 0);
+    let (mut at, mut seen) = (beginning, beginning);
     let mut last_star = None;
     while let Some(found) = text.get(seen) {
         match pattern.get(at) {

@@ -55,9 +55,18 @@ impl Policy {
     /// # Errors
     /// The first element that is wrong.
     pub fn parse(json: &[u8]) -> Result<Self, Malformed> {
-        let value = strict_json::from_slice(json)
+        let document = strict_json::from_slice(json)
             .map_err(|error| malformed("policy", format!("not JSON: {error}")))?;
-        let mut fields = Fields::of("policy", value)?;
+        Self::read(document)
+    }
+
+    /// Reads a policy from a JSON document, which must have been read without duplicate names. Refuses every element that
+    /// CAM's documents do not name.
+    ///
+    /// # Errors
+    /// The first element that is wrong.
+    pub fn read(document: Value) -> Result<Self, Malformed> {
+        let mut fields = Fields::of("policy", document)?;
         if fields.take("version")? != "2.0" {
             return Err(malformed("version", "must be \"2.0\""));
         }
@@ -69,7 +78,9 @@ impl Policy {
         let statement = statements
             .into_iter()
             .enumerate()
-            .map(|(index, value)| Statement::read(&format!("statement[{index}]"), value))
+            .map(|(index, value)| {
+                Statement::read(value).map_err(|error| error.within(&format!("statement[{index}]")))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self::new(statement))
     }
@@ -82,17 +93,17 @@ impl Policy {
 }
 
 impl Statement {
-    fn read(place: &str, value: Value) -> Result<Self, Malformed> {
-        let mut fields = Fields::of(place, value)?;
+    fn read(value: Value) -> Result<Self, Malformed> {
+        let mut fields = Fields::of("", value)?;
         let effect = match fields.take("effect")?.as_str() {
             Some("allow") => Effect::Allow,
             Some("deny") => Effect::Deny,
-            _ => return Err(malformed(&format!("{place}.effect"), "must be \"allow\" or \"deny\"")),
+            _ => return Err(malformed("effect", "must be \"allow\" or \"deny\"")),
         };
-        let action = strings(&format!("{place}.action"), fields.take("action")?)?;
-        let resource = strings(&format!("{place}.resource"), fields.take("resource")?)?;
+        let action = strings("action", fields.take("action")?)?;
+        let resource = strings("resource", fields.take("resource")?)?;
         let condition = match fields.take_optional("condition") {
-            Some(value) => Conditions::read(&format!("{place}.condition"), value)?,
+            Some(value) => Conditions::read(value).map_err(|error| error.within("condition"))?,
             None => Conditions::default(),
         };
         fields.finish()?;
@@ -118,6 +129,38 @@ mod tests {
         let text =
             r#"{"version":"2.0","statement":[{"effect":"deny","action":"name/cos:*","resource":"*"}]}"#;
         assert_eq!(Policy::parse(text.as_bytes()).unwrap().statement[0].action, ["name/cos:*"]);
+    }
+
+    #[test]
+    fn an_error_names_the_element_that_is_wrong() {
+        let allow = r#""effect":"allow","action":"a","resource":"r""#;
+        for (policy, expected) in [
+            ("[]", "policy: must be an object"),
+            (r#"{"version":"2.0"}"#, "policy: `statement` is missing"),
+            (r#"{"version":"1.0","statement":[]}"#, "version: must be \"2.0\""),
+            (r#"{"version":"2.0","statement":[7]}"#, "statement[0]: must be an object"),
+            (
+                r#"{"version":"2.0","statement":[{"effect":"no"}]}"#,
+                "statement[0].effect: must be \"allow\" or \"deny\"",
+            ),
+        ] {
+            assert_eq!(Policy::parse(policy.as_bytes()).unwrap_err().to_string(), expected);
+        }
+        for (condition, expected) in [
+            ("7", "statement[1].condition: must be an object"),
+            (r#"{"string_eq":{}}"#, "statement[1].condition.string_eq: unknown operator"),
+            (r#"{"string_equal":7}"#, "statement[1].condition.string_equal: must be an object"),
+            (r#"{"string_equal":{"k":[]}}"#, "statement[1].condition.string_equal.k: has no value"),
+            (
+                r#"{"string_equal":{"k":[null]}}"#,
+                "statement[1].condition.string_equal.k: must be a string, a number or a boolean",
+            ),
+        ] {
+            let policy = format!(
+                r#"{{"version":"2.0","statement":[{{{allow}}},{{{allow},"condition":{condition}}}]}}"#
+            );
+            assert_eq!(Policy::parse(policy.as_bytes()).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -7,14 +7,22 @@ use serde::{
     Deserialize,
     de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 /// Reads one JSON document. Refuses duplicate names at any depth, and text after the document.
 ///
 /// # Errors
 /// As `serde_json`, with line and column. Nesting is limited to 128 levels.
 pub fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    read(bytes, Duplicates::Refused)
+    read(serde_json::Deserializer::from_slice(bytes), Duplicates::Refused)
+}
+
+/// Reads one JSON document as [`from_slice`] does, from a text that is Unicode already.
+///
+/// # Errors
+/// As [`from_slice`].
+pub fn from_str(text: &str) -> Result<Value, serde_json::Error> {
+    read(serde_json::Deserializer::from_str(text), Duplicates::Refused)
 }
 
 /// Reads one JSON document. An object with a duplicate name is read as `null`, so that the rest of the document can be
@@ -23,11 +31,13 @@ pub fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 /// # Errors
 /// As `serde_json`, with line and column. Nesting is limited to 128 levels.
 pub fn from_slice_with_gaps(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    read(bytes, Duplicates::Null)
+    read(serde_json::Deserializer::from_slice(bytes), Duplicates::Null)
 }
 
-fn read(bytes: &[u8], duplicates: Duplicates) -> Result<Value, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+fn read<'de>(
+    mut reader: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+    duplicates: Duplicates,
+) -> Result<Value, serde_json::Error> {
     let value = StrictSeed(duplicates).deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
@@ -51,6 +61,9 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// Returns the document with each escape of half a surrogate pair replaced. `None` if there is none.
 fn without_lone_surrogates(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.contains(&b'\\') {
+        return None;
+    }
     let mut replaced = Vec::new();
     let (mut rest, mut found) = (bytes, false);
     while let Some((&byte, after)) = rest.split_first() {
@@ -178,14 +191,18 @@ impl<'de> Visitor<'de> for StrictSeed {
         let mut map = Map::new();
         let mut has_duplicate = false;
         while let Some(name) = entries.next_key::<String>()? {
-            if map.contains_key(&name) {
-                if self.0 == Duplicates::Refused {
-                    return Err(de::Error::custom(format!("the name {name:?} is given twice")));
+            match map.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(entries.next_value_seed(self)?);
                 }
-                has_duplicate = true;
+                Entry::Occupied(entry) if self.0 == Duplicates::Refused => {
+                    return Err(de::Error::custom(format!("the name {:?} is given twice", entry.key())));
+                }
+                Entry::Occupied(_) => {
+                    has_duplicate = true;
+                    entries.next_value_seed(self)?;
+                }
             }
-            let value = entries.next_value_seed(self)?;
-            map.insert(name, value);
         }
         Ok(if has_duplicate { Value::Null } else { Value::Object(map) })
     }
@@ -198,14 +215,17 @@ mod tests {
     #[test]
     fn a_document_without_duplicates_reads_as_serde_json_reads_it() {
         let text = br#"{"a":[1,-2,2.5,"x",null,true],"b":{"a":{}}}"#;
-        assert_eq!(from_slice(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
+        let expected = serde_json::from_slice::<Value>(text).unwrap();
+        assert_eq!(from_slice(text).unwrap(), expected);
+        assert_eq!(from_str(str::from_utf8(text).unwrap()).unwrap(), expected);
     }
 
     #[test]
     fn a_name_given_twice_is_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#] {
-            let error = from_slice(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("given twice"), "{error}");
+            for error in [from_slice(text.as_bytes()).unwrap_err(), from_str(text).unwrap_err()] {
+                assert!(error.to_string().contains("given twice"), "{error}");
+            }
         }
     }
 

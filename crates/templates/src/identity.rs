@@ -67,7 +67,8 @@ impl Identity {
             None => return Err(NoSubject::new(path, "missing")),
         };
         let principal = Principal::new(issuer, subject);
-        let claims = Value::Object(claims).to_string().into();
+        // Names, texts and numbers always serialize.
+        let claims = serde_json::to_string(&Value::Object(claims)).unwrap_or_default().into();
         Ok(Self { principal, has_integer_subject, claims, grants: LatestGrants::default() })
     }
 

@@ -59,7 +59,10 @@ fn literal_pattern(text: &str) -> String {
 
 /// Encodes a policy as STS takes it: compact JSON, percent-encoded once (`docs/understand/tencent.md`).
 pub(super) fn to_wire(policy: &Policy) -> String {
-    utf8_percent_encode(&policy.to_json(), RESERVED).to_string()
+    let json = policy.to_json();
+    let mut wire = String::with_capacity(json.len() * 2);
+    wire.extend(utf8_percent_encode(&json, RESERVED));
+    wire
 }
 
 /// Returns the size of the largest policy that a template can render to.

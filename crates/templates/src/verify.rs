@@ -26,7 +26,7 @@ use super::{
     template::{Operand, Service, Statement, Template},
 };
 use cam::{
-    Malformed, Policy,
+    Conditions, Effect, Malformed, Policy,
     evaluate::{Reading, Request, evaluate, evaluate_as},
 };
 
@@ -34,7 +34,7 @@ use cam::{
 const SOME_ACTION: &str = "name/cos:PutObject";
 
 /// A policy that is confined to one owner's home: the bytes that STS gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ConfinedPolicy {
     shape: Shape,
     home: Box<str>,
@@ -60,6 +60,8 @@ pub enum VerifierFault {
     UnescapedByte,
     #[error("an escape in another spelling than `%2F`")]
     OtherwiseEncoded,
+    #[error("a text that does not come again when the home is cut out and put back")]
+    OtherwiseShaped,
     #[error("is not JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
@@ -142,21 +144,18 @@ pub(super) fn verify(wire: &str, proved: &Proved, identity: &Identity) -> Result
 fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPolicy, VerifierFault> {
     let template = proved.template();
     let home = derive_home(template.home_written.get_ref(), identity)?;
-    let json = decode(wire)?;
-    let document =
-        strict_json::from_slice(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    let json = String::from_utf8(decode(wire)?).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
+    let document = strict_json::from_str(&json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
     let area = AllowedArea::of(template, home);
     let resources = check_statements(&document, &area)?;
     neighbours_are_out_of_reach(&resources, &area)?;
-    Policy::parse(&json).map_err(VerifierFault::NotAPolicy)?;
-    let json = String::from_utf8(json).map_err(|error| VerifierFault::NotJson(error.to_string()))?;
-    let shape = proved.policy_shape().of(&json, &area.home);
-    let policy = ConfinedPolicy { shape, home: area.home.into() };
+    Policy::read(document).map_err(VerifierFault::NotAPolicy)?;
     // Only the shape is kept, so that the same bytes must come of it again.
-    if policy.wire() != wire {
+    let shape = proved.policy_shape().of(&json, &area.home).ok_or(VerifierFault::OtherwiseShaped)?;
+    if percent_encode(&json) != wire {
         return Err(VerifierFault::OtherwiseEncoded);
     }
-    Ok(policy)
+    Ok(ConfinedPolicy { shape, home: area.home.into() })
 }
 
 impl AllowedArea {
@@ -194,12 +193,15 @@ fn neighbours_are_out_of_reach(resources: &BTreeSet<&str>, area: &AllowedArea) -
     if resources.is_empty() {
         return Ok(());
     }
-    let allow = serde_json::json!({"effect": "allow", "action": [SOME_ACTION], "resource": resources});
-    let bare = serde_json::json!({"version": "2.0", "statement": [allow]}).to_string();
-    let policy = Policy::parse(bare.as_bytes()).map_err(VerifierFault::NotAPolicy)?;
+    let policy = Policy::new(vec![cam::Statement {
+        effect: Effect::Allow,
+        action: vec![SOME_ACTION.to_owned()],
+        resource: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+        condition: Conditions::default(),
+    }]);
     for key in neighbours(&area.home)? {
         for start in [&area.bucket, &area.processing] {
-            let resource = format!("{start}{key}");
+            let resource = [start.as_str(), &key].concat();
             let request = Request { action: SOME_ACTION, resource: &resource, ..Request::default() };
             let as_documented = evaluate(&policy, &request);
             // A `*` that reached over the end of a segment would reach more.

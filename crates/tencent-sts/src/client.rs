@@ -223,8 +223,10 @@ impl Client {
         let request = self.http.post(self.endpoint.clone()).headers(headers).body(Bytes::from_owner(body));
         let mut response = request.send().await.map_err(|error| Interrupted::from(&error))?;
         let status = response.status().as_u16();
-        // At its full size: a buffer that grows leaves copies behind.
-        let mut read = Zeroizing::new(Vec::with_capacity(MAX_RESPONSE_BYTES));
+        // At its full size: a buffer that grows leaves copies behind. The client reads no more than the length that is stated.
+        let stated = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+        let size = stated.map_or(MAX_RESPONSE_BYTES, |bytes| bytes.min(MAX_RESPONSE_BYTES));
+        let mut read = Zeroizing::new(Vec::with_capacity(size));
         while let Some(chunk) = response.chunk().await.map_err(|error| Interrupted::from(&error))? {
             if read.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 return Err(UnreadableResponse::TooLarge { max_bytes: MAX_RESPONSE_BYTES }.into());

@@ -100,15 +100,17 @@ impl CredentialRequests {
         };
         let counted = self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
         if counted.is_none() {
-            self.show(template);
+            self.show(&[template]);
             self.by_template.load().get(template).and_then(|metrics| metrics.count(outcome, took));
         }
     }
 
-    pub(super) fn show(&self, template: &str) {
+    pub(super) fn show(&self, templates: &[&str]) {
         self.by_template.rcu(|by_template| {
             let mut by_template = BTreeMap::clone(by_template);
-            by_template.entry(template.to_owned()).or_default();
+            for template in templates {
+                by_template.entry((*template).to_owned()).or_default();
+            }
             by_template
         });
     }

@@ -123,26 +123,32 @@ impl Conditions {
         remaining
     }
 
-    pub(super) fn read(place: &str, value: Value) -> Result<Self, Malformed> {
+    pub(super) fn read(value: Value) -> Result<Self, Malformed> {
         let Value::Object(operators) = value else {
-            return Err(malformed(place, "must be an object"));
+            return Err(malformed("", "must be an object"));
         };
         let mut conditions = Self::default();
         for (name, keys) in operators {
-            let place = format!("{place}.{name}");
-            let operator =
-                operator_in_policy(&name).map_err(|UnknownOperator| malformed(&place, "unknown operator"))?;
-            let known = conditions.0.entry(operator).or_default();
-            for (key, operands) in read_keys(&place, keys)? {
-                if known.insert(key, operands).is_some() {
-                    return Err(malformed(
-                        &place,
-                        "is a condition that another spelling of the operator has",
-                    ));
-                }
-            }
+            conditions.add(&name, keys).map_err(|error| error.within(&name))?;
         }
         Ok(conditions)
+    }
+
+    /// Adds the conditions of one operator.
+    fn add(&mut self, operator: &str, keys: Value) -> Result<(), Malformed> {
+        let operator =
+            operator_in_policy(operator).map_err(|UnknownOperator| malformed("", "unknown operator"))?;
+        let Value::Object(keys) = keys else {
+            return Err(malformed("", "must be an object"));
+        };
+        let known = self.0.entry(operator).or_default();
+        for (key, values) in keys {
+            let operands = read_operands(values).map_err(|error| error.within(&key))?;
+            if known.insert(key, operands).is_some() {
+                return Err(malformed("", "is a condition that another spelling of the operator has"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -162,23 +168,9 @@ fn operator_in_policy(name: &str) -> Result<Operator, UnknownOperator> {
     name.parse()
 }
 
-fn read_keys(place: &str, value: Value) -> Result<BTreeMap<String, Vec<Operand>>, Malformed> {
-    let Value::Object(keys) = value else {
-        return Err(malformed(place, "must be an object"));
-    };
-    let mut read = BTreeMap::new();
-    for (key, values) in keys {
-        let place = format!("{place}.{key}");
-        let operands = list(values)
-            .into_iter()
-            .map(|value| Operand::read(&place, value))
-            .collect::<Result<Vec<_>, _>>()?;
-        if operands.is_empty() {
-            return Err(malformed(&place, "has no value"));
-        }
-        read.insert(key, operands);
-    }
-    Ok(read)
+fn read_operands(values: Value) -> Result<Vec<Operand>, Malformed> {
+    let operands = list(values).into_iter().map(Operand::read).collect::<Result<Vec<_>, _>>()?;
+    if operands.is_empty() { Err(malformed("", "has no value")) } else { Ok(operands) }
 }
 
 impl fmt::Display for Conditions {
@@ -211,12 +203,12 @@ impl Serialize for Conditions {
 }
 
 impl Operand {
-    fn read(place: &str, value: Value) -> Result<Self, Malformed> {
+    fn read(value: Value) -> Result<Self, Malformed> {
         match value {
             Value::String(text) => Ok(Self::Text(text)),
             Value::Number(number) => Ok(Self::Number(number)),
             Value::Bool(flag) => Ok(Self::Text(flag.to_string())),
-            _ => Err(malformed(place, "must be a string, a number or a boolean")),
+            _ => Err(malformed("", "must be a string, a number or a boolean")),
         }
     }
 }

@@ -16,22 +16,31 @@ pub(super) fn malformed(place: &str, fault: impl Into<String>) -> Malformed {
     Malformed { place: place.to_owned(), fault: fault.into() }
 }
 
+impl Malformed {
+    /// Returns the error as one of the document that has the element `parent`, where it was found.
+    pub(super) fn within(self, parent: &str) -> Self {
+        let place =
+            if self.place.is_empty() { parent.to_owned() } else { format!("{parent}.{}", self.place) };
+        Self { place, ..self }
+    }
+}
+
 /// A JSON object of which every element must be read.
 pub(super) struct Fields {
-    place: String,
+    place: &'static str,
     unread: Map<String, Value>,
 }
 
 impl Fields {
-    pub(super) fn of(place: &str, value: Value) -> Result<Self, Malformed> {
+    pub(super) fn of(place: &'static str, value: Value) -> Result<Self, Malformed> {
         match value {
-            Value::Object(map) => Ok(Self { place: place.to_owned(), unread: map }),
+            Value::Object(map) => Ok(Self { place, unread: map }),
             _ => Err(malformed(place, "must be an object")),
         }
     }
 
     pub(super) fn take(&mut self, name: &str) -> Result<Value, Malformed> {
-        self.take_optional(name).ok_or_else(|| malformed(&self.place, format!("`{name}` is missing")))
+        self.take_optional(name).ok_or_else(|| malformed(self.place, format!("`{name}` is missing")))
     }
 
     pub(super) fn take_optional(&mut self, name: &str) -> Option<Value> {
@@ -42,7 +51,7 @@ impl Fields {
     pub(super) fn finish(self) -> Result<(), Malformed> {
         match self.unread.keys().next() {
             None => Ok(()),
-            Some(other) => Err(malformed(&self.place, format!("unknown element `{other}`"))),
+            Some(other) => Err(malformed(self.place, format!("unknown element `{other}`"))),
         }
     }
 }
@@ -56,7 +65,7 @@ pub(super) fn list(value: Value) -> Vec<Value> {
 }
 
 /// Reads a list of strings, none of them empty.
-pub(super) fn strings(place: &str, value: Value) -> Result<Vec<String>, Malformed> {
+pub(super) fn strings(place: &'static str, value: Value) -> Result<Vec<String>, Malformed> {
     let mut strings = Vec::new();
     for item in list(value) {
         match item {

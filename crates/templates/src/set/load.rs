@@ -156,13 +156,14 @@ impl LoadedFile {
     fn read(file: Result<Source, Diagnostic>) -> Self {
         let path = file.as_ref().map_or_else(|problem| problem.path.as_path(), Source::path);
         let base = FileName::of(path).shadow_of().map(str::to_owned);
+        let Some(base) = base else { return Self::Template(template_of(file)) };
         let version = file.as_ref().map(Source::sha256).unwrap_or_default();
-        let template = file.map_err(|problem| vec![problem]).and_then(Template::from_file);
-        match base {
-            None => Self::Template(template),
-            Some(base) => Self::Shadow(ShadowFile { base, version, template }),
-        }
+        Self::Shadow(ShadowFile { base, version, template: template_of(file) })
     }
+}
+
+fn template_of(file: Result<Source, Diagnostic>) -> Result<Template, Vec<Diagnostic>> {
+    file.map_err(|problem| vec![problem]).and_then(Template::from_file)
 }
 
 fn try_all(proved: Vec<Proved>) -> Result<Vec<Proved>, Vec<Diagnostic>> {

@@ -92,21 +92,29 @@ fn find_outside_quotes(text: &str, wanted: char) -> Option<usize> {
 
 /// Writes a text by the filter `escape`.
 fn escaped(text: &[u8]) -> String {
-    let written: String = (0..text.len()).map(|at| escaped_at(text, at)).collect();
+    let mut written = String::with_capacity(text.len());
+    for at in 0..text.len() {
+        write_escaped(&mut written, text, at);
+    }
     if written.len() > 128 { format!("!sha256_{}", lower_hex(&Sha256::digest(text))) } else { written }
 }
 
-fn escaped_at(text: &[u8], at: usize) -> String {
+fn write_escaped(written: &mut String, text: &[u8], at: usize) {
     let neighbour = |at: Option<usize>| at.and_then(|at| text.get(at)).copied();
     let (before, after) = (neighbour(at.checked_sub(1)), neighbour(at.checked_add(1)));
-    let Some(byte) = text.get(at) else { return String::new() };
+    let Some(byte) = text.get(at) else { return };
     let stays = match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => true,
         b'_' | b'-' => before.is_some(),
         b'.' => !matches!(before, None | Some(b'.')) && after.is_some(),
         _ => false,
     };
-    if stays { char::from(*byte).to_string() } else { format!("!{}", lower_hex(&[*byte]).to_uppercase()) }
+    if stays {
+        written.push(char::from(*byte));
+    } else {
+        written.push('!');
+        written.push_str(&lower_hex(&[*byte]).to_uppercase());
+    }
 }
 
 fn lower_hex(bytes: &[u8]) -> String {

@@ -16,27 +16,33 @@ const ENCODED_HOME: char = '\u{1}';
 #[derive(Debug, Default)]
 pub(crate) struct CommonShape(OnceLock<Arc<Text>>);
 
-/// A policy's text without the home, and its hash.
-#[derive(Debug, PartialEq, Eq)]
+/// A policy's text without the home.
+#[derive(Debug)]
 pub(super) struct Text {
     text: Box<str>,
-    fingerprint: Fingerprint,
+    /// Its hash, once there is a grant.
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 impl CommonShape {
-    /// Cuts the home out of a policy. Most users of a template have the same shape, which they share.
-    pub(super) fn of(&self, json: &str, home: &str) -> Shape {
+    /// Cuts the home out of a policy. Most users of a template have the same shape, which they share. `None` if the shape
+    /// does not give the policy's text back.
+    pub(super) fn of(&self, json: &str, home: &str) -> Option<Shape> {
+        if let Some(common) = self.0.get().filter(|common| fill(&common.text, home) == json) {
+            return Some(Shape::Common(Arc::clone(common)));
+        }
         let cut = json.replace(&percent_encode(home), &ENCODED_HOME.to_string());
         let cut = cut.replace(home, &HOME.to_string());
-        let common = self
-            .0
-            .get_or_init(|| Text { fingerprint: Fingerprint::of(&[&cut]), text: cut.as_str().into() }.into());
-        if *common.text == *cut { Shape::Common(Arc::clone(common)) } else { Shape::Own(cut.into()) }
+        let common =
+            self.0.get_or_init(|| Text { text: cut.as_str().into(), fingerprint: OnceLock::new() }.into());
+        let is_common = *common.text == *cut;
+        let shape = if is_common { Shape::Common(Arc::clone(common)) } else { Shape::Own(cut.into()) };
+        (shape.with_home(home) == json).then_some(shape)
     }
 }
 
 /// A policy's text without the home.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Shape {
     Common(Arc<Text>),
     Own(Box<str>),
@@ -49,13 +55,13 @@ impl Shape {
             Self::Common(common) => &common.text,
             Self::Own(text) => text,
         };
-        text.replace(ENCODED_HOME, &percent_encode(home)).replace(HOME, home)
+        fill(text, home)
     }
 
     /// Returns a hash of the text without the home.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match self {
-            Self::Common(common) => common.fingerprint,
+            Self::Common(common) => *common.fingerprint.get_or_init(|| Fingerprint::of(&[&*common.text])),
             Self::Own(text) => Fingerprint::of(&[&**text]),
         }
     }
@@ -67,6 +73,10 @@ impl Shape {
             Self::Own(text) => text.len(),
         }
     }
+}
+
+fn fill(text: &str, home: &str) -> String {
+    text.replace(ENCODED_HOME, &percent_encode(home)).replace(HOME, home)
 }
 
 #[cfg(test)]
@@ -85,7 +95,7 @@ mod tests {
             let json = parts.join(&home) + &percent_encode(&home);
             let shapes = CommonShape::default();
             for text in [&common, &json, &json] {
-                prop_assert_eq!(&shapes.of(text, &home).with_home(&home), text);
+                prop_assert_eq!(&shapes.of(text, &home).unwrap().with_home(&home), text);
             }
         }
     }
@@ -95,9 +105,16 @@ mod tests {
         let shapes = CommonShape::default();
         let of = |home: &str| {
             let json = format!(r#"{{"resource":"{home}*","cos:prefix":"{}"}}"#, percent_encode(home));
-            shapes.of(&json, home)
+            shapes.of(&json, home).unwrap()
         };
         assert_eq!(of("users/alice/").own_bytes() + of("users/bob/").own_bytes(), 0);
-        assert_ne!(shapes.of(r#"{"team":"red"}"#, "users/alice/").own_bytes(), 0);
+        assert_ne!(shapes.of(r#"{"team":"red"}"#, "users/alice/").unwrap().own_bytes(), 0);
+    }
+
+    #[test]
+    fn a_text_that_stands_for_the_home_itself_has_no_shape() {
+        for text in ["a\0b", "a\u{1}b"] {
+            assert!(CommonShape::default().of(text, "users/alice/").is_none());
+        }
     }
 }

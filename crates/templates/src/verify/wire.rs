@@ -4,7 +4,22 @@ use super::VerifierFault;
 
 const HEX_DIGITS: [u8; 16] = *b"0123456789ABCDEF";
 
-/// Encodes everything but the unreserved characters of RFC 3986.
+/// For each byte, whether it is one of the unreserved characters of RFC 3986 (section 2.3), which stay as they are.
+const UNRESERVED: [bool; 256] = unreserved();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would stop")]
+const fn unreserved() -> [bool; 256] {
+    let characters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < characters.len() {
+        table[characters[index] as usize] = true;
+        index += 1;
+    }
+    table
+}
+
+/// Encodes everything but the unreserved characters.
 pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = Vec::with_capacity(text.len() * 2);
     let mut rest = text.as_bytes();
@@ -25,7 +40,7 @@ pub(super) fn percent_encode(text: &str) -> String {
 
 /// Splits before the first byte that is reserved.
 fn split_at_reserved(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let is_reserved = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-_.~".contains(byte);
+    let is_reserved = |byte: &u8| !UNRESERVED.get(usize::from(*byte)).copied().unwrap_or_default();
     bytes.split_at(bytes.iter().position(is_reserved).unwrap_or(bytes.len()))
 }
 
