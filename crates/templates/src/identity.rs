@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{fingerprint::Fingerprint, latest_grants::LatestGrants};
+use crate::{claim_names::ClaimNames, fingerprint::Fingerprint, latest_grants::LatestGrants};
 
-/// A principal and the claims of its token.
+/// A principal and claims of its token.
 #[derive(Debug)]
 pub struct Identity {
     principal: Principal,
     has_integer_subject: bool,
     /// As JSON, which takes a fifth of the memory: they are read once for each template that the user requests.
     claims: Box<str>,
+    /// Those that are kept; all if absent.
+    kept: Option<ClaimNames>,
     grants: LatestGrants,
 }
 
@@ -59,16 +61,40 @@ impl Identity {
         claims: Map<String, Value>,
         path: &[String],
     ) -> Result<Self, NoSubject> {
-        let (subject, has_integer_subject) = match claim(&claims, path) {
+        let (principal, has_integer_subject) = Self::identify(issuer, &claims, path)?;
+        let claims = Value::Object(claims).to_string().into();
+        Ok(Self { principal, has_integer_subject, claims, kept: None, grants: LatestGrants::default() })
+    }
+
+    /// Makes an identity that keeps these claims only. The subject is the claim with this path, kept or not.
+    ///
+    /// # Errors
+    /// When that claim is missing, empty, or neither a text nor an integer of zero or more.
+    pub fn keeping(
+        kept: ClaimNames,
+        issuer: Arc<str>,
+        claims: Map<String, Value>,
+        path: &[String],
+    ) -> Result<Self, NoSubject> {
+        let (principal, has_integer_subject) = Self::identify(issuer, &claims, path)?;
+        let claims = kept.select(claims);
+        Ok(Self { principal, has_integer_subject, claims, kept: Some(kept), grants: LatestGrants::default() })
+    }
+
+    /// Returns the principal, and whether its subject is an integer.
+    fn identify(
+        issuer: Arc<str>,
+        claims: &Map<String, Value>,
+        path: &[String],
+    ) -> Result<(Principal, bool), NoSubject> {
+        let (subject, has_integer_subject) = match claim(claims, path) {
             Some(Value::String(text)) if !text.is_empty() => (text.clone(), false),
             Some(Value::Number(number)) if number.is_u64() => (number.to_string(), true),
             Some(Value::String(_)) => return Err(NoSubject::new(path, "empty")),
             Some(_) => return Err(NoSubject::new(path, "of another type")),
             None => return Err(NoSubject::new(path, "missing")),
         };
-        let principal = Principal::new(issuer, subject);
-        let claims = Value::Object(claims).to_string().into();
-        Ok(Self { principal, has_integer_subject, claims, grants: LatestGrants::default() })
+        Ok((Principal::new(issuer, subject), has_integer_subject))
     }
 
     /// Returns the issuer, by the name that identifies it.
@@ -84,6 +110,11 @@ impl Identity {
     /// Whether the token has the user's id as an integer.
     pub fn has_integer_subject(&self) -> bool {
         self.has_integer_subject
+    }
+
+    /// Returns whether it keeps these claims, as far as the token has them.
+    pub fn keeps(&self, claims: &ClaimNames) -> bool {
+        self.kept.as_ref().is_none_or(|kept| claims.are_among(kept))
     }
 
     /// Finds a claim by its path through nested objects.
