@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{claim_names::ClaimNames, fingerprint::Fingerprint, latest_grants::LatestGrants};
+use crate::{
+    allocation::{block, shared_block},
+    claim_names::ClaimNames,
+    fingerprint::Fingerprint,
+    latest_grants::LatestGrants,
+};
 
 /// A principal and claims of its token.
 #[derive(Debug)]
@@ -18,11 +23,14 @@ pub struct Identity {
     grants: LatestGrants,
 }
 
-/// An issuer and a subject. Other claims of the token do not matter.
+/// An issuer and a subject. Other claims of the token do not matter. Clones share one allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
+pub struct Principal(Arc<Named>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
     issuer: Arc<str>,
-    subject: Arc<str>,
+    subject: Box<str>,
     fingerprint: Fingerprint,
 }
 
@@ -125,7 +133,7 @@ impl Identity {
 
     /// Estimates the memory that it takes with one grant, in bytes.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + block(self.subject().len()) + block(self.claims.len()) + GRANT_BYTES
+        shared_block(size_of::<Self>()) + self.principal.weight() + block(self.claims.len()) + GRANT_BYTES
     }
 
     pub(super) fn latest_grants(&self) -> &LatestGrants {
@@ -139,7 +147,7 @@ impl Identity {
 }
 
 /// Memory of a grant, which is made after the identity is weighed: that of `policies/upload.toml`.
-const GRANT_BYTES: usize = 320;
+const GRANT_BYTES: usize = 192;
 
 fn claim<'a>(claims: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
@@ -148,31 +156,31 @@ fn claim<'a>(claims: &'a Map<String, Value>, path: &[String]) -> Option<&'a Valu
 
 impl Principal {
     /// Makes a principal from an issuer and a subject.
-    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
+    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Box<str>>) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());
         let fingerprint = Fingerprint::of(&[&*issuer, &*subject]);
-        Self { issuer, subject, fingerprint }
+        Self(Arc::new(Named { issuer, subject, fingerprint }))
     }
 
     /// Returns the issuer, by the name that identifies it.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// Returns the user's id, as in the token.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// Returns a hash of issuer and subject.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.0.fingerprint
     }
-}
 
-/// Returns what the allocator takes for so many bytes: 8 more, in steps of 16, at least 32.
-fn block(bytes: usize) -> usize {
-    (bytes + 8).next_multiple_of(16).max(32)
+    /// Estimates the memory that it takes, in bytes, without the issuer, which others share.
+    fn weight(&self) -> usize {
+        shared_block(size_of::<Named>()) + block(self.subject().len())
+    }
 }
 
 #[cfg(any(test, feature = "test-util"))]

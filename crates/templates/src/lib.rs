@@ -3,6 +3,7 @@
 
 mod account_rights;
 mod advice;
+pub mod allocation;
 mod claim_names;
 pub mod claim_path;
 mod deny;
