@@ -33,6 +33,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// Returns the first 64 bits, for statistics: two fingerprints may have the same.
+    pub fn first_bits(self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Returns the first 64 bits, one letter for every four.
     pub fn short(self) -> ShortId {
         let mut letters = [b'a'; 16];
