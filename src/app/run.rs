@@ -128,17 +128,17 @@ fn replica_name(public: SocketAddr) -> String {
     format!("{}:{}", uname().nodename().to_string_lossy(), public.port())
 }
 
-/// Removes the tokens and the rate limits of users who may never come again.
+/// Removes the keys, tokens and rate limits of users who may never come again.
 async fn remove_unused(cache: CredentialCache, verifier: Arc<Verifier>) {
     loop {
         sleep(REMOVAL_INTERVAL).await;
         let (cache, verifier) = (cache.clone(), Arc::clone(&verifier));
         let removal = move || {
             verifier.remove_expired();
-            cache.remove_idle_limits();
+            cache.remove_unused();
         };
         if let Err(error) = tokio::task::spawn_blocking(removal).await {
-            tracing::error!(%error, "expired tokens and idle rate limits could not be removed");
+            tracing::error!(%error, "what is no longer used could not be removed from memory");
         }
     }
 }

@@ -33,8 +33,8 @@ pub struct CachedCredential {
     grant: Arc<Grant>,
     source_credentials_version: u64,
     is_superseded: AtomicBool,
-    /// How long before it expires it is due for refresh, in milliseconds.
-    refresh_margin_ms: u32,
+    /// When it is due for refresh, in milliseconds since 1970.
+    refresh_from_ms: i64,
     /// Monotonic time in milliseconds before which no refresh is tried.
     next_refresh_ms: AtomicU64,
 }
@@ -57,13 +57,14 @@ impl CachedCredential {
         source_credentials_version: u64,
         refresh_margin: Duration,
     ) -> Self {
+        let refresh_from = credential.expires_at.checked_sub(refresh_margin).unwrap_or(credential.expires_at);
         Self {
             expires_at: credential.expires_at,
             encoded: EncodedBody::new(credential),
             grant,
             source_credentials_version,
             is_superseded: AtomicBool::new(false),
-            refresh_margin_ms: u32::try_from(refresh_margin.as_millis()).unwrap_or(u32::MAX),
+            refresh_from_ms: refresh_from.as_millisecond(),
             next_refresh_ms: AtomicU64::new(0),
         }
     }
@@ -126,7 +127,7 @@ impl CachedCredential {
     /// seconds from now, because a replacement is under way.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
         if !self.is_refresh_due(now) {
-            return self.refresh_from();
+            return Timestamp::from_millisecond(self.refresh_from_ms).unwrap_or(self.expires_at);
         }
         let soon = now.checked_add(REFRESH_UNDER_WAY_DELAY).unwrap_or(now);
         soon.min(self.expires_at)
@@ -134,12 +135,7 @@ impl CachedCredential {
 
     /// Whether another credential should be fetched before this one expires.
     pub(super) fn is_refresh_due(&self, now: Timestamp) -> bool {
-        now >= self.refresh_from()
-    }
-
-    fn refresh_from(&self) -> Timestamp {
-        let margin = Duration::from_millis(self.refresh_margin_ms.into());
-        self.expires_at.checked_sub(margin).unwrap_or(self.expires_at)
+        now.as_millisecond() >= self.refresh_from_ms
     }
 
     /// Claims a refresh that is due. True for one caller in [`REFRESH_RETRY_INTERVAL`]; `monotonic` is the time on the
@@ -162,20 +158,19 @@ impl CachedCredential {
     /// Approximate size in bytes: its body, which its texts are a part of, and its places in the cache. The grant counts in
     /// the inventory.
     pub(super) fn weight(&self) -> u32 {
-        weight_of(&self.grant, self.encoded.text_bytes())
+        weight_of(self.encoded.text_bytes())
     }
 }
 
-/// Size of a cached credential beside its body: itself, and its places in the cache's map, queues and timer. Measured:
+/// Size of a cached credential beside its body: itself, and its places in the cache's map and queues. Measured:
 /// `tests/soak/memory.rs`.
-const ENTRY_BYTES: usize = 544;
-/// Size of a body beside the credential's texts and the folder: the names of the fields, times, bucket.
-const BODY_BYTES: usize = 320;
+const ENTRY_BYTES: usize = 512;
+/// Size of a body beside the credential's texts: the names of the fields, and times.
+const BODY_BYTES: usize = 192;
 
-/// Approximate size in bytes of a cached credential of this grant, whose texts have this length.
-pub(super) fn weight_of(grant: &Grant, text_bytes: usize) -> u32 {
-    let body = BODY_BYTES + grant.home().len() + text_bytes;
-    u32::try_from(ENTRY_BYTES + body).unwrap_or(u32::MAX)
+/// Approximate size in bytes of a cached credential whose texts have this length.
+pub(super) fn weight_of(text_bytes: usize) -> u32 {
+    u32::try_from(ENTRY_BYTES + BODY_BYTES + text_bytes).unwrap_or(u32::MAX)
 }
 
 fn as_millis(duration: Duration) -> u64 {

@@ -22,6 +22,12 @@ impl ClaimNames {
         Arc::make_mut(&mut self.0).extend(names);
     }
 
+    /// Makes names for a test.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn for_tests(names: &[&str]) -> Self {
+        Self(Arc::new(names.iter().map(|name| (*name).to_owned()).collect()))
+    }
+
     /// Returns whether all of these names are among the `others`.
     pub(super) fn are_among(&self, others: &Self) -> bool {
         Arc::ptr_eq(&self.0, &others.0) || self.0.is_subset(&others.0)

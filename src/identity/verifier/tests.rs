@@ -110,6 +110,32 @@ async fn a_valid_token_identifies_its_subject() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cached_token_is_verified_again_for_a_claim_that_was_not_kept() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let token = token(&with("team", json!("red")));
+    let team = ["team".to_owned()];
+    let before = verifier.identify(&token).await.unwrap();
+    assert_eq!(before.claim(&team), None);
+    let after = verifier.verify(token.as_bytes(), &ClaimNames::for_tests(&["team"])).await.unwrap();
+    assert_eq!(after.claim(&team), Some(json!("red")));
+    let again = verifier.identify(&token).await.unwrap();
+    assert!(Arc::ptr_eq(&after, &again), "more claims than are needed do no harm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_tokens_leave_memory() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let (short, long) = (token(&claims()), token(&with("exp", json!(NOW + 6000))));
+    let short = Arc::downgrade(&verifier.identify(&short).await.unwrap());
+    let long = Arc::downgrade(&verifier.identify(&long).await.unwrap());
+    verifier.remove_expired();
+    assert_eq!((short.strong_count(), long.strong_count()), (1, 1));
+    tokio::time::advance(Duration::from_secs(630)).await;
+    verifier.remove_expired();
+    assert_eq!((short.strong_count(), long.strong_count()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_claim_is_required_typed_and_checked() {
     let (verifier, _) = verifier(vec![hmac()]);
     for (claims, expected) in [
