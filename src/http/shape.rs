@@ -132,9 +132,14 @@ impl V1<'_> {
     /// have no special characters.
     fn json(&self) -> Vec<u8> {
         let Self { bucket, region, prefix, grant_id, times } = self;
-        let before = [r#"{"bucket":""#, bucket, r#"","region":""#, region, r#"","prefix":""#, prefix];
         let (server_time, refresh_at) = (times.server_time.to_string(), times.refresh_at.to_string());
-        let after = [
+        let parts = [
+            r#"{"bucket":""#,
+            bucket,
+            r#"","region":""#,
+            region,
+            r#"","prefix":""#,
+            prefix,
             r#"","grantId":""#,
             grant_id,
             r#"","serverTime":"#,
@@ -143,7 +148,7 @@ impl V1<'_> {
             &refresh_at,
             "}",
         ];
-        [before.as_slice(), &after].concat().concat().into()
+        parts.concat().into()
     }
 }
 
