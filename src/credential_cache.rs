@@ -211,9 +211,10 @@ impl CredentialCache {
         result
     }
 
-    /// Removes the rate limits of users whose quota is full again. Iterates over all users: not for an async worker
-    /// thread.
-    pub fn remove_idle_limits(&self) {
+    /// Removes credentials that have expired, and the rate limits of users whose quota is full again. Iterates over all
+    /// users: not for an async worker thread.
+    pub fn remove_unused(&self) {
+        self.0.cache.remove_expired();
         self.0.user_rate.remove_idle();
     }
 

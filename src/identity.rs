@@ -19,6 +19,7 @@ mod metrics;
 mod public_key;
 mod small_order;
 mod token;
+mod verified_tokens;
 mod verifier;
 
 use serde_json::{Map, Value};

@@ -8,7 +8,7 @@ use crate::config::Config;
 const PROGRAM_BYTES: u64 = 64 << 20;
 /// Part of `cache.max_bytes` that is added for the allocator and for estimates: `tests/soak/memory.rs`.
 const ESTIMATE_DIVISOR: u64 = 5;
-/// What is remembered of users without their keys, at the bounds of the tables: coverage (16 MiB), rate limits (16 MiB),
+/// What is remembered of users without their keys, at the bounds of the tables: coverage (6 MiB), rate limits (16 MiB),
 /// places in the queue for STS (16 MiB), reasons of misses (7 MiB), rejections by STS (4 MiB).
 const USERS_BYTES: u64 = 64 << 20;
 /// The queue of the log.

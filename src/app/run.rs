@@ -11,14 +11,15 @@ use crate::{
     admin::{self, AdminState},
     audit::Event,
     credential_cache::CredentialCache,
+    identity::Verifier,
     reload,
     replicas::Replicas,
     sts::Sts,
     systemd,
 };
 
-/// The interval at which the rate limits of idle users are removed.
-const IDLE_LIMITS_INTERVAL: Duration = Duration::from_mins(1);
+/// The interval at which what is no longer used is removed from memory.
+const REMOVAL_INTERVAL: Duration = Duration::from_mins(1);
 
 impl App {
     /// Serves until shutdown. Then running requests and calls to STS finish, and the last audit lines and spans are
@@ -58,7 +59,8 @@ impl App {
         // at Redis, so that what is not known before raises no alarm.
         self.admin.record_sample();
         // In the background: a hanging issuer must not keep the process from stopping.
-        background.spawn(async move { self.verifier.warm_up().await });
+        let verifier = Arc::clone(&self.verifier);
+        background.spawn(async move { verifier.warm_up().await });
         background.spawn(reload::watch(self.templates, self.audit, self.clock, self.signals.hangup));
         background.spawn(source_credentials::watch(self.sts));
         for tls in self.tls {
@@ -67,7 +69,7 @@ impl App {
         background.spawn(sample_history(self.admin));
         let cache = self.cache.clone();
         background.spawn(async move { cache.share_request_counts().await });
-        background.spawn(remove_idle_limits(self.cache));
+        background.spawn(remove_unused(self.cache, self.verifier));
         background.spawn(systemd::ping_watchdog());
         if let Some(canary) = self.canary {
             background.spawn(canary.watch());
@@ -126,13 +128,17 @@ fn replica_name(public: SocketAddr) -> String {
     format!("{}:{}", uname().nodename().to_string_lossy(), public.port())
 }
 
-/// Removes the rate limits of users who may never come again.
-async fn remove_idle_limits(cache: CredentialCache) {
+/// Removes the keys, tokens and rate limits of users who may never come again.
+async fn remove_unused(cache: CredentialCache, verifier: Arc<Verifier>) {
     loop {
-        sleep(IDLE_LIMITS_INTERVAL).await;
-        let cache = cache.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || cache.remove_idle_limits()).await {
-            tracing::error!(%error, "idle rate limits could not be removed");
+        sleep(REMOVAL_INTERVAL).await;
+        let (cache, verifier) = (cache.clone(), Arc::clone(&verifier));
+        let removal = move || {
+            verifier.remove_expired();
+            cache.remove_unused();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(removal).await {
+            tracing::error!(%error, "what is no longer used could not be removed from memory");
         }
     }
 }

@@ -43,11 +43,12 @@ pub struct Cache {
     pub advice_bytes: Option<u64>,
 }
 
-/// Parts into which `max_bytes` is divided: five for the keys, two for verified tokens with their rendered policies, and
-/// one for the list of active keys.
-const PARTS: u64 = 8;
-const PARTS_FOR_KEYS: u64 = 5;
-const PARTS_FOR_TOKENS: u64 = 2;
+/// Parts into which `max_bytes` is divided: eleven for the keys, three for verified tokens with their rendered policies,
+/// and two for the list of active keys.
+const PARTS: u64 = 16;
+const PARTS_FOR_KEYS: u64 = 11;
+const PARTS_FOR_TOKENS: u64 = 3;
+const PARTS_FOR_INVENTORY: u64 = 2;
 /// Memory for the list of active keys of a very small cache.
 const MIN_INVENTORY_BYTES: u64 = 1 << 20;
 
@@ -67,7 +68,7 @@ impl Cache {
 
     /// Bound on the memory of the list of active keys.
     pub(crate) fn inventory_bytes(&self) -> u64 {
-        (self.max_bytes / PARTS).max(MIN_INVENTORY_BYTES)
+        (self.max_bytes / PARTS * PARTS_FOR_INVENTORY).max(MIN_INVENTORY_BYTES)
     }
 }
 

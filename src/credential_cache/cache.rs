@@ -1,12 +1,10 @@
 //! The cached credentials, bounded in bytes, and the reason of each miss.
 //!
-//! moka bounds and evicts. Whether a credential may be served is decided against the wall clock at every
-//! lookup, because moka's own clock stops while a machine sleeps.
+//! moka bounds and evicts. It knows no expiry: its own clock stops while a machine sleeps, and a timer takes memory for
+//! each credential. Whether one may be served is decided against the wall clock at every lookup, and those that have
+//! expired are removed from time to time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
@@ -20,7 +18,7 @@ use super::{
     outcome::MissReason,
     recent::Recent,
 };
-use runtime::clock::{Clock, time_until};
+use runtime::clock::Clock;
 use templates::{Grant, fingerprint::Fingerprint};
 
 /// Past credentials remembered, to tell the reason of a miss; 7 MiB.
@@ -55,30 +53,6 @@ pub(super) struct Miss {
     pub(super) stale: Option<Arc<CachedCredential>>,
 }
 
-/// Expires a cache entry with its credential.
-struct ExpireWithCredential(Arc<dyn Clock>);
-
-impl moka::Expiry<Fingerprint, Arc<CachedCredential>> for ExpireWithCredential {
-    fn expire_after_create(
-        &self,
-        _: &Fingerprint,
-        cached: &Arc<CachedCredential>,
-        _: Instant,
-    ) -> Option<Duration> {
-        Some(time_until(cached.expires_at(), self.0.now()))
-    }
-
-    fn expire_after_update(
-        &self,
-        fingerprint: &Fingerprint,
-        cached: &Arc<CachedCredential>,
-        at: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        self.expire_after_create(fingerprint, cached, at)
-    }
-}
-
 impl Cache {
     pub(super) fn new(max_bytes: u64, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let removed = Arc::new(Recent::new(MAX_REMEMBERED));
@@ -92,7 +66,6 @@ impl Cache {
         let credentials = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_, cached: &Arc<CachedCredential>| cached.weight())
-            .expire_after(ExpireWithCredential(Arc::clone(&clock)))
             .eviction_listener(move |fingerprint, cached, cause| removals.note(*fingerprint, &cached, cause))
             .build_with_hasher(RandomState::default());
         let latest_by_lineage = Recent::new(MAX_REMEMBERED);
@@ -135,6 +108,18 @@ impl Cache {
         }
     }
 
+    /// Removes the credentials that have expired. Iterates over the whole cache: not for an async worker thread.
+    pub(super) fn remove_expired(&self) {
+        let now = self.clock.now();
+        for (fingerprint, cached) in &self.credentials {
+            // One that is replaced at this very moment leaves as well, and is fetched again.
+            if cached.expires_at() <= now {
+                self.credentials.invalidate(&*fingerprint);
+            }
+        }
+        self.credentials.run_pending_tasks();
+    }
+
     fn absence(&self, grant: &Grant) -> MissReason {
         let fingerprint = grant.fingerprint();
         if let Some(reason) = self.removed.get(fingerprint) {
@@ -142,7 +127,7 @@ impl Cache {
         }
         match self.latest_by_lineage.get(grant.lineage()) {
             Some(latest) if latest != fingerprint => MissReason::PolicyChanged,
-            // It was cached; moka has not reported its expiry yet.
+            // It was cached, and its removal is no longer remembered.
             Some(_) => MissReason::Expired,
             None => MissReason::Cold,
         }
@@ -192,8 +177,11 @@ impl Removals {
                 self.users.record_uncovered(principal, cached.servable_until(), self.clock.now());
                 self.removed.insert(fingerprint, MissReason::Evicted);
             }
-            RemovalCause::Expired => self.removed.insert(fingerprint, MissReason::Expired),
-            RemovalCause::Explicit | RemovalCause::Replaced => {}
+            // Only those that have expired are removed.
+            RemovalCause::Expired | RemovalCause::Explicit => {
+                self.removed.insert(fingerprint, MissReason::Expired);
+            }
+            RemovalCause::Replaced => {}
         }
     }
 }

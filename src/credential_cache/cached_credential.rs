@@ -11,7 +11,6 @@ use std::{
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     encoded::{EncodedBody, ResponseShape},
@@ -28,16 +27,14 @@ const REFRESH_UNDER_WAY_DELAY: Duration = Duration::from_secs(5);
 
 /// A temporary credential and its grant.
 pub struct CachedCredential {
-    key_id: Arc<str>,
-    secret_key: SecretString,
-    request_id: Box<str>,
     expires_at: Timestamp,
-    /// With the session token.
+    /// With the texts of the credential.
     encoded: EncodedBody,
     grant: Arc<Grant>,
     source_credentials_version: u64,
     is_superseded: AtomicBool,
-    refresh_from: Timestamp,
+    /// When it is due for refresh, in milliseconds since 1970.
+    refresh_from_ms: i64,
     /// Monotonic time in milliseconds before which no refresh is tried.
     next_refresh_ms: AtomicU64,
 }
@@ -55,40 +52,31 @@ impl CachedCredential {
     /// A credential issued with this version of the source credentials; it is due for refresh `refresh_margin`
     /// before it expires.
     pub(super) fn new(
-        credential: TemporaryCredential,
+        credential: &TemporaryCredential,
         grant: Arc<Grant>,
         source_credentials_version: u64,
         refresh_margin: Duration,
     ) -> Self {
         let refresh_from = credential.expires_at.checked_sub(refresh_margin).unwrap_or(credential.expires_at);
         Self {
-            key_id: credential.secret_id.into(),
-            secret_key: credential.secret_key,
-            request_id: credential.request_id.into(),
             expires_at: credential.expires_at,
-            encoded: EncodedBody::new(&credential.token),
+            encoded: EncodedBody::new(credential),
             grant,
             source_credentials_version,
             is_superseded: AtomicBool::new(false),
-            refresh_from,
+            refresh_from_ms: refresh_from.as_millisecond(),
             next_refresh_ms: AtomicU64::new(0),
         }
     }
 
     /// A copy of the credential as STS issued it.
     pub fn credential(&self) -> TemporaryCredential {
-        TemporaryCredential {
-            secret_id: self.key_id.as_ref().to_owned(),
-            secret_key: self.secret_key.clone(),
-            token: self.encoded.token(),
-            expires_at: self.expires_at,
-            request_id: self.request_id.as_ref().to_owned(),
-        }
+        self.encoded.credential(self.expires_at)
     }
 
-    /// `TmpSecretId`: names the credential and grants nothing.
-    pub fn key_id(&self) -> &Arc<str> {
-        &self.key_id
+    /// A copy of `TmpSecretId`, which names the credential and grants nothing.
+    pub fn key_id(&self) -> Box<str> {
+        self.encoded.secret_id()
     }
 
     /// When it expires, by the clock of STS.
@@ -139,7 +127,7 @@ impl CachedCredential {
     /// seconds from now, because a replacement is under way.
     pub fn refresh_at(&self, now: Timestamp) -> Timestamp {
         if !self.is_refresh_due(now) {
-            return self.refresh_from;
+            return Timestamp::from_millisecond(self.refresh_from_ms).unwrap_or(self.expires_at);
         }
         let soon = now.checked_add(REFRESH_UNDER_WAY_DELAY).unwrap_or(now);
         soon.min(self.expires_at)
@@ -147,7 +135,7 @@ impl CachedCredential {
 
     /// Whether another credential should be fetched before this one expires.
     pub(super) fn is_refresh_due(&self, now: Timestamp) -> bool {
-        now >= self.refresh_from
+        now.as_millisecond() >= self.refresh_from_ms
     }
 
     /// Claims a refresh that is due. True for one caller in [`REFRESH_RETRY_INTERVAL`]; `monotonic` is the time on the
@@ -167,24 +155,22 @@ impl CachedCredential {
         self.encoded.get_or_encode(shape, || encode(self))
     }
 
-    /// Approximate size in bytes: its texts, one body, the grant, and its places in the cache.
+    /// Approximate size in bytes: its body, which its texts are a part of, and its places in the cache. The grant counts in
+    /// the inventory.
     pub(super) fn weight(&self) -> u32 {
-        let other_texts = self.key_id.len() + self.secret_key.expose_secret().len() + self.request_id.len();
-        weight_of(&self.grant, self.encoded.token_bytes(), other_texts)
+        weight_of(self.encoded.text_bytes())
     }
 }
 
-/// Size of a cached credential beside its texts and grant: itself, the blocks of its texts, and its places in the cache's
-/// map, queues and timer. Measured: `tests/soak/memory.rs`.
-const ENTRY_BYTES: usize = 800;
-/// Size of a body beside the credential's texts: the names of the fields, times, bucket and folder.
-const BODY_BYTES: usize = 512;
+/// Size of a cached credential beside its body: itself, and its places in the cache's map and queues. Measured:
+/// `tests/soak/memory.rs`.
+const ENTRY_BYTES: usize = 512;
+/// Size of a body beside the credential's texts: the names of the fields, and times.
+const BODY_BYTES: usize = 192;
 
-/// Approximate size in bytes of a cached credential of this grant, whose session token and other texts have these
-/// lengths.
-pub(super) fn weight_of(grant: &Grant, token_bytes: usize, other_text_bytes: usize) -> u32 {
-    let body = BODY_BYTES + token_bytes + other_text_bytes;
-    u32::try_from(ENTRY_BYTES + other_text_bytes + body + grant.weight()).unwrap_or(u32::MAX)
+/// Approximate size in bytes of a cached credential whose texts have this length.
+pub(super) fn weight_of(text_bytes: usize) -> u32 {
+    u32::try_from(ENTRY_BYTES + BODY_BYTES + text_bytes).unwrap_or(u32::MAX)
 }
 
 fn as_millis(duration: Duration) -> u64 {

@@ -16,7 +16,7 @@ use templates::fingerprint::Fingerprint;
 
 /// An outage counts as felt once one active user in this many has no credential.
 const TOLERATED_ONE_IN: usize = 10;
-/// Users tracked: some 14 MiB. With more, the first so many stand for all.
+/// Users tracked: some 6 MiB. With more, the first so many stand for all.
 const MAX_TRACKED_USERS: usize = 200_000;
 /// Pause between two searches of a full table for users that left.
 const FULL_TABLE_SWEEP_INTERVAL: Duration = Duration::from_mins(1);
@@ -59,13 +59,14 @@ impl StaleCoverage {
     }
 }
 
-/// The active users, by the fingerprint of their principal.
+/// The active users.
 #[derive(Debug, Default)]
 pub(super) struct Users(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    users: HashMap<Fingerprint, UserCoverage>,
+    /// By the first bits of their fingerprint: should two users have the same, they count as one.
+    users: HashMap<u64, UserCoverage>,
     /// Number of active users by the second from which on they are no longer active.
     ends: BTreeMap<i64, Ending>,
     next_sweep: Timestamp,
@@ -95,16 +96,16 @@ impl Users {
     /// Records a new credential that can be served until then.
     pub(super) fn record_covered(&self, principal: Fingerprint, until: Timestamp, now: Timestamp) {
         let mut table = self.table();
-        let before = table.users.get(&principal).filter(|before| before.is_covered);
+        let before = table.users.get(&principal.first_bits()).filter(|before| before.is_covered);
         let end = until.as_second().max(before.map_or(i64::MIN, |before| before.end));
-        table.set(principal, UserCoverage { is_covered: true, end }, now);
+        table.set(principal.first_bits(), UserCoverage { is_covered: true, end }, now);
     }
 
     /// Records that a user got no credential, or that one was evicted. Whatever other credentials they hold, the
     /// user counts as uncovered until then, or until they get one.
     pub(super) fn record_uncovered(&self, principal: Fingerprint, until: Timestamp, now: Timestamp) {
         let coverage = UserCoverage { is_covered: false, end: until.as_second() };
-        self.table().set(principal, coverage, now);
+        self.table().set(principal.first_bits(), coverage, now);
     }
 
     /// Coverage of all tracked users.
@@ -119,7 +120,7 @@ impl Users {
 }
 
 impl Table {
-    fn set(&mut self, principal: Fingerprint, coverage: UserCoverage, now: Timestamp) {
+    fn set(&mut self, principal: u64, coverage: UserCoverage, now: Timestamp) {
         if self.users.len() >= MAX_TRACKED_USERS {
             // Not at every request, which would each pay for the whole table.
             if now >= self.next_sweep {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::pages::{CredentialPage, Cursor, KeyOrder};
 use super::{CredentialCache, cached_credential::CachedCredential};
-use templates::Grant;
+use templates::{Grant, allocation::block};
 
 /// A credential that has not expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,8 +94,8 @@ pub struct Coverage {
 const DEFAULT_LIST_LIMIT: usize = 1000;
 /// Bound on the credentials listed: some 4 MiB of JSON.
 const MAX_LIST_LIMIT: usize = 10_000;
-/// Approximate size of an entry's place in the map, and of what surrounds its key id in memory.
-const ENTRY_OVERHEAD_BYTES: usize = 80;
+/// Size of an entry and its cursor in the map, whose nodes are little more than half full: they fill up in order.
+const ENTRY_BYTES: usize = 112;
 /// Entries looked at while the lock is held: a request that issues a credential waits for it no longer than that takes.
 const MAX_ENTRIES_PER_LOCK: usize = 1000;
 
@@ -116,15 +116,14 @@ struct Entries {
     forgotten: BTreeMap<i64, u64>,
 }
 
-/// A credential. The grant and the key id are shared with the cache while the credential is there.
+/// A credential, beside when it expires. The grant is shared with the cache while the credential is there.
 #[derive(Debug, Clone)]
 struct Entry {
     grant: Arc<Grant>,
     /// The hash of the subject, by which others are told apart without a look at their grants.
     subject_hash: u64,
-    key_id: Arc<str>,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
+    key_id: Box<str>,
+    issued_at_ms: i64,
 }
 
 /// What a filter selects, with the hash of its subject.
@@ -154,16 +153,16 @@ impl Inventory {
 
     /// Adds a new credential.
     pub(super) fn add(&self, cached: &CachedCredential, now: Timestamp) {
-        let key_id = Arc::clone(cached.key_id());
-        self.insert(Entry::new(Arc::clone(cached.grant()), key_id, now, cached.expires_at()), now);
+        let entry = Entry::new(Arc::clone(cached.grant()), cached.key_id(), now);
+        self.insert(entry, cached.expires_at(), now);
     }
 
-    fn insert(&self, entry: Entry, now: Timestamp) {
+    fn insert(&self, entry: Entry, expires_at: Timestamp, now: Timestamp) {
         let mut entries = self.entries();
         entries.remove_expired(now);
         entries.added += 1;
         entries.bytes += entry.weight();
-        let cursor = Cursor { expires_at: entry.expires_at, number: entries.added };
+        let cursor = Cursor::new(expires_at, entries.added);
         entries.credentials.insert(cursor, entry);
         while entries.bytes > self.max_bytes {
             entries.evict_earliest_expiry();
@@ -176,15 +175,15 @@ impl Inventory {
         let (all, coverage) = self.totals(now);
         let (selector, selects_all) = (Selector::of(filter), filter.selects_all());
         let (mut active, mut expires_last_at, mut listed) = (0, None, Vec::new());
-        self.look_through(KeyOrder::LastToExpire, None, |_, entry| {
+        self.look_through(KeyOrder::LastToExpire, None, |cursor, entry| {
             if selects_all && listed.len() == limit {
                 return ControlFlow::Break(());
             }
             if selector.selects(entry) {
                 active += 1;
-                expires_last_at.get_or_insert(entry.expires_at);
+                expires_last_at.get_or_insert(cursor.expires_at());
                 if listed.len() < limit {
-                    listed.push(entry.clone());
+                    listed.push((cursor, entry.clone()));
                 }
             }
             ControlFlow::Continue(())
@@ -192,8 +191,8 @@ impl Inventory {
         if selects_all {
             (active, expires_last_at) = all;
         }
-        // Their texts are copied while the lock is free.
-        let keys: Vec<_> = listed.iter().map(ActiveCredential::from).collect();
+        // Most of their texts are copied while the lock is free.
+        let keys: Vec<_> = listed.iter().map(|(cursor, entry)| entry.describe(*cursor)).collect();
         ActiveCredentials { active, listed: keys.len(), expires_last_at, keys, coverage }
     }
 
@@ -207,7 +206,7 @@ impl Inventory {
             forgotten: entries.forgotten.values().sum(),
             forgotten_until: entries.forgotten.keys().next_back().and_then(|minute| end_of(*minute)),
         };
-        let last = entries.credentials.last_key_value().map(|(cursor, _)| cursor.expires_at);
+        let last = entries.credentials.last_key_value().map(|(cursor, _)| cursor.expires_at());
         ((entries.credentials.len(), last), coverage)
     }
 
@@ -250,7 +249,8 @@ impl Inventory {
 
 impl Entries {
     fn remove_expired(&mut self, now: Timestamp) {
-        while let Some(first) = self.credentials.first_entry().filter(|first| first.key().expires_at <= now) {
+        while let Some(first) = self.credentials.first_entry().filter(|first| first.key().expires_at() <= now)
+        {
             self.bytes -= first.remove().weight();
         }
         while let Some(first) = self.forgotten.first_entry()
@@ -263,7 +263,7 @@ impl Entries {
     fn evict_earliest_expiry(&mut self) {
         if let Some((cursor, credential)) = self.credentials.pop_first() {
             self.bytes -= credential.weight();
-            *self.forgotten.entry(minute_of(cursor.expires_at)).or_default() += 1;
+            *self.forgotten.entry(minute_of(cursor.expires_at())).or_default() += 1;
         }
     }
 }
@@ -313,10 +313,16 @@ fn is_unset_or(wanted: Option<&String>, found: &str) -> bool {
     wanted.is_none_or(|wanted| wanted.is_empty() || wanted == found)
 }
 
-impl From<&Entry> for ActiveCredential {
-    fn from(entry: &Entry) -> Self {
-        let Entry { grant, key_id, issued_at, expires_at, .. } = entry;
-        Self {
+impl Entry {
+    fn new(grant: Arc<Grant>, key_id: Box<str>, issued_at: Timestamp) -> Self {
+        let subject_hash = hash_of(grant.principal().subject());
+        Self { grant, subject_hash, key_id, issued_at_ms: issued_at.as_millisecond() }
+    }
+
+    /// Returns the credential with all its texts.
+    fn describe(&self, cursor: Cursor) -> ActiveCredential {
+        let Self { grant, key_id, issued_at_ms, .. } = self;
+        ActiveCredential {
             issuer: grant.principal().issuer().to_owned(),
             subject: grant.principal().subject().to_owned(),
             template: grant.template_name().to_owned(),
@@ -326,21 +332,14 @@ impl From<&Entry> for ActiveCredential {
             narrowed: grant.is_narrowed(),
             key_id: key_id.to_string(),
             grant_id: grant.id().to_string(),
-            issued_at: *issued_at,
-            expires_at: *expires_at,
+            issued_at: Timestamp::from_millisecond(*issued_at_ms).unwrap_or_default(),
+            expires_at: cursor.expires_at(),
         }
     }
-}
 
-impl Entry {
-    fn new(grant: Arc<Grant>, key_id: Arc<str>, issued_at: Timestamp, expires_at: Timestamp) -> Self {
-        let subject_hash = hash_of(grant.principal().subject());
-        Self { grant, subject_hash, key_id, issued_at, expires_at }
-    }
-
-    /// Approximate size in bytes: itself, its key id, its place, and the grant, which nothing else may hold any more.
+    /// Approximate size in bytes: itself and its place, its key id, and the grant, which nothing else may hold any more.
     fn weight(&self) -> u64 {
-        (size_of::<Self>() + self.key_id.len() + self.grant.weight() + ENTRY_OVERHEAD_BYTES) as u64
+        (ENTRY_BYTES + block(self.key_id.len()) + self.grant.weight()) as u64
     }
 }
 
@@ -364,12 +363,12 @@ mod tests {
         TEMPLATES.grant(None, &Identity::for_tests(issuer, subject, &[])).unwrap()
     }
 
-    pub(super) fn entry(grant: Arc<Grant>, issued: i64, expires_at: i64) -> Entry {
-        Entry::new(grant, format!("AKID{issued}").into(), at(issued), at(expires_at))
+    pub(super) fn entry(grant: Arc<Grant>, issued: i64) -> Entry {
+        Entry::new(grant, format!("AKID{issued}").into(), at(issued))
     }
 
-    pub(super) fn credential(subject: &str, issued: i64, expires_at: i64) -> Entry {
-        entry(grant("https://id.test/", subject), issued, expires_at)
+    pub(super) fn credential(subject: &str, issued: i64) -> Entry {
+        entry(grant("https://id.test/", subject), issued)
     }
 
     fn of(subject: &str) -> KeyFilter {
@@ -379,13 +378,14 @@ mod tests {
     #[test]
     fn a_credential_is_listed_until_it_expires_and_so_is_an_older_one() {
         let inventory = Inventory::new(1 << 20, at(0));
-        inventory.insert(credential("alice", 0, 1800), at(0));
-        inventory.insert(credential("bob", 10, 1810), at(10));
-        inventory.insert(credential("alice", 1200, 3000), at(1200));
+        inventory.insert(credential("alice", 0), at(1800), at(0));
+        inventory.insert(credential("bob", 10), at(1810), at(10));
+        inventory.insert(credential("alice", 1200), at(3000), at(1200));
         let alices = inventory.list(&of("alice"), at(1799));
         assert_eq!((alices.active, alices.expires_last_at), (2, Some(at(3000))));
-        let listed = [credential("alice", 1200, 3000), credential("alice", 0, 1800)];
-        assert_eq!(alices.keys, listed.each_ref().map(ActiveCredential::from), "the last to expire first");
+        let of_alice =
+            |issued, expires_at| credential("alice", issued).describe(Cursor::new(at(expires_at), 0));
+        assert_eq!(alices.keys, [of_alice(1200, 3000), of_alice(0, 1800)], "the last to expire first");
         assert_eq!(inventory.list(&of("alice"), at(1800)).keys, alices.keys[..1]);
         let none = inventory.list(&KeyFilter::default(), at(3000));
         assert_eq!((none.active, none.expires_last_at, none.coverage.forgotten), (0, None, 0));
@@ -396,9 +396,9 @@ mod tests {
     fn a_filter_selects_by_issuer_subject_and_prefix_and_an_empty_value_selects_all() {
         let inventory = Inventory::new(1 << 20, at(0));
         for subject in ["alice", "alicia", "bob"] {
-            inventory.insert(credential(subject, 0, 1800), at(0));
+            inventory.insert(credential(subject, 0), at(1800), at(0));
         }
-        inventory.insert(entry(grant("other", "alice"), 1, 1800), at(1));
+        inventory.insert(entry(grant("other", "alice"), 1), at(1800), at(1));
         let text = |text: &str| Some(text.to_owned());
         for (issuer, subject, prefix, active) in [
             (None, None, None, 4),
@@ -418,10 +418,10 @@ mod tests {
 
     #[test]
     fn dropped_credentials_are_counted_until_they_would_have_expired() {
-        let max_bytes = credential("u00", 0, 1800).weight() * 10;
+        let max_bytes = credential("u00", 0).weight() * 10;
         let inventory = Inventory::new(max_bytes, at(0));
         for n in 10..40 {
-            inventory.insert(credential(&format!("u{n}"), 0, 1800 + n * 60), at(0));
+            inventory.insert(credential(&format!("u{n}"), 0), at(1800 + n * 60), at(0));
         }
         let all = inventory.list(&KeyFilter::default(), at(0));
         assert_eq!((all.active, all.coverage.forgotten), (10, 20));
@@ -450,22 +450,22 @@ mod tests {
             room in 1u64..60,
         ) {
             let grants = GRANTS.each_ref();
-            let bound = credential("a", 0, 0).weight() * room;
+            let bound = credential("a", 0).weight() * room;
             let inventory = Inventory::new(bound, at(0));
             let (mut now, mut all, mut was_full) = (0, Vec::new(), false);
             for (passes, lifetime, user) in steps {
                 now += passes;
-                let made = entry(Arc::clone(grants[user]), now, now + lifetime);
-                inventory.insert(made.clone(), at(now));
-                all.push(made);
-                all.retain(|key| key.expires_at > at(now));
-                was_full |= all.iter().map(Entry::weight).sum::<u64>() > bound;
+                let made = entry(Arc::clone(grants[user]), now);
+                inventory.insert(made.clone(), at(now + lifetime), at(now));
+                all.push((made, at(now + lifetime)));
+                all.retain(|(_, expires_at)| *expires_at > at(now));
+                was_full |= all.iter().map(|(entry, _)| entry.weight()).sum::<u64>() > bound;
                 prop_assert!(inventory.entries.lock().unwrap().bytes <= bound);
                 let listed = inventory.list(&KeyFilter::default(), at(now));
                 let dropped = (all.len() - listed.active) as u64;
                 prop_assert!(listed.coverage.forgotten >= dropped, "what is dropped is counted");
                 prop_assert!(was_full || dropped == 0, "nothing is dropped while there is room");
-                let last = all.iter().map(|key| key.expires_at).max();
+                let last = all.iter().map(|(_, expires_at)| *expires_at).max();
                 prop_assert!(listed.expires_last_at == last || listed.coverage.forgotten_until >= last);
             }
         }

@@ -286,7 +286,7 @@ impl Inner {
                 };
                 self.audit.record(Event::issue(how.name(), Some(context), &grant, &credential));
                 let lifetime = time_until(credential.expires_at, self.clock.now());
-                let credential = self.store(credential, grant, source_credentials_version, lifetime);
+                let credential = self.store(&credential, grant, source_credentials_version, lifetime);
                 Ok(Fetched { credential, is_shared: false })
             }
             Err(error) => {
@@ -302,7 +302,7 @@ impl Inner {
     /// Caches a credential of this lifetime, of which some may be over.
     pub(super) fn store(
         &self,
-        credential: TemporaryCredential,
+        credential: &TemporaryCredential,
         grant: Arc<Grant>,
         source_credentials_version: u64,
         lifetime: Duration,

@@ -86,17 +86,17 @@ impl Inner {
         let version = self.sts.source_credentials_version();
         match replicas.join(wanted).await {
             Joined::Found(found) => {
-                Ok(Fetched { credential: self.store_shared(found, grant, version), is_shared: true })
+                Ok(Fetched { credential: self.store_shared(&found, grant, version), is_shared: true })
             }
             Joined::Late(older) => {
-                self.store_older(older, &grant, version);
+                self.store_older(&older, &grant, version);
                 let detail = "another replica calls STS, which has not answered yet".to_owned();
                 Err(StsError::Unavailable { detail, retry_after: UNFINISHED_RETRY_AFTER }.into())
             }
             Joined::TooManyScopes(retry_after) => Err(CredentialError::TooManyScopes { retry_after }),
             Joined::Fetch(lease, older) => {
                 if let Some(older) = older {
-                    self.store_older(older, &grant, version);
+                    self.store_older(&older, &grant, version);
                 }
                 let fetched = lease.hold(self.fetch_and_store(request, context)).await;
                 match &fetched {
@@ -115,7 +115,7 @@ impl Inner {
     }
 
     /// Keeps an older credential, which serves the user while STS fails, unless the cached one lasts longer.
-    fn store_older(&self, older: SharedCredential, grant: &Arc<Grant>, version: u64) {
+    fn store_older(&self, older: &SharedCredential, grant: &Arc<Grant>, version: u64) {
         let cached = self.cache.peek(grant);
         if cached.is_none_or(|cached| cached.expires_at() < older.credential.expires_at) {
             self.store_shared(older, Arc::clone(grant), version);
@@ -124,11 +124,11 @@ impl Inner {
 
     fn store_shared(
         &self,
-        shared: SharedCredential,
+        shared: &SharedCredential,
         grant: Arc<Grant>,
         source_credentials_version: u64,
     ) -> Arc<CachedCredential> {
         let lifetime = time_until(shared.credential.expires_at, shared.issued_at);
-        self.store(shared.credential, grant, source_credentials_version, lifetime)
+        self.store(&shared.credential, grant, source_credentials_version, lifetime)
     }
 }

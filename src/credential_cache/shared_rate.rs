@@ -85,7 +85,7 @@ impl SharedRateLimit {
 
     /// Counts one request at this time; `Err` with the time until the next one is allowed.
     pub(super) fn admit(&self, user: Fingerprint, now: Duration) -> Result<(), Duration> {
-        let is_uncounted = self.uncounted.check_key(&user).is_ok();
+        let is_uncounted = self.uncounted.check_key(&user.first_bits()).is_ok();
         if is_uncounted && !self.counts_any.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -165,7 +165,7 @@ impl Inner {
         let found = restored.is_some();
         if let Some(credential) = restored {
             let version = self.sts.source_credentials_version();
-            self.store(credential, Arc::clone(grant), version, grant.duration());
+            self.store(&credential, Arc::clone(grant), version, grant.duration());
         }
         found
     }

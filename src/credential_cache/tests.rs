@@ -245,6 +245,21 @@ async fn a_credential_below_the_minimum_ttl_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_expired_credential_leaves_memory_and_is_a_miss_by_expiry() {
+    let harness = harness();
+    harness.request("alice").await.unwrap();
+    pass(LIFE / 2).await;
+    harness.request("bob").await.unwrap();
+    harness.cache.remove_unused();
+    assert_eq!(harness.cache.snapshot().entries, 2);
+    pass(LIFE / 2).await;
+    harness.cache.remove_unused();
+    assert_eq!(harness.cache.snapshot().entries, 1);
+    assert_eq!(harness.outcome("alice").await, CacheOutcome::Fetched);
+    assert_eq!(harness.figure("reason=\"expired\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_sts_fails_a_credential_is_served_until_it_expires() {
     let harness = harness();
     harness.request("alice").await.unwrap();

@@ -6,18 +6,22 @@ use actix_web::{HttpRequest, http::header::AUTHORIZATION};
 
 use super::{Api, refusal::Refusal};
 use crate::identity::{AuthError, Rejection};
-use templates::identity::Identity;
+use templates::{ClaimNames, identity::Identity};
 
 /// A rejected token larger than this is refused for its size: a proxy may have cut it.
 const OVERSIZED_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The identity that the request's bearer token names.
+/// The identity that the request's bearer token names, with these claims.
 ///
 /// # Errors
 /// If there is no token, or it is not valid.
-pub(super) async fn identity(api: &Api, request: &HttpRequest) -> Result<Arc<Identity>, Refusal> {
+pub(super) async fn identity(
+    api: &Api,
+    request: &HttpRequest,
+    claims: &ClaimNames,
+) -> Result<Arc<Identity>, Refusal> {
     let token = token(request).map_err(AuthError::from)?;
-    api.verifier.verify(token).await.map_err(|error| match error {
+    api.verifier.verify(token, claims).await.map_err(|error| match error {
         AuthError::Rejected(_) if token.len() > OVERSIZED_TOKEN_BYTES => Refusal::TokenTooLarge,
         other => other.into(),
     })

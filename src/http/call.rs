@@ -30,7 +30,7 @@ use crate::{
     request::RequestContext,
     telemetry::Span,
 };
-use templates::{Grant, identity::Identity};
+use templates::{Grant, TemplateSet, identity::Identity};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -104,16 +104,17 @@ impl Call {
         }
     }
 
-    /// Returns the user whom the request's token names, if they may send a request now. Comes before anything
-    /// else of the request is read.
+    /// Returns the user whom the request's token names, if they may send a request now, and the templates for the
+    /// request. Comes before anything else of the request is read.
     ///
     /// # Errors
     /// If the token is not valid, or the user is revoked or rate limited.
-    pub(super) async fn authenticate(&self) -> Result<&Identity, Refusal> {
-        let caller = bearer::identity(&self.api, &self.request).await?;
+    pub(super) async fn authenticate(&self) -> Result<(&Identity, Arc<TemplateSet>), Refusal> {
+        let templates = self.api.templates.current();
+        let caller = bearer::identity(&self.api, &self.request, templates.claims()).await?;
         let caller = self.caller.get_or_init(|| caller);
         self.api.cache.admit(caller)?;
-        Ok(caller)
+        Ok((caller, templates))
     }
 
     pub(super) fn context(&self) -> &RequestContext {

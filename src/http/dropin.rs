@@ -76,8 +76,8 @@ pub(super) async fn sts(call: Call) -> HttpResponse {
 }
 
 async fn default_credential(call: &Call, shape: ResponseShape) -> Result<CredentialResponse, Refusal> {
-    let caller = call.authenticate().await?;
-    let grant = call.api.templates.current().grant(None, caller)?;
+    let (caller, templates) = call.authenticate().await?;
+    let grant = templates.grant(None, caller)?;
     let served = call.credential(&grant, None).await?;
     Ok(CredentialResponse { served, shape, object_key: None })
 }
@@ -113,9 +113,9 @@ pub(super) async fn sts_scoped(call: Call, payload: web::Payload) -> HttpRespons
 }
 
 async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
-    let caller = call.authenticate().await?;
+    let (caller, templates) = call.authenticate().await?;
     let scope = body::scope(body::list(payload).await?)?;
-    let grant = call.api.templates.current().narrowed(None, caller, &scope)?;
+    let grant = templates.narrowed(None, caller, &scope)?;
     let served = call.credential(&grant, None).await?;
     Ok(CredentialResponse { served, shape: ResponseShape::StsSdk, object_key: None })
 }
@@ -146,10 +146,10 @@ pub(super) async fn key_and_credentials(call: Call) -> HttpResponse {
 }
 
 async fn credential_with_object_key(call: &Call) -> Result<CredentialResponse, Refusal> {
-    let caller = call.authenticate().await?;
+    let (caller, templates) = call.authenticate().await?;
     let ObjectKeyQuery { filename } = query(&call.request)?;
     let filename = filename.ok_or_else(|| Refusal::missing_parameter("filename"))?;
-    let grant = call.api.templates.current().grant(None, caller)?;
+    let grant = templates.grant(None, caller)?;
     let object_key = format!("{}{}{}", grant.home(), call.api.entropy.hex_id(), extension(&filename));
     let served = call.credential(&grant, None).await?;
     Ok(CredentialResponse { served, shape: ResponseShape::ObjectKey, object_key: Some(object_key) })

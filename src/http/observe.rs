@@ -99,7 +99,7 @@ impl Ended<'_> {
         let grant = credential.grant();
         if how != CacheOutcome::Fetched && api.audit.includes_hits() {
             let (key_id, expires_at) = (credential.key_id(), credential.expires_at());
-            api.audit.record(Event::serve(how.name(), context, grant, key_id, expires_at));
+            api.audit.record(Event::serve(how.name(), context, grant, &key_id, expires_at));
         }
         tracing::debug!(
             request_id = %context.request_id,

@@ -26,7 +26,7 @@ use super::{
     dropin, health,
     problem::{self, ProblemType},
     refusal::{Envelope, Problem},
-    shape::{Located, Sts3, Times, V1},
+    shape::{ObjectKey, Sts3, StsSdk, Times, V1},
     v1,
 };
 
@@ -84,10 +84,10 @@ pub(super) enum CredentialsBody {
 pub(super) struct V1Answer {
     #[serde(flatten)]
     #[schema(inline)]
-    shared: V1<'static>,
+    shared: StsSdk<'static>,
     #[serde(flatten)]
     #[schema(inline)]
-    times: Times,
+    rest: V1<'static>,
 }
 
 #[derive(ToSchema)]
@@ -107,9 +107,10 @@ pub(super) struct Sts3Answer {
 pub(super) struct KeyAndCredentials {
     #[serde(flatten)]
     #[schema(inline)]
-    shared: Located<'static>,
-    /// The key of the object to upload.
-    key: String,
+    shared: StsSdk<'static>,
+    #[serde(flatten)]
+    #[schema(inline)]
+    rest: ObjectKey<'static>,
 }
 
 /// One item of a scope (`templates::Scope`).

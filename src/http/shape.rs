@@ -42,21 +42,26 @@ pub(super) struct StsSdk<'a> {
     request_id: &'a str,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Located<'a> {
-    #[serde(flatten)]
-    sts: StsSdk<'a>,
-    bucket: &'a str,
-    region: &'a str,
-}
-
+/// What is appended to the STS SDK JSON in a `/v1` answer.
 #[derive(Serialize, ToSchema)]
 pub(super) struct V1<'a> {
-    #[serde(flatten)]
-    located: Located<'a>,
+    bucket: &'a str,
+    region: &'a str,
     prefix: &'a str,
     #[serde(rename = "grantId")]
-    grant_id: String,
+    grant_id: &'a str,
+    #[serde(flatten)]
+    #[schema(inline)]
+    times: Times,
+}
+
+/// What is appended to the STS SDK JSON for [`ResponseShape::ObjectKey`].
+#[derive(Serialize, ToSchema)]
+pub(super) struct ObjectKey<'a> {
+    bucket: &'a str,
+    region: &'a str,
+    /// The key of the object to upload.
+    key: &'a str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -100,7 +105,7 @@ pub(super) struct CossignData<'a> {
     expired_time: i64,
 }
 
-/// What is appended to the encoded part of a `/v1` answer.
+/// What is appended to a `/v1` answer last.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Times {
@@ -119,6 +124,31 @@ impl Times {
     fn json(&self) -> Vec<u8> {
         let (server_time, refresh_at) = (self.server_time.to_string(), self.refresh_at.to_string());
         [r#"{"serverTime":"#, &server_time, r#","refreshAt":"#, &refresh_at, "}"].concat().into()
+    }
+}
+
+impl V1<'_> {
+    /// Its JSON. Joined rather than serialized: every hit has one. No text needs an escape: a bucket, a region and a home
+    /// have no special characters.
+    fn json(&self) -> Vec<u8> {
+        let Self { bucket, region, prefix, grant_id, times } = self;
+        let (server_time, refresh_at) = (times.server_time.to_string(), times.refresh_at.to_string());
+        let parts = [
+            r#"{"bucket":""#,
+            bucket,
+            r#"","region":""#,
+            region,
+            r#"","prefix":""#,
+            prefix,
+            r#"","grantId":""#,
+            grant_id,
+            r#"","serverTime":"#,
+            &server_time,
+            r#","refreshAt":"#,
+            &refresh_at,
+            "}",
+        ];
+        parts.concat().into()
     }
 }
 
@@ -158,15 +188,21 @@ pub(super) fn body(
     object_key: Option<&str>,
     now: Timestamp,
 ) -> Body {
-    let shared = cached.encoded(shape, |cached| encode(cached, shape));
+    let encoded = encoded_shape(shape);
+    let shared = cached.encoded(encoded, |cached| encode(cached, encoded));
+    let times = || Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
+    let (grant, bucket) = (cached.grant(), cached.grant().bucket());
+    let (bucket, region) = (bucket.name.as_str(), bucket.region.as_str());
     match (shape, object_key) {
-        (ResponseShape::V1 | ResponseShape::Sts3, _) => {
-            let times =
-                Times { server_time: now.as_second(), refresh_at: cached.refresh_at(now).as_second() };
-            Body::joined(&shared, times.json())
+        (ResponseShape::V1, _) => {
+            let grant_id = grant.id();
+            let rest =
+                V1 { bucket, region, prefix: grant.home(), grant_id: grant_id.as_str(), times: times() };
+            Body::joined(&shared, rest.json())
         }
-        (ResponseShape::ObjectKey, Some(object_key)) => {
-            Body::joined(&shared, json(&serde_json::json!({"key": object_key})))
+        (ResponseShape::Sts3, _) => Body::joined(&shared, times().json()),
+        (ResponseShape::ObjectKey, Some(key)) => {
+            Body::joined(&shared, json(&ObjectKey { bucket, region, key }))
         }
         (ResponseShape::StsSdk | ResponseShape::Cossign | ResponseShape::ObjectKey, _) => {
             Body { shared, rest: Bytes::new() }
@@ -174,14 +210,17 @@ pub(super) fn body(
     }
 }
 
+/// Returns the shape that is encoded once for a credential: what a shape adds to it belongs to the grant or to the request.
+fn encoded_shape(shape: ResponseShape) -> ResponseShape {
+    match shape {
+        ResponseShape::V1 | ResponseShape::StsSdk | ResponseShape::ObjectKey => ResponseShape::StsSdk,
+        ResponseShape::Sts3 | ResponseShape::Cossign => shape,
+    }
+}
+
 fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
     let (credential, grant) = (&cached.credential(), cached.grant());
     match shape {
-        ResponseShape::V1 => json(&V1 {
-            located: located(credential, grant),
-            prefix: grant.home(),
-            grant_id: grant.id().to_string(),
-        }),
         ResponseShape::Sts3 => json(&Sts3 {
             response: Sts3Response {
                 credentials: Sts3Credentials {
@@ -195,7 +234,9 @@ fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
             },
             grant_id: grant.id().to_string(),
         }),
-        ResponseShape::StsSdk => json(&sts_sdk(credential, grant)),
+        ResponseShape::V1 | ResponseShape::StsSdk | ResponseShape::ObjectKey => {
+            json(&sts_sdk(credential, grant))
+        }
         ResponseShape::Cossign => json(&Cossign {
             code: 0,
             message: "",
@@ -205,7 +246,6 @@ fn encode(cached: &CachedCredential, shape: ResponseShape) -> Vec<u8> {
                 expired_time: credential.expires_at.as_second(),
             },
         }),
-        ResponseShape::ObjectKey => json(&located(credential, grant)),
     }
 }
 
@@ -229,11 +269,6 @@ fn sts_sdk<'a>(credential: &'a TemporaryCredential, grant: &Grant) -> StsSdk<'a>
     }
 }
 
-fn located<'a>(credential: &'a TemporaryCredential, grant: &'a Grant) -> Located<'a> {
-    let bucket = grant.bucket();
-    Located { sts: sts_sdk(credential, grant), bucket: &bucket.name, region: &bucket.region }
-}
-
 /// Cannot fail: structs of strings and numbers always serialize.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
@@ -244,8 +279,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_times_are_joined_as_they_would_be_serialized() {
+    fn what_is_joined_is_what_would_be_serialized() {
         let times = Times { server_time: 1_764_324_000, refresh_at: 1_764_325_500 };
         assert_eq!(times.json(), json(&times));
+        let (bucket, region, prefix) = ("examplebucket-1250000000", "ap-guangzhou", "users/auth0!7C12/");
+        let v1 = V1 { bucket, region, prefix, grant_id: "abcdefghijklmnop", times };
+        assert_eq!(v1.json(), json(&v1));
     }
 }

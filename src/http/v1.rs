@@ -108,9 +108,9 @@ pub(super) async fn get(call: Call) -> HttpResponse {
 }
 
 async fn credential(call: &Call) -> Result<CredentialResponse, Refusal> {
-    let caller = call.authenticate().await?;
+    let (caller, templates) = call.authenticate().await?;
     let Options { shape, requested_ttl } = options(&call.request)?;
-    let grant = call.api.templates.current().grant(call.template(), caller)?;
+    let grant = templates.grant(call.template(), caller)?;
     let served = call.credential(&grant, requested_ttl).await?;
     Ok(CredentialResponse { served, shape, object_key: None })
 }
@@ -147,11 +147,11 @@ pub(super) async fn post(call: Call, payload: web::Payload) -> HttpResponse {
 }
 
 async fn scoped_credential(call: &Call, payload: web::Payload) -> Result<CredentialResponse, Refusal> {
-    let caller = call.authenticate().await?;
+    let (caller, templates) = call.authenticate().await?;
     let Options { shape, requested_ttl } = options(&call.request)?;
     let ScopeBody { scope } = body::object(payload, SCOPE_BODY).await?;
     let scope = body::scope(scope)?;
-    let grant = call.api.templates.current().narrowed(call.template(), caller, &scope)?;
+    let grant = templates.narrowed(call.template(), caller, &scope)?;
     let served = call.credential(&grant, requested_ttl).await?;
     Ok(CredentialResponse { served, shape, object_key: None })
 }
@@ -181,13 +181,13 @@ pub(super) async fn explained(call: Call) -> HttpResponse {
 }
 
 async fn explanation(call: &Call) -> Result<HttpResponse, Refusal> {
-    let caller = call.authenticate().await?;
+    let (caller, templates) = call.authenticate().await?;
     let query: ExplainQuery = query(&call.request)?;
     let action = query.action.ok_or_else(|| Refusal::missing_parameter("action"))?;
     let key = query.key.ok_or_else(|| Refusal::missing_parameter("key"))?;
     let size = parsed(query.size, "size", "bytes, a whole number such as 5000000")?;
     let ip: Option<IpAddr> = parsed(query.ip, "ip", "a numeric address such as 203.0.113.7")?;
-    let grant = call.api.templates.current().grant(call.template(), caller)?;
+    let grant = templates.grant(call.template(), caller)?;
     let question = Question {
         action: &action,
         key: &key,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -20,17 +19,17 @@ use super::{
     key_set_origin::{KeySetOrigin, read_key_set_file},
     metrics::MetricsCollector,
     token::UnverifiedToken,
+    verified_tokens::{Verified, VerifiedTokens},
 };
 use crate::config::{Issuer, IssuerMatch, KeySource, Network};
 use runtime::{clock::Clock, file_work::FileWorker};
-use templates::fingerprint::Fingerprint;
-use templates::identity::Identity;
+use templates::{ClaimNames, fingerprint::Fingerprint, identity::Identity};
 
 /// Verifies tokens, and caches those that are valid.
 #[derive(Debug)]
 pub struct Verifier {
     issuers: Vec<Arc<TrustedIssuer>>,
-    verified: moka::sync::Cache<Fingerprint, Arc<Verified>, RandomState>,
+    verified: VerifiedTokens,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,18 +68,6 @@ impl IssuerStatus {
     }
 }
 
-/// A verified token, with the key that verified it.
-#[derive(Debug)]
-struct Verified {
-    issuer: Arc<TrustedIssuer>,
-    identity: Arc<Identity>,
-    until: Timestamp,
-    key: Fingerprint,
-}
-
-/// The size of a cache entry besides its identity: itself, and its places in the cache's map and queues.
-const ENTRY_BYTES: usize = 704;
-
 impl Verifier {
     /// Builds a verifier from the configured issuers, which remembers verified tokens in `token_bytes`. Key sets are fetched
     /// later, on `runtime`.
@@ -98,26 +85,23 @@ impl Verifier {
             .into_iter()
             .map(|rules| TrustedIssuer::new(rules, network, &clock, runtime).map(Arc::new))
             .collect::<Result<_, KeyFault>>()?;
-        let verified = moka::sync::Cache::builder()
-            .max_capacity(token_bytes)
-            .weigher(|_, verified: &Arc<Verified>| verified.weight())
-            .build_with_hasher(RandomState::default());
-        Ok(Self { issuers, verified, clock })
+        Ok(Self { issuers, verified: VerifiedTokens::new(token_bytes), clock })
     }
 
-    /// Returns the identity of a token, which need not be text. A cached token costs a hash and no signature check.
+    /// Returns the identity of a token, which need not be text, with these claims. A cached token costs a hash and no
+    /// signature check, unless it was cached without one of the claims: templates were reloaded since.
     ///
     /// # Errors
     /// Why the token is not accepted.
-    pub async fn verify(&self, token: impl AsRef<[u8]>) -> Result<Arc<Identity>, AuthError> {
-        let token = token.as_ref();
+    pub async fn verify(&self, token: &[u8], claims: &ClaimNames) -> Result<Arc<Identity>, AuthError> {
         let now = self.clock.now();
         let digest = digest_of(token);
-        if let Some(verified) = self.verified.get(&digest) {
-            if now < verified.until && Self::is_key_still_trusted(&verified) {
-                return Ok(Arc::clone(&verified.identity));
+        if let Some(verified) = self.verified.get(digest) {
+            if now < verified.until && verified.identity.keeps(claims) && self.is_key_still_trusted(&verified)
+            {
+                return Ok(verified.identity);
             }
-            self.verified.invalidate(&digest);
+            self.verified.remove(digest);
         }
         let unverified = UnverifiedToken::parse(str::from_utf8(token).map_err(|_| Rejection::Malformed)?)?;
         let (issuer, named) = self.issuer_of(&unverified)?;
@@ -128,10 +112,11 @@ impl Verifier {
         let until = checked.expiry()?;
         let name = issuer.identity_name(named);
         let subject_claim = &issuer.rules.subject_claim;
-        let identity = Identity::with_subject_claim(name, unverified.claims, subject_claim)?;
+        let identity = Identity::keeping(claims.clone(), name, unverified.claims, subject_claim)?;
         let identity = Arc::new(identity);
-        let verified = Verified { issuer: Arc::clone(issuer), identity: Arc::clone(&identity), until, key };
-        self.verified.insert(digest, Arc::new(verified));
+        if let Some(issuer) = self.issuers.iter().position(|one| Arc::ptr_eq(one, issuer)) {
+            self.verified.insert(digest, Verified { issuer, identity: Arc::clone(&identity), until, key });
+        }
         Ok(identity)
     }
 
@@ -175,11 +160,16 @@ impl Verifier {
     }
 
     /// Returns whether the issuer still publishes the key that verified a cached token.
-    fn is_key_still_trusted(verified: &Verified) -> bool {
-        match &verified.issuer.keys {
+    fn is_key_still_trusted(&self, verified: &Verified) -> bool {
+        self.issuers.get(verified.issuer).is_some_and(|issuer| match &issuer.keys {
             Keys::Fixed(_) => true,
             Keys::Jwks(jwks) => jwks.contains(verified.key),
-        }
+        })
+    }
+
+    /// Removes the cached tokens that have expired. Iterates over all: not for an async worker thread.
+    pub fn remove_expired(&self) {
+        self.verified.remove_expired(self.clock.now());
     }
 
     /// Returns whether every issuer's keys are usable. Starts a fetch of those that are not.
@@ -367,13 +357,6 @@ impl Keys {
 
 fn document_client(network: &Network) -> Result<DocumentClient, KeyFault> {
     DocumentClient::new(network).map_err(|error| KeyFault(error.to_string()))
-}
-
-impl Verified {
-    /// Returns the approximate size of a cache entry.
-    fn weight(&self) -> u32 {
-        u32::try_from(ENTRY_BYTES + self.identity.weight()).unwrap_or(u32::MAX)
-    }
 }
 
 /// Returns the BLAKE3 hash of a token. Every hit costs one: where the processor has no instructions for SHA-256, that takes

@@ -58,6 +58,24 @@ async fn counts_to(broker: &Broker, outcome: &str, least: u64) {
     }
 }
 
+/// Only the claims that templates read stay in memory, and before the reload none did.
+#[tokio::test]
+async fn a_user_who_was_served_needs_no_new_token_when_a_template_comes_to_require_a_claim() {
+    let broker = Setup::new(emulator().0).start();
+    let of_role = |role: &str| token_of(&json!({"sub": role, "role": role}));
+    let (member, guest) = (of_role("member"), of_role("guest"));
+    for token in [&member, &guest] {
+        assert_eq!(broker.get("/v1/credentials", token).await.status, 200);
+    }
+    broker.put_template(
+        "upload.toml",
+        &SHIPPED.replacen("[[statement]]", "[require]\nrole = \"member\"\n\n[[statement]]", 1),
+    );
+    assert_eq!(broker.reload().await.0, 200);
+    assert_eq!(broker.get("/v1/credentials", &member).await.status, 200);
+    assert_eq!(broker.get("/v1/credentials", &guest).await.status, 403);
+}
+
 #[tokio::test]
 async fn an_edited_template_serves_by_itself_however_it_is_written() {
     let broker = Setup::new(emulator().0).start();

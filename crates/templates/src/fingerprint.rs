@@ -33,6 +33,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// Returns the first 64 bits. Of a million fingerprints, two have the same once in 37 million times.
+    pub fn first_bits(self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Returns the first 64 bits, one letter for every four.
     pub fn short(self) -> ShortId {
         let mut letters = [b'a'; 16];
@@ -49,9 +54,16 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+impl ShortId {
+    /// Returns the letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for ShortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+        f.write_str(self.as_str())
     }
 }
 

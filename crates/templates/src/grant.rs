@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    allocation::shared_block,
     claim_path,
     fingerprint::{Fingerprint, ShortId},
     identity::{Identity, Principal},
@@ -14,19 +15,14 @@ use super::{
 };
 use diagnostics::to_single_line;
 
-/// Memory that the allocator takes for a grant beside its contents: three blocks of 8 bytes, rounded up to 16, and two
-/// reference counts.
-const ALLOCATIONS_BYTES: usize = 3 * 16 + 2 * 16;
-
 /// A confined policy with its principal, bucket and duration.
 #[derive(Debug, Clone)]
 pub struct Grant {
     proved: Arc<Proved>,
     policy: ConfinedPolicy,
     principal: Principal,
-    is_narrowed: bool,
+    coverage: Coverage,
     fingerprint: Fingerprint,
-    lineage: Fingerprint,
 }
 
 /// The part of a template that a grant covers.
@@ -45,32 +41,16 @@ impl Grant {
         coverage: Coverage,
     ) -> Self {
         let template = proved.template();
-        let principal = identity.principal().fingerprint();
-        let shape = policy.shape_fingerprint();
+        let principal = identity.principal().clone();
         let fingerprint = Fingerprint::of(&[
-            principal.as_bytes().as_slice(),
+            principal.fingerprint().as_bytes().as_slice(),
             template.bucket.name.as_bytes(),
             template.bucket.region.as_bytes(),
             &template.duration.as_secs().to_be_bytes(),
             policy.home().as_bytes(),
-            shape.as_bytes(),
+            policy.shape_fingerprint().as_bytes(),
         ]);
-        let whole = [principal.as_bytes().as_slice(), template.name.as_bytes()];
-        let lineage = match coverage {
-            Coverage::Whole => Fingerprint::of(&whole),
-            // Equal scopes make equal policies.
-            Coverage::Narrowed => {
-                Fingerprint::of(&[whole.as_slice(), &[shape.as_bytes().as_slice()]].concat())
-            }
-        };
-        Self {
-            principal: identity.principal().clone(),
-            is_narrowed: matches!(coverage, Coverage::Narrowed),
-            proved,
-            policy,
-            fingerprint,
-            lineage,
-        }
+        Self { proved, policy, principal, coverage, fingerprint }
     }
 
     fn template(&self) -> &Template {
@@ -118,7 +98,7 @@ impl Grant {
 
     /// Whether it covers only a part of the template, chosen by the client.
     pub fn is_narrowed(&self) -> bool {
-        self.is_narrowed
+        matches!(self.coverage, Coverage::Narrowed)
     }
 
     /// Returns the cache key of its credential.
@@ -126,14 +106,24 @@ impl Grant {
         self.fingerprint
     }
 
-    /// Identifies the principal, template and scope across versions of the template.
+    /// Returns the hash that identifies the principal, template and scope across versions of the template. It is computed
+    /// each time: only a miss needs it.
     pub fn lineage(&self) -> Fingerprint {
-        self.lineage
+        let principal = self.principal.fingerprint();
+        let whole = [principal.as_bytes().as_slice(), self.template_name().as_bytes()];
+        match self.coverage {
+            Coverage::Whole => Fingerprint::of(&whole),
+            // Equal scopes make equal policies.
+            Coverage::Narrowed => {
+                let shape = self.policy.shape_fingerprint();
+                Fingerprint::of(&[whole.as_slice(), &[shape.as_bytes().as_slice()]].concat())
+            }
+        }
     }
 
-    /// Estimates the memory that it takes, in bytes, without what it shares with other grants.
+    /// Estimates the memory that it takes, in bytes, without what it shares with other grants and its principal.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.policy.weight() + self.principal.subject().len() + ALLOCATIONS_BYTES
+        shared_block(size_of::<Self>()) + self.policy.weight()
     }
 
     /// Returns the short ID that responses, the audit log and the STS session name have.

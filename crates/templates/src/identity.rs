@@ -4,23 +4,33 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{fingerprint::Fingerprint, latest_grants::LatestGrants};
+use crate::{
+    allocation::{block, shared_block},
+    claim_names::ClaimNames,
+    fingerprint::Fingerprint,
+    latest_grants::LatestGrants,
+};
 
-/// A principal and the claims of its token.
+/// A principal and claims of its token.
 #[derive(Debug)]
 pub struct Identity {
     principal: Principal,
     has_integer_subject: bool,
     /// As JSON, which takes a fifth of the memory: they are read once for each template that the user requests.
     claims: Box<str>,
+    /// Those that are kept; all if absent.
+    kept: Option<ClaimNames>,
     grants: LatestGrants,
 }
 
-/// An issuer and a subject. Other claims of the token do not matter.
+/// An issuer and a subject. Other claims of the token do not matter. Clones share one allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
+pub struct Principal(Arc<Named>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
     issuer: Arc<str>,
-    subject: Arc<str>,
+    subject: Box<str>,
     fingerprint: Fingerprint,
 }
 
@@ -59,17 +69,40 @@ impl Identity {
         claims: Map<String, Value>,
         path: &[String],
     ) -> Result<Self, NoSubject> {
-        let (subject, has_integer_subject) = match claim(&claims, path) {
+        let (principal, has_integer_subject) = Self::identify(issuer, &claims, path)?;
+        let claims = Value::Object(claims).to_string().into();
+        Ok(Self { principal, has_integer_subject, claims, kept: None, grants: LatestGrants::default() })
+    }
+
+    /// Makes an identity that keeps these claims only. The subject is the claim with this path, kept or not.
+    ///
+    /// # Errors
+    /// When that claim is missing, empty, or neither a text nor an integer of zero or more.
+    pub fn keeping(
+        kept: ClaimNames,
+        issuer: Arc<str>,
+        claims: Map<String, Value>,
+        path: &[String],
+    ) -> Result<Self, NoSubject> {
+        let (principal, has_integer_subject) = Self::identify(issuer, &claims, path)?;
+        let claims = kept.select(claims);
+        Ok(Self { principal, has_integer_subject, claims, kept: Some(kept), grants: LatestGrants::default() })
+    }
+
+    /// Returns the principal, and whether its subject is an integer.
+    fn identify(
+        issuer: Arc<str>,
+        claims: &Map<String, Value>,
+        path: &[String],
+    ) -> Result<(Principal, bool), NoSubject> {
+        let (subject, has_integer_subject) = match claim(claims, path) {
             Some(Value::String(text)) if !text.is_empty() => (text.clone(), false),
             Some(Value::Number(number)) if number.is_u64() => (number.to_string(), true),
             Some(Value::String(_)) => return Err(NoSubject::new(path, "empty")),
             Some(_) => return Err(NoSubject::new(path, "of another type")),
             None => return Err(NoSubject::new(path, "missing")),
         };
-        let principal = Principal::new(issuer, subject);
-        // Names, texts and numbers always serialize.
-        let claims = serde_json::to_string(&Value::Object(claims)).unwrap_or_default().into();
-        Ok(Self { principal, has_integer_subject, claims, grants: LatestGrants::default() })
+        Ok((Principal::new(issuer, subject), has_integer_subject))
     }
 
     /// Returns the issuer, by the name that identifies it.
@@ -87,6 +120,11 @@ impl Identity {
         self.has_integer_subject
     }
 
+    /// Returns whether it keeps these claims, as far as the token has them.
+    pub fn keeps(&self, claims: &ClaimNames) -> bool {
+        self.kept.as_ref().is_none_or(|kept| claims.are_among(kept))
+    }
+
     /// Finds a claim by its path through nested objects.
     pub fn claim(&self, path: &[String]) -> Option<Value> {
         let claims = serde_json::from_str(&self.claims).ok()?;
@@ -95,7 +133,7 @@ impl Identity {
 
     /// Estimates the memory that it takes with one grant, in bytes.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + block(self.subject().len()) + block(self.claims.len()) + GRANT_BYTES
+        shared_block(size_of::<Self>()) + self.principal.weight() + block(self.claims.len()) + GRANT_BYTES
     }
 
     pub(super) fn latest_grants(&self) -> &LatestGrants {
@@ -109,7 +147,7 @@ impl Identity {
 }
 
 /// Memory of a grant, which is made after the identity is weighed: that of `policies/upload.toml`.
-const GRANT_BYTES: usize = 320;
+const GRANT_BYTES: usize = 192;
 
 fn claim<'a>(claims: &'a Map<String, Value>, path: &[String]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
@@ -118,31 +156,31 @@ fn claim<'a>(claims: &'a Map<String, Value>, path: &[String]) -> Option<&'a Valu
 
 impl Principal {
     /// Makes a principal from an issuer and a subject.
-    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
+    pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Box<str>>) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());
         let fingerprint = Fingerprint::of(&[&*issuer, &*subject]);
-        Self { issuer, subject, fingerprint }
+        Self(Arc::new(Named { issuer, subject, fingerprint }))
     }
 
     /// Returns the issuer, by the name that identifies it.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// Returns the user's id, as in the token.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// Returns a hash of issuer and subject.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.0.fingerprint
     }
-}
 
-/// Returns what the allocator takes for so many bytes: 8 more, in steps of 16, at least 32.
-fn block(bytes: usize) -> usize {
-    (bytes + 8).next_multiple_of(16).max(32)
+    /// Estimates the memory that it takes, in bytes, without the issuer, which others share.
+    fn weight(&self) -> usize {
+        shared_block(size_of::<Named>()) + block(self.subject().len())
+    }
 }
 
 #[cfg(any(test, feature = "test-util"))]

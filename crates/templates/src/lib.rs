@@ -3,6 +3,8 @@
 
 mod account_rights;
 mod advice;
+pub mod allocation;
+mod claim_names;
 pub mod claim_path;
 mod deny;
 mod explain;
@@ -28,6 +30,7 @@ mod verify;
 pub use self::{
     account_rights::{AccountRights, BucketUse},
     advice::Advice,
+    claim_names::ClaimNames,
     deny::deny_home,
     explain::{Explanation, Question, Unmet, explain},
     grant::{Grant, NoGrant},

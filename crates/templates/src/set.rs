@@ -18,6 +18,7 @@ pub use self::{
 
 use self::shadow::Shadow;
 use super::{
+    claim_names::ClaimNames,
     fingerprint::Fingerprint,
     proof::Proved,
     template::{Bucket, Template},
@@ -28,6 +29,8 @@ use super::{
 pub struct TemplateSet {
     templates: BTreeMap<String, ActiveTemplate>,
     default: Option<String>,
+    /// Those that the templates and their shadows read.
+    claims: ClaimNames,
     version: Fingerprint,
     loaded_at: Timestamp,
     /// The names of shadow files without a template.
@@ -52,6 +55,11 @@ impl TemplateSet {
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
         self.templates.values().map(|active| active.proved.template())
+    }
+
+    /// Returns the claims that an identity needs for a grant of this set.
+    pub fn claims(&self) -> &ClaimNames {
+        &self.claims
     }
 
     /// Iterates over the buckets of the templates, each once.

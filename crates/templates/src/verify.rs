@@ -20,6 +20,7 @@ use self::{
     wire::{decode, percent_encode},
 };
 use super::{
+    allocation::block,
     fingerprint::Fingerprint,
     identity::Identity,
     proof::Proved,
@@ -129,9 +130,9 @@ impl ConfinedPolicy {
         self.shape.fingerprint()
     }
 
-    /// Returns the size in bytes of the texts that it does not share.
+    /// Estimates the memory in bytes that the texts take which it does not share.
     pub(super) fn weight(&self) -> usize {
-        self.shape.own_bytes() + self.home.len()
+        block(self.shape.own_bytes()) + block(self.home.len())
     }
 }
 

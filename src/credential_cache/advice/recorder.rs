@@ -132,10 +132,8 @@ impl Recorder {
         }
         let (bytes, outcome) = match result {
             Ok(served) => (served.credential.weight(), Some(served.how)),
-            // The length of its token is not known.
-            Err(CredentialError::Sts(_) | CredentialError::TtlTooLong { .. }) => {
-                (weight_of(grant, 0, 0), None)
-            }
+            // The length of its texts is not known.
+            Err(CredentialError::Sts(_) | CredentialError::TtlTooLong { .. }) => (weight_of(0), None),
             Err(
                 CredentialError::Revoked
                 | CredentialError::RateLimited { .. }

@@ -21,9 +21,9 @@ const MAX_COMPARED: usize = 100_000;
 /// The place of a credential in the order of expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
-    pub(super) expires_at: Timestamp,
+    expires_at_ms: i64,
     /// Tells apart those that expire together.
-    pub(super) number: u64,
+    number: u64,
 }
 
 /// The order of a list of credentials.
@@ -51,6 +51,16 @@ pub struct CredentialPage {
     pub expires_last_at: Option<Timestamp>,
     /// What is not included.
     pub coverage: Coverage,
+}
+
+impl Cursor {
+    pub(super) fn new(expires_at: Timestamp, number: u64) -> Self {
+        Self { expires_at_ms: expires_at.as_millisecond(), number }
+    }
+
+    pub(super) fn expires_at(self) -> Timestamp {
+        Timestamp::from_millisecond(self.expires_at_ms).unwrap_or_default()
+    }
 }
 
 impl KeyOrder {
@@ -106,7 +116,7 @@ impl Inventory {
                     return ControlFlow::Break(());
                 }
                 last_listed = Some(cursor);
-                keys.push(ActiveCredential::from(entry));
+                keys.push(entry.describe(cursor));
             }
             ControlFlow::Continue(())
         });
@@ -116,7 +126,7 @@ impl Inventory {
 
 impl Display for Cursor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.expires_at.as_nanosecond(), self.number)
+        write!(f, "{}-{}", self.expires_at_ms, self.number)
     }
 }
 
@@ -136,8 +146,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, NoCursor> {
         let (expires_at, number) = text.rsplit_once('-').ok_or(NoCursor)?;
-        let expires_at = Timestamp::from_nanosecond(expires_at.parse()?).map_err(|_| NoCursor)?;
-        Ok(Self { expires_at, number: number.parse()? })
+        Ok(Self { expires_at_ms: expires_at.parse()?, number: number.parse()? })
     }
 }
 
@@ -173,7 +182,7 @@ mod tests {
         let inventory = Inventory::new(1 << 20, at(0));
         for n in 0..50 {
             // Several expire together.
-            inventory.insert(credential(&format!("u{n}"), n, 1000 + n / 3), at(0));
+            inventory.insert(credential(&format!("u{n}"), n), at(1000 + n / 3), at(0));
         }
         let filter = KeyFilter::default();
         let last = all_pages(&inventory, &filter, KeyOrder::LastToExpire);
@@ -191,7 +200,7 @@ mod tests {
         let inventory = Inventory::new(1 << 20, at(0));
         for n in 0..20 {
             for subject in ["alice", "bob", "alicia"] {
-                inventory.insert(credential(subject, 0, 1000 + n), at(0));
+                inventory.insert(credential(subject, 0), at(1000 + n), at(0));
             }
         }
         let subject = KeyFilter { subject: Some("bob".to_owned()), ..KeyFilter::default() };
@@ -208,9 +217,9 @@ mod tests {
     fn a_search_compares_a_bounded_number_and_goes_on_from_there() {
         let inventory = Inventory::new(1 << 30, at(0));
         let bobs = grant("https://id.test/", "bob");
-        inventory.insert(credential("alice", 0, 10), at(0));
+        inventory.insert(credential("alice", 0), at(10), at(0));
         for _ in 0..MAX_COMPARED {
-            inventory.insert(entry(Arc::clone(&bobs), 0, 1000), at(0));
+            inventory.insert(entry(Arc::clone(&bobs), 0), at(1000), at(0));
         }
         let filter = KeyFilter { prefix: Some("users/alice".to_owned()), ..KeyFilter::default() };
         let first = inventory.page(&filter, KeyOrder::default(), None, 7, at(0));
@@ -241,13 +250,13 @@ mod tests {
             (0..USERS).map(|user| grant("https://id.test/", &format!("user-{user}"))).collect();
         for (n, user) in (0..KEYS).zip((0..USERS).cycle()) {
             // Neighbours in the order of expiry are no neighbours in memory.
-            let made = entry(Arc::clone(&grants[user * 7_919 % grants.len()]), 0, 3600 + n / 500);
-            inventory.insert(made, at(0));
+            let made = entry(Arc::clone(&grants[user * 7_919 % grants.len()]), 0);
+            inventory.insert(made, at(3600 + n / 500), at(0));
         }
         let subject = KeyFilter { subject: Some("user-5".to_owned()), ..KeyFilter::default() };
         let prefix =
             KeyFilter { prefix: Some("users/user-49999/nothing".to_owned()), ..KeyFilter::default() };
-        let middle = Some(Cursor { expires_at: at(4600), number: 0 });
+        let middle = Some(Cursor::new(at(4600), 0));
         let longest_insert = std::sync::Mutex::new(Duration::ZERO);
         std::thread::scope(|scope| {
             let pages = scope.spawn(|| {
@@ -269,9 +278,9 @@ mod tests {
             let added = grant("https://id.test/", "added");
             while !pages.is_finished() {
                 n += 1;
-                let made = entry(Arc::clone(&added), 0, 3600 + n % 2000);
+                let made = entry(Arc::clone(&added), 0);
                 let started = Instant::now();
-                inventory.insert(made, at(0));
+                inventory.insert(made, at(3600 + n % 2000), at(0));
                 let took = started.elapsed();
                 let mut longest = longest_insert.lock().unwrap();
                 *longest = took.max(*longest);

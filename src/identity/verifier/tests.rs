@@ -43,6 +43,13 @@ fn verifier(issuers: Vec<Issuer>) -> (Verifier, Arc<TestClock>) {
     (verifier.unwrap(), clock)
 }
 
+impl Verifier {
+    /// Verifies a token for templates that read no claims.
+    async fn identify(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        self.verify(token.as_bytes(), &ClaimNames::default()).await
+    }
+}
+
 fn claims() -> Value {
     json!({"iss": "https://id.example/", "aud": "app", "sub": "alice", "exp": NOW + 600, "iat": NOW})
 }
@@ -97,9 +104,35 @@ async fn a_valid_token_identifies_its_subject() {
         with("exp", json!(NOW - 29)),
         with("exp", json!(253_402_300_799_i64)),
     ] {
-        let identity = verifier.verify(&token(&claims)).await.unwrap();
+        let identity = verifier.identify(&token(&claims)).await.unwrap();
         assert_eq!((identity.issuer(), identity.subject()), ("https://id.example/", "alice"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_token_is_verified_again_for_a_claim_that_was_not_kept() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let token = token(&with("team", json!("red")));
+    let team = ["team".to_owned()];
+    let before = verifier.identify(&token).await.unwrap();
+    assert_eq!(before.claim(&team), None);
+    let after = verifier.verify(token.as_bytes(), &ClaimNames::for_tests(&["team"])).await.unwrap();
+    assert_eq!(after.claim(&team), Some(json!("red")));
+    let again = verifier.identify(&token).await.unwrap();
+    assert!(Arc::ptr_eq(&after, &again), "more claims than are needed do no harm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_tokens_leave_memory() {
+    let (verifier, _) = verifier(vec![hmac()]);
+    let (short, long) = (token(&claims()), token(&with("exp", json!(NOW + 6000))));
+    let short = Arc::downgrade(&verifier.identify(&short).await.unwrap());
+    let long = Arc::downgrade(&verifier.identify(&long).await.unwrap());
+    verifier.remove_expired();
+    assert_eq!((short.strong_count(), long.strong_count()), (1, 1));
+    tokio::time::advance(Duration::from_secs(630)).await;
+    verifier.remove_expired();
+    assert_eq!((short.strong_count(), long.strong_count()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,14 +165,14 @@ async fn every_claim_is_required_typed_and_checked() {
         (with("aud", json!("APP")), Rejection::Audience),
         (with("aud", json!("application")), Rejection::Audience),
     ] {
-        assert_eq!(rejection(&verifier.verify(&token(&claims)).await), Some(expected), "{claims}");
+        assert_eq!(rejection(&verifier.identify(&token(&claims)).await), Some(expected), "{claims}");
     }
     for sub in [json!(null), json!(-7), json!(7.5), json!(true), json!(["a"]), json!("")] {
-        let outcome = verifier.verify(&token(&with("sub", sub.clone()))).await;
+        let outcome = verifier.identify(&token(&with("sub", sub.clone()))).await;
         assert!(matches!(outcome, Err(AuthError::NoSubject(_))), "{sub}");
     }
     for claims in [without("sub")] {
-        let outcome = verifier.verify(&token(&claims)).await;
+        let outcome = verifier.identify(&token(&claims)).await;
         assert!(matches!(outcome, Err(AuthError::NoSubject(_))), "{claims}");
     }
 }
@@ -159,7 +192,7 @@ async fn headers_that_bring_keys_or_must_be_understood_are_rejected() {
         r#""enc":"A256GCM""#,
     ] {
         let token = signed(&format!(r#"{{"alg":"HS256",{extra}}}"#), &payload);
-        assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::RefusedHeader), "{extra}");
+        assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::RefusedHeader), "{extra}");
     }
     for header in [
         r#"{"alg":"none"}"#,
@@ -174,7 +207,7 @@ async fn headers_that_bring_keys_or_must_be_understood_are_rejected() {
         r#"["HS256"]"#,
         "",
     ] {
-        assert!(rejection(&verifier.verify(&signed(header, &payload)).await).is_some(), "{header}");
+        assert!(rejection(&verifier.identify(&signed(header, &payload)).await).is_some(), "{header}");
     }
 }
 
@@ -204,7 +237,7 @@ async fn a_text_that_is_no_token_is_rejected() {
         signed(r#"{"alg":"HS256"}"#, "not json"),
         "a".repeat(100_000),
     ] {
-        assert!(rejection(&verifier.verify(&bad).await).is_some(), "{bad}");
+        assert!(rejection(&verifier.identify(&bad).await).is_some(), "{bad}");
     }
 }
 
@@ -212,11 +245,11 @@ async fn a_text_that_is_no_token_is_rejected() {
 async fn a_cached_token_expires() {
     let (verifier, _) = verifier(vec![hmac()]);
     let token = token(&claims());
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
     tokio::time::advance(Duration::from_secs(629)).await;
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::Expired));
+    assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::Expired));
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +257,7 @@ async fn the_key_of_one_issuer_does_not_verify_tokens_of_another() {
     let other = issuer("https://other.example/", &[Algorithm::HS256], KeySource::Secret(vec![7; 32].into()));
     let (verifier, _) = verifier(vec![hmac(), other]);
     let token = token(&with("iss", json!("https://other.example/")));
-    assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::Signature));
+    assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::Signature));
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +272,7 @@ async fn a_typ_is_required_if_configured() {
         (r#"{"alg":"HS256","typ":"JWT"}"#, Some(Rejection::Type)),
         (r#"{"alg":"HS256"}"#, Some(Rejection::Type)),
     ] {
-        assert_eq!(rejection(&verifier.verify(&signed(header, &payload)).await), expected, "{header}");
+        assert_eq!(rejection(&verifier.identify(&signed(header, &payload)).await), expected, "{header}");
     }
 }
 
@@ -249,8 +282,11 @@ async fn the_size_of_a_header_is_limited() {
     let payload = claims().to_string();
     let padded =
         |name: &str, length: usize| format!(r#"{{"alg":"HS256","{name}":"{}"}}"#, "x".repeat(length));
-    assert!(verifier.verify(&signed(&padded("kid", 1000), &payload)).await.is_ok());
+    assert!(verifier.identify(&signed(&padded("kid", 1000), &payload)).await.is_ok());
     for header in [padded("kid", 9300), padded("note", 9300)] {
-        assert_eq!(rejection(&verifier.verify(&signed(&header, &payload)).await), Some(Rejection::Malformed));
+        assert_eq!(
+            rejection(&verifier.identify(&signed(&header, &payload)).await),
+            Some(Rejection::Malformed)
+        );
     }
 }

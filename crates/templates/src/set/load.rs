@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{ActiveTemplate, Shadow, TemplateFiles, TemplateSet};
 use crate::{
+    claim_names::ClaimNames,
     fingerprint::Fingerprint,
     proof::{Proved, prove, prove_beside},
     render,
@@ -85,7 +86,12 @@ impl TemplateSet {
     ) -> Self {
         let templates: BTreeMap<String, ActiveTemplate> =
             proved.into_iter().map(|proved| ActiveTemplate::new(proved, loaded_at, previous)).collect();
-        Self { templates, default: constraints.default.clone(), version, loaded_at, orphans: Vec::new() }
+        let mut claims = ClaimNames::default();
+        for active in templates.values() {
+            claims.add(active.proved.template());
+        }
+        let default = constraints.default.clone();
+        Self { templates, default, claims, version, loaded_at, orphans: Vec::new() }
     }
 
     /// Attaches a shadow to its template. A shadow that could not serve is kept to show why; one without a
@@ -105,6 +111,9 @@ impl TemplateSet {
             Ok(next) => Revision::between(active.proved.template(), next.template()),
             Err(_) => Revision::default(),
         };
+        if let Ok(next) = &next {
+            self.claims.add(next.template());
+        }
         let next = next.map(Arc::new).map_err(|problems| problems.iter().map(ToString::to_string).collect());
         let shadow = Shadow { version: file.version, next, revision, counts };
         if let Some(active) = self.templates.get_mut(&file.base) {

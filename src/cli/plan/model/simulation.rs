@@ -228,5 +228,5 @@ fn the_measured_figures_are_those_of_the_documentation() {
     let cache = page("understand/cache.md");
     assert!(cache.contains("(30 % of the lifetime left, ± a tenth)"), "REFRESH_SHARE");
     assert!(cache.contains("(5 min, or a third of a shorter `duration`)"), "MIN_REMAINING_SECONDS");
-    assert!(cache.contains("five eighths for the keys themselves"), "CACHE_BYTES_PER_KEY_BYTE");
+    assert!(cache.contains("11 of 16 parts for the keys themselves"), "CACHE_BYTES_PER_KEY_BYTE");
 }

@@ -57,22 +57,26 @@ async fn a_rotation_is_followed_and_tokens_of_a_withdrawn_key_are_rejected() {
     publisher.rotate("one");
     let verifier = publisher.verifier();
     let old = publisher.token("one");
-    assert!(verifier.verify(&old).await.is_ok());
+    assert!(verifier.identify(&old).await.is_ok());
     publisher.rotate("two");
     let new = publisher.token("two");
-    assert_eq!(not_fetched(&verifier.verify(&new).await), Some(Duration::from_secs(1)));
+    assert_eq!(not_fetched(&verifier.identify(&new).await), Some(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(verifier.verify(&new).await.is_ok());
-    assert_eq!(rejection(&verifier.verify(&old).await), Some(Rejection::UnknownKey), "its key was withdrawn");
+    assert!(verifier.identify(&new).await.is_ok());
+    assert_eq!(
+        rejection(&verifier.identify(&old).await),
+        Some(Rejection::UnknownKey),
+        "its key was withdrawn"
+    );
     publisher.rotate("three");
     let newest = publisher.token("three");
     assert_eq!(
-        not_fetched(&verifier.verify(&newest).await),
+        not_fetched(&verifier.identify(&newest).await),
         Some(Duration::from_secs(29)),
         "two fetches in thirty seconds are enough; but the token is not rejected"
     );
     tokio::time::advance(Duration::from_secs(29)).await;
-    assert!(verifier.verify(&newest).await.is_ok());
+    assert!(verifier.identify(&newest).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,12 +89,12 @@ async fn a_rotation_is_followed_even_if_tokens_have_no_kid() {
         jsonwebtoken::encode(&Header::new(Algorithm::ES256), &with("exp", json!(NOW + 1_000_000)), key)
             .unwrap()
     };
-    assert!(verifier.verify(&nameless(&publisher, "one")).await.is_ok());
+    assert!(verifier.identify(&nameless(&publisher, "one")).await.is_ok());
     publisher.rotate("two");
     let new = nameless(&publisher, "two");
-    assert_eq!(not_fetched(&verifier.verify(&new).await), Some(Duration::from_secs(1)));
+    assert_eq!(not_fetched(&verifier.identify(&new).await), Some(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(verifier.verify(&new).await.is_ok());
+    assert!(verifier.identify(&new).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,22 +102,22 @@ async fn a_token_is_rejected_only_by_a_set_that_was_read_after_it_came() {
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
-    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    assert!(verifier.identify(&publisher.token("one")).await.is_ok());
     let mut forger = Publisher::new();
     forger.rotate("two");
     let made_up = forger.token("two");
-    assert!(not_fetched(&verifier.verify(&made_up).await).is_some());
+    assert!(not_fetched(&verifier.identify(&made_up).await).is_some());
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..3 {
-        assert_eq!(rejection(&verifier.verify(&made_up).await), Some(Rejection::UnknownKey));
+        assert_eq!(rejection(&verifier.identify(&made_up).await), Some(Rejection::UnknownKey));
     }
     // The issuer now uses the very `kid` that the forger guessed.
     publisher.rotate("two");
     let new = publisher.token("two");
-    assert!(not_fetched(&verifier.verify(&new).await).is_some(), "it came after the set was read");
+    assert!(not_fetched(&verifier.identify(&new).await).is_some(), "it came after the set was read");
     tokio::time::advance(Duration::from_secs(29)).await;
-    assert!(verifier.verify(&new).await.is_ok());
-    assert_eq!(rejection(&verifier.verify(&made_up).await), Some(Rejection::Signature));
+    assert!(verifier.identify(&new).await.is_ok());
+    assert_eq!(rejection(&verifier.identify(&made_up).await), Some(Rejection::Signature));
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,13 +125,13 @@ async fn a_flood_of_unknown_keys_reads_the_set_three_times_a_minute_and_known_ke
     let mut publisher = Publisher::new();
     publisher.rotate("one");
     let verifier = publisher.verifier();
-    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    assert!(verifier.identify(&publisher.token("one")).await.is_ok());
     tokio::time::advance(Duration::from_mins(2)).await;
     let mut forger = Publisher::new();
     for second in 0..60 {
         forger.rotate(&format!("forged-{second}"));
-        assert!(verifier.verify(&forger.token(&format!("forged-{second}"))).await.is_err());
-        assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+        assert!(verifier.identify(&forger.token(&format!("forged-{second}"))).await.is_err());
+        assert!(verifier.identify(&publisher.token("one")).await.is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
     }
     assert_eq!(verifier.snapshot()[0].key_set.as_ref().unwrap().fetches, 1 + 3);
@@ -140,11 +144,11 @@ async fn a_malformed_set_does_not_replace_a_valid_one() {
     publisher.rotate("two");
     publisher.publish("one");
     let verifier = publisher.verifier();
-    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    assert!(verifier.identify(&publisher.token("one")).await.is_ok());
     std::fs::write(publisher.path(), "<html>gateway</html>").unwrap();
     tokio::time::advance(Duration::from_secs(31)).await;
-    assert!(not_fetched(&verifier.verify(&publisher.token("two")).await).is_some());
-    assert!(verifier.verify(&publisher.token("one")).await.is_ok());
+    assert!(not_fetched(&verifier.identify(&publisher.token("two")).await).is_some());
+    assert!(verifier.identify(&publisher.token("one")).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,12 +157,12 @@ async fn the_last_valid_set_is_used_for_a_day_of_outage_and_no_longer() {
     publisher.rotate("one");
     let verifier = publisher.verifier();
     let token = publisher.token("one");
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
     std::fs::remove_file(publisher.path()).unwrap();
     tokio::time::advance(Duration::from_hours(23)).await;
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
     tokio::time::advance(Duration::from_hours(1)).await;
-    assert!(matches!(verifier.verify(&token).await, Err(AuthError::KeysUnavailable { .. })));
+    assert!(matches!(verifier.identify(&token).await, Err(AuthError::KeysUnavailable { .. })));
     assert!(!verifier.is_ready());
 }
 
@@ -171,7 +175,7 @@ async fn a_public_key_is_never_an_hmac_secret() {
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some("one".to_owned());
     let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&key_set)).unwrap();
-    assert_eq!(rejection(&verifier.verify(&forged).await), Some(Rejection::Algorithm));
+    assert_eq!(rejection(&verifier.identify(&forged).await), Some(Rejection::Algorithm));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,14 +189,14 @@ async fn a_failing_source_is_read_no_more_often_than_a_good_one() {
         Err(AuthError::KeysUnavailable { retry_after }) => Some(retry_after),
         _ => None,
     };
-    assert_eq!(unavailable(verifier.verify(&token).await), Some(Duration::from_secs(1)));
+    assert_eq!(unavailable(verifier.identify(&token).await), Some(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(unavailable(verifier.verify(&token).await), Some(Duration::from_secs(29)));
+    assert_eq!(unavailable(verifier.identify(&token).await), Some(Duration::from_secs(29)));
     publisher.publish("one");
     tokio::time::advance(Duration::from_secs(28)).await;
-    assert_eq!(unavailable(verifier.verify(&token).await), Some(Duration::from_secs(1)));
+    assert_eq!(unavailable(verifier.identify(&token).await), Some(Duration::from_secs(1)));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,12 +205,12 @@ async fn an_old_set_is_refreshed_while_it_is_used() {
     publisher.rotate("one");
     let verifier = publisher.verifier();
     let token = publisher.token("one");
-    assert!(verifier.verify(&token).await.is_ok());
+    assert!(verifier.identify(&token).await.is_ok());
     publisher.rotate("two");
     tokio::time::advance(Duration::from_mins(8)).await;
-    assert!(verifier.verify(&token).await.is_ok(), "no request waits for the refresh");
+    assert!(verifier.identify(&token).await.is_ok(), "no request waits for the refresh");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::UnknownKey));
+    assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::UnknownKey));
 }
 
 #[tokio::test(start_paused = true)]

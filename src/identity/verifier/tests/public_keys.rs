@@ -54,14 +54,14 @@ async fn a_public_key_in_pem_verifies_only_its_own_algorithm() {
         let keys = KeySource::PublicKey { path: "key.pem".into(), pem: public.clone() };
         let (verifier, _) = verifier(vec![issuer("https://id.example/", &[*algorithm], keys)]);
         let token = jsonwebtoken::encode(&Header::new(*algorithm), &claims(), signing).unwrap();
-        assert!(verifier.verify(&token).await.is_ok(), "{algorithm:?}");
+        assert!(verifier.identify(&token).await.is_ok(), "{algorithm:?}");
         for (other, signing, _) in pairs.iter().filter(|(other, ..)| other != algorithm) {
             let token = jsonwebtoken::encode(&Header::new(*other), &claims(), signing).unwrap();
-            assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::Algorithm), "{other:?}");
+            assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::Algorithm), "{other:?}");
         }
         let forged = EncodingKey::from_secret(public);
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(), &forged).unwrap();
-        assert_eq!(rejection(&verifier.verify(&token).await), Some(Rejection::Algorithm));
+        assert_eq!(rejection(&verifier.identify(&token).await), Some(Rejection::Algorithm));
     }
 }
 
