@@ -61,8 +61,6 @@ pub enum VerifierFault {
     UnescapedByte,
     #[error("an escape in another spelling than `%2F`")]
     OtherwiseEncoded,
-    #[error("a text that does not come again when the home is cut out and put back")]
-    OtherwiseShaped,
     #[error("is not JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
@@ -152,10 +150,8 @@ fn check(wire: &str, proved: &Proved, identity: &Identity) -> Result<ConfinedPol
     neighbours_are_out_of_reach(&resources, &area)?;
     Policy::read(document).map_err(VerifierFault::NotAPolicy)?;
     // Only the shape is kept, so that the same bytes must come of it again.
-    let shape = proved.policy_shape().of(&json, &area.home).ok_or(VerifierFault::OtherwiseShaped)?;
-    if percent_encode(&json) != wire {
-        return Err(VerifierFault::OtherwiseEncoded);
-    }
+    let shape = proved.policy_shape().of(&json, &area.home).filter(|_| percent_encode(&json) == wire);
+    let shape = shape.ok_or(VerifierFault::OtherwiseEncoded)?;
     Ok(ConfinedPolicy { shape, home: area.home.into() })
 }
 
