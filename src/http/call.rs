@@ -16,7 +16,7 @@ use actix_web::{
     dev::Payload,
     error::ErrorInternalServerError,
     http::{
-        ConnectionType,
+        ConnectionType, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     web,
@@ -167,10 +167,13 @@ impl Call {
         let ServedCredential { credential, how } = served;
         let now = self.api.clock.now();
         let ttl = credential.ttl(now);
-        let response = HttpResponse::Ok()
-            .append_header((CACHE_STATUS, cache_status(how, ttl)))
-            .append_header((CONTENT_TYPE, JSON))
-            .body(shape::body(&credential, shape, object_key.as_deref(), now));
+        let body = shape::body(&credential, shape, object_key.as_deref(), now);
+        let mut response = HttpResponse::with_body(StatusCode::OK, body).map_into_boxed_body();
+        let headers = response.headers_mut();
+        if let Ok(status) = HeaderValue::try_from(cache_status(how, ttl)) {
+            headers.append(CACHE_STATUS, status);
+        }
+        headers.append(CONTENT_TYPE, JSON);
         self.end(&RequestOutcome::Served { credential, how, ttl }, response)
     }
 
