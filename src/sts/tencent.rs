@@ -30,7 +30,7 @@ use crate::{
 };
 use runtime::{clock::Clock, entropy::Entropy};
 use templates::{Grant, fingerprint::Fingerprint};
-use tencent_sts::ErrorClass;
+use tencent_sts::{Error, ErrorClass, UnreadableResponse};
 
 /// How long no call is made after STS rejected the source credentials.
 const REJECTED_CREDENTIALS_COOLDOWN: Duration = Duration::from_secs(1);
@@ -320,7 +320,13 @@ impl TencentSts {
         context: Option<TraceContext>,
     ) -> Result<TemporaryCredential, Failure> {
         let source_credentials = self.source_credentials.current().await?;
-        self.caller.call(grant, &source_credentials, context, self.clock.now()).await
+        let credential = self.caller.call(grant, &source_credentials, context, self.clock.now()).await?;
+        // The call knows the time at which it began.
+        if credential.expires_at <= self.clock.now() {
+            let expired = UnreadableResponse::Expired { request_id: credential.request_id };
+            return Err(Error::from(expired).into());
+        }
+        Ok(credential)
     }
 
     /// Tells the scheduler how a call ended.
