@@ -5,6 +5,7 @@ use std::{fmt, net::IpAddr};
 use serde::{Serialize, Serializer};
 
 use crate::telemetry::TraceContext;
+use runtime::entropy::hex_digits;
 
 /// Identifies a request: in the answer's `X-Request-Id`, the log, the audit log and its span.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,18 +32,8 @@ impl From<[u8; 16]> for RequestId {
 impl RequestId {
     /// Returns its 32 hexadecimal digits.
     pub fn digits(self) -> [u8; 32] {
-        let mut digits = [b'0'; 32];
-        let (pairs, _) = digits.as_chunks_mut();
-        for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [byte >> 4, byte & 0xF].map(digit);
-        }
-        digits
+        hex_digits(self.0)
     }
-}
-
-/// By arithmetic and not by a library: every hit writes 32 of them.
-fn digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + (value - 10) }
 }
 
 impl fmt::Display for RequestId {

@@ -24,6 +24,14 @@ pub trait Entropy: Debug + Send + Sync + 'static {
     }
 }
 
+/// Returns the 32 hexadecimal digits of an id.
+pub fn hex_digits(id: [u8; 16]) -> [u8; 32] {
+    let mut digits = [b'0'; 32];
+    // Cannot fail: there are two digits for each byte.
+    let _ = hex::encode_to_slice(id, &mut digits);
+    digits
+}
+
 /// The thread's cryptographic generator, seeded by the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemEntropy;
