@@ -162,9 +162,8 @@ impl CachedCredential {
     }
 }
 
-/// Size of a cached credential beside its body: itself, its places in the cache's map and queues, and what the allocator
-/// cannot use between its blocks, which is most of it while users come at the rate of the quota. Measured:
-/// `tests/soak/memory.rs`.
+/// Size of a cached credential beside its body: itself, its places in the cache's map and queues, and by how much more than
+/// that the process grows. Measured under the load of `tests/soak/memory.rs`, where it grows more than under others.
 const ENTRY_BYTES: usize = 1800;
 /// Size of a body beside the credential's texts: the names of the fields, and times.
 const BODY_BYTES: usize = 192;
